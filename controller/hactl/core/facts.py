@@ -1,0 +1,334 @@
+"""What was seen: readings of a node, each Known with an age or Unknown with a reason.
+
+Unknown is a value: it is never "absent" and never "healthy". Times called `seen_at`, `since` are seconds of the
+controller's monotonic clock; times of a node (`boot_epoch`) are that node's wall clock, seconds since 1970.
+CARP keys never stay in clear: only `fingerprint(key, salt)` is kept. Man pages: carp(4), ifconfig(8), hastctl(8),
+geom(8), sysctl(8), kldstat(8), rc.conf(5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeAlias, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T_co]):
+    """A reading that was understood."""
+
+    value: T_co
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A reading we do not have: no answer, or text we do not understand (kept, redacted, for a person)."""
+
+    reason: str
+    since: float
+    raw: str = ""
+
+
+Reading: TypeAlias = Known[T_co] | Unknown
+
+
+def fingerprint(key: str, salt: bytes) -> str:
+    """A comparable stand-in for a CARP key: HMAC-SHA256 under a salt that lives as long as the process."""
+    return hmac.new(salt, key.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+class CarpState(StrEnum):
+    """Per-vhid state (carp(4))."""
+
+    INIT = "INIT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+
+
+class HastRole(StrEnum):
+    """Role of a resource on a node (hastctl(8))."""
+
+    INIT = "init"
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Identity and age of a node."""
+
+    sysname: str
+    #: `kern.osreldate`, e.g. 1302001; major version is value // 100000.
+    osreldate: int
+    #: `freebsd-version -u`, e.g. 13.2-RELEASE-p5.
+    release: str
+    hostname: str
+    hostuuid: str
+    #: Seconds since 1970 on the node's clock (kern.boottime); moves when the clock is stepped.
+    boot_epoch: int
+    #: The node's clock when it answered, seconds since 1970.
+    clock_epoch: int
+    securelevel: int
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of an interface. `vhid` is None for an address that is not CARP's."""
+
+    #: Canonical text (`ipaddress`), without zone.
+    ip: str
+    prefix_length: int
+    vhid: int | None = None
+    #: Flag words of IPv6 addresses: tentative, duplicated, deprecated ...
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def cidr(self) -> str:
+        """`ip/prefix`."""
+        return f"{self.ip}/{self.prefix_length}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vhid:
+    """One vhid of an interface, as `ifconfig -k` shows it."""
+
+    vhid: int
+    state: CarpState
+    advbase: int
+    advskew: int
+    #: `fingerprint` of the key; None when no key is set.
+    key: str | None = None
+    #: 14.x and later: the multicast or unicast peer addresses.
+    peer: str | None = None
+    peer6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface."""
+
+    name: str
+    flags: frozenset[str]
+    mtu: int
+    ether: str | None
+    #: Text after `status:`: `active`, `no carrier` ...; None when ifconfig prints none.
+    status: str | None
+    addresses: tuple[Address, ...] = ()
+    vhids: tuple[Vhid, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        """UP flag set and link not known to be down."""
+        return "UP" in self.flags and self.status in (None, "active", "associated")
+
+    def vhid(self, number: int) -> Vhid | None:
+        """The vhid of that number, or None."""
+        return next((v for v in self.vhids if v.vhid == number), None)
+
+    def of_vhid(self, number: int) -> tuple[Address, ...]:
+        """The addresses that belong to that vhid."""
+        return tuple(a for a in self.addresses if a.vhid == number)
+
+
+@dataclass(frozen=True, slots=True)
+class HastResource:
+    """One resource as `hastctl list` shows it."""
+
+    name: str
+    role: HastRole
+    provname: str
+    localpath: str
+    remoteaddr: str
+    sourceaddr: str | None
+    replication: str
+    #: `complete`, `degraded`, or None when there is no worker (hastctl prints `-` or no line).
+    status: str | None
+    workerpid: int | None
+    extentsize: int
+    keepdirty: int
+    #: Bytes of extents that are pending or not yet replicated.
+    dirty: int
+    writes: int = 0
+    #: Sum of local read, write, delete and flush errors.
+    local_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HastMetadata:
+    """`hastctl dump`: what is on the disk. See FreeBSD hastd/metadata.c."""
+
+    resource: str
+    datasize: int
+    extentsize: int
+    keepdirty: int
+    localoff: int
+    resuid: int
+    localcnt: int
+    remotecnt: int
+    prevrole: str
+
+
+class NoMetadata(StrEnum):
+    """`hastctl dump` found no metadata of this resource, and said why."""
+
+    #: "Unable to read metadata ...: No such file or directory": first bytes are zero.
+    ABSENT = "absent"
+    #: "Metadata read from ... is invalid": something else is there.
+    INVALID = "invalid"
+    #: "Provider ... is not part of resource ...": another resource's disk.
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Hastd:
+    """The daemon."""
+
+    running: bool
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node that the document names."""
+
+    path: str
+    exists: bool
+    #: Bytes and bytes per sector (diskinfo(8)); 0 when unknown.
+    mediasize: int = 0
+    sectorsize: int = 0
+    #: True: first and last MiB are all zero. None: not looked at (metadata is there) or could not be read.
+    blank: bool | None = None
+    #: Everything that uses it: mounts, swap, pools, GEOM open counts, partition tables, labels. Empty: nothing does.
+    used_by: tuple[str, ...] = ()
+    #: False: use could not be established (a query failed), so nobody may call it unused.
+    use_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mount(8)."""
+
+    special: str
+    node: str
+    fstype: str
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An rc.d service. `enabled` is what rc.conf says for the next boot."""
+
+    name: str
+    exists: bool
+    running: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RcAlias:
+    """One `ifconfig_IF_aliasN` (or one word group of `_aliases`) of rc.conf that names a vhid."""
+
+    variable: str
+    interface: str
+    #: inet or inet6.
+    family: str
+    #: Canonical address and prefix; prefix_length None when the entry has none.
+    ip: str
+    prefix_length: int | None
+    vhid: int
+    advbase: int | None
+    advskew: int | None
+    #: fingerprint of the password; None when none is given.
+    key: str | None
+    #: Words we do not know: their presence makes the entry differ.
+    unknown_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootConfig:
+    """What the files say for the next boot."""
+
+    #: Effective rc.conf variables we care about (hastd_enable, kld_list, ...), after all rc.conf files.
+    rc: Mapping[str, str]
+    #: CARP aliases rc.d/netif will apply, in its order.
+    aliases: tuple[RcAlias, ...]
+    #: Interface -> variable: an alias variable set to the empty string stops rc.d/netif's scan there (network.subr).
+    scan_stops: Mapping[str, str]
+    #: Interfaces whose `ifconfig_IF_ipv6` is set: without it inet6 aliases are skipped (network.subr).
+    ipv6_interfaces: frozenset[str]
+    #: `carp_load="YES"` in /boot/loader.conf.
+    loader_carp: bool
+    #: name -> value lines of /etc/sysctl.conf and sysctl.conf.local, last one wins.
+    sysctl_conf: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file hactl writes."""
+
+    path: str
+    exists: bool
+    #: sha256 of the content, hex; None when it does not exist.
+    sha256: str | None = None
+    #: Permission bits, e.g. 0o600.
+    mode: int | None = None
+    #: Content of files without secrets; None for files with secrets, or when it does not exist.
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A ZFS pool that is imported, or (importable) that could be."""
+
+    name: str
+    health: str
+    imported: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """Everything one probe of one node tells. Fields are readings: one odd answer spoils one field only."""
+
+    node: str
+    seen_at: float
+    system: Reading[System]
+    interfaces: Reading[Mapping[str, Interface]]
+    #: Module name -> loaded (`carp`, `g_gate`, `zfs`).
+    modules: Reading[Mapping[str, bool]]
+    #: net.inet.carp.* without the prefix -> value; empty while the module is not loaded.
+    carp_sysctls: Reading[Mapping[str, int]]
+    #: netstat -s -p carp: counter text -> count; empty while the module is not loaded.
+    carp_counters: Reading[Mapping[str, int]]
+    #: Kernel log lines `carp: demoted by N to M (reason)`, oldest first: (N, M, reason).
+    demotions: Reading[tuple[tuple[int, int, str], ...]]
+    hastd: Reading[Hastd]
+    #: hastctl list; empty when hastd does not run.
+    resources: Reading[Mapping[str, HastResource]]
+    #: hastctl dump, by resource name.
+    metadata: Mapping[str, Reading[HastMetadata | NoMetadata]]
+    #: Local devices of the document, by path.
+    devices: Mapping[str, Reading[Device]]
+    #: /dev/hast/NAME that exist, by resource name, with blankness when nothing is mounted from them.
+    hast_devices: Mapping[str, Reading[Device]]
+    mounts: Reading[tuple[Mount, ...]]
+    pools: Reading[Mapping[str, Pool]]
+    services: Mapping[str, Reading[Service]]
+    boot: Reading[BootConfig]
+    files: Mapping[str, Reading[File]]
+    #: Free-form notes of the probe: a banner that was skipped, a query that timed out.
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of all nodes of a cluster at one moment."""
+
+    taken_at: float
+    nodes: Mapping[str, Reading[NodeFacts]] = field(default_factory=dict)

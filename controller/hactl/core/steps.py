@@ -1,0 +1,151 @@
+"""What hactl can do: steps, stages, holds and the plan, as values.
+
+A step is one change on one node: what must be true before (checked by the node in the same exec), the exact
+command, what must be true after, its risk. A stage is what may run before looking again. A hold is a reason not
+to act, for people. Commands show secrets only as shell variables such as `"$HACTL_PASS_1"`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Risk(StrEnum):
+    """What a step can do to service and data."""
+
+    NONE = "none"
+    BLIP = "blip"
+    OUTAGE = "outage"
+    REDUNDANCY = "redundancy"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def rank(self) -> int:
+        """0 for none up to 4 for destructive."""
+        return list(Risk).index(self)
+
+
+class Outcome(StrEnum):
+    """How a step ended. A timeout or a broken session is INDETERMINATE: look again, never resend blindly."""
+
+    DONE = "Done"
+    FAILED = "Failed"
+    INDETERMINATE = "Indeterminate"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition the node itself tests in the exec of the step. `test` is sh text that exits 0 when it holds."""
+
+    #: For people: "vtnet1 has no vhid 80".
+    says: str
+    #: POSIX sh, base system only, no output, everything of the document quoted with `quote`.
+    test: str
+    #: For checks after the change: how long it may take to become true, seconds.
+    within_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUse:
+    """A secret a step needs: the shell variable that carries it and whose it is."""
+
+    variable: str
+    group: str
+    virtual_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change on one node."""
+
+    node: str
+    #: What it does, one PascalCase word from a closed set (see `hactl.core.catalogue`), e.g. `SetAdvskew`.
+    verb: str
+    #: What it does it to, in FreeBSD's words: "vtnet1 vhid 80", "data", "/etc/hast.conf".
+    target: str
+    #: Why, for people: "advskew is 200, the document says 100".
+    why: str
+    #: Exact sh text, one or more lines, as shown to people.
+    command: str
+    risk: Risk
+    #: Checked on fresh facts, by the node, in the same exec, just before the command.
+    before: tuple[Check, ...] = ()
+    #: Checked by the node after the command; if one does not hold in time the step has failed.
+    after: tuple[Check, ...] = ()
+    secrets: tuple[SecretUse, ...] = ()
+    #: The node kills the command after this many seconds; the controller waits a little longer.
+    timeout_seconds: float = 30.0
+
+    @property
+    def key(self) -> str:
+        """Identity within a plan, e.g. `nas-b SetAdvskew vtnet1 vhid 80`."""
+        return f"{self.node} {self.verb} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Steps that may run before looking again."""
+
+    title: str
+    steps: tuple[Step, ...]
+    #: True: one after the other in this order, stop at the first that is not Done.
+    #: False: nodes in parallel, the steps of one node in order; a node stops at its first that is not Done.
+    ordered: bool = False
+
+    @property
+    def risk(self) -> Risk:
+        """The highest risk of its steps."""
+        return max((step.risk for step in self.steps), key=lambda risk: risk.rank, default=Risk.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reason why hactl does not act (yet), for people and for conditions."""
+
+    #: PascalCase, from the closed set of `hactl.core.catalogue`.
+    reason: str
+    message: str
+    node: str | None = None
+    #: What is not done because of it: "data", "vtnet1 vhid 80".
+    target: str = ""
+    #: What a person can do; empty when waiting is right.
+    remedy: str = ""
+    #: True: time or hactl itself will clear it. False: a person or the world must change something (Stalled).
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in order, and why the rest is not. Only the first stage is ever executed."""
+
+    cluster: str
+    generation: int
+    stages: tuple[Stage, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    #: Node that is (or is to become) active, by group name.
+    active: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Names this plan: the same stages in the same order have the same digest (12 hex digits)."""
+        shape = [
+            [stage.title, stage.ordered, [[s.node, s.verb, s.target, s.command, s.risk] for s in stage.steps]]
+            for stage in self.stages
+        ]
+        text = json.dumps([self.cluster, self.generation, shape], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps in order."""
+        return tuple(step for stage in self.stages for step in stage.steps)
+
+
+def quote(text: str) -> str:
+    """One sh word, whatever `text` holds. NUL cannot be carried and is refused."""
+    if "\0" in text:
+        raise ValueError("a NUL byte cannot be part of a shell word")
+    return "'" + text.replace("'", "'\\''") + "'"

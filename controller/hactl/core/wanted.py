@@ -1,0 +1,41 @@
+"""A cluster as it is wanted: the document, its generation, and what was resolved for it on the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hactl.core.objects import GroupSpec, HACluster, NodeSpec, VirtualIP
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What `make_plan` wants to reach."""
+
+    document: HACluster
+    generation: int = 1
+    #: fingerprint of the wanted CARP key by (group, virtual IP) name; absent where the document names no password.
+    keys: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+        return self.document.metadata.name
+
+    @property
+    def nodes(self) -> tuple[NodeSpec, ...]:
+        """The machines, in document order."""
+        return tuple(self.document.spec.nodes)
+
+    @property
+    def groups(self) -> tuple[GroupSpec, ...]:
+        """What moves together, in document order."""
+        return tuple(self.document.spec.groups)
+
+
+def interface_on(vip: VirtualIP, node: str) -> str:
+    """The interface that carries the vhid on that node (the document is already validated)."""
+    if vip.interfaces is not None:
+        return vip.interfaces[node]
+    assert vip.interface is not None
+    return vip.interface

@@ -1,0 +1,176 @@
+"""What the core's callers need from the outside, as few small protocols.
+
+Each ships with a fake that passes the same tests as the real adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from hactl.core.objects import HACluster
+from hactl.core.problems import Problem
+
+
+class Clock(Protocol):
+    """Time. Ages use `monotonic`; what people read uses `now`."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """Wall clock, timezone-aware UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How to reach one node."""
+
+    cluster: str
+    node: str
+    host: str
+    port: int
+    user: str
+    #: Pinned public host keys, OpenSSH one-line form ("ssh-ed25519 AAAA..."). Never empty.
+    host_keys: tuple[str, ...]
+    #: Private key files to try; empty: the user's default keys.
+    identities: tuple[str, ...] = ()
+    become: Literal["doas", "sudo"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an exec gave back."""
+
+    #: None: the exec ended without one (killed by a signal, or we gave up waiting).
+    exit_status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+    #: We stopped waiting: the command may still be running on the node.
+    timed_out: bool = False
+    #: Output was cut at the limit.
+    truncated: bool = False
+
+
+class Nodes(Protocol):
+    """Running sh scripts on nodes, over connections that stay warm."""
+
+    async def run(
+        self,
+        target: Target,
+        script: str,
+        *,
+        timeout_seconds: float,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Run `/bin/sh -s` as root with the script on standard input.
+
+        Raises NodeError (NodeUnreachable, HostKeyMismatch, LoginRefused, NodeGarbled) when no answer exists.
+        A NodeGarbled or a timed-out Answer means the script may have run.
+        """
+        ...
+
+    def stream(self, target: Target, script: str) -> AsyncIterator[str]:
+        """Lines a long-running script prints, until it ends or the connection breaks (NodeError)."""
+        ...
+
+    async def forget(self, target: Target) -> None:
+        """Close the connection to that node, if any."""
+        ...
+
+    async def close(self) -> None:
+        """Close everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One valid document of a source."""
+
+    cluster: HACluster
+    #: Where it stands, for people: "clusters/nas.yaml" (and "#2" for a later document of the same file).
+    source: str
+    #: The directory its relative references start from.
+    directory: str
+    #: sha256 of the canonical JSON of the document (defaults filled in), hex: the identity of a generation.
+    digest: str
+    #: The document as YAML text, as found.
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What a source holds now: valid documents by cluster name, and what is wrong with the rest."""
+
+    documents: Mapping[str, Document]
+    problems: tuple[Problem, ...]
+    #: Names whose file exists but does not load now; their last good document stays in force.
+    broken: frozenset[str] = frozenset()
+    #: The source itself cannot be read (directory gone, no permission): everything stays in force.
+    down: str | None = None
+
+
+class Source(Protocol):
+    """Where documents come from."""
+
+    async def read(self) -> SourceState:
+        """Everything the source holds now. Never raises for bad documents."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yields when the source may have changed (a hint; read again)."""
+        ...
+
+
+class Store(Protocol):
+    """The record. Every method raises StoreError when the record cannot be kept; then hactl does not act."""
+
+    async def put_document(self, document: Document, *, actor: str) -> int:
+        """Record a document; returns its generation (1, 2 ...). The same digest: no write, same generation."""
+        ...
+
+    async def unmanage(self, cluster: str, *, why: str) -> None:
+        """The document vanished from the source: no longer managed. History stays. No write if already so."""
+        ...
+
+    async def begin_step(self, record: Mapping[str, Any]) -> int:
+        """Record the intent to run a step, durably, before it runs; returns its id.
+
+        Keys: cluster, generation, plan (digest), node, verb, target, command, risk, why, actor, cause.
+        """
+        ...
+
+    async def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
+        """Record how it ended."""
+        ...
+
+    async def record(
+        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
+    ) -> None:
+        """Record something that changed: kind is a key of `hactl.core.catalogue.EVENTS`."""
+        ...
+
+    async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
+        """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed."""
+        ...
+
+    async def statuses(self) -> Sequence[Mapping[str, Any]]:
+        """The newest status of every cluster, with its age."""
+        ...
+
+    async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Events and steps, newest last. Keys of the query: cluster, node, kind, since, until, limit, failed."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is pending and close."""
+        ...
