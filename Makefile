@@ -1,0 +1,53 @@
+# hactl: every target sets up what it needs in .venv. Works with GNU make and FreeBSD make (POSIX syntax only).
+#   make demo    the main job on two simulated nodes      make test    the tests
+#   make check   everything CI checks                     make bench   ratios, measured in one run
+#   make sim     seeded simulation (SEEDS=200)            make gen     write the generated files
+#   make fmt     format
+
+PYTHON = python3
+SEEDS = 200
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test check lint bench sim gen fmt install clean
+
+demo: $(STAMP)
+	$(BIN)/hactl demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+check: $(STAMP) lint
+	$(BIN)/python -m hactl.adapters.generated --check
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+sim: $(STAMP)
+	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
+
+gen: $(STAMP)
+	$(BIN)/python -m hactl.adapters.generated
+
+fmt: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(STAMP)
+
+# On FreeBSD packages with compiled parts come from pkg (see README): --system-site-packages lets the venv use them.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || sh .ci/venv $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .lab

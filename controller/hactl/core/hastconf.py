@@ -1,0 +1,55 @@
+"""/etc/hast.conf as the document wants it, as text.
+
+Rules: one file, the same on both nodes of a resource; every resource in it has an `on` block for the node that reads
+it, or hastd refuses the whole file (FACTS, trap 26); numeric addresses; it ends with a newline; only characters its
+grammar knows. Man page: hast.conf(5).
+"""
+
+from __future__ import annotations
+
+from hactl.core.objects import StorageSpec
+from hactl.core.wanted import Cluster
+
+#: Where hastd and hastctl look.
+PATH = "/etc/hast.conf"
+#: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
+PORT = 8457
+
+
+def storages_of(cluster: Cluster, node: str) -> list[StorageSpec]:
+    """The resources that have a disk on this node."""
+    return [s for group in cluster.groups for s in group.storage if node in s.hast.devices]
+
+
+def render_hastconf(cluster: Cluster, node: str) -> str:
+    """The whole file for one node; empty when the node has no resource (an empty file is a trap: recording 04)."""
+    storages = storages_of(cluster, node)
+    if not storages:
+        return ""
+    lines = [f"# Written by hactl for the cluster {cluster.name}; a change here is undone. Edit the document instead."]
+    for storage in storages:
+        lines += _resource(storage)
+    return "\n".join(lines) + "\n"
+
+
+def _resource(storage: StorageSpec) -> list[str]:
+    hast = storage.hast
+    lines = [
+        f"resource {storage.name} {{",
+        f"\treplication {hast.replication}",
+        f"\tchecksum {hast.checksum}",
+        f"\tcompression {hast.compression}",
+        f"\ttimeout {hast.timeout_seconds}",
+    ]
+    for node, device in hast.devices.items():
+        lines += [f"\ton {node} {{", f"\t\tlocal {device}"]
+        lines += [f"\t\tremote {_endpoint(a)}" for other, a in hast.addresses.items() if other != node]
+        # Without `source` the peer may see another address than the one it lets in (FACTS, trap 28).
+        lines += [f"\t\tsource {hast.addresses[node]}"] if ":" not in hast.addresses[node] else []
+        lines.append("\t}")
+    return [*lines, "}"]
+
+
+def _endpoint(address: str) -> str:
+    """IPv6 needs brackets, and brackets need a port (hast.conf(5), "remote")."""
+    return f"tcp6://[{address}]:{PORT}" if ":" in address else address

@@ -1,0 +1,376 @@
+"""CARP vhids and their addresses, now.
+
+Rules: every command names a vhid that exists or brings an address with `alias` (FACTS, traps 1 and 3); what is there
+is never added again (trap 2); advskew, advbase and password change in place; a change of what the HMAC covers is made
+on the standby and at once after it on the active node, well inside the time in which the peer would take over.
+Man pages: ifconfig(8), carp(4).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from hactl.core.facts import Address, Interface, Vhid
+from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.plan import checks
+from hactl.core.plan.scene import Scene, Steps, known
+from hactl.core.plan.words import quote_plain
+from hactl.core.steps import Check, Risk, SecretUse, Step
+from hactl.core.wanted import interface_on
+
+#: Distance between the advskews of two nodes that follow each other in `preferred`, if there is room.
+ADVSKEW_STEP = 100
+#: The highest advskew that still counts (FACTS 1.1: the compared value is capped at 240).
+ADVSKEW_LIMIT = 239
+
+
+def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, int]:
+    """advskew by node: as the document says, else by order, the node that holds the storage first.
+
+    With preemption on, the address would otherwise leave the node where the storage is (recording 06).
+    """
+    if vip.advskews is not None:
+        return dict(vip.advskews)
+    order = list(group.preferred)
+    active = scene.active.get(group.name)
+    if group.storage and active in order:
+        order.remove(active)
+        order.insert(0, active)
+    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(order) - 1))
+    return {node: index * step for index, node in enumerate(order)}
+
+
+def password_variable(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:
+    """The shell variable that carries the password of this virtual IP; None when the document names none."""
+    if vip.password_from is None:
+        return None
+    for number, (other_group, other) in enumerate(scene.vips(), start=1):
+        if other_group.name == group.name and other.name == vip.name:
+            return SecretUse(f"HACTL_PASS_{number}", group.name, vip.name)
+    raise KeyError(vip.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One virtual IP on one node: what is wanted and what is there."""
+
+    scene: Scene
+    group: GroupSpec
+    vip: VirtualIP
+    node: str
+    interface: Interface
+    advskew: int
+
+    @property
+    def there(self) -> Vhid | None:
+        """The vhid as it is on the node."""
+        return self.interface.vhid(self.vip.vhid)
+
+    @property
+    def target(self) -> str:
+        """The vhid in FreeBSD's words."""
+        return f"{self.interface.name} vhid {self.vip.vhid}"
+
+    @property
+    def secret(self) -> SecretUse | None:
+        """The variable of the password."""
+        return password_variable(self.scene, self.group, self.vip)
+
+    def key_differs(self) -> bool:
+        """Whether the key on the node is not the document's (compared by fingerprint)."""
+        wanted = self.scene.cluster.keys.get((self.group.name, self.vip.name))
+        return wanted is not None and self.there is not None and self.there.key != wanted
+
+    def missing(self) -> list[Address]:
+        """Wanted addresses that are not on the vhid with their prefix."""
+        have = {(a.ip, a.prefix_length) for a in self.interface.of_vhid(self.vip.vhid)}
+        return [a for a in wanted_addresses(self.vip) if (a.ip, a.prefix_length) not in have]
+
+    def surplus(self) -> list[Address]:
+        """Addresses on the vhid that the document does not have."""
+        wanted = {a.ip for a in wanted_addresses(self.vip)}
+        return [a for a in self.interface.of_vhid(self.vip.vhid) if a.ip not in wanted]
+
+
+def wanted_addresses(vip: VirtualIP) -> list[Address]:
+    """The addresses of a virtual IP in canonical form."""
+    parsed = [ipaddress.ip_interface(text) for text in vip.addresses]
+    return [Address(str(address.ip), address.network.prefixlen, vip.vhid) for address in parsed]
+
+
+def family(ip: str) -> str:
+    """`inet` or `inet6`."""
+    return "inet6" if ":" in ip else "inet"
+
+
+def repair_steps(scene: Scene) -> Steps:
+    """Bring vhids that are in use somewhere to what the document says; standby first."""
+    steps: Steps = _leftovers(scene)
+    for group, vip in scene.vips():
+        places = _places(scene, group, vip)
+        if any(place.there is not None and place.interface.of_vhid(vip.vhid) for place in places):
+            steps += _repair(scene, group, places)
+    return steps
+
+
+def introduce_steps(scene: Scene) -> Steps:
+    """Create vhids that are nowhere yet: an address appears only where its group serves."""
+    steps: Steps = []
+    for group, vip in scene.vips():
+        places = _places(scene, group, vip)
+        if not places or any(place.interface.of_vhid(vip.vhid) for place in places):
+            continue
+        silent = [node for node in group.preferred if node in scene.silent]
+        if silent:
+            scene.hold(
+                "PeerSilent",
+                f"{vip.name}: its addresses are not brought up while {', '.join(silent)} cannot be asked",
+                node=silent[0],
+                target=f"vhid {vip.vhid}",
+            )
+        elif group.storage and not serving(scene, group):
+            scene.hold(
+                "AddressWaits",
+                f"{vip.name}: its addresses come up when {group.name} serves",
+                target=f"vhid {vip.vhid}",
+                passing=True,
+            )
+        else:
+            # The active node first: it is MASTER before the standby has waited long enough to try.
+            steps += [step for place in reversed(places) for step in _bring_up(place)]
+    return steps
+
+
+def serving(scene: Scene, group: GroupSpec) -> bool:
+    """Whether the active node has every filesystem of the group."""
+    from hactl.core.plan.filesystems import filesystem_ready
+
+    active = scene.active.get(group.name)
+    return (
+        active is not None
+        and active in scene.facts
+        and all(filesystem_ready(scene, storage, active) for storage in group.storage)
+    )
+
+
+def _places(scene: Scene, group: GroupSpec, vip: VirtualIP) -> list[Place]:
+    """The virtual IP on every node that can be acted on, standby first."""
+    skews = wanted_advskews(scene, group, vip)
+    places = []
+    for node in scene.standby_first(group):
+        if node not in scene.facts:
+            continue
+        interface = scene.interface(vip, node)
+        if interface is None:
+            name = interface_on(vip, node)
+            seen = known(scene.facts[node].interfaces) is not None
+            scene.hold(
+                "InterfaceMissing" if seen else "FactsUnknown",
+                f"{node} has no interface {name}" if seen else f"{node}: cannot read ifconfig",
+                node=node,
+                target=name,
+                remedy="correct the interface in the document" if seen else "",
+            )
+            continue
+        places.append(Place(scene, group, vip, node, interface, skews[node]))
+    return places
+
+
+def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
+    """The steps of one vhid, the active node's only when no standby is in doubt (I5)."""
+    steps: Steps = []
+    for place in places:
+        mine = _steps_of(place)
+        if not mine:
+            continue
+        doubtful = [node for node in group.preferred if node not in {p.node for p in places} and node != place.node]
+        if doubtful and place.node == scene.active.get(group.name):
+            scene.hold(
+                "StandbyFirst",
+                f"{place.target} on {place.node} is left as it is until {', '.join(doubtful)} can be changed first",
+                node=place.node,
+                target=place.target,
+            )
+            continue
+        if not _peer_allows(scene, place):
+            continue
+        steps += mine
+    return steps
+
+
+def _peer_allows(scene: Scene, place: Place) -> bool:
+    there = place.there
+    if there is None or there.peer in (None, "224.0.0.18"):
+        return True
+    scene.hold(
+        "UnicastPeer",
+        f"{place.target} on {place.node} talks to {there.peer} only; the document cannot say that yet",
+        node=place.node,
+        target=place.target,
+        remedy=f"ifconfig {place.interface.name} vhid {place.vip.vhid} mcast",
+    )
+    return False
+
+
+def _steps_of(place: Place) -> Steps:
+    """What one vhid on one node needs."""
+    steps = [_remove(place, address, "the document does not have it") for address in place.surplus()]
+    there = place.there
+    if there is None or not place.interface.of_vhid(place.vip.vhid):
+        return steps + _bring_up(place)
+    differs = _differences(place, there)
+    if differs:
+        steps.append(_set_vhid(place, there, differs))
+    for address in place.missing():
+        steps += _add(place, address, new=False)
+    return steps
+
+
+def _differences(place: Place, there: Vhid) -> list[str]:
+    differs = []
+    if there.advbase != place.vip.advbase:
+        differs.append(f"advbase is {there.advbase}, the document says {place.vip.advbase}")
+    if there.advskew != place.advskew:
+        differs.append(f"advskew is {there.advskew}, the document says {place.advskew}")
+    if place.key_differs():
+        differs.append("the password is not the document's")
+    return differs
+
+
+def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
+    """One ifconfig with exactly the words that differ: no address is named, so MASTER is not dropped."""
+    words = [f"ifconfig {quote_plain(place.interface.name)} vhid {place.vip.vhid}"]
+    secret = place.secret if place.key_differs() else None
+    if there.advbase != place.vip.advbase:
+        words.append(f"advbase {place.vip.advbase}")
+    if there.advskew != place.advskew:
+        words.append(f"advskew {place.advskew}")
+    if secret is not None:
+        words.append(f'pass "${secret.variable}"')
+    return Step(
+        place.node,
+        "SetVhid",
+        place.target,
+        "; ".join(differs),
+        " ".join(words),
+        Risk.BLIP,
+        before=(checks.vhid_exists(place.interface.name, place.vip.vhid),),
+        after=(
+            checks.vhid_is(
+                place.interface.name,
+                place.vip.vhid,
+                place.vip.advbase,
+                place.advskew,
+                secret.variable if secret else None,
+            ),
+        ),
+        secrets=(secret,) if secret else (),
+    )
+
+
+def _bring_up(place: Place) -> Steps:
+    """The vhid with its first address and all its values, then its other addresses."""
+    steps: Steps = []
+    for address in place.missing():
+        steps += _add(place, address, new=not steps)
+    return steps
+
+
+def _add(place: Place, address: Address, *, new: bool) -> Steps:
+    """Add one address; if it stands on another vhid it is taken off there first, if it is the node's own it is not."""
+    same = next((a for a in place.interface.addresses if a.ip == address.ip), None)
+    steps: Steps = []
+    why = f"{address.cidr} is not there"
+    before = [checks.carp_loaded()]
+    if same is not None and same.vhid is None:
+        place.scene.hold(
+            "AddressInUse",
+            f"{address.ip} is an ordinary address of {place.interface.name} on {place.node}",
+            node=place.node,
+            target=place.target,
+            remedy=f"take it off {place.interface.name} ({family(address.ip)} {address.ip} -alias, and in "
+            "/etc/rc.conf), or use another address in the document",
+        )
+        return []
+    if same is not None and same.vhid != place.vip.vhid:
+        steps.append(_remove(place, same, f"it belongs to vhid {place.vip.vhid}"))
+    elif same is not None:
+        # The prefix can only be changed by adding the address again, which costs an election.
+        why = f"the prefix length is {same.prefix_length}, the document says {address.prefix_length}"
+        before.append(checks.address_on(place.interface.name, address.ip, place.vip.vhid))
+    if same is None or same.vhid != place.vip.vhid:
+        before.append(checks.address_absent(place.interface.name, address.ip))
+    if not new:
+        before.append(checks.vhid_exists(place.interface.name, place.vip.vhid))
+    steps.append(_add_step(place, address, why, tuple(before), new=new))
+    return steps
+
+
+def _add_step(place: Place, address: Address, why: str, before: tuple[Check, ...], *, new: bool) -> Step:
+    name = place.interface.name
+    words = f"ifconfig {quote_plain(name)} {family(address.ip)} {address.cidr} vhid {place.vip.vhid}"
+    secret = place.secret if new else None
+    if new:
+        words += f" advbase {place.vip.advbase} advskew {place.advskew}"
+    if secret is not None:
+        words += f' pass "${secret.variable}"'
+    after = [checks.address_on(name, address.ip, place.vip.vhid)]
+    if new:
+        after.append(
+            checks.vhid_is(name, place.vip.vhid, place.vip.advbase, place.advskew, secret.variable if secret else None)
+        )
+    return Step(
+        place.node,
+        "AddAddress",
+        f"{place.target} {address.cidr}",
+        why,
+        f"{words} alias",
+        Risk.NONE if new and place.there is None else Risk.BLIP,
+        before=before,
+        after=tuple(after),
+        secrets=(secret,) if secret else (),
+    )
+
+
+def _remove(place: Place, address: Address, why: str) -> Step:
+    assert address.vhid is not None
+    return removal(place.node, place.interface.name, address.ip, address.cidr, address.vhid, why)
+
+
+def removal(node: str, interface: str, ip: str, cidr: str, vhid: int, why: str) -> Step:
+    """Take one address off a vhid; the vhid goes with its last address."""
+    return Step(
+        node,
+        "RemoveAddress",
+        f"{interface} vhid {vhid} {cidr}",
+        why,
+        f"ifconfig {quote_plain(interface)} {family(ip)} {ip} -alias",
+        Risk.OUTAGE,
+        before=(checks.address_on(interface, ip, vhid),),
+        after=(checks.address_gone(interface, ip, vhid),),
+    )
+
+
+def _leftovers(scene: Scene) -> Steps:
+    """Addresses that hactl wrote for the next boot once and the document no longer has: a virtual IP was removed."""
+    from hactl.core.plan.boot import ours
+
+    wanted = {(node, interface_on(vip, node), vip.vhid) for group, vip in scene.vips() for node in group.preferred}
+    steps: Steps = []
+    for node in reversed(scene.nodes):
+        facts = scene.facts.get(node)
+        boot = known(facts.boot) if facts else None
+        interfaces = known(facts.interfaces) if facts else None
+        if boot is None or interfaces is None:
+            continue
+        for alias in boot.aliases:
+            interface = interfaces.get(alias.interface)
+            if not ours(alias) or interface is None or (node, alias.interface, alias.vhid) in wanted:
+                continue
+            steps += [
+                removal(node, interface.name, a.ip, a.cidr, alias.vhid, f"the document has no vhid {alias.vhid} there")
+                for a in interface.of_vhid(alias.vhid)
+                if a.ip == alias.ip
+            ]
+    return steps

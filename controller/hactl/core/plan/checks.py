@@ -1,0 +1,190 @@
+"""Conditions a node tests itself, as sh text: base system only, everything of the document quoted.
+
+Man pages: ifconfig(8), hastctl(8), mount(8), dd(1), diskinfo(8), service(8).
+"""
+
+from __future__ import annotations
+
+import re
+
+from hactl.core.facts import HastRole
+from hactl.core.steps import Check, quote
+
+#: What is read at either end of a device to call it blank, bytes.
+BLANK_BYTES = 1024 * 1024
+
+
+def address_line(ip: str, vhid: int | None = None) -> str:
+    """An extended regular expression for the line of `ifconfig IF` that shows this address."""
+    tail = f" .*vhid {vhid}( |$)" if vhid is not None else " "
+    return f"inet6? {re.escape(ip)}{tail}"
+
+
+def _shows(interface: str, pattern: str) -> str:
+    return f"ifconfig {quote(interface)} | grep -Eq {quote(pattern)}"
+
+
+def carp_loaded() -> Check:
+    """carp(4) is in the kernel."""
+    return Check("the carp module is loaded", "kldstat -q -m carp")
+
+
+def interface_exists(interface: str) -> Check:
+    """The interface is there."""
+    return Check(f"{interface} exists", f"ifconfig {quote(interface)} >/dev/null 2>&1")
+
+
+def address_absent(interface: str, ip: str) -> Check:
+    """The interface does not have the address (adding it again would drop MASTER)."""
+    return Check(
+        f"{interface} does not have {ip}",
+        f"ifconfig {quote(interface)} >/dev/null 2>&1 || exit 1\n! {_shows(interface, address_line(ip))}",
+    )
+
+
+def address_gone(interface: str, ip: str, vhid: int) -> Check:
+    """The address is not on that vhid."""
+    return Check(f"{ip} is not on vhid {vhid} of {interface}", f"! {_shows(interface, address_line(ip, vhid))}")
+
+
+def address_on(interface: str, ip: str, vhid: int) -> Check:
+    """The address is on that vhid of the interface."""
+    return Check(f"{ip} is on vhid {vhid} of {interface}", _shows(interface, address_line(ip, vhid)))
+
+
+def vhid_exists(interface: str, vhid: int) -> Check:
+    """The vhid is there: any command that names another number creates an orphan (FACTS, trap 3)."""
+    return Check(f"vhid {vhid} exists on {interface}", _shows(interface, f"carp: [A-Z]+ vhid {vhid} "))
+
+
+def vhid_is(interface: str, vhid: int, advbase: int, advskew: int, variable: str | None) -> Check:
+    """The vhid has these values; the key is compared inside the shell, so that it is on no command line."""
+    says = f"vhid {vhid} of {interface} has advbase {advbase} and advskew {advskew}"
+    line = f"vhid {vhid} advbase {advbase} advskew {advskew}"
+    if variable is None:
+        return Check(says, _shows(interface, f"carp: [A-Z]+ {line}( |$)"))
+    pattern = f'*"{line} key \\"${{{variable}}}\\""*'
+    return Check(
+        f"{says}, and its password", f'case "$(ifconfig -k {quote(interface)})" in {pattern}) ;; *) exit 1 ;; esac'
+    )
+
+
+def sysctl_is(name: str, value: int) -> Check:
+    """A sysctl has this value now."""
+    return Check(f"{name} is {value}", f'[ "$(sysctl -n {name} 2>/dev/null)" = {value} ]')
+
+
+def hastd_answers(within_seconds: float = 10.0) -> Check:
+    """hastd answers hastctl."""
+    return Check("hastd answers", "hastctl status >/dev/null 2>&1", within_seconds)
+
+
+def role_is(resource: str, role: HastRole, within_seconds: float = 0.0) -> Check:
+    """The node says that it has this role for the resource."""
+    return Check(
+        f"{resource} is {role} here", f"hastctl list {quote(resource)} | grep -q '^  role: {role}$'", within_seconds
+    )
+
+
+def no_metadata(resource: str, device: str) -> Check:
+    """hastctl dump finds no metadata, in the words that mean a zeroed disk (recording 03)."""
+    words = f"Unable to read metadata from {device}: No such file or directory"
+    return Check(
+        f"{device} holds no HAST metadata",
+        f'case "$(hastctl dump {quote(resource)} 2>&1)" in *{quote(words)}*) ;; *) exit 1 ;; esac',
+    )
+
+
+def has_metadata(resource: str) -> Check:
+    """hastctl dump reads metadata of this resource."""
+    return Check(f"metadata of {resource} can be read", f"hastctl dump {quote(resource)} | grep -q '^resource: '")
+
+
+def blank(device: str) -> Check:
+    """The first and last MiB are there and all zero; a failed read is not zero."""
+    return Check(
+        f"the first and last MiB of {device} are all zero",
+        "\n".join(
+            [
+                f"hactl_dev={quote(device)}",
+                'set -- $(diskinfo "$hactl_dev") && [ $# -ge 3 ] && [ "$3" -ge 4194304 ] || exit 1',
+                f"hactl_skip=$((($3 - {BLANK_BYTES}) / $2)); hactl_count=$(({BLANK_BYTES} / $2)); hactl_sector=$2",
+                "for hactl_at in 0 $hactl_skip; do",
+                '  hactl_n=$(dd if="$hactl_dev" bs="$hactl_sector" skip="$hactl_at" count="$hactl_count" 2>/dev/null'
+                " | wc -c)",
+                f'  [ "$hactl_n" -eq {BLANK_BYTES} ] || exit 1',
+                '  hactl_n=$(dd if="$hactl_dev" bs="$hactl_sector" skip="$hactl_at" count="$hactl_count" 2>/dev/null'
+                " | tr -d '\\000' | wc -c)",
+                '  [ "$hactl_n" -eq 0 ] || exit 1',
+                "done",
+            ]
+        ),
+    )
+
+
+def not_blank(device: str) -> Check:
+    """Something was written to the first MiB."""
+    return Check(
+        f"{device} holds something",
+        f"[ \"$(dd if={quote(device)} bs=1048576 count=1 2>/dev/null | tr -d '\\000' | wc -c)\" -gt 0 ]",
+    )
+
+
+def not_mounted(device: str) -> Check:
+    """Nothing is mounted from the device."""
+    return Check(f"{device} is not mounted", f"! mount | grep -Fq {quote(device + ' on ')}")
+
+
+def not_open(device: str) -> Check:
+    """GEOM has nobody using the disk (geom(8), Mode); partitions and files have no such row and pass."""
+    name = device.removeprefix("/dev/")
+    return Check(
+        f"nobody uses {device}",
+        f"hactl_mode=$(geom disk list {quote(name)} 2>/dev/null | sed -n 's/^ *Mode: //p')\n"
+        'case "$hactl_mode" in ""|r0w0e0) ;; *) exit 1 ;; esac\n'
+        f"! mount | grep -Fq {quote(device + ' on ')} && ! swapinfo 2>/dev/null | grep -Fq {quote(device)}",
+    )
+
+
+def device_ready(resource: str, within_seconds: float = 0.0) -> Check:
+    """The replicated device is there (it comes some time after the role: recording 06)."""
+    return Check(f"/dev/hast/{resource} exists", f"[ -c /dev/hast/{quote(resource)} ]", within_seconds)
+
+
+def device_absent(resource: str) -> Check:
+    """The replicated device is not there."""
+    return Check(f"/dev/hast/{resource} does not exist", f"[ ! -e /dev/hast/{quote(resource)} ]")
+
+
+def mountpoint_free(mountpoint: str) -> Check:
+    """Nothing is mounted there."""
+    return Check(f"nothing is mounted on {mountpoint}", f"! mount | grep -Fq {quote(f' on {mountpoint} (')}")
+
+
+def mounted(device: str, mountpoint: str, within_seconds: float = 0.0) -> Check:
+    """The device is mounted there."""
+    return Check(
+        f"{device} is mounted on {mountpoint}",
+        f"mount | grep -Fq {quote(f'{device} on {mountpoint} (')}",
+        within_seconds,
+    )
+
+
+def pool_imported(pool: str) -> Check:
+    """The pool is imported here."""
+    return Check(f"pool {pool} is imported", f"zpool list -H -o name {quote(pool)} >/dev/null 2>&1")
+
+
+def pool_absent(pool: str) -> Check:
+    """The pool is not imported here."""
+    return Check(f"pool {pool} is not imported", f"! zpool list -H -o name {quote(pool)} >/dev/null 2>&1")
+
+
+def service_runs(name: str, within_seconds: float = 0.0) -> Check:
+    """service(8) says it runs."""
+    return Check(f"{name} runs", f"service {quote(name)} onestatus >/dev/null 2>&1", within_seconds)
+
+
+def service_stopped(name: str, within_seconds: float = 0.0) -> Check:
+    """service(8) says it does not run."""
+    return Check(f"{name} does not run", f"! service {quote(name)} onestatus >/dev/null 2>&1", within_seconds)

@@ -1,0 +1,84 @@
+"""What CARP decides by itself: waited for, and named while it is not as it should be.
+
+Man page: carp(4). Timing: a vhid that hears nobody becomes MASTER after 3*advbase + advskew/256 seconds.
+"""
+
+from __future__ import annotations
+
+from hactl.core.facts import CarpState, Vhid
+from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.plan.addresses import wanted_advskews
+from hactl.core.plan.scene import Scene
+from hactl.core.wanted import interface_on
+
+
+def takeover_seconds(advbase: int, advskew: int) -> float:
+    """How long a vhid of that priority waits before it becomes MASTER (ip_carp.c, carp_setrun)."""
+    return 3 * advbase + advskew / 256
+
+
+def election_waits(scene: Scene) -> None:
+    """A hold for every vhid that does not have exactly one MASTER, on the node where its group is active."""
+    for group, vip in scene.vips():
+        seen = _seen(scene, group, vip)
+        if not seen:
+            continue
+        masters = [node for node, vhid in seen.items() if vhid.state is CarpState.MASTER]
+        if len(masters) > 1:
+            scene.hold(
+                "TwoMasters",
+                f"vhid {vip.vhid}: {' and '.join(masters)} are both MASTER: they do not hear each other, "
+                "or do not believe what they hear",
+                target=f"vhid {vip.vhid}",
+                passing=True,
+                remedy="compare `netstat -s -p carp` (bad authentication) and the switch (multicast 224.0.0.18)",
+            )
+        elif not masters:
+            _nobody(scene, group, vip, seen)
+        else:
+            _elsewhere(scene, group, vip, masters[0])
+
+
+def _seen(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, Vhid]:
+    seen = {}
+    for node in group.preferred:
+        interface = scene.interface(vip, node)
+        vhid = interface.vhid(vip.vhid) if interface else None
+        if vhid is not None and interface is not None and interface.of_vhid(vip.vhid):
+            seen[node] = vhid
+    return seen
+
+
+def _nobody(scene: Scene, group: GroupSpec, vip: VirtualIP, seen: dict[str, Vhid]) -> None:
+    down = [node for node, vhid in seen.items() if vhid.state is CarpState.INIT]
+    for node in down:
+        name = interface_on(vip, node)
+        scene.hold(
+            "InterfaceDown",
+            f"vhid {vip.vhid} on {node} is INIT: {name} is down or has no link",
+            node=node,
+            target=f"{name} vhid {vip.vhid}",
+            remedy=f"ifconfig {name} up; check the cable and the switch port",
+        )
+    if len(down) < len(seen) and not any(node in scene.silent for node in group.preferred):
+        wait = takeover_seconds(vip.advbase, max(wanted_advskews(scene, group, vip).values()))
+        scene.hold(
+            "Electing",
+            f"vhid {vip.vhid}: nobody is MASTER yet; it takes up to {wait:.1f} s",
+            target=f"vhid {vip.vhid}",
+            passing=True,
+        )
+
+
+def _elsewhere(scene: Scene, group: GroupSpec, vip: VirtualIP, master: str) -> None:
+    """The address is not where the group is; with everything as the document says, preemption brings it."""
+    active = scene.active.get(group.name)
+    if not group.storage or active in (None, master):
+        return
+    scene.hold(
+        "AddressElsewhere",
+        f"vhid {vip.vhid}: {master} is MASTER, {group.name} is active on {active}",
+        target=f"vhid {vip.vhid}",
+        passing=True,
+        remedy=f"if it lasts, on {active}: sysctl net.inet.carp.demotion; ifconfig {interface_on(vip, master)}",
+    )

@@ -1,0 +1,138 @@
+"""Where each group is, or is to become, active.
+
+Rules: a group with storage is active where its resources are primary; with no primary, where the newest complete copy
+is, and only when both nodes said so themselves. A group without storage is active where its addresses are MASTER.
+Silence is not evidence (safety.md, "Evidence").
+"""
+
+from __future__ import annotations
+
+from hactl.core.facts import CarpState, HastMetadata, HastRole
+from hactl.core.objects import GroupSpec, StorageSpec
+from hactl.core.plan.evidence import choose_copy
+from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known
+
+
+def place(scene: Scene) -> None:
+    """Fill in `scene.active` for every group."""
+    for group in scene.cluster.groups:
+        scene.active[group.name] = _with_storage(scene, group) if group.storage else _by_addresses(scene, group)
+
+
+def _by_addresses(scene: Scene, group: GroupSpec) -> str | None:
+    """The node that is MASTER of the most vhids; the preferred one while nobody is."""
+    votes = dict.fromkeys(group.preferred, 0)
+    for vip in group.virtual_ips:
+        for node in group.preferred:
+            interface = scene.interface(vip, node)
+            vhid = interface.vhid(vip.vhid) if interface else None
+            if vhid is not None and vhid.state is CarpState.MASTER:
+                votes[node] += 1
+    best = max(group.preferred, key=lambda node: (votes[node], -group.preferred.index(node)))
+    if votes[best]:
+        return best
+    # Nobody is MASTER: with everybody heard the preferred node will be; with somebody silent, he may be it.
+    return None if any(node in scene.silent for node in group.preferred) else group.preferred[0]
+
+
+def _with_storage(scene: Scene, group: GroupSpec) -> str | None:
+    primaries: dict[str, list[str]] = {}
+    for storage in group.storage:
+        nodes = [node for node in storage.hast.devices if scene.role(storage.name, node) is HastRole.PRIMARY]
+        if len(nodes) > 1:
+            scene.hold(
+                "DualPrimary",
+                f"{storage.name}: {' and '.join(nodes)} are both primary; what they write now differs",
+                target=storage.name,
+                remedy=f"choose whose data stays, unmount {storage.name} on the other node and make it secondary there",
+            )
+            return None
+        if nodes:
+            primaries.setdefault(nodes[0], []).append(storage.name)
+    if len(primaries) > 1:
+        where = "; ".join(f"{', '.join(names)} on {node}" for node, names in primaries.items())
+        scene.hold(
+            "StorageApart",
+            f"{group.name}: its resources are primary on different nodes: {where}",
+            target=group.name,
+            remedy="unmount and move one of them, so that the group is on one node",
+        )
+        return None
+    if primaries:
+        return next(iter(primaries))
+    return _elect(scene, group)
+
+
+def _elect(scene: Scene, group: GroupSpec) -> str | None:
+    """Nobody is known to be primary: the node whose copies are all the newest."""
+    chosen: set[str] = set()
+    for storage in group.storage:
+        node = _newest(scene, group, storage)
+        if node is None:
+            return None
+        chosen.add(node)
+    if len(chosen) == 1:
+        return chosen.pop()
+    scene.hold(
+        "StorageApart",
+        f"{group.name}: the newest copies of its resources are on different nodes",
+        target=group.name,
+        remedy="bring them together by hand: hastctl role primary where the newest copy is, and let it sync",
+    )
+    return None
+
+
+def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
+    nodes = tuple(node for node in group.preferred if node in storage.hast.devices)
+    if not _both_spoke(scene, storage.name, nodes):
+        return None
+    copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
+    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
+    if len(real) == len(nodes):
+        choice = choose_copy(storage.name, real, nodes)
+        if choice.node is None:
+            scene.hold(choice.hold, choice.why, target=storage.name, remedy=_COMPARE.format(name=storage.name))
+        return choice.node
+    if real:
+        # One copy is missing and nobody serves: what is missing may have been the newer one. The storage area says why.
+        return None
+    return nodes[0]
+
+
+_COMPARE = (
+    "compare `hastctl dump {name}` on both nodes; on the node whose data is thrown away: hastctl role init {name}, "
+    "hastctl create {name}, hastctl role secondary {name}"
+)
+
+
+def _both_spoke(scene: Scene, resource: str, nodes: tuple[str, ...]) -> bool:
+    """Whether both nodes said a short while ago that they are not primary (I1, I6)."""
+    for node in nodes:
+        if node in scene.silent:
+            scene.hold(
+                "PeerSilent",
+                f"{resource}: nobody is made primary while {node} cannot be asked: it may be primary",
+                node=node,
+                target=resource,
+                remedy=f"bring {node} back, or make sure by hand that it is powered off",
+            )
+            return False
+        if scene.role(resource, node) is None:
+            scene.hold(
+                "RoleUnknown",
+                f"{resource}: {node} does not tell its role; nobody is made primary",
+                node=node,
+                target=resource,
+                remedy=f"look at hastd on {node}: service hastd onestatus; hastctl list {resource}",
+            )
+            return False
+        if scene.now - scene.facts[node].seen_at > PROMOTION_EVIDENCE_SECONDS:
+            scene.hold(
+                "StaleFacts",
+                f"{resource}: what {node} said is too old to promote by",
+                node=node,
+                target=resource,
+                passing=True,
+            )
+            return False
+    return True

@@ -1,0 +1,380 @@
+"""What the facts will be when a stage is done: how the planner looks ahead.
+
+Rules: it predicts success and nothing more; what only the node can tell (who wins an election, how long a sync takes)
+is predicted as the usual outcome. The audit has its own model and shares nothing with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from hactl.core.facts import (
+    BootConfig,
+    CarpState,
+    Device,
+    File,
+    Hastd,
+    HastMetadata,
+    HastResource,
+    HastRole,
+    Interface,
+    Known,
+    Mount,
+    NodeFacts,
+    NoMetadata,
+    Pool,
+    RcAlias,
+    Reading,
+    Snapshot,
+    Vhid,
+)
+from hactl.core.hastconf import PATH as HAST_CONF
+from hactl.core.hastconf import render_hastconf, storages_of
+from hactl.core.objects import StorageSpec, VirtualIP
+from hactl.core.plan.addresses import wanted_addresses, wanted_advskews
+from hactl.core.plan.boot import NETIF, ours, wanted_aliases
+from hactl.core.plan.kernel import CARP_DEFAULTS
+from hactl.core.plan.placement import place
+from hactl.core.plan.scene import Scene, known, set_scene
+from hactl.core.steps import Stage, Step
+from hactl.core.wanted import Cluster, interface_on
+
+T = TypeVar("T")
+
+
+def predict(cluster: Cluster, snapshot: Snapshot, stage: Stage) -> Snapshot:
+    """The snapshot as it should be after every step of the stage is Done."""
+    scene = set_scene(cluster, snapshot, snapshot.taken_at)
+    place(scene)
+    nodes: dict[str, Reading[NodeFacts]] = dict(snapshot.nodes)
+    for step in stage.steps:
+        reading = nodes[step.node]
+        assert isinstance(reading, Known)
+        nodes[step.node] = replace(reading, value=EFFECTS[step.verb](scene, step, reading.value))
+    return _settle(scene, replace(snapshot, nodes=nodes))
+
+
+def _settle(scene: Scene, snapshot: Snapshot) -> Snapshot:
+    """Let time pass: devices of primaries are there and connected, every vhid has its MASTER."""
+    nodes = dict(snapshot.nodes)
+    for name, reading in nodes.items():
+        if isinstance(reading, Known) and isinstance(reading.value.interfaces, Known):
+            interfaces = {
+                key: replace(interface, vhids=tuple(_elected(scene, name, key, v) for v in interface.vhids))
+                for key, interface in reading.value.interfaces.value.items()
+            }
+            nodes[name] = replace(reading, value=replace(reading.value, interfaces=_known(interfaces, reading.value)))
+    return replace(snapshot, nodes=nodes)
+
+
+def _elected(scene: Scene, node: str, interface: str, vhid: Vhid) -> Vhid:
+    """MASTER on the node with the lowest wanted advskew, BACKUP elsewhere."""
+    for group, vip in scene.vips():
+        if vip.vhid == vhid.vhid and node in group.preferred and interface_on(vip, node) == interface:
+            skews = {n: s for n, s in wanted_advskews(scene, group, vip).items() if n in scene.facts}
+            best = min(skews, key=lambda n: skews[n])
+            return replace(vhid, state=CarpState.MASTER if node == best else CarpState.BACKUP)
+    return vhid
+
+
+def _known(value: T, facts: NodeFacts) -> Known[T]:
+    return Known(value, facts.seen_at)
+
+
+def _vip_of(scene: Scene, step: Step) -> tuple[VirtualIP, str, int]:
+    """The virtual IP, interface and advskew that a step's target names."""
+    interface, _, number = step.target.split(" ")[:3]
+    for group, vip in scene.vips():
+        if str(vip.vhid) == number and interface_on(vip, step.node) == interface:
+            return vip, interface, wanted_advskews(scene, group, vip)[step.node]
+    raise KeyError(step.target)
+
+
+def _storage(scene: Scene, name: str) -> StorageSpec:
+    return next(storage for _, storage in scene.storages() if storage.name == name)
+
+
+def _with_interface(facts: NodeFacts, interface: Interface) -> NodeFacts:
+    interfaces = dict(known(facts.interfaces) or {})
+    interfaces[interface.name] = interface
+    return replace(facts, interfaces=_known(interfaces, facts))
+
+
+def _load_module(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    modules = {**(known(facts.modules) or {}), "carp": True}
+    return replace(facts, modules=_known(modules, facts), carp_sysctls=_known(dict(CARP_DEFAULTS), facts))
+
+
+def _sysctl(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    name, value = step.command.removeprefix("sysctl net.inet.carp.").split("=")
+    sysctls = dict(known(facts.carp_sysctls) or CARP_DEFAULTS)
+    sysctls[name] = sysctls.get(name, 0) + int(value) if step.verb == "AdjustDemotion" else int(value)
+    return replace(facts, carp_sysctls=_known(sysctls, facts))
+
+
+def _add_address(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    vip, name, advskew = _vip_of(scene, step)
+    cidr = step.target.split(" ")[3]
+    interface = (known(facts.interfaces) or {})[name]
+    address = next(a for a in wanted_addresses(vip) if a.cidr == cidr)
+    addresses = (*(a for a in interface.addresses if a.ip != address.ip), address)
+    vhids = interface.vhids
+    if interface.vhid(vip.vhid) is None:
+        vhids = (*vhids, Vhid(vip.vhid, CarpState.BACKUP, vip.advbase, advskew, _key(scene, vip)))
+    return _with_interface(facts, replace(interface, addresses=addresses, vhids=vhids))
+
+
+def _key(scene: Scene, vip: VirtualIP) -> str | None:
+    return next((scene.cluster.keys.get((g.name, v.name)) for g, v in scene.vips() if v is vip), None)
+
+
+def _remove_address(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    name, _, number, cidr = step.target.split(" ")
+    interface = (known(facts.interfaces) or {})[name]
+    addresses = tuple(a for a in interface.addresses if not (a.cidr == cidr and a.vhid == int(number)))
+    vhids = tuple(v for v in interface.vhids if v.vhid != int(number) or any(a.vhid == v.vhid for a in addresses))
+    return _with_interface(facts, replace(interface, addresses=addresses, vhids=vhids))
+
+
+def _set_vhid(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    vip, name, advskew = _vip_of(scene, step)
+    interface = (known(facts.interfaces) or {})[name]
+    vhids = tuple(
+        replace(v, advbase=vip.advbase, advskew=advskew, key=_key(scene, vip) or v.key) if v.vhid == vip.vhid else v
+        for v in interface.vhids
+    )
+    return _with_interface(facts, replace(interface, vhids=vhids))
+
+
+def _write_hast_conf(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    text = render_hastconf(scene.cluster, step.node)
+    file = File(HAST_CONF, exists=True, sha256=None, mode=0o644, text=text)
+    metadata = dict(facts.metadata)
+    for storage in storages_of(scene.cluster, step.node):
+        device = known(facts.devices.get(storage.hast.devices[step.node]))
+        if device is not None and device.blank and not isinstance(known(metadata.get(storage.name)), HastMetadata):
+            metadata[storage.name] = _known(NoMetadata.ABSENT, facts)
+    return replace(facts, files={**facts.files, HAST_CONF: _known(file, facts)}, metadata=metadata)
+
+
+def _reload(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    return replace(facts, resources=_known(_listed(scene, step.node, facts), facts))
+
+
+def _listed(scene: Scene, node: str, facts: NodeFacts) -> dict[str, HastResource]:
+    """hastctl list once hastd has the wanted configuration; roles stay."""
+    old = known(facts.resources) or {}
+    listed = {}
+    for storage in storages_of(scene.cluster, node):
+        hast, had = storage.hast, old.get(storage.name)
+        listed[storage.name] = HastResource(
+            storage.name,
+            had.role if had else HastRole.INIT,
+            storage.name,
+            hast.devices[node],
+            next((a for n, a in hast.addresses.items() if n != node), ""),
+            hast.addresses[node],
+            hast.replication,
+            had.status if had else None,
+            had.workerpid if had else None,
+            0,
+            0,
+            had.dirty if had else 0,
+        )
+    return listed
+
+
+def _start_hastd(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    fresh = replace(facts, resources=_known({}, facts))
+    return replace(
+        facts,
+        hastd=_known(Hastd(running=True), facts),
+        resources=_known(_listed(scene, step.node, fresh), facts),
+    )
+
+
+def _create(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    copy = HastMetadata(step.target, 0, 2097152, 64, 4608, 0, 0, 0, "init")
+    return replace(facts, metadata={**facts.metadata, step.target: _known(copy, facts)})
+
+
+def _role(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    primary = " role primary " in step.command
+    resources = dict(known(facts.resources) or {})
+    had = resources[step.target]
+    resources[step.target] = replace(
+        had, role=HastRole.PRIMARY if primary else HastRole.SECONDARY, status="complete" if primary else None
+    )
+    devices = dict(facts.hast_devices)
+    if primary:
+        device = known(facts.devices.get(_storage(scene, step.target).hast.devices[step.node]))
+        blank = device.blank if device is not None and device.blank else False
+        devices[step.target] = _known(Device(f"/dev/hast/{step.target}", exists=True, blank=blank), facts)
+    return replace(facts, resources=_known(resources, facts), hast_devices=devices)
+
+
+def _filesystem(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    name = step.target.removeprefix("/dev/hast/")
+    device = known(facts.hast_devices[name])
+    assert device is not None
+    return replace(facts, hast_devices={**facts.hast_devices, name: _known(replace(device, blank=False), facts)})
+
+
+def _pool(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    pools = {**(known(facts.pools) or {}), step.target: Pool(step.target, "ONLINE")}
+    return replace(facts, pools=_known(pools, facts))
+
+
+def _export(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    pools = {name: pool for name, pool in (known(facts.pools) or {}).items() if name != step.target}
+    return replace(facts, pools=_known(pools, facts))
+
+
+def _mount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    storage, options = _storage_at(scene, step.target)
+    mounts = tuple(m for m in known(facts.mounts) or () if m.node != step.target)
+    return replace(
+        facts,
+        mounts=_known(
+            (*mounts, Mount(f"/dev/hast/{storage}", step.target, "ufs", frozenset({"local", *options}))), facts
+        ),
+    )
+
+
+def _storage_at(scene: Scene, mountpoint: str) -> tuple[str, list[str]]:
+    """The resource whose filesystem belongs there, and its options as mount(8) prints them."""
+    from hactl.core.plan.filesystems import PRINTED_AS
+
+    for _, storage in scene.storages():
+        ufs = storage.filesystem.ufs if storage.filesystem else None
+        if ufs is not None and ufs.mountpoint == mountpoint:
+            return storage.name, [PRINTED_AS.get(o, o) for o in ufs.options if PRINTED_AS.get(o, o)]
+    raise KeyError(mountpoint)
+
+
+def _unmount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    return replace(facts, mounts=_known(tuple(m for m in known(facts.mounts) or () if m.node != step.target), facts))
+
+
+def _service(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    service = known(facts.services[step.target])
+    assert service is not None
+    if step.verb in ("StartService", "StopService"):
+        service = replace(service, running=step.verb == "StartService")
+    else:
+        service = replace(service, enabled=step.verb == "EnableService")
+    return replace(facts, services={**facts.services, step.target: _known(service, facts)})
+
+
+def _boot(facts: NodeFacts) -> BootConfig:
+    boot = known(facts.boot)
+    assert boot is not None
+    return boot
+
+
+def _rc(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    boot = _boot(facts)
+    rc = dict(boot.rc)
+    if "+=" in step.command:
+        name, _, value = step.command.removeprefix("sysrc ").partition("+=")
+        rc[name] = f"{rc.get(name, '')} {value}".strip()
+    else:
+        name, _, value = step.command.removeprefix("sysrc ").partition("=")
+        rc[name] = value
+    return replace(facts, boot=_known(replace(boot, rc=rc), facts))
+
+
+def _remove_rc(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    boot = _boot(facts)
+    return replace(
+        facts,
+        boot=_known(
+            replace(
+                boot,
+                rc={name: value for name, value in boot.rc.items() if name != step.target},
+                aliases=tuple(a for a in boot.aliases if a.variable != step.target),
+                scan_stops={i: v for i, v in boot.scan_stops.items() if v != step.target},
+            ),
+            facts,
+        ),
+    )
+
+
+def _sysctl_conf(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    boot = _boot(facts)
+    value = str(step.command.split(f"'{step.target}=")[1].split("'")[0])
+    return replace(facts, boot=_known(replace(boot, sysctl_conf={**boot.sysctl_conf, step.target: value}), facts))
+
+
+def _boot_aliases(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    boot = _boot(facts)
+    written = tuple(
+        RcAlias(
+            item.variable,
+            item.interface,
+            "inet6" if ":" in item.ip else "inet",
+            item.ip,
+            item.prefix_length,
+            item.vhid,
+            item.advbase,
+            item.advskew,
+            item.key,
+            file=NETIF,
+            managed=True,
+        )
+        for item in wanted_aliases(scene, step.node)
+        if f"{item.variable}=" in step.command
+    )
+    ipv6 = boot.ipv6_interfaces | {item.interface for item in written if item.family == "inet6"}
+    boot = replace(boot, aliases=(*(a for a in boot.aliases if not ours(a)), *written), ipv6_interfaces=ipv6)
+    file = File(NETIF, exists=True, mode=0o600)
+    return replace(facts, boot=_known(boot, facts), files={**facts.files, NETIF: _known(file, facts)})
+
+
+def _same(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    """A check changes nothing that the facts show."""
+    return facts
+
+
+def _remount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    from hactl.core.plan.filesystems import INVERSE_OPTIONS
+
+    _, options = _storage_at(scene, step.target)
+    mounts = tuple(
+        replace(m, options=frozenset({*(m.options - set(INVERSE_OPTIONS)), *options})) if m.node == step.target else m
+        for m in known(facts.mounts) or ()
+    )
+    return replace(facts, mounts=_known(mounts, facts))
+
+
+EFFECTS: Mapping[str, Callable[[Scene, Step, NodeFacts], NodeFacts]] = {
+    "LoadModule": _load_module,
+    "SetSysctl": _sysctl,
+    "AdjustDemotion": _sysctl,
+    "AddAddress": _add_address,
+    "RemoveAddress": _remove_address,
+    "SetVhid": _set_vhid,
+    "WriteBootAliases": _boot_aliases,
+    "SetRcVariable": _rc,
+    "RemoveRcVariable": _remove_rc,
+    "SetSysctlConf": _sysctl_conf,
+    "WriteHastConf": _write_hast_conf,
+    "ReloadHastd": _reload,
+    "StartHastd": _start_hastd,
+    "CreateMetadata": _create,
+    "SetRole": _role,
+    "MakeFilesystem": _filesystem,
+    "CreatePool": _pool,
+    "CheckFilesystem": _same,
+    "Mount": _mount,
+    "Remount": _remount,
+    "Unmount": _unmount,
+    "ImportPool": _pool,
+    "ExportPool": _export,
+    "StartService": _service,
+    "StopService": _service,
+    "EnableService": _service,
+    "DisableService": _service,
+}

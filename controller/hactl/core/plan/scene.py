@@ -1,0 +1,169 @@
+"""The scene a plan is made in: the document and the facts, with one place that says what may be relied on.
+
+Rules: a node that did not answer, answered too long ago, is not FreeBSD, is not root's or is not the machine the
+document names has no facts here; nothing is planned on it and nothing is concluded from its silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hactl.core.facts import HastRole, Interface, Known, NodeFacts, Reading, Snapshot, System, Unknown
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
+from hactl.core.steps import Hold, Step
+from hactl.core.wanted import Cluster, interface_on
+
+#: Facts older than this are not acted on (I6), seconds.
+EVIDENCE_SECONDS = 30.0
+#: A promotion needs the peer's word no older than this, seconds.
+PROMOTION_EVIDENCE_SECONDS = 15.0
+
+T = TypeVar("T")
+
+
+def known(reading: Reading[T] | None) -> T | None:
+    """The value of a reading, or None when it is Unknown (or was not asked)."""
+    return reading.value if isinstance(reading, Known) else None
+
+
+@dataclass(slots=True)
+class Scene:
+    """A cluster, what was seen of it, and the holds collected on the way."""
+
+    cluster: Cluster
+    snapshot: Snapshot
+    now: float
+    holds: list[Hold] = field(default_factory=list)
+    facts: dict[str, NodeFacts] = field(default_factory=dict)
+    #: Node -> why it cannot be relied on.
+    silent: dict[str, str] = field(default_factory=dict)
+    #: Group name -> active node, filled in by `hactl.core.plan.placement`.
+    active: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes, in document order."""
+        return tuple(node.name for node in self.cluster.nodes)
+
+    def hold(
+        self,
+        reason: str,
+        message: str,
+        *,
+        node: str | None = None,
+        target: str = "",
+        remedy: str = "",
+        passing: bool = False,
+    ) -> None:
+        """Add a reason not to act, once."""
+        hold = Hold(reason, message, node=node, target=target, remedy=remedy, passing=passing)
+        if hold not in self.holds:
+            self.holds.append(hold)
+
+    def interface(self, vip: VirtualIP, node: str) -> Interface | None:
+        """The interface that carries the vhid on that node; None when the node is silent or it is not there."""
+        facts = self.facts.get(node)
+        interfaces = known(facts.interfaces) if facts else None
+        return interfaces.get(interface_on(vip, node)) if interfaces else None
+
+    def role(self, resource: str, node: str) -> HastRole | None:
+        """The HAST role a node says it has; None: not known. hastd not running is INIT: no worker, no device."""
+        facts = self.facts.get(node)
+        if facts is None:
+            return None
+        hastd = known(facts.hastd)
+        if hastd is not None and not hastd.running:
+            return HastRole.INIT
+        resources = known(facts.resources)
+        if resources is None or resource not in resources:
+            # hastd runs and does not know the resource: it cannot be primary for it.
+            return HastRole.INIT if resources is not None else None
+        return resources[resource].role
+
+    def vips(self) -> Iterator[tuple[GroupSpec, VirtualIP]]:
+        """Every virtual IP with its group, in document order."""
+        for group in self.cluster.groups:
+            for vip in group.virtual_ips:
+                yield group, vip
+
+    def storages(self) -> Iterator[tuple[GroupSpec, StorageSpec]]:
+        """Every HAST resource with its group, in document order."""
+        for group in self.cluster.groups:
+            for storage in group.storage:
+                yield group, storage
+
+    def standby_first(self, group: GroupSpec) -> tuple[str, ...]:
+        """The group's nodes, the active one last; by least preference when nobody is known to be active."""
+        order = list(reversed(group.preferred))
+        active = self.active.get(group.name)
+        if active in order:
+            order.remove(active)
+            order.append(active)
+        return tuple(order)
+
+
+def set_scene(cluster: Cluster, snapshot: Snapshot, now: float) -> Scene:
+    """Take from the snapshot what may be relied on; the rest becomes holds."""
+    scene = Scene(cluster, snapshot, now)
+    for name in scene.nodes:
+        reading = snapshot.nodes.get(name)
+        if not isinstance(reading, Known):
+            reason, message = ("NodeSilent", "was not asked") if reading is None else _silence(reading)
+            scene.silent[name] = message
+            scene.hold(reason, f"{name}: {message}", node=name, target=name)
+            continue
+        refusal = _refusal(name, reading.value, now)
+        if refusal is not None:
+            scene.silent[name] = refusal.message
+            scene.holds.append(refusal)
+        else:
+            scene.facts[name] = reading.value
+    return scene
+
+
+def _silence(reading: Unknown) -> tuple[str, str]:
+    return "NodeSilent", f"no facts: {reading.reason}"
+
+
+def _refusal(name: str, facts: NodeFacts, now: float) -> Hold | None:
+    """Why these facts cannot be acted on, if so."""
+    age = now - facts.seen_at
+    if age > EVIDENCE_SECONDS:
+        return Hold("StaleFacts", f"{name}: last seen {age:.0f} s ago", node=name, target=name, passing=True)
+    if not isinstance(facts.system, Known):
+        return Hold("SystemUnknown", f"{name}: cannot tell what system it is: {facts.system.reason}", name, name)
+    return _wrong_system(name, facts.system.value)
+
+
+def _wrong_system(name: str, system: System) -> Hold | None:
+    if system.sysname != "FreeBSD":
+        return Hold(
+            "NotFreeBSD",
+            f"{name} runs {system.sysname}; hactl only changes FreeBSD",
+            name,
+            name,
+            remedy="correct ssh.host of this node in the document",
+        )
+    if system.hostname != name and system.hostname.split(".")[0] != name:
+        return Hold(
+            "WrongHost",
+            f"{name}: the machine there calls itself {system.hostname}",
+            name,
+            name,
+            remedy="correct ssh.host, or name the node in the document as `hostname` prints it",
+        )
+    if system.uid != 0:
+        return Hold(
+            "NotRoot",
+            f"{name}: the login has uid {system.uid}; root is needed",
+            name,
+            name,
+            remedy="log in as root, or set ssh.become to doas or sudo",
+        )
+    return None
+
+
+#: What an area of the planner returns: the steps of its next stage, or nothing to do.
+Steps = list[Step]

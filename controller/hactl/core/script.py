@@ -1,0 +1,140 @@
+"""A step as the sh script that a node runs, and the reading of what came back.
+
+One exec does it all: conditions are tested by the node just before the command, so that nothing can change in
+between; then the command; then the conditions after it, waited for. Frame lines carry a nonce that the caller
+makes, so that no output of a command can be mistaken for ours. Secrets are shell variables set at the top: the
+script travels on standard input, so they are on no command line but ifconfig's own.
+Man pages: sh(1), timeout(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hactl.core.steps import Check, Outcome, Step, quote
+
+#: Where FreeBSD keeps what steps use; set by us because a login shell's own idea of it is not ours to trust.
+PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
+#: What opens our lines of the answer.
+FRAME = "%%hactl"
+#: Extra time a node has for its own tests, seconds.
+SLACK_SECONDS = 15.0
+#: Output of one step that is kept, characters.
+OUTPUT_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended."""
+
+    outcome: Outcome
+    exit_status: int | None
+    #: Standard output and error of the command, frame lines taken out.
+    output: str
+    #: Why it is not Done, for people; empty when Done.
+    reason: str = ""
+
+
+def step_budget_seconds(step: Step) -> float:
+    """What a node needs at most for the whole exec of a step."""
+    return step.timeout_seconds + sum(check.within_seconds for check in step.after) + SLACK_SECONDS
+
+
+def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
+    """The script for `/bin/sh -s`. `secrets` maps the variables of `step.secrets` to their values."""
+    missing = [use.variable for use in step.secrets if use.variable not in secrets]
+    if missing:
+        raise KeyError(f"no value for {', '.join(missing)}")
+    lines = [
+        "set -u",
+        f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
+        "umask 022",
+        # hastctl has no timeout of its own: one stuck worker would hang it for ever (FACTS: hastctl(8), "list").
+        f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}',
+        f"hactl_say() {{ printf '\\n{FRAME} {nonce} %s\\n' \"$*\"; }}",
+    ]
+    lines += [f"{use.variable}={quote(secrets[use.variable])}" for use in step.secrets]
+    lines += [_before(number, check) for number, check in enumerate(step.before)]
+    lines += [
+        "hactl_say begun",
+        "(",
+        step.command,
+        ") </dev/null 2>&1",
+        "hactl_status=$?",
+        'hactl_say "exit $hactl_status"',
+    ]
+    lines.append('[ "$hactl_status" -eq 0 ] || exit 0')
+    for number, check in enumerate(step.after):
+        lines += _after(number, check)
+    lines.append("hactl_say done")
+    return "\n".join(lines) + "\n"
+
+
+def _whole(seconds: float) -> int:
+    return max(1, int(seconds + 0.999))
+
+
+def _before(number: int, check: Check) -> str:
+    return f"( {check.test}\n) </dev/null >/dev/null 2>&1 || {{ hactl_say 'refused {number}'; exit 0; }}"
+
+
+def _after(number: int, check: Check) -> list[str]:
+    """Test, and test again twice a second until the time is over."""
+    return [
+        f"hactl_left={_whole(check.within_seconds * 2) if check.within_seconds else 0}",
+        f"until ( {check.test}\n) </dev/null >/dev/null 2>&1; do",
+        f"  [ \"$hactl_left\" -gt 0 ] || {{ hactl_say 'unmet {number}'; exit 0; }}",
+        "  hactl_left=$((hactl_left - 1)); sleep 0.5",
+        "done",
+    ]
+
+
+def visible_line(line: str, nonce: str) -> str | None:
+    """A line of live output as people may see it; None for our own frame lines."""
+    return None if line.startswith(f"{FRAME} {nonce} ") else line
+
+
+def read_answer(
+    step: Step, text: str, nonce: str, *, exit_status: int | None, timed_out: bool, truncated: bool = False
+) -> StepResult:
+    """What the answer says. Whatever leaves room for doubt is Indeterminate: look again."""
+    words: list[str] = []
+    shown: list[str] = []
+    for line in text.splitlines():
+        if visible_line(line, nonce) is None:
+            words.append(line.split(" ", 2)[2])
+        elif words and words[-1] == "begun":
+            shown.append(line)
+    output = "\n".join(shown).strip("\n")[:OUTPUT_LIMIT]
+    return _judge(step, words, output, exit_status, timed_out=timed_out, truncated=truncated)
+
+
+def _judge(
+    step: Step, words: list[str], output: str, exit_status: int | None, *, timed_out: bool, truncated: bool
+) -> StepResult:
+    last = words[-1] if words else ""
+    verb, _, argument = last.partition(" ")
+    if verb == "done":
+        return StepResult(Outcome.DONE, 0, output)
+    if verb == "refused":
+        says = step.before[int(argument)].says
+        return StepResult(Outcome.FAILED, None, output, f"not run: on the node it is no longer true that {says}")
+    if verb == "unmet":
+        check = step.after[int(argument)]
+        waited = f" within {check.within_seconds:.0f} s" if check.within_seconds else ""
+        return StepResult(Outcome.FAILED, 0, output, f"ran, but {check.says} did not become true{waited}")
+    if verb == "exit" and argument not in ("", "0"):
+        return StepResult(Outcome.FAILED, int(argument), output, f"exit status {argument}{_last_line(output)}")
+    if timed_out:
+        return StepResult(Outcome.INDETERMINATE, None, output, "no end within the time allowed")
+    if truncated:
+        return StepResult(Outcome.INDETERMINATE, None, output, "too much output; the rest of the answer was cut")
+    if not words and exit_status not in (None, 0):
+        return StepResult(Outcome.FAILED, exit_status, output, "the node did not run the script")
+    return StepResult(Outcome.INDETERMINATE, exit_status, output, "the answer ended early")
+
+
+def _last_line(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.strip()]
+    return f": {lines[-1]}" if lines else ""
