@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from facts_builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
 
+from facts_builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
 from hactl.core.facts import CarpState, File, HastRole, Known, Mount, RcAlias, fingerprint
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan

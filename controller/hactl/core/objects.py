@@ -7,25 +7,78 @@ misses a node) lives in `hactl.core.meaning`. Field descriptions are what `hactl
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 API_VERSION = "hactl.dev/v1alpha1"
 KIND = "HACluster"
 
+#: advskew is capped at 240 on the wire, and a demoted node has 240: from there on nodes tie (FACTS 1.1, 1.2).
+MAX_ADVSKEW = 239
+
+_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+_INTERFACE = r"^[A-Za-z][A-Za-z0-9_.]*$"
+_DEVICE = r"^/[A-Za-z0-9._/:-]+$"
+_MOUNT_POINT = r"^/[A-Za-z0-9._/+:@-]+$"
+_SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+_FILE = r"^[^\x00-\x1f\x7f]+$"
+_ENV = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_SSH_HOST = r"^[A-Za-z0-9._:%-]+$"
+_USER = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+_MOUNT_OPTION = r"^[a-z][a-z0-9_=-]*$"
+_POOL = r"^[A-Za-z][A-Za-z0-9_.:-]*$"
+_RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+#: What each pattern asks for, in words: for messages and for `hactl explain`.
+PATTERNS: dict[str, str] = {
+    _NAME: "lower-case letters, digits and -, beginning and ending with a letter or digit",
+    _HOST_NAME: "letters, digits, - and ., beginning and ending with a letter or digit",
+    _INTERFACE: "an interface name such as em0 or lagg0.100: letters, digits, _ and .",
+    _DEVICE: "a path such as /dev/da1: / and then letters, digits, . _ / : - (hast.conf can say no more)",
+    _MOUNT_POINT: "an absolute path: / and then letters, digits, . _ / + : @ -",
+    _SERVICE: "a name as service(8) takes it: letters, digits, _ . -",
+    _FILE: "a path without control characters",
+    _ENV: "the name of a variable: letters, digits and _, not beginning with a digit",
+    _SSH_HOST: "an address or a host name, without user and port",
+    _USER: "a login name: letters, digits, _ . -",
+    _MOUNT_OPTION: "one mount(8) option such as noatime, without commas and blanks",
+    _POOL: "a letter, then letters, digits, _ . : -",
+    _RESOURCE: "a letter or digit, then letters, digits, . _ -",
+}
+
+
+def _canonical_address(text: str) -> str:
+    """`2001:DB8:0::1/64` as ifconfig prints it; what is no address is left as it is for `hactl.core.meaning`."""
+    address, slash, prefix = text.partition("/")
+    if slash and not re.fullmatch(r"[0-9]{1,3}", prefix):
+        return text
+    try:
+        return f"{ipaddress.ip_address(address)}{slash}{prefix}"
+    except ValueError:
+        return text
+
+
 #: RFC 1123 label, as Kubernetes names are.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Name = Annotated[str, Field(pattern=_NAME, max_length=63)]
 #: A FreeBSD host name: what `hostname` prints, full or up to the first dot (hast.conf(5), "on").
-HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=255)]
+HostName = Annotated[str, Field(pattern=_HOST_NAME, max_length=255)]
 #: An interface name has at most 15 characters (IFNAMSIZ, net/if.h).
-Interface = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$", max_length=15)]
+Interface = Annotated[str, Field(pattern=_INTERFACE, max_length=15)]
 #: A device path hast.conf can express: its strings are [a-zA-Z0-9.\-_/:\[\]]+ (hastd/token.l).
-DevicePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/:-]+$", max_length=1023)]
-MountPoint = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/+:@-]+$", max_length=1023)]
-ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=63)]
+DevicePath = Annotated[str, Field(pattern=_DEVICE, max_length=1023)]
+MountPoint = Annotated[str, Field(pattern=_MOUNT_POINT, max_length=1023)]
+ServiceName = Annotated[str, Field(pattern=_SERVICE, max_length=63)]
+FilePath = Annotated[str, Field(pattern=_FILE, max_length=4096)]
+#: An address in the spelling ifconfig prints, so that comparing texts is comparing addresses.
+Address = Annotated[str, AfterValidator(_canonical_address), Field(max_length=64)]
+Advskew = Annotated[int, Field(ge=0, le=MAX_ADVSKEW)]
+MountOption = Annotated[str, Field(pattern=_MOUNT_OPTION, max_length=63)]
 
 
 class Model(BaseModel):
@@ -76,30 +129,30 @@ class RunOn(StrEnum):
 class SecretRef(Model):
     """Where a secret is. Exactly one of the fields is set; secrets never stand in the document."""
 
-    file: str | None = Field(
-        None,
-        min_length=1,
-        description="A file on the controller, relative to the document. Its first line is the secret.",
+    file: FilePath | None = Field(
+        None, description="A file on the controller, relative to the document. Its first line is the secret."
     )
-    env: str | None = Field(
-        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="An environment variable of the controller."
+    env: Annotated[str, Field(pattern=_ENV, max_length=255)] | None = Field(
+        None, description="An environment variable of the controller."
     )
 
 
 class FileRef(Model):
     """A file on the controller, relative to the document."""
 
-    file: str = Field(min_length=1, description="Path of the file, relative to the document.")
+    file: FilePath = Field(description="Path of the file, relative to the document.")
 
 
 class SSHSpec(Model):
     """How the controller reaches a node."""
 
-    host: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._:%-]+$", description="Address or name to connect to.")
+    host: str = Field(pattern=_SSH_HOST, max_length=255, description="Address or name to connect to.")
     port: int = Field(22, ge=1, le=65535, description="TCP port of sshd.")
-    user: str = Field("root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=32, description="Login name.")
+    user: str = Field("root", pattern=_USER, max_length=32, description="Login name; not root: see become.")
     host_key: str | None = Field(
-        None, description='The node\'s public host key, as in ssh_host_ed25519_key.pub: "ssh-ed25519 AAAA...".'
+        None,
+        max_length=16384,
+        description='The node\'s public host key, as in ssh_host_ed25519_key.pub: "ssh-ed25519 AAAA...".',
     )
     host_key_from: FileRef | None = Field(
         None, description="A file that holds the node's public host key(s), one per line."
@@ -126,20 +179,33 @@ class VirtualIP(Model):
     vhid: int = Field(ge=1, le=255, description="CARP virtual host id, unique on the network segment (1 to 255).")
     interface: Interface | None = Field(None, description="The interface on every node; or use interfaces.")
     interfaces: dict[str, Interface] | None = Field(None, description="The interface by node name.")
-    addresses: list[str] = Field(min_length=1, description="Addresses with prefix length, IPv4 or IPv6.")
-    advbase: int = Field(1, ge=1, le=255, description="Advertisement interval, seconds (1 to 255).")
-    advskews: dict[str, int] | None = Field(
-        None,
-        description="advskew by node name (0 to 239), unit 1/256 s. Default: derived from the order of preferred.",
+    addresses: list[Address] = Field(
+        min_length=1,
+        max_length=100,
+        description="Addresses with prefix length, IPv4 or IPv6, e.g. 192.0.2.80/24. They move together.",
     )
-    password_from: SecretRef | None = Field(None, description="The CARP password, at most 19 characters.")
+    advbase: int = Field(
+        1, ge=1, le=255, description="Seconds between advertisements; a standby takes over after three of them."
+    )
+    advskews: dict[str, Advskew] | None = Field(
+        None,
+        description=(
+            "advskew by node name, unit 1/256 s, lower is better, all different. "
+            "Default: derived from the order of preferred."
+        ),
+    )
+    password_from: SecretRef | None = Field(
+        None, description="Where the CARP password is: 1 to 19 characters, letters, digits and _ . + = : @ % ,"
+    )
 
 
 class HastSpec(Model):
     """One HAST resource: a disk replicated between two nodes."""
 
     devices: dict[str, DevicePath] = Field(description="The local device by node name.")
-    addresses: dict[str, str] = Field(description="The replication address by node name: numeric, not a virtual IP.")
+    addresses: dict[str, Address] = Field(
+        description="The replication address by node name: numeric, without prefix length, not a virtual IP."
+    )
     replication: Replication = Field(Replication.MEMSYNC, description="When a write counts as done.")
     initialize: Initialize = Field(
         Initialize.NEVER, description="IfBlank: create metadata and filesystem on provably blank devices."
@@ -155,17 +221,13 @@ class UfsSpec(Model):
     """A UFS filesystem on the replicated device."""
 
     mountpoint: MountPoint = Field(description="Where the active node mounts it.")
-    options: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_=-]*$")]] = Field(
-        default_factory=list, description="mount(8) options, e.g. noatime."
-    )
+    options: list[MountOption] = Field(default_factory=list, description="mount(8) options, e.g. noatime.")
 
 
 class ZfsSpec(Model):
     """A ZFS pool on the replicated device."""
 
-    pool: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]*$", max_length=255)] = Field(
-        description="Name of the pool."
-    )
+    pool: Annotated[str, Field(pattern=_POOL, max_length=255)] = Field(description="Name of the pool.")
     mountpoint: MountPoint | None = Field(None, description="Where the pool is mounted. Default: /POOL.")
 
 
@@ -179,7 +241,7 @@ class FilesystemSpec(Model):
 class StorageSpec(Model):
     """A replicated device and what lives on it."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)] = Field(
+    name: Annotated[str, Field(pattern=_RESOURCE, max_length=63)] = Field(
         description="Name of the HAST resource; the device is /dev/hast/NAME."
     )
     hast: HastSpec = Field(description="How it is replicated.")

@@ -1,0 +1,254 @@
+"""Rules about replicated disks, filesystems and services. Table: `RULES`.
+
+hast.conf(5) and its scanner (FACTS 2.2): names it reserves, addresses it can express, one file for both nodes.
+zpool(8) for names of pools.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Iterator
+
+from hactl.core.meaning_network import IP, not_usable, parse_address, virtual_ips
+from hactl.core.meaning_nodes import HAST_KEYWORDS, names_every_node, repeated
+from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
+from hactl.core.problems import Fault, FieldPath, shown
+
+#: HAST replicates between two machines.
+_HAST_NODES = 2
+#: Nothing may be mounted over or below these.
+_SYSTEM_TREES = ("/bin", "/boot", "/dev", "/etc", "/lib", "/libexec", "/proc", "/rescue", "/sbin", "/.zfs")
+#: Nothing may be mounted over these; below them is fine.
+_SYSTEM_DIRECTORIES = frozenset(
+    [
+        "/",
+        "/home",
+        "/media",
+        "/mnt",
+        "/net",
+        "/root",
+        "/sys",
+        "/tmp",
+        "/usr",
+        "/usr/bin",
+        "/usr/home",
+        "/usr/lib",
+        "/usr/lib32",
+        "/usr/libdata",
+        "/usr/libexec",
+        "/usr/local",
+        "/usr/local/etc",
+        "/usr/sbin",
+        "/usr/share",
+        "/usr/src",
+        "/var",
+        "/var/cron",
+        "/var/db",
+        "/var/db/hactl",
+        "/var/empty",
+        "/var/log",
+        "/var/run",
+        "/var/tmp",
+    ]
+)
+#: zpool(8): reserved names, and reserved beginnings.
+_POOL_WORDS = frozenset({"log"})
+_POOL_BEGINNINGS = ("mirror", "raidz", "draid", "spare")
+#: What hactl and the node's own reachability stand on: never to be stopped on a standby.
+_NOT_TO_FOLLOW = {
+    "hastd": "hactl runs hastd itself",
+    "sshd": "hactl would lock itself out of the standby",
+    "netif": "netif restarts the network, and every vhid with it",
+    "routing": "the standby needs its routes",
+    "devd": "every node needs devd",
+    "kld": "every node needs its modules",
+    "sysctl": "every node needs its sysctls",
+}
+
+
+def storages(cluster: HACluster) -> Iterator[tuple[FieldPath, StorageSpec]]:
+    """Every replicated disk with its path."""
+    for group_index, group in enumerate(cluster.spec.groups):
+        for index, storage in enumerate(group.storage):
+            yield ("spec", "groups", group_index, "storage", index), storage
+
+
+def _resource_names(cluster: HACluster) -> Iterator[Fault]:
+    known = list(storages(cluster))
+    names = [storage.name for _, storage in known]
+    yield from repeated(names, lambda index: (*known[index][0], "name"), "HAST resource", among=" in this cluster")
+    for path, storage in known:
+        name = storage.name
+        if name in HAST_KEYWORDS:
+            yield Fault((*path, "name"), f"{shown(name)} is a word of hast.conf's own", "choose another name")
+        elif name.isdecimal():
+            yield Fault((*path, "name"), "a name of digits only is a number to hast.conf", "begin it with a letter")
+        elif name == "all":
+            yield Fault((*path, "name"), 'hastctl takes "all" for every resource', "choose another name")
+
+
+def _two_nodes(cluster: HACluster) -> Iterator[Fault]:
+    count = len(cluster.spec.nodes)
+    for path, storage in storages(cluster):
+        if count != _HAST_NODES:
+            message = f"HAST replicates between two nodes, this cluster has {count}"
+            yield Fault((*path, "hast"), message, "put storage in a cluster of two nodes")
+        yield from names_every_node(cluster, (*path, "hast", "devices"), storage.hast.devices, "device")
+        yield from names_every_node(cluster, (*path, "hast", "addresses"), storage.hast.addresses, "address")
+
+
+def _devices(cluster: HACluster) -> Iterator[Fault]:
+    known: dict[str, list[tuple[str, FieldPath]]] = {}
+    for path, storage in storages(cluster):
+        for node, device in storage.hast.devices.items():
+            where = (*path, "hast", "devices", node)
+            plain = posixpath.normpath(device).replace("//", "/")
+            if plain != device:
+                yield Fault(where, f"{shown(device)} is a roundabout path", f"write {plain}")
+            if plain in {"/", "/dev"} or plain.startswith("/dev/hast/") or plain in {"/dev/null", "/dev/zero"}:
+                yield Fault(where, f"{plain} is no disk to replicate", "a disk or partition such as /dev/da1")
+            for other, other_path in known.get(node, []):
+                if wrong := _same_disk(plain, other):
+                    message = f"{plain} on {node} {wrong} (at {{other}})"
+                    yield Fault(where, message, "give each resource its own device", other=other_path)
+            known.setdefault(node, []).append((plain, where))
+
+
+def _same_disk(one: str, other: str) -> str | None:
+    """How two device paths of a node collide, or None."""
+    if one == other:
+        return "is already used"
+    for whole, part, says in ((one, other, "contains"), (other, one, "is part of")):
+        # gpart(8): da0p1, da0s1, da0s1a.
+        if part.startswith(whole) and re.fullmatch(r"[ps][0-9]+[a-h]?", part[len(whole) :]) and whole[-1].isdecimal():
+            return f"{says} {other}"
+    return None
+
+
+def _addresses(cluster: HACluster) -> Iterator[Fault]:
+    virtual = {
+        parsed.ip: (*path, "addresses", index)
+        for path, vip in virtual_ips(cluster)
+        for index, text in enumerate(vip.addresses)
+        if (parsed := parse_address(text)) is not None
+    }
+    owners: dict[IP, str] = {}
+    for path, storage in storages(cluster):
+        numeric: dict[str, IP] = {}
+        for node, text in storage.hast.addresses.items():
+            where = (*path, "hast", "addresses", node)
+            address = _numeric(text)
+            if address is None:
+                yield Fault(where, f"{shown(text)} is no numeric address", _numeric_advice(text))
+                continue
+            numeric[node] = address
+            if address in virtual:
+                message = f"{address} is a virtual IP ({{other}})"
+                yield Fault(where, message, "replication needs the node's own address", other=virtual[address])
+            elif wrong := not_usable(address):
+                yield Fault(where, f"{address} {wrong}", "use the node's own address")
+            elif address.version == 6 and address.is_link_local:
+                message = f"{address} needs a zone, which hast.conf cannot express"
+                yield Fault(where, message, "use another address of the node")
+            elif owners.setdefault(address, node) != node:
+                message = f"{address} is also the address of {owners[address]}"
+                yield Fault(where, message, "two nodes cannot have the same address")
+        if len({address.version for address in numeric.values()}) > 1:
+            message = "one address is IPv4 and the other IPv6"
+            yield Fault((*path, "hast", "addresses"), message, "the nodes can only talk in the same family")
+
+
+def _numeric(text: str) -> IP | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return None if "%" in text else address
+
+
+def _numeric_advice(text: str) -> str:
+    address, slash, _ = text.partition("/")
+    if slash and _numeric(address) is not None:
+        return f"write {address}, without prefix length"
+    return "write an address such as 198.51.100.11: hastd would ask the resolver in its only thread"
+
+
+def _filesystems(cluster: HACluster) -> Iterator[Fault]:
+    pools: dict[str, FieldPath] = {}
+    for path, storage in storages(cluster):
+        if storage.filesystem is None:
+            continue
+        base = (*path, "filesystem")
+        yield from _one_of_ufs_and_zfs(base, storage.filesystem)
+        if storage.filesystem.ufs is not None:
+            options = storage.filesystem.ufs.options
+            yield from repeated(options, lambda index, base=base: (*base, "ufs", "options", index), "option")  # type: ignore[misc]
+        if storage.filesystem.zfs is None:
+            continue
+        pool, where = storage.filesystem.zfs.pool, (*base, "zfs", "pool")
+        if pool in _POOL_WORDS or pool.startswith(_POOL_BEGINNINGS):
+            yield Fault(where, f"{shown(pool)} is a name zpool(8) reserves", "choose another name")
+        if pool in pools:
+            yield Fault(where, f"the pool {shown(pool)} is there twice (first at {{other}})", other=pools[pool])
+        pools.setdefault(pool, where)
+
+
+def _one_of_ufs_and_zfs(path: FieldPath, filesystem: FilesystemSpec) -> Iterator[Fault]:
+    if (filesystem.ufs is None) == (filesystem.zfs is None):
+        what = "neither ufs nor zfs is given" if filesystem.ufs is None else "both ufs and zfs are given"
+        yield Fault(path, what, "give exactly one of them")
+
+
+def _mountpoints(cluster: HACluster) -> Iterator[Fault]:
+    known: list[tuple[str, FieldPath]] = []
+    for path, storage in storages(cluster):
+        for where, text in _mounted((*path, "filesystem"), storage.filesystem):
+            plain = posixpath.normpath(text).replace("//", "/")
+            if plain != text:
+                yield Fault(where, f"{shown(text)} is a roundabout path", f"write {plain}")
+            if _is_system(plain):
+                yield Fault(where, f"{plain} belongs to the system", "mount it elsewhere, e.g. /data")
+            for other, other_path in known:
+                if plain == other:
+                    yield Fault(where, f"{plain} is already used (at {{other}})", "choose another", other=other_path)
+                elif plain.startswith(f"{other}/") or other.startswith(f"{plain}/"):
+                    inner, outer = (plain, other) if plain.startswith(f"{other}/") else (other, plain)
+                    message = f"{inner} is inside {outer} (see {{other}})"
+                    yield Fault(where, message, "mount them apart", other=other_path)
+            known.append((plain, where))
+
+
+def _mounted(base: FieldPath, filesystem: FilesystemSpec | None) -> Iterator[tuple[FieldPath, str]]:
+    """Where a filesystem is mounted, with the path that says so."""
+    if filesystem is None:
+        return
+    if filesystem.ufs is not None:
+        yield (*base, "ufs", "mountpoint"), filesystem.ufs.mountpoint
+    if filesystem.zfs is not None:
+        own = filesystem.zfs.mountpoint
+        yield (*base, "zfs", "pool" if own is None else "mountpoint"), own or f"/{filesystem.zfs.pool}"
+
+
+def _is_system(path: str) -> bool:
+    return path in _SYSTEM_DIRECTORIES or any(path == tree or path.startswith(f"{tree}/") for tree in _SYSTEM_TREES)
+
+
+def _services(cluster: HACluster) -> Iterator[Fault]:
+    first: dict[str, tuple[int, FieldPath]] = {}
+    for group_index, group in enumerate(cluster.spec.groups):
+        for index, service in enumerate(group.services):
+            path = ("spec", "groups", group_index, "services", index, "name")
+            if service.name in _NOT_TO_FOLLOW:
+                message = f"{service.name} cannot follow a group: {_NOT_TO_FOLLOW[service.name]}"
+                yield Fault(path, message, "remove it")
+            if service.name in first:
+                before, where = first[service.name]
+                what = "is there twice" if before == group_index else "is in two groups"
+                message = f"the service {shown(service.name)} {what} (first at {{other}})"
+                yield Fault(path, message, "a service follows one group, once", other=where)
+            first.setdefault(service.name, (group_index, path))
+
+
+RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _mountpoints, _services)

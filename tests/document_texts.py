@@ -1,0 +1,57 @@
+"""Documents for tests: the two examples as text and as data, and ways to change one field."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from hactl.adapters.yaml_documents import FileContent, read_documents
+from hactl.adapters.yaml_tree import read_trees
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "manifests" / "examples"
+NAS = (EXAMPLES / "nas.yaml").read_text(encoding="utf-8")
+FIREWALL = (EXAMPLES / "firewall.yaml").read_text(encoding="utf-8")
+KEY_A = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQyHj"
+KEY_B = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBH6v8wBfj9NiL/gyuf/60ng5psZzugni38kyVK/uKck"
+
+
+def read(text: str | bytes, source: str = "nas.yaml") -> FileContent:
+    """What a file with this text holds."""
+    content = text.encode() if isinstance(text, str) else text
+    return read_documents(content, source=source, directory="/clusters")
+
+
+def problems(text: str | bytes) -> list[str]:
+    """Its problems, one line each."""
+    return [str(problem) for problem in read(text).problems]
+
+
+def nas_data() -> dict[str, Any]:
+    """The storage pair as plain data."""
+    return _data(NAS)
+
+
+def firewall_data() -> dict[str, Any]:
+    """The firewall pair as plain data."""
+    return _data(FIREWALL)
+
+
+def _data(text: str) -> dict[str, Any]:
+    [tree] = read_trees(text.encode(), "example.yaml")[0]
+    assert isinstance(tree.data, dict)
+    return copy.deepcopy(tree.data)
+
+
+def put(data: Any, path: str, value: Any) -> None:
+    """Set a field by path: `spec.groups.0.failback`; the value `...` removes it."""
+    *way, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
+    for part in way:
+        data = data[part]
+    if value is ...:
+        del data[last]
+    elif isinstance(data, list) and last == len(data):
+        data.append(value)
+    else:
+        data[last] = value
