@@ -142,15 +142,27 @@ class Store(Protocol):
         """The document vanished from the source: no longer managed. History stays. No write if already so."""
         ...
 
+    async def documents(self) -> Sequence[Mapping[str, Any]]:
+        """The newest document of every managed cluster, by name: what stays in force while a source is broken.
+
+        Keys: cluster, generation, digest, source, directory, actor, at, text.
+        """
+        ...
+
+    async def generations(self, cluster: str) -> Sequence[Mapping[str, Any]]:
+        """Every recorded document of a cluster, newest last; keys as `documents`."""
+        ...
+
     async def begin_step(self, record: Mapping[str, Any]) -> int:
         """Record the intent to run a step, durably, before it runs; returns its id.
 
-        Keys: cluster, generation, plan (digest), node, verb, target, command, risk, why, actor, cause.
+        Keys: cluster, generation, plan (digest), node, verb, target, command, risk, why, actor, cause; all of them.
+        Raises Busy when the generation is not the newest one (any more), or the cluster is not managed.
         """
         ...
 
     async def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
-        """Record how it ended."""
+        """Record how it ended (a value of `hactl.core.steps.Outcome`); only for a running step of this process."""
         ...
 
     async def record(
@@ -160,15 +172,40 @@ class Store(Protocol):
         ...
 
     async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
-        """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed."""
+        """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed.
+
+        Ages are the keys named age, ageSeconds, observedAt, observedTime, seenAt, lastSeenTime, *Age and *AgeSeconds,
+        at any depth.
+        """
         ...
 
     async def statuses(self) -> Sequence[Mapping[str, Any]]:
-        """The newest status of every cluster, with its age."""
+        """The newest status of every cluster, by name.
+
+        Keys: cluster, managed, status, changed_at (ISO), age_seconds: since this process put it, else since it changed.
+        """
         ...
 
     async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Events and steps, newest last. Keys of the query: cluster, node, kind, since, until, limit, failed."""
+        """Events and steps in the order they were written, newest last.
+
+        Keys of the query, all optional: cluster, node, kind (of `EVENTS`, or "Step"), since and until (datetime or
+        ISO text), limit (the newest so many, default 1000), failed (True: only what went wrong).
+        Keys of every row: id, at (ISO, UTC), kind, cluster, node, summary. An event has detail; a step (kind StepBegun
+        while it runs, StepEnded afterwards) has what `begin_step` took, ended_at, outcome, exit_status, output,
+        seconds. Raises ValueError for a query it does not understand.
+        """
+        ...
+
+    async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
+        """Forget what is older than `keep_days` or beyond the newest `keep_rows` events and steps; returns how many.
+
+        Never the newest document or status of a cluster, nor a step that still runs. To be run rarely.
+        """
+        ...
+
+    async def recover(self) -> int:
+        """Settle the steps of other processes that died (Indeterminate, "controller died"); returns how many."""
         ...
 
     async def close(self) -> None:

@@ -46,13 +46,15 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
     missing = [use.variable for use in step.secrets if use.variable not in secrets]
     if missing:
         raise KeyError(f"no value for {', '.join(missing)}")
+    # Braces: sh reads a compound command to its end before it runs any of it, so a script cut in transit does nothing.
     lines = [
+        "{",
         "set -u",
         f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
         "umask 022",
         # hastctl has no timeout of its own: one stuck worker would hang it for ever (FACTS: hastctl(8), "list").
         f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}',
-        f"hactl_say() {{ printf '\\n{FRAME} {nonce} %s\\n' \"$*\"; }}",
+        f"hactl_say() {{ printf '\\n%s %s\\n' '{FRAME} {nonce}' \"$*\"; }}",
     ]
     lines += [f"{use.variable}={quote(secrets[use.variable])}" for use in step.secrets]
     lines += [_before(number, check) for number, check in enumerate(step.before)]
@@ -67,7 +69,7 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
     lines.append('[ "$hactl_status" -eq 0 ] || exit 0')
     for number, check in enumerate(step.after):
         lines += _after(number, check)
-    lines.append("hactl_say done")
+    lines += ["hactl_say done", "}"]
     return "\n".join(lines) + "\n"
 
 

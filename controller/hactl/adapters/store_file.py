@@ -1,0 +1,137 @@
+"""The database file: where it is, who may read it, how it is opened, and what its errors mean to a person.
+
+- The file is 0600, a directory hactl makes for it 0700: history names hosts and shows commands.
+- Write-ahead log with synchronous=FULL: what was recorded before a step survives a power cut.
+- WAL needs a local disk (UFS, ZFS); over NFS it corrupts (sqlite.org/wal.html).
+
+sqlite-utils is imported on first use: it costs 0.13 s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hactl.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+
+BUSY_SECONDS = 5.0
+INSTALLED_PATH = Path("/var/db/hactl/hactl.db")
+
+_REPAIR = 'stop hactl, then follow state/README.md ("Repair"), or give another file with --state'
+
+
+def default_state_path(cwd: Path | None = None, package: Path | None = None) -> Path:
+    """`state/hactl.db` of a checkout (the working directory, or the one this package runs from), else /var/db/hactl."""
+    for root in (cwd or Path.cwd(), (package or Path(__file__)).resolve().parents[3]):
+        if _is_checkout(root):
+            return root / "state" / "hactl.db"
+    return INSTALLED_PATH
+
+
+def _is_checkout(root: Path) -> bool:
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(project.get("project", {}).get("name") == "hactl")
+
+
+def prepare(path: Path) -> None:
+    """Make the directory (0700) and the file (0600) if they are missing. Raises StoreError."""
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the database {path}: {error.strerror}; choose another file with --state PATH"
+        ) from error
+
+
+def open_writer(path: Path) -> Database:
+    """The one connection that writes, to be used in the thread that opened it. Raises StoreError."""
+    from sqlite_utils import Database as MakeDatabase
+
+    prepare(path)
+    with translated(path):
+        # autocommit as sqlite3 always had it: transactions begin where we say BEGIN.
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise StoreError(f"cannot have a write-ahead log here (journal mode {mode}): use a local disk")
+            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}").close()
+            return MakeDatabase(connection, execute_plugins=False)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. Raises StoreError."""
+    if not path.exists():
+        raise StoreError(f"there is no record yet: {path} does not exist; give the right one with --state PATH")
+    with translated(path):
+        # One reader thread at a time uses it, but `close` comes from another.
+        uri = f"{path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+
+@contextlib.contextmanager
+def transaction(db: Database) -> Iterator[sqlite3.Connection]:
+    """Take the write lock at once: a transaction that reads first could not get it later (SQLITE_BUSY_SNAPSHOT)."""
+    connection = db.conn
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.commit()
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as StoreErrors that name the file and what to do."""
+    try:
+        yield
+    except StoreError as error:
+        if str(path) in str(error):
+            raise
+        raise StoreError(f"the database {path} {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"the database {path} {_words(error)}") from error
+
+
+def _words(error: sqlite3.Error) -> str:
+    said = str(error)
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return f"is damaged ({said}): {_REPAIR}"
+    if primary == sqlite3.SQLITE_FULL:
+        return f"cannot grow ({said}): make room on its disk; hactl does not act until it can record again"
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return f"is locked by another process for more than {BUSY_SECONDS:g} s ({said}); fstat(1) shows which"
+    if primary == sqlite3.SQLITE_READONLY:
+        return (
+            f"cannot be written ({said}): check the owner and mode of the file and its directory, or use --state PATH"
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return f"cannot be opened ({said}): check the owner and mode of its directory, or use --state PATH"
+    if primary == sqlite3.SQLITE_IOERR:
+        return f"cannot be read or written ({said}): check its disk and quotas; hactl does not act until it can record"
+    return f"failed ({said}): {_REPAIR}"

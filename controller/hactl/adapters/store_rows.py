@@ -1,0 +1,195 @@
+"""Between what hactl says and what stands in the tables: times, statuses without their ages, history rows.
+
+Pure functions, shared by the real store and the one in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hactl.core.catalogue import EVENTS
+from hactl.core.steps import Outcome
+from hactl.errors import Busy, StoreError
+
+#: What `begin_step` takes, all of it and nothing else.
+STEP_KEYS: Final = (
+    "cluster",
+    "generation",
+    "plan",
+    "node",
+    "verb",
+    "target",
+    "command",
+    "risk",
+    "why",
+    "actor",
+    "cause",
+)
+#: What `history` understands.
+QUERY_KEYS: Final = frozenset({"cluster", "node", "kind", "since", "until", "limit", "failed"})
+HISTORY_LIMIT: Final = 1000
+#: Of a step's output, this many characters are kept.
+TEXT_LIMIT: Final = 64 * 1024
+#: Kinds a step row has: before and after its outcome is known. `kind: "Step"` asks for both.
+STEP_BEGUN: Final = "StepBegun"
+STEP_ENDED: Final = "StepEnded"
+NOT_DONE: Final = (Outcome.FAILED.value, Outcome.INDETERMINATE.value)
+#: Events that count as failed in a query.
+FAILED_EVENTS: Final = ("DocumentRefused", "NodeLost")
+CONTROLLER_DIED: Final = "controller died"
+
+#: Keys of a status that only say how old a reading is; they change on every pass.
+_AGE_KEYS: Final = frozenset({"age", "ageseconds", "observedat", "observedtime", "seenat", "lastseentime"})
+
+
+def time_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds: text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def bound_text(moment: Any) -> str:
+    """A bound of a query: a datetime (naive means UTC) or ISO 8601 text. Raises ValueError."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if not isinstance(moment, datetime):
+        raise ValueError(f"a time is a datetime or ISO 8601 text, not {type(moment).__name__}")
+    return time_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def seconds_between(earlier: str, later: datetime) -> float:
+    """Age of a stored time; never negative, the wall clock may have been set back."""
+    return max(0.0, (later - datetime.fromisoformat(earlier)).total_seconds())
+
+
+def without_ages(value: Any) -> Any:
+    """A status without what changes on every pass: keys named age, *Age, *AgeSeconds, observedAt, seenAt."""
+    if isinstance(value, Mapping):
+        return {key: without_ages(item) for key, item in value.items() if not _is_age(key)}
+    if isinstance(value, list | tuple):
+        return [without_ages(item) for item in value]
+    return value
+
+
+def _is_age(key: str) -> bool:
+    return key.lower() in _AGE_KEYS or key.endswith(("Age", "AgeSeconds"))
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys. Raises StoreError for what is not JSON."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"cannot record what is not JSON: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """What `value` is after a way through JSON: the same from every store."""
+    return json.loads(canonical(value))
+
+
+def shortened(text: str) -> str:
+    """At most TEXT_LIMIT characters: the end is what tells how something failed."""
+    if len(text) <= TEXT_LIMIT:
+        return text
+    cut = len(text) - TEXT_LIMIT
+    return f"[{cut} characters not kept]\n{text[cut:]}"
+
+
+def step_values(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The columns of an intent, in STEP_KEYS' order. Raises StoreError when keys are missing or unknown."""
+    missing = [key for key in STEP_KEYS if key not in record]
+    unknown = sorted(set(record) - set(STEP_KEYS))
+    if missing or unknown:
+        raise StoreError(f"does not take this intent: missing {missing}, unknown {unknown}")
+    return tuple(int(record[key]) if key == "generation" else str(record[key]) for key in STEP_KEYS)
+
+
+def check_newest(cluster: str, wanted: int, newest: int, managed: bool) -> None:
+    """Refuse a step that was planned from knowledge which is no longer the newest. Raises Busy."""
+    if not managed:
+        raise Busy(f"cluster {cluster} is not managed (any more): no document of it is in force")
+    if wanted != newest:
+        raise Busy(f"cluster {cluster} has generation {newest} by now; this plan is for generation {wanted}")
+
+
+def check_kind(kind: str) -> None:
+    """An event of a kind that is not in the catalogue is our own mistake. Raises ValueError."""
+    if kind not in EVENTS:
+        raise ValueError(f"{kind} is not in hactl.core.catalogue.EVENTS")
+
+
+def check_query(query: Mapping[str, Any]) -> tuple[str | None, str | None, int]:
+    """The bounds of a query as text, and its limit. Raises ValueError for a key or value it does not know."""
+    if unknown := sorted(set(query) - QUERY_KEYS):
+        raise ValueError(f"history knows no filter {', '.join(unknown)}")
+    since, until = (bound_text(query[key]) if query.get(key) is not None else None for key in ("since", "until"))
+    limit = query.get("limit")
+    return since, until, HISTORY_LIMIT if limit is None else max(0, int(limit))
+
+
+def filters(query: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], tuple[str, list[Any]], int]:
+    """A query as SQL: (condition, values) for events, the same for steps, and the limit. Raises ValueError."""
+    since, until, limit = check_query(query)
+    shared: list[tuple[str, Any]] = []
+    for condition, value in (
+        ("cluster = ?", query.get("cluster")),
+        ("node = ?", query.get("node")),
+        ("at >= ?", since),
+        ("at <= ?", until),
+    ):
+        if value is not None:
+            shared.append((condition, value))
+    events, steps = list(shared), list(shared)
+    kind = query.get("kind")
+    if kind is not None:
+        events.append(("kind = ?", kind))
+        wanted = {"Step": "1", STEP_BEGUN: "outcome IS NULL", STEP_ENDED: "outcome IS NOT NULL"}.get(kind, "0")
+        steps.append((f"({wanted}) = ?", 1))
+    if query.get("failed"):
+        events.append((f"kind IN {FAILED_EVENTS} = ?", 1))
+        steps.append((f"coalesce(outcome IN {NOT_DONE}, 0) = ?", 1))
+    return _where(events), _where(steps), limit
+
+
+def _where(conditions: Sequence[tuple[str, Any]]) -> tuple[str, list[Any]]:
+    text = " AND ".join(condition for condition, _ in conditions)
+    return (f" WHERE {text}" if text else ""), [value for _, value in conditions]
+
+
+def event_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as people get it."""
+    detail = row["detail"]
+    return {
+        "id": row["id"],
+        "at": row["at"],
+        "kind": row["kind"],
+        "cluster": row["cluster"],
+        "node": row["node"],
+        "summary": row["summary"],
+        "detail": None if detail is None else json.loads(detail),
+    }
+
+
+def step_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A step as people get it: `kind` StepBegun while it runs, StepEnded afterwards."""
+    outcome = row["outcome"]
+    head = {
+        "id": row["id"],
+        "at": row["at"],
+        "kind": STEP_BEGUN if outcome is None else STEP_ENDED,
+        "cluster": row["cluster"],
+        "node": row["node"],
+        "summary": f"{row['verb']} {row['target']}: {outcome or 'running'}",
+    }
+    rest = {key: row[key] for key in STEP_KEYS if key not in head}
+    tail = {key: row[key] for key in ("ended_at", "outcome", "exit_status", "output", "seconds")}
+    return head | rest | tail
+
+
+def merged(rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` rows in the order they were written, newest last."""
+    ordered = sorted(rows, key=lambda row: row["id"])
+    return ordered[max(0, len(ordered) - limit) :]

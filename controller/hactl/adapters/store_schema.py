@@ -1,0 +1,187 @@
+"""The tables of the record, as migrations: each runs once, in order, in a transaction of its own.
+
+- A migration that was released is never changed; a new one is added.
+- A file with a migration we do not know was written by a newer hactl and is refused.
+- Times are ISO 8601 text in UTC with milliseconds, so that text order is time order.
+- Events and steps share one sequence of ids: their order is the order of writing, whatever the wall clock did.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from hactl.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+    from sqlite_utils.migrations import Migrations
+
+#: "hact": file(1) and a careful reader can tell the file by it (PRAGMA application_id).
+APPLICATION_ID = 0x68616374
+
+_FIRST = (
+    """
+    CREATE TABLE controllers (
+        id INTEGER PRIMARY KEY,
+        token TEXT NOT NULL UNIQUE,  -- names its lock file: process-TOKEN.lock
+        pid INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        command TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        ended_at TEXT  -- NULL: it runs, or it died
+    )
+    """,
+    """
+    CREATE TABLE clusters (
+        name TEXT PRIMARY KEY,
+        managed INTEGER NOT NULL,  -- 0: its document vanished from the source
+        why TEXT NOT NULL,
+        changed_at TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY,
+        cluster TEXT NOT NULL REFERENCES clusters (name),
+        generation INTEGER NOT NULL,  -- 1, 2, 3 ...
+        digest TEXT NOT NULL,  -- sha256 of its canonical JSON
+        source TEXT NOT NULL,
+        directory TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        at TEXT NOT NULL,
+        text TEXT NOT NULL,  -- the YAML as found
+        UNIQUE (cluster, generation)
+    )
+    """,
+    """
+    CREATE TABLE steps (
+        id INTEGER PRIMARY KEY,  -- one sequence with events
+        cluster TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        plan TEXT NOT NULL,  -- digest of the plan
+        node TEXT NOT NULL,
+        verb TEXT NOT NULL,
+        target TEXT NOT NULL,
+        command TEXT NOT NULL,  -- secrets only as shell variables
+        risk TEXT NOT NULL,
+        why TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        controller INTEGER NOT NULL REFERENCES controllers (id),
+        at TEXT NOT NULL,  -- intent, before it ran
+        ended_at TEXT,
+        outcome TEXT,  -- Done, Failed, Indeterminate; NULL: running
+        exit_status INTEGER,
+        output TEXT,
+        seconds REAL
+    )
+    """,
+    "CREATE INDEX steps_by_cluster ON steps (cluster, id)",
+    "CREATE INDEX steps_running ON steps (controller) WHERE outcome IS NULL",
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,  -- one sequence with steps
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        cluster TEXT NOT NULL,
+        node TEXT,
+        summary TEXT NOT NULL,
+        detail TEXT,  -- JSON
+        controller INTEGER NOT NULL REFERENCES controllers (id)
+    )
+    """,
+    "CREATE INDEX events_by_cluster ON events (cluster, id)",
+    """
+    CREATE TABLE statuses (
+        cluster TEXT PRIMARY KEY,
+        status TEXT NOT NULL,  -- JSON, wire names; ages as they were when it last changed
+        meaning TEXT NOT NULL,  -- the same without ages: what decides whether it changed
+        changed_at TEXT NOT NULL
+    )
+    """,
+)
+
+
+#: Name -> statements. Released ones are never changed or renamed.
+MIGRATIONS: dict[str, tuple[str, ...]] = {"0001-first": _FIRST}
+
+
+def migrations() -> Migrations:
+    """Every migration, oldest first."""
+    from sqlite_utils.migrations import Migrations
+
+    made = Migrations("hactl")
+    for name, statements in MIGRATIONS.items():
+        made(name=name)(_executing(statements))
+    return made
+
+
+def _executing(statements: tuple[str, ...]) -> Callable[[Database], None]:
+    def migration(db: Database) -> None:
+        for statement in statements:
+            db.conn.execute(dedent(statement).strip())
+
+    return migration
+
+
+def migrate(db: Database) -> None:
+    """Bring a file up to date; no write when it is. Raises StoreError for a file that is not ours or is newer."""
+    check_ours(db)
+    wanted = migrations()
+    if not wanted.pending(db):
+        return
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have migrated while we waited for the lock; then nothing is pending any more.
+        wanted.apply(db)
+        db.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.conn.commit()
+    except BaseException:
+        db.conn.rollback()
+        raise
+
+
+def check_ours(db: Database) -> None:
+    """Refuse a database of another program, and one of a newer hactl."""
+    found = db.conn.execute("PRAGMA application_id").fetchone()[0]
+    if found not in {0, APPLICATION_ID} or (found == 0 and db.table_names()):
+        raise StoreError("is a database of another program; choose another file with --state")
+    unknown = {migration.name for migration in migrations().applied(db)} - MIGRATIONS.keys()
+    if unknown:
+        raise StoreError(
+            f"was written by a newer hactl (it has {', '.join(sorted(unknown))}); upgrade this hactl, "
+            "or choose another file with --state"
+        )
+
+
+def check_readable(connection: sqlite3.Connection) -> None:
+    """Refuse to read what is not ours, is newer, or has not been brought up to date. Raises StoreError."""
+    from sqlite_utils.db import Database
+
+    db = Database(connection, execute_plugins=False)
+    check_ours(db)
+    if migrations().pending(db):
+        raise StoreError("holds no record of this version yet: apply or run makes it")
+
+
+def schema_sql() -> str:
+    """state/schema.sql: what the migrations make, for people and for the drift check."""
+    from sqlite_utils.db import Database
+
+    memory = Database(memory=True, execute_plugins=False)
+    try:
+        migrate(memory)
+        rows = memory.conn.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' ORDER BY rowid"
+        ).fetchall()
+    finally:
+        memory.close()
+    head = (
+        "-- The tables of the record, as the migrations in controller/hactl/adapters/store_schema.py make them.\n"
+        "-- Generated: do not edit. How to query it: queries.sql. How to save and repair it: README.md.\n\n"
+    )
+    return head + "\n\n".join(f"{row[0]};" for row in rows) + "\n"

@@ -1,0 +1,79 @@
+-- The tables of the record, as the migrations in controller/hactl/adapters/store_schema.py make them.
+-- Generated: do not edit. How to query it: queries.sql. How to save and repair it: README.md.
+
+CREATE TABLE controllers (
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL UNIQUE,  -- names its lock file: process-TOKEN.lock
+    pid INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    command TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT  -- NULL: it runs, or it died
+);
+
+CREATE TABLE clusters (
+    name TEXT PRIMARY KEY,
+    managed INTEGER NOT NULL,  -- 0: its document vanished from the source
+    why TEXT NOT NULL,
+    changed_at TEXT NOT NULL
+);
+
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    cluster TEXT NOT NULL REFERENCES clusters (name),
+    generation INTEGER NOT NULL,  -- 1, 2, 3 ...
+    digest TEXT NOT NULL,  -- sha256 of its canonical JSON
+    source TEXT NOT NULL,
+    directory TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    at TEXT NOT NULL,
+    text TEXT NOT NULL,  -- the YAML as found
+    UNIQUE (cluster, generation)
+);
+
+CREATE TABLE steps (
+    id INTEGER PRIMARY KEY,  -- one sequence with events
+    cluster TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    plan TEXT NOT NULL,  -- digest of the plan
+    node TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    target TEXT NOT NULL,
+    command TEXT NOT NULL,  -- secrets only as shell variables
+    risk TEXT NOT NULL,
+    why TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    controller INTEGER NOT NULL REFERENCES controllers (id),
+    at TEXT NOT NULL,  -- intent, before it ran
+    ended_at TEXT,
+    outcome TEXT,  -- Done, Failed, Indeterminate; NULL: running
+    exit_status INTEGER,
+    output TEXT,
+    seconds REAL
+);
+
+CREATE INDEX steps_by_cluster ON steps (cluster, id);
+
+CREATE INDEX steps_running ON steps (controller) WHERE outcome IS NULL;
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,  -- one sequence with steps
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    cluster TEXT NOT NULL,
+    node TEXT,
+    summary TEXT NOT NULL,
+    detail TEXT,  -- JSON
+    controller INTEGER NOT NULL REFERENCES controllers (id)
+);
+
+CREATE INDEX events_by_cluster ON events (cluster, id);
+
+CREATE TABLE statuses (
+    cluster TEXT PRIMARY KEY,
+    status TEXT NOT NULL,  -- JSON, wire names; ages as they were when it last changed
+    meaning TEXT NOT NULL,  -- the same without ages: what decides whether it changed
+    changed_at TEXT NOT NULL
+);

@@ -1,0 +1,43 @@
+"""MemoryStore passes the contract of the record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hactl.adapters.memory_store import MemoryStore
+from store_contract import ManualClock, StoreContract, document, intent
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time as the test wants it."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def store(clock: ManualClock) -> AsyncIterator[MemoryStore]:
+    """An empty record."""
+    made = MemoryStore(clock=clock)
+    yield made
+    await made.close()
+
+
+class TestMemoryStoreContract(StoreContract):
+    """The contract, in memory."""
+
+
+async def test_an_unchanged_pass_counts_no_write(store: MemoryStore) -> None:
+    """Tests elsewhere rely on `writes` to see whether a pass wrote anything."""
+    await store.put_document(document(), actor="root")
+    await store.put_status("nas", {"ageSeconds": 1, "ready": True})
+    before = store.writes
+    await store.put_document(document(), actor="root")
+    await store.put_status("nas", {"ageSeconds": 2, "ready": True})
+    await store.unmanage("fw", why="gone")
+    await store.history({})
+    await store.prune(keep_days=1)
+    assert store.writes == before
+    await store.begin_step(intent())
+    assert store.writes == before + 1

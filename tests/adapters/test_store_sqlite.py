@@ -1,0 +1,295 @@
+"""SQLiteStore: the contract, its files, and several processes on one record."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hactl.adapters.lock import lock_directory
+from hactl.adapters.store import SQLiteStore, default_state_path
+from hactl.adapters.store_schema import APPLICATION_ID, schema_sql
+from hactl.errors import Busy, StoreError
+from store_contract import ManualClock, StoreContract, document, intent
+from store_process import REPOSITORY, finish, process, rows, stamp
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time as the test wants it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the record is; the directory does not exist yet."""
+    return tmp_path / "var" / "hactl.db"
+
+
+@pytest.fixture
+async def store(path: Path, clock: ManualClock) -> AsyncIterator[SQLiteStore]:
+    """A new record."""
+    made = await SQLiteStore.open(path, clock=clock, actor="root", command="hactl apply")
+    yield made
+    await made.close()
+
+
+class TestSQLiteStoreContract(StoreContract):
+    """The contract, in a file."""
+
+
+async def test_files_are_private(store: SQLiteStore, path: Path) -> None:
+    """The database and its log are 0600, the directory and the locks' 0700."""
+    await store.record("NodeLost", "nas", "x")
+    modes = {found.name: oct(found.stat().st_mode & 0o777) for found in path.parent.iterdir()}
+    assert modes == {
+        "hactl.db": "0o600",
+        "hactl.db-wal": "0o600",
+        "hactl.db-shm": "0o600",
+        "hactl.db.locks": "0o700",
+    }
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {found.stat().st_mode & 0o777 for found in lock_directory(path).iterdir()} == {0o600}
+
+
+async def test_the_connection_is_durable(store: SQLiteStore) -> None:
+    """Write-ahead log, synced at every commit, foreign keys, patience with other processes."""
+
+    def ask() -> list[Any]:
+        connection = store._open_writer().db.conn
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    assert await store._submit(ask) == ["wal", 2, 1, 5000]
+
+
+async def test_an_unchanged_pass_writes_nothing(store: SQLiteStore, path: Path) -> None:
+    """Not a page: neither the file nor its log is touched, and another connection sees no change."""
+    await store.put_document(document(), actor="root")
+    await store.put_status("nas", {"ageSeconds": 1, "ready": True})
+    watcher = sqlite3.connect(path)
+    log = path.with_name("hactl.db-wal")
+
+    def seen() -> tuple[Any, ...]:
+        version = watcher.execute("PRAGMA data_version").fetchone()[0]
+        return version, *((found.stat().st_mtime_ns, found.stat().st_size) for found in (path, log))
+
+    def changes() -> int:
+        return int(store._open_writer().db.conn.total_changes)
+
+    before, changes_before = seen(), await store._submit(changes)
+    for age in range(2, 5):
+        assert await store.put_document(document(), actor="root") == 1
+        assert not await store.put_status("nas", {"ageSeconds": age, "ready": True})
+        await store.unmanage("fw", why="gone")
+        await store.statuses()
+        await store.documents()
+        await store.history({})
+        await store.recover()
+    assert (seen(), await store._submit(changes)) == (before, changes_before)
+    await store.put_status("nas", {"ageSeconds": 5, "ready": False})
+    assert seen() != before
+    watcher.close()
+
+
+async def test_opening_a_record_writes_nothing(store: SQLiteStore, path: Path) -> None:
+    """A plan or an apply that finds nothing to do leaves no trace of itself."""
+    await store.close()
+    before = stamp(path)
+    again = await SQLiteStore.open(path)
+    await again.close()
+    assert stamp(path) == before
+    assert rows(path, "SELECT count(*) FROM controllers") == [(0,)]
+
+
+async def test_what_was_written_is_there_after_reopening(store: SQLiteStore, path: Path, clock: ManualClock) -> None:
+    """Everything survives a close."""
+    await store.put_document(document(), actor="root")
+    step = await store.begin_step(intent())
+    await store.end_step(step, outcome="Done", exit_status=0, output="", seconds=0.5)
+    await store.put_status("nas", {"ready": True})
+    history, documents = await store.history({}), await store.documents()
+    await store.close()
+    assert {found.name for found in path.parent.iterdir()} == {"hactl.db", "hactl.db.locks"}
+    clock.seconds = 60
+    again = await SQLiteStore.open(path, clock=clock)
+    assert await again.history({}) == history
+    assert await again.documents() == documents
+    assert (await again.statuses())[0]["age_seconds"] == 60
+    await again.close()
+
+
+async def test_a_killed_process_leaves_an_indeterminate_step(path: Path) -> None:
+    """kill -9 between intent and outcome: the next one that opens the record says what is known."""
+    killed = process(
+        """
+        store = await SQLiteStore.open(path, actor="eve", command="hactl run")
+        await store.put_document(document(), actor="eve")
+        await store.begin_step(intent())
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        path,
+    )
+    killed.communicate(timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    store = await SQLiteStore.open(path)
+    (step,) = await store.history({})
+    assert (step["outcome"], step["output"]) == ("Indeterminate", "controller died")
+    assert list(lock_directory(path).glob("process-*")) == []
+    await store.close()
+
+
+async def test_a_living_process_keeps_its_step(path: Path) -> None:
+    """Opening the record beside a process that works does not touch its steps; after its death, recover does."""
+    other = process(
+        """
+        store = await SQLiteStore.open(path)
+        await store.put_document(document(), actor="eve")
+        await store.begin_step(intent())
+        print("begun", flush=True)
+        sys.stdin.read()
+        """,
+        path,
+    )
+    assert other.stdout is not None
+    assert await asyncio.to_thread(other.stdout.readline) == "begun\n"
+    store = await SQLiteStore.open(path)
+    assert await store.recover() == 0
+    assert (await store.history({}))[0]["outcome"] is None
+    other.kill()
+    other.communicate(timeout=30)
+    assert await store.recover() == 1
+    assert (await store.history({"failed": True}))[0]["output"] == "controller died"
+    await store.close()
+
+
+async def test_two_stores_of_one_process_keep_apart(store: SQLiteStore, path: Path) -> None:
+    """One does not settle the other's steps, and cannot end them."""
+    await store.put_document(document(), actor="root")
+    step = await store.begin_step(intent())
+    second = await SQLiteStore.open(path)
+    await second.record("ControllerStarted", "nas", "second")
+    with pytest.raises(StoreError, match="running step"):
+        await second.end_step(step, outcome="Done", exit_status=0, output="", seconds=0)
+    await second.close()
+    await store.end_step(step, outcome="Done", exit_status=0, output="", seconds=0)
+    assert (await store.history({"kind": "Step"}))[0]["outcome"] == "Done"
+
+
+async def test_a_document_applied_by_another_process_makes_a_plan_stale(store: SQLiteStore, path: Path) -> None:
+    """`run` planned for generation 1, `apply` brings generation 2: the step is refused before it runs."""
+    await store.put_document(document(), actor="root")
+    other = process(
+        """
+        store = await SQLiteStore.open(path)
+        await store.put_document(document(digest="d2"), actor="eve")
+        await store.close()
+        """,
+        path,
+    )
+    finish(other)
+    with pytest.raises(Busy, match="generation 2"):
+        await store.begin_step(intent(generation=1))
+
+
+async def test_an_orderly_end_settles_its_own_steps(store: SQLiteStore, path: Path) -> None:
+    """A process that ends with a step in flight does not leave it running for ever."""
+    await store.put_document(document(), actor="root")
+    await store.begin_step(intent())
+    await store.close()
+    assert rows(path, "SELECT outcome, output FROM steps") == [
+        ("Indeterminate", "hactl ended before the outcome was known")
+    ]
+    assert rows(path, "SELECT count(*) FROM controllers WHERE ended_at IS NULL") == [(0,)]
+    assert rows(path, "SELECT actor, command FROM controllers") == [("root", "hactl apply")]
+
+
+async def test_many_processes_make_one_record(path: Path) -> None:
+    """Four that start at once on a missing file all work, and their ids are one sequence."""
+    body = """
+    store = await SQLiteStore.open(path)
+    for n in range(5):
+        await store.record("NodeLost", "nas", str(n))
+    await store.close()
+    """
+    running = [process(body, path) for _ in range(4)]
+    for one in running:
+        await asyncio.to_thread(finish, one)
+    assert rows(path, "SELECT count(*), max(id) FROM events") == [(20, 20)]
+    assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(1,)]
+
+
+async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
+    """The thread cannot be stopped, so the step is recorded as never sent."""
+    await store.put_document(document(), actor="root")
+    task = asyncio.create_task(store.begin_step(intent()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (step,) = await store.history({})
+    assert (step["outcome"], step["output"]) == ("Failed", "cancelled before it was sent")
+
+
+async def test_a_cancelled_write_is_finished(store: SQLiteStore) -> None:
+    """Cancelling a caller does not lose what it was about to record."""
+    task = asyncio.create_task(store.record("NodeLost", "nas", "x"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await store.history({})) == 1
+
+
+def test_the_default_path_is_the_checkouts_or_the_systems(tmp_path: Path) -> None:
+    """state/hactl.db in a checkout (of the working directory or of the package), /var/db/hactl otherwise."""
+    installed = tmp_path / "lib" / "python3.11" / "site-packages" / "hactl" / "adapters" / "store_file.py"
+    assert default_state_path(tmp_path, installed) == Path("/var/db/hactl/hactl.db")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    assert default_state_path(tmp_path, installed) == Path("/var/db/hactl/hactl.db")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "hactl"\n')
+    assert default_state_path(tmp_path, installed) == tmp_path / "state" / "hactl.db"
+    assert default_state_path(Path("/")) == REPOSITORY / "state" / "hactl.db"
+
+
+def test_schema_file_is_what_the_migrations_make() -> None:
+    """state/schema.sql is generated (`make gen`)."""
+    assert (REPOSITORY / "state" / "schema.sql").read_text() == schema_sql()
+
+
+async def test_every_operators_query_runs(store: SQLiteStore, path: Path) -> None:
+    """Each query of state/queries.sql runs on a record with something of everything, and most find something."""
+    await store.put_document(document(), actor="root")
+    await store.begin_step(intent())
+    step = await store.begin_step(intent())
+    await store.end_step(step, outcome="Failed", exit_status=1, output="no", seconds=2)
+    await store.record("NodeLost", "nas", "nas-a: no answer", node="nas-a")
+    conditions = [{"type": "Ready", "status": "True", "reason": "AsWanted", "message": "fine"}]
+    await store.put_status("nas", {"conditions": conditions})
+    text = (REPOSITORY / "state" / "queries.sql").read_text()
+    queries = [query for query in text.split(";\n") if query.strip()]
+    assert len(queries) >= 10
+    for query in queries:
+        found = rows(path, query)
+        assert found or "'-1 day'" in query, query
+
+
+def test_the_backup_without_the_command_line_tool_works(tmp_path: Path) -> None:
+    """The Python line of state/README.md copies a record."""
+    text = (REPOSITORY / "state" / "README.md").read_text()
+    (code,) = re.findall(r"python3\.11 -c '([^']+)'", text)
+    source, copy = tmp_path / "a.db", tmp_path / "b.db"
+    connection = sqlite3.connect(source)
+    connection.executescript(schema_sql())
+    connection.close()
+    subprocess.run([sys.executable, "-c", code, str(source), str(copy)], check=True, timeout=30)
+    assert ("steps",) in rows(copy, "SELECT name FROM sqlite_master")
+    assert str(APPLICATION_ID) in text

@@ -1,0 +1,149 @@
+"""A real OpenSSH sshd on a loopback port with keys of its own, for tests.
+
+It logs in the user who runs the tests. PATH on "the node" begins with an empty directory of the server, so that
+tests can put commands there. Without /usr/sbin/sshd the tests fail: `.ci/run` installs openssh-server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from hactl.ports import Target
+
+SSHD = "/usr/sbin/sshd"
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """A running server."""
+
+    directory: Path
+    port: int
+    host_key: str
+    identity: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def bin(self) -> Path:
+        """First directory of PATH on the node."""
+        return self.directory / "bin"
+
+    def target(self, **changes: object) -> Target:
+        """The way to this server."""
+        fields: dict[str, object] = {
+            "cluster": "nas",
+            "node": "nas-a",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": getpass.getuser(),
+            "host_keys": (self.host_key,),
+            "identities": (self.identity,),
+        }
+        return Target(**{**fields, **changes})  # type: ignore[arg-type]
+
+    def logged_in(self) -> int:
+        """How many logins the server accepted so far."""
+        return (self.directory / "log").read_text().count("Accepted publickey")
+
+    def connection_pids(self) -> list[int]:
+        """The processes of the connections that are open now."""
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+
+def write_key(path: Path, algorithm: str = "ssh-ed25519", passphrase: str | None = None) -> str:
+    """Make a key pair; returns the public key in one line."""
+    key = asyncssh.generate_private_key(algorithm)
+    path.write_bytes(key.export_private_key("pkcs8-pem" if passphrase else "openssh", passphrase=passphrase))
+    path.chmod(0o600)
+    return key.export_public_key().decode().strip()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
+    """Run a server; `extra` are lines for its sshd_config (before ours: the first value of a keyword counts)."""
+    assert Path(SSHD).exists(), f"{SSHD} is missing: install openssh-server (see .ci/run)"
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    (directory / "bin").mkdir()
+    host_key = write_key(directory / "host_key")
+    (directory / "authorized_keys").write_text(write_key(directory / "identity") + "\n")
+    port = free_port()
+    path = f"{directory / 'bin'}:/usr/local/bin:/usr/bin:/bin"
+    config = [
+        *extra,
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {directory / 'host_key'}",
+        f"PidFile {directory / 'pid'}",
+        f"AuthorizedKeysFile {directory / 'authorized_keys'}",
+        "StrictModes no",
+        "UsePAM no",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "PermitRootLogin prohibit-password",
+        "LogLevel VERBOSE",
+        f"SetEnv PATH={path}",
+    ]
+    (directory / "config").write_text("\n".join(config) + "\n")
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [SSHD, "-D", "-e", "-f", str(directory / "config")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    server = Sshd(directory, port, host_key, str(directory / "identity"), process)
+    try:
+        _wait_until_it_listens(server)
+        yield server
+    finally:
+        pids = server.connection_pids()
+        process.terminate()
+        process.wait(10)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _wait_until_it_listens(server: Sshd) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+            return
+        except OSError:
+            log = (server.directory / "log").read_text()
+            assert server.process.poll() is None, f"sshd ended: {log}"
+            assert time.monotonic() < deadline, f"sshd does not listen: {log}"
+            time.sleep(0.01)
+
+
+def script_in(directory: Path, name: str, body: str) -> None:
+    """Put a command on the node's PATH."""
+    path = directory / name
+    path.write_text("#!/bin/sh\n" + body)
+    path.chmod(0o755)
+
+
+def need(command: str) -> str:
+    """The path of a command these tests cannot do without."""
+    found = shutil.which(command)
+    assert found, f"{command} is missing (see .ci/run)"
+    return found
