@@ -1,0 +1,378 @@
+"""zpool and zfs of a simulated node.
+
+Rules:
+- zpool(8), zfs(8); texts and exit statuses of FACTS 3.5.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.commands.storage_io import answered, every_answered
+from hactl.lab.files import error_text
+from hactl.lab.zfs import Label, Pool, PoolError, clear_label
+
+_COLUMNS = (
+    "name",
+    "size",
+    "allocated",
+    "free",
+    "ckpoint",
+    "expandsz",
+    "fragmentation",
+    "capacity",
+    "dedupratio",
+    "health",
+    "altroot",
+)
+_HEADS = {
+    "allocated": "ALLOC",
+    "fragmentation": "FRAG",
+    "capacity": "CAP",
+    "dedupratio": "DEDUP",
+}
+
+
+def _size(number: int) -> str:
+    value, units = float(number), "BKMGT"
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
+    return f"{text}{units[0]}"
+
+
+def _property(pool: Pool, name: str) -> str:
+    dataset = pool.dataset
+    values = {
+        "name": pool.name,
+        "size": _size(dataset.size_bytes),
+        "allocated": _size(dataset.used_bytes),
+        "alloc": _size(dataset.used_bytes),
+        "free": _size(dataset.size_bytes - dataset.used_bytes),
+        "fragmentation": "0%",
+        "frag": "0%",
+        "capacity": f"{dataset.used_bytes * 100 // dataset.size_bytes}%",
+        "cap": f"{dataset.used_bytes * 100 // dataset.size_bytes}%",
+        "dedupratio": "1.00x",
+        "dedup": "1.00x",
+        "health": pool.health,
+        "guid": str(pool.label.guid),
+        "cachefile": pool.label.properties.get("cachefile", "-"),
+        "readonly": "off",
+        "bootfs": "-",
+    }
+    return values.get(name, "-")
+
+
+def _getopt(words: list[str], valued: str) -> tuple[dict[str, list[str]], list[str]]:
+    options: dict[str, list[str]] = {}
+    rest = list(words)
+    names = []
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or word == "-":
+            names.append(word)
+            continue
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter in valued:
+                options.setdefault(letter, []).append(letters or (rest.pop(0) if rest else ""))
+                break
+            options.setdefault(letter, []).append("")
+    return options, names
+
+
+@command("zpool")
+async def zpool(call: Call) -> Result:
+    """create, destroy, import, export, list, status, get, labelclear."""
+    verb, words = (call.argv[0] if call.argv else ""), list(call.argv[1:])
+    actions = {"create": _create, "import": _import, "export": _export, "destroy": _destroy, "labelclear": _labelclear}
+    shows = {"list": _list, "status": _status, "get": _get}
+    await every_answered(call)
+    if not call.machine.kernel.has_module("zfs"):
+        call.machine.kernel.load("zfs")
+    try:
+        if verb in shows:
+            result = shows[verb](call, words)
+        elif verb in actions:
+            result = actions[verb](call, words)
+        else:
+            return Result("", f"unrecognized command '{verb}'\nusage: zpool command args ...\n", 2)
+    except PoolError as problem:
+        return Result("", f"{problem}\n", 1)
+    except OSError as problem:
+        return Result("", f"cannot {verb} '{words[-1] if words else ''}': {error_text(problem)}\n", 1)
+    await every_answered(call)
+    return result
+
+
+def _create(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "moORt")
+    if len(names) != 2:
+        return Result("", "missing vdev specification\nusage:\n\tcreate [-fnd] [-m mountpoint] <pool> <vdev> ...\n", 2)
+    properties = dict(text.partition("=")[::2] for text in options.get("o", []))
+    path = names[1] if names[1].startswith("/") else f"/dev/{names[1]}"
+    provider = call.machine.disks.provider(path)
+    if provider is None:
+        raise PoolError(
+            f"cannot open '{names[1]}': no such device in /dev\nmust be a full path or shorthand device name"
+        )
+    if any(access.exclusive or access.write for access in provider.opens.values()):
+        raise PoolError(
+            f"cannot create '{names[0]}': one or more vdevs refer to the same device, or one of\n"
+            "the devices is part of an active md or lvm device"
+        )
+    mountpoint = options.get("m", [""])[-1] or dict(text.partition("=")[::2] for text in options.get("O", [])).get(
+        "mountpoint", ""
+    )
+    call.machine.disks.pools.create(names[0], provider, mountpoint, properties, force="f" in options)
+    return Result()
+
+
+def _import(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "docRt")
+    pools = call.machine.disks.pools
+    directory = options.get("d", ["/dev"])[-1]
+    properties = dict(text.partition("=")[::2] for text in options.get("o", []))
+    found = pools.candidates(directory)
+    if not names and "a" not in options:
+        if not found:
+            return Result("", "no pools available to import\n", 1)
+        return Result("\n".join(_offer(call, label, provider.path) for label, provider in found))
+    for name in names or [label.name for label, _ in found]:
+        pools.import_pool(
+            name,
+            directory,
+            force="f" in options,
+            mounting="N" not in options,
+            mountpoint=properties.get("mountpoint", ""),
+        )
+    return Result()
+
+
+def _offer(call: Call, label: Label, path: str) -> str:
+    foreign = not label.exported and label.hostid != call.machine.hostid
+    text = f"   pool: {label.name}\n     id: {label.guid}\n  state: ONLINE\n"
+    if foreign:
+        text += (
+            "status: The pool was last accessed by another system.\n"
+            " action: The pool can be imported using its name or numeric identifier and\n\tthe '-f' flag.\n"
+            "   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n"
+        )
+    else:
+        text += " action: The pool can be imported using its name or numeric identifier.\n"
+    short = path.removeprefix("/dev/")
+    width = max(len(label.name), len(short) + 2)
+    return f"{text} config:\n\n\t{label.name:<{width}}  ONLINE\n\t  {short:<{width - 2}}  ONLINE\n"
+
+
+def _export(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "")
+    for name in names:
+        call.machine.disks.pools.export(name, force="f" in options, cwd=call.cwd)
+    return Result()
+
+
+def _destroy(call: Call, words: list[str]) -> Result:
+    _, names = _getopt(words, "")
+    for name in names:
+        call.machine.disks.pools.destroy(name)
+    return Result()
+
+
+def _labelclear(call: Call, words: list[str]) -> Result:
+    _, names = _getopt(words, "")
+    for name in names:
+        provider = call.machine.disks.provider(name)
+        if provider is None:
+            raise PoolError(f"failed to open {name}: No such file or directory")
+        clear_label(provider)
+    return Result()
+
+
+def _chosen(call: Call, names: list[str]) -> list[Pool]:
+    pools = call.machine.disks.pools
+    return [pools.get(name, "open") for name in names] if names else list(pools.imported.values())
+
+
+def _list(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "oT")
+    pools = _chosen(call, names)
+    if not pools:
+        return Result("" if "H" in options else "no pools available\n")
+    columns = options.get("o", [",".join(_COLUMNS)])[-1].split(",")
+    rows = [[_property(pool, column) for column in columns] for pool in pools]
+    if "H" in options:
+        return Result("".join("\t".join(row) + "\n" for row in rows))
+    heads = [_HEADS.get(column, column.upper()) for column in columns]
+    widths = [max(len(line[place]) for line in [heads, *rows]) for place in range(len(columns))]
+
+    def line(fields: list[str]) -> str:
+        cells = [
+            f"{text:<{widths[p]}}" if columns[p] in ("name", "health", "altroot") else f"{text:>{widths[p]}}"
+            for p, text in enumerate(fields)
+        ]
+        return "  ".join(cells).rstrip() + "\n"
+
+    return Result("".join(line(row) for row in [heads, *rows]))
+
+
+def _status(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "cT")
+    pools = _chosen(call, names)
+    if not pools:
+        return Result("no pools available\n")
+    if "x" in options and all(pool.health == "ONLINE" for pool in pools):
+        return Result("all pools are healthy\n" if not names else f"pool '{names[0]}' is healthy\n")
+    parts = []
+    for pool in pools:
+        short = pool.provider.name
+        width = max(len(pool.name), len(short) + 2, 4)
+        disk = "REMOVED" if pool.provider.gone else "ONLINE"
+        parts.append(
+            f"  pool: {pool.name}\n state: {pool.health}\nconfig:\n\n"
+            f"\t{'NAME':<{width}}  STATE     READ WRITE CKSUM\n"
+            f"\t{pool.name:<{width}}  {'UNAVAIL' if pool.provider.gone else 'ONLINE':<9} {0:>4} {0:>5} {0:>5}\n"
+            f"\t  {short:<{width - 2}}  {disk:<9} {0:>4} {0:>5} {0:>5}\n\nerrors: No known data errors\n"
+        )
+    return Result("\n".join(parts))
+
+
+def _get(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "o")
+    pools = _chosen(call, names[1:])
+    wanted = (names[0] if names else "all").split(",")
+    rows = [
+        (pool.name, name, _property(pool, name), "-")
+        for pool in pools
+        for name in (_COLUMNS if wanted == ["all"] else wanted)
+    ]
+    if "H" in options:
+        columns = options.get("o", ["name,property,value,source"])[-1].split(",")
+        place = {"name": 0, "property": 1, "value": 2, "source": 3}
+        return Result("".join("\t".join(row[place[column]] for column in columns) + "\n" for row in rows))
+    rows = [("NAME", "PROPERTY", "VALUE", "SOURCE"), *rows]
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    return Result(
+        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in rows)
+    )
+
+
+@command("zfs")
+async def zfs(call: Call) -> Result:
+    """list, get, mount, unmount, set mountpoint."""
+    verb, words = (call.argv[0] if call.argv else ""), list(call.argv[1:])
+    await every_answered(call)
+    try:
+        if verb == "list":
+            return _zfs_list(call, words)
+        if verb == "get":
+            return _zfs_get(call, words)
+        if verb in ("mount", "unmount", "umount", "set"):
+            result = _zfs_change(call, verb, words)
+        else:
+            return Result("", f"unrecognized command '{verb}'\nusage: zfs command args ...\n", 2)
+    except PoolError as problem:
+        return Result("", f"{problem}\n", 1)
+    except OSError as problem:
+        return Result("", f"cannot {verb} '{words[-1] if words else ''}': {error_text(problem)}\n", 1)
+    for pool in call.machine.disks.pools.imported.values():
+        await answered(call, pool.provider)
+    return result
+
+
+def _zfs_pool(call: Call, name: str) -> Pool:
+    pool = call.machine.disks.pools.imported.get(name)
+    if pool is None:
+        raise PoolError(f"cannot open '{name}': dataset does not exist")
+    return pool
+
+
+def _mountpoint(pool: Pool) -> str:
+    return pool.label.mountpoint or f"/{pool.name}"
+
+
+def _zfs_value(pool: Pool, name: str) -> str:
+    dataset = pool.dataset
+    values = {
+        "name": pool.name,
+        "used": _size(dataset.used_bytes),
+        "avail": _size(dataset.size_bytes - dataset.used_bytes),
+        "available": _size(dataset.size_bytes - dataset.used_bytes),
+        "refer": _size(dataset.used_bytes),
+        "referenced": _size(dataset.used_bytes),
+        "mountpoint": _mountpoint(pool),
+        "mounted": "yes" if pool.mount is not None else "no",
+        "canmount": "on",
+        "type": "filesystem",
+    }
+    return values.get(name, "-")
+
+
+def _zfs_list(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "otsSd")
+    pools = [_zfs_pool(call, name) for name in names] or list(call.machine.disks.pools.imported.values())
+    if not pools:
+        return Result("", "no datasets available\n")
+    columns = options.get("o", ["name,used,avail,refer,mountpoint"])[-1].split(",")
+    rows = [[_zfs_value(pool, column) for column in columns] for pool in pools]
+    if "H" in options:
+        return Result("".join("\t".join(row) + "\n" for row in rows))
+    rows.insert(0, [column.upper() for column in columns])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
+    return Result(
+        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in rows)
+    )
+
+
+def _zfs_get(call: Call, words: list[str]) -> Result:
+    options, names = _getopt(words, "otsd")
+    if len(names) < 2:
+        return Result("", "missing property argument\n", 2)
+    rows = [[name, p, _zfs_value(_zfs_pool(call, name), p), "-"] for name in names[1:] for p in names[0].split(",")]
+    columns = options.get("o", ["name,property,value,source"])[-1].split(",")
+    place = {"name": 0, "property": 1, "value": 2, "source": 3}
+    picked = [[row[place[column]] for column in columns] for row in rows]
+    if "H" in options:
+        return Result("".join("\t".join(row) + "\n" for row in picked))
+    picked.insert(0, [column.upper() for column in columns])
+    widths = [max(len(row[p]) for row in picked) for p in range(len(columns))]
+    return Result(
+        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in picked)
+    )
+
+
+def _zfs_change(call: Call, verb: str, words: list[str]) -> Result:
+    options, names = _getopt(words, "o")
+    pools = call.machine.disks.pools
+    if verb == "set":
+        name, _, value = names[0].partition("=")
+        pool = _zfs_pool(call, names[-1])
+        if name == "mountpoint":
+            pools.unmount(pool)
+            pool.label.mountpoint = value
+            if value not in ("none", "legacy"):
+                pools.mount_at(pool.name, value)
+        return Result()
+    if "a" in options:
+        chosen = list(pools.imported.values())
+    else:
+        chosen = [
+            next((p for p in pools.imported.values() if _mountpoint(p) == names[0]), None) or _zfs_pool(call, names[0])
+        ]
+    for pool in chosen:
+        if verb == "mount":
+            if pool.mount is not None:
+                raise PoolError(f"cannot mount '{pool.name}': filesystem already mounted")
+            pools.mount_at(pool.name, _mountpoint(pool))
+        else:
+            if pool.mount is None:
+                raise PoolError(f"cannot unmount '{pool.name}': not currently mounted")
+            inside = posixpath.commonpath([call.cwd, pool.mount.node]) == pool.mount.node
+            if "f" not in options and (inside or call.machine.disks.mounts.busy(pool.mount.node)):
+                raise PoolError(f"cannot unmount '{pool.mount.node}': pool or dataset is busy")
+            pools.unmount(pool)
+    return Result()

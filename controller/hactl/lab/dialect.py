@@ -1,0 +1,296 @@
+"""Where FreeBSD's /bin/sh and the shell that plays it differ: scripts are rewritten before, messages after.
+
+Rules:
+- What ash does not have must fail here too: `[[`, here-strings, arrays, bash's expansions, GNU tools.
+- `cmd &` becomes a call of the builtin `__background` with the text of the command (the player runs jobs in order).
+- Only scripts that need it are scanned; the scanner knows quotes, comments, here-documents and nesting.
+- Man pages: sh(1). Messages: bin/sh/exec.c, expand.c, redir.c.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Builtin tools of bashkit that FreeBSD 13.2's base system and /bin/sh do not have.
+FOREIGN = frozenset(
+    [
+        "arch",
+        "assert",
+        "b2sum",
+        "base32",
+        "base64",
+        "basenc",
+        "bash",
+        "busybox",
+        "caller",
+        "compgen",
+        "complete",
+        "compopt",
+        "csv",
+        "curl",
+        "declare",
+        "dirs",
+        "disown",
+        "dotenv",
+        "enable",
+        "envsubst",
+        "flock",
+        "free",
+        "gawk",
+        "glob",
+        "help",
+        "history",
+        "hostid",
+        "http",
+        "json",
+        "jq",
+        "let",
+        "list",
+        "log",
+        "mapfile",
+        "md5sum",
+        "mawk",
+        "nano",
+        "nproc",
+        "numfmt",
+        "openssl7",
+        "parallel",
+        "popd",
+        "pushd",
+        "python",
+        "python3",
+        "readarray",
+        "retry",
+        "rg",
+        "semver",
+        "sha1sum",
+        "sha224sum",
+        "sha256sum",
+        "sha384sum",
+        "sha512sum",
+        "shasum",
+        "shopt",
+        "shuf",
+        "source",
+        "sudo",
+        "tac",
+        "template",
+        "tomlq",
+        "tree",
+        "typeset",
+        "verify",
+        "watch",
+        "wget",
+        "xxd",
+        "yq",
+        "zip",
+        "doas",
+    ]
+)
+
+_LONE_AMPERSAND = re.compile(r"(?<![&<>|])&(?![&>])")
+_DOUBLE_BRACKET = re.compile(r"(^|[;&|(\s!])\[\[(?=\s)", re.MULTILINE)
+_COMMAND_V = re.compile(r"\bcommand\s+-v\b")
+_PLAIN_SH = re.compile(r"(?<![\w./'\"-])sh(?=\s+-)")
+_BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
+_BASHISMS = (
+    (re.compile(r"<<<"), 'redirection unexpected (here-string "<<<")'),
+    (re.compile(r"(?<![&>])&>"), 'word unexpected ("&>")'),
+    (re.compile(r"\|&"), '"&" unexpected'),
+    (re.compile(r"(?:^|[;\s])[A-Za-z_]\w*\+?=\("), '"(" unexpected'),
+    (re.compile(r"(?:^|\s)[<>]\("), '"(" unexpected'),
+    (re.compile(r"\$\{[A-Za-z_0-9]+(?:/|\^|,|:[ ]?-?[0-9]|@)"), "Bad substitution"),
+    (re.compile(r"\$\{!"), "Bad substitution"),
+    (re.compile(r"(?:^|[;\n])\s*function\s+\w+"), '"function" unexpected'),
+)
+_QUOTED = re.compile(r"'[^']*'")
+_COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;]))#.*$")
+
+
+def syntax_error(script: str) -> str | None:
+    """What /bin/sh says about a construct only bash has; None: nothing found.
+
+    A coarse look (single-quoted text and comments are not read); never complains about POSIX text.
+    """
+    plain = _QUOTED.sub("''", _COMMENT.sub("", script))
+    for pattern, text in _BASHISMS:
+        if pattern.search(plain):
+            return f"Syntax error: {text}" if not text.startswith("Bad") else text
+    return None
+
+
+def prepare(script: str, pid: int) -> str:
+    """The script as the player should see it."""
+    if "[[" in script:
+        script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
+    if "$$" in script:
+        script = re.sub(r"(?<!\\)\$\$", str(pid), script)
+    if "$!" in script:
+        script = script.replace("$!", "${__background_pid}")
+    script = _COMMAND_V.sub("__command_v", script)
+    if "sh" in script:
+        # These two names the player keeps for itself.
+        script = _PLAIN_SH.sub("__run sh", script)
+        script = _BASH.sub(r"\1__foreign bash", script)
+    if _LONE_AMPERSAND.search(script):
+        script = _Scanner(script).rewrite()
+    return script
+
+
+#: How the player begins a complaint: its own name or the sourced file, and a line number.
+_WHO = r"^(?:bash|sh|/\S+): line \d+: "
+_PROGRAMS = r"((?:/usr/local)?/s?bin/|/usr/s?bin/)"
+_MESSAGES = tuple(
+    (re.compile(pattern, re.MULTILINE), replacement)
+    for pattern, replacement in (
+        (_WHO + r"([^\n:]+): command not found(?:\. Did you mean: [^\n]*)?$", r"\1: not found"),
+        (_WHO + r"(\S+): unbound variable$", r"\1: parameter not set"),
+        (_WHO + r"(\S+): filesystem is read-only$", r"cannot create \1: {readonly}"),
+        (_WHO + _PROGRAMS + r"(\S+): No such file or directory$", r"\1\2: not found"),
+        (_WHO + r"(\S+): No such file or directory$", r"cannot open \1: No such file or directory"),
+        (_WHO, ""),
+        (r"filesystem is read-only", "{readonly}"),
+        (r"^sed: can't read (\S+): ", r"sed: \1: "),
+        (r"^awk: fatal: cannot open file `([^'\n]+)' for reading: (.*)$", r"awk: can't open file \1"),
+        (
+            r"^parse error at line (\d+), column \d+: syntax error near unexpected token `([^'\n]*)'$",
+            r'\1: Syntax error: "\2" unexpected',
+        ),
+        (r"^parse error at line (\d+), column \d+: (.*)$", r"\1: Syntax error: \2"),
+    )
+)
+_SUSPECT = re.compile(r": line \d+: |read-only|can't read|awk: fatal|^parse error", re.MULTILINE)
+
+
+def translate(text: str, *, full: bool = False) -> str:
+    """Messages of the player in the words of FreeBSD's sh."""
+    if not _SUSPECT.search(text):
+        return text
+    readonly = "No space left on device" if full else "Read-only file system"
+    for pattern, replacement in _MESSAGES:
+        text = pattern.sub(replacement.replace("{readonly}", readonly), text)
+    return text
+
+
+def quote(text: str) -> str:
+    """Single-quoted for sh."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+class _Scanner:
+    """One pass over a script that finds the commands ended by a lone `&`."""
+
+    OPENERS = frozenset({"then", "do", "else", "elif", "{", "(", "if", "while", "until", "!"})
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.out: list[str] = []
+        self.heredocs: list[tuple[str, bool]] = []
+
+    def rewrite(self) -> str:
+        while self.at < len(self.text):
+            self._list("")
+        return "".join(self.out)
+
+    def _list(self, closer: str) -> None:
+        """A command list up to `closer` (")" or the end); out[start:] is the list since the last separator."""
+        start, word = len(self.out), ""
+        while self.at < len(self.text):
+            c = self.text[self.at]
+            if c == closer:
+                return
+            if c in "'\"`\\":
+                self._quoted(c)
+                word += "x"
+                continue
+            if c == "#" and not word:
+                end = self.text.find("\n", self.at)
+                self._take((end if end >= 0 else len(self.text)) - self.at)
+                continue
+            if self.text.startswith("$(", self.at) or self.text.startswith("$((", self.at):
+                self._take(2)
+                self._list(")")
+                self._take(1)
+                word += "x"
+                continue
+            if c == "(":
+                self._take(1)
+                self._list(")")
+                self._take(1)
+                word = ""
+                continue
+            if self.text.startswith("<<", self.at) and not self.text.startswith("<<<", self.at):
+                self._heredoc_start()
+                word = ""
+                continue
+            if c == "&":
+                previous, following = self.text[self.at - 1 : self.at], self.text[self.at + 1 : self.at + 2]
+                if following == "&" or previous in {">", "<", "|"} or following == ">":
+                    self._take(2 if following == "&" else 1)
+                    word = ""
+                    continue
+                self.at += 1
+                segment = "".join(self.out[start:])
+                del self.out[start:]
+                lead = segment[: len(segment) - len(segment.lstrip())]
+                self.out.append(f'{lead}__background_pid=$(__background {quote(segment.strip())} "$(set)"); ')
+                start, word = len(self.out), ""
+                continue
+            if c in ";\n":
+                self._take(1)
+                if c == "\n" and self.heredocs:
+                    self._heredoc_bodies()
+                start, word = len(self.out), ""
+                continue
+            self._take(1)
+            if c in " \t":
+                if word in self.OPENERS:
+                    start = len(self.out)
+                word = ""
+            else:
+                word += c
+        self.at = len(self.text)
+
+    def _take(self, count: int) -> None:
+        self.out.append(self.text[self.at : self.at + count])
+        self.at += count
+
+    def _quoted(self, mark: str) -> None:
+        if mark == "\\":
+            self._take(2)
+            return
+        if mark == "'":
+            end = self.text.find("'", self.at + 1)
+            self._take((end + 1 if end >= 0 else len(self.text)) - self.at)
+            return
+        self._take(1)
+        while self.at < len(self.text) and self.text[self.at] != mark:
+            if self.text[self.at] == "\\":
+                self._take(2)
+            elif mark == '"' and self.text.startswith("$(", self.at):
+                self._take(2)
+                self._list(")")
+                self._take(1)
+            else:
+                self._take(1)
+        self._take(1)
+
+    def _heredoc_start(self) -> None:
+        found = re.compile(r"<<(-?)[ \t]*(['\"]?)([^\s'\";|&<>()]+)\2").match(self.text, self.at)
+        if found is None:
+            self._take(2)
+            return
+        self.heredocs.append((found.group(3).lstrip("\\"), bool(found.group(1))))
+        self._take(found.end() - self.at)
+
+    def _heredoc_bodies(self) -> None:
+        for end_word, tabs in self.heredocs:
+            while self.at < len(self.text):
+                end = self.text.find("\n", self.at)
+                stop = end + 1 if end >= 0 else len(self.text)
+                line = self.text[self.at : stop].rstrip("\n")
+                self._take(stop - self.at)
+                if (line.lstrip("\t") if tabs else line) == end_word:
+                    break
+        self.heredocs = []

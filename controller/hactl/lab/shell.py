@@ -1,0 +1,467 @@
+"""The shell of a simulated node: scripts run for real, in bashkit, on the node's own files and programs.
+
+Rules:
+- Each script is a shell of its own; all shells of a machine share its files. Scripts may run at the same time.
+- A script runs in a thread of its own and stops whenever it calls a program; the program runs where `run_script`
+  is awaited, so the world is never touched by two threads, and a waiting program suspends only its own script.
+- `run_script` awaits nothing but what programs await: under a clock that never suspends it can be driven by hand.
+- What FreeBSD does not have is not found here either (`hactl.lab.dialect`).
+- Man pages: sh(1), environ(7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import re
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bashkit import Bash, BuiltinContext, BuiltinResult, FileSystem
+
+from hactl.lab import dialect
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Command, Process, Result, attend
+
+if TYPE_CHECKING:
+    from hactl.lab.machine import Machine
+
+T = TypeVar("T")
+#: What sshd and rc give a script of root.
+ENVIRONMENT = {
+    "HOME": "/root",
+    "SHELL": "/bin/csh",
+    "USER": "root",
+    "LOGNAME": "root",
+    "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/root/bin",
+    "LANG": "C.UTF-8",
+}
+_PATHS = re.compile(r"/[\w./-]+")
+_WORDS = re.compile(r"[\w.\[-]+")
+#: Programs that the player itself has.
+PLAYED = frozenset(Bash().capabilities().builtins) - dialect.FOREIGN
+#: Programs that are the player's own except where the script uses them in FreeBSD's way.
+ONLY_WHERE = {"sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"), "tail": re.compile(r"\btail\b[^\n]*\s-[fF]")}
+#: Programs that print while they run, when nothing stands between them and the reader.
+_LIVE = re.compile(r"^\s*(?:exec\s+)?(?:timeout\s+[^|>&;]*?)?(?:/usr/bin/)?(?:nc|tail)\b[^|>&;\n]*$", re.MULTILINE)
+_REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends. Raises RuntimeError if it does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a command waited where nothing can wait for it")
+
+
+async def run_script(
+    machine: Machine,
+    script: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    arguments: tuple[str, ...] = (),
+    name: str = "sh",
+    cwd: str = "/root",
+    on_output: Callable[[str], None] | None = None,
+    on_error: Callable[[str], None] | None = None,
+    process: Process | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[str, str, int]:
+    """Run a script as `sh -s` would; returns standard output, standard error and the exit status.
+
+    `on_output`, `on_error`: called with pieces as they appear. `process`: kill it to end the script (status 128 + n).
+    `cancelled`: asked between programs; True ends the script as SIGHUP would.
+    """
+    shell = Shell(machine, env=env, stdin=stdin, name=name, process=process, cancelled=cancelled)
+    return await shell.run(script, arguments=arguments, cwd=cwd, on_output=on_output, on_error=on_error)
+
+
+class Shell:
+    """One run of one script."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        name: str = "sh",
+        process: Process | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        self.machine = machine
+        self.name = name
+        self.stdin = stdin
+        self.env = {**ENVIRONMENT, **(env or {})}
+        self.process = process or Process(machine.pid(), "/bin/sh -s")
+        self.cancelled = cancelled
+        self.umask = 0o022
+        self.script = ""
+        self._seen_files: set[str] | None = None
+        self._live: Callable[[str], None] | None = None
+        self._printed: list[tuple[str, str]] = []
+        self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
+        self._jobs: list[tuple[Process, asyncio.Task[Any] | None]] = []
+
+    async def run(
+        self,
+        script: str,
+        *,
+        arguments: tuple[str, ...] = (),
+        cwd: str = "/root",
+        on_output: Callable[[str], None] | None = None,
+        on_error: Callable[[str], None] | None = None,
+    ) -> tuple[str, str, int]:
+        """As `run_script`."""
+        self.script = script
+        complaint = dialect.syntax_error(script)
+        if complaint is not None:
+            text = f"{self.name}: {complaint}\n"
+            if on_error:
+                on_error(text)
+            return "", text, 2
+        if on_output is not None and _LIVE.search(script):
+            self._live = on_output
+        self._on_output, self._on_error = on_output, on_error
+        self._directories = {posixpath.dirname(path) for path in _PATHS.findall(script)} - {"", "/"} | {cwd, "/tmp"}
+        prepared = dialect.prepare(script, self.process.pid)
+        if arguments:
+            prepared = f"set -- {' '.join(dialect.quote(argument) for argument in arguments)}\n{prepared}"
+        bash = self._interpreter(prepared, cwd)
+        self.machine.rc.enter(self.process)
+        try:
+            return await self._drive(bash, prepared)
+        finally:
+            self.machine.rc.leave(self.process)
+
+    # the interpreter and its programs
+
+    def _interpreter(self, script: str, cwd: str) -> Bash:
+        words = set(_WORDS.findall(script)) | LOCAL.keys()
+        builtins: dict[str, Any] = {"__run": self._dispatch}
+        for word in words & (COMMANDS.keys() | LOCAL.keys()):
+            if word not in ONLY_WHERE or ONLY_WHERE[word].search(script):
+                builtins[word] = self._dispatch
+        for word in words & dialect.FOREIGN:
+            builtins.setdefault(word, _not_found)
+        bash = Bash(
+            username="root",
+            hostname=self.machine.name,
+            cwd=cwd if self.machine.files.is_dir(cwd) else "/",
+            env=self.env,
+            custom_builtins=builtins,
+            max_commands=1_000_000,
+            max_loop_iterations=1_000_000,
+        )
+        files = self.machine.files
+        bash.mount("/", files.fs, read_only=files.full or "/" in files.read_only)
+        for directory in sorted(files.read_only - {"/"}):
+            copy = FileSystem()
+            copy.mkdir("/", True)
+            for path, what in files.tree(directory).items():
+                if what is None:
+                    copy.mkdir(f"/{path}", True)
+                else:
+                    copy.write_file(f"/{path}", what[0])
+            bash.mount(directory, copy, read_only=True)
+        return bash
+
+    async def _drive(self, bash: Bash, script: str) -> tuple[str, str, int]:
+        thread = threading.Thread(target=self._body, args=(bash, script), name=f"sh-{self.process.pid}", daemon=True)
+        self.process.on_kill.append(bash.cancel)
+        thread.start()
+        outcome: Any = None
+        interrupted: BaseException | None = None
+        while outcome is None:
+            kind, payload, reply = self._channel.get()
+            if kind == "done":
+                outcome = payload
+            elif kind == "output":
+                self._report(*payload)
+            elif interrupted is not None or self._is_over():
+                reply.put(BuiltinResult("", "", 137))
+            else:
+                try:
+                    reply.put(await self._answer(payload))
+                except BaseException as problem:  # noqa: BLE001
+                    # The thread must be let go before the exception travels on.
+                    interrupted = problem
+                    self.process.kill(9)
+                    bash.cancel()
+                    reply.put(BuiltinResult("", "", 137))
+        thread.join()
+        # The player holds us by its builtins; if we held it too, nothing would ever free either.
+        self.process.on_kill.remove(bash.cancel)
+        if interrupted is not None:
+            raise interrupted
+        self._settle_modes()
+        return self._result(outcome)
+
+    def _body(self, bash: Bash, script: str) -> None:
+        """The thread: plays the script, hands programs over."""
+
+        def emit(out: str, err: str) -> None:
+            self._printed.append((out, err))
+            if self._on_output is not None or self._on_error is not None:
+                self._channel.put(("output", (out, err), None))
+
+        try:
+            result = bash.execute_sync(script, on_output=emit)
+        except BaseException as problem:  # noqa: BLE001
+            self._channel.put(("done", problem, None))
+        else:
+            self._channel.put(("done", result, None))
+
+    def _report(self, out: str, err: str) -> None:
+        full = self.machine.files.full
+        if out and self._on_output is not None:
+            self._on_output(dialect.translate(out, full=full))
+        if err and self._on_error is not None:
+            self._on_error(dialect.translate(err, full=full))
+
+    def _result(self, outcome: Any) -> tuple[str, str, int]:
+        if self.process.killed is not None:
+            out, err = ("".join(piece) for piece in zip(*self._printed, strict=True)) if self._printed else ("", "")
+            return dialect.translate(out), dialect.translate(err), 128 + self.process.killed
+        if isinstance(outcome, BaseException):
+            text = f"{self.name}: {outcome}\n"
+            return "", dialect.translate(text), 2
+        full = self.machine.files.full
+        err = outcome.stderr
+        if outcome.error and err == outcome.error:
+            err += "\n"
+            if self._on_error is not None:
+                self._on_error(dialect.translate(err, full=full))
+        return dialect.translate(outcome.stdout, full=full), dialect.translate(err, full=full), outcome.exit_code
+
+    def _is_over(self) -> bool:
+        if self.process.killed is None and self.cancelled is not None and self.cancelled():
+            self.process.kill(1)
+        return self.process.killed is not None
+
+    # programs
+
+    def _dispatch(self, context: BuiltinContext) -> BuiltinResult:
+        """In the script's thread: answer quick programs here, hand the others over."""
+        name, argv = context.name, list(context.argv)
+        if name == "__run":
+            name, argv = argv[0], argv[1:]
+        name = name.rsplit("/", 1)[-1]
+        call = Call(
+            self.machine,
+            name,
+            argv,
+            self.stdin if context.stdin is None else context.stdin,
+            dict(context.env),
+            context.cwd,
+            self.machine.files,
+            self.process,
+            self._emitter(name),
+        )
+        if name in QUICK and self.process.killed is None:
+            self._settle_modes()
+            done = drive(COMMANDS[name](call))
+            return BuiltinResult(done.stdout, done.stderr, done.status)
+        reply: SimpleQueue[BuiltinResult] = SimpleQueue()
+        self._channel.put(("call", call, reply))
+        return reply.get()
+
+    def _emitter(self, name: str) -> Callable[[str], None] | None:
+        return self._live if name in {"nc", "tail", "timeout"} else None
+
+    async def _answer(self, call: Call) -> BuiltinResult:
+        self._settle_modes()
+        local = LOCAL.get(call.name)
+        process = Process(self.machine.pid(), " ".join([call.name, *call.argv]), self.process.pid)
+        call.process = process
+        self.process.children.append(process)
+        self.machine.rc.enter(process)
+        try:
+            while self.machine.frozen:
+                await self.machine.world.clock.sleep(0.25)
+            if self.machine.rc.program_seconds:
+                await self.machine.world.clock.sleep(self.machine.rc.program_seconds)
+            work = local(self, call) if local is not None else COMMANDS[call.name](call)
+            result = await attend(process, work)
+        finally:
+            self.machine.rc.leave(process)
+            self.process.children.remove(process)
+        return BuiltinResult(result.stdout, result.stderr, result.status)
+
+    # the creation mask: bashkit's redirections ignore it, so new files get it afterwards
+
+    def _settle_modes(self) -> None:
+        if self._seen_files is None:
+            return
+        files = self.machine.files
+        for path in self._all_files() - self._seen_files:
+            if files.node(path) is None and files.stat_mode(path) == 0o644:
+                files.chmod(path, 0o666 & ~self.umask)
+        self._seen_files = self._all_files()
+
+    def _all_files(self) -> set[str]:
+        """Files in the directories the script names, its own and /tmp: where its redirections can create any."""
+        files = self.machine.files
+        found: set[str] = set()
+        for top in self._directories:
+            if files.is_dir(top):
+                entries = files.fs.read_dir(top)
+                found |= {f"{top}/{e['name']}" for e in entries if e["metadata"]["file_type"] != "directory"}
+        return found
+
+    def set_umask(self, mask: int) -> None:
+        """umask(2) for the files this script creates from now on."""
+        self._settle_modes()
+        self.umask = mask
+        self._seen_files = self._all_files() if mask != 0o022 else None
+
+    # background jobs
+
+    async def start_job(self, text: str, variables: str) -> Process:
+        """Start `text &`: beside the script under asyncio, before the rest of it otherwise."""
+        process = Process(self.machine.pid(), text, self.process.pid)
+        target = _REDIRECTED.match(text)
+        write: Callable[[str], None] | None = None
+        if target is not None and target["file"] != "/dev/null":
+            text, path = target["body"], posixpath.join("/root", target["file"])
+            self.machine.files.write_text(path, "")
+            write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
+        text = text.strip()
+        if text.startswith("(") and text.endswith(")"):
+            text = text[1:-1].strip()
+        shell = Shell(self.machine, env=self.env, process=process)
+        work = shell.run(_assignments(variables) + text, on_output=write, on_error=write)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            await work
+            self._jobs.append((process, None))
+            return process
+        task = asyncio.ensure_future(work)
+        self.machine.rc.jobs.add(task)
+        task.add_done_callback(self.machine.rc.jobs.discard)
+        self._jobs.append((process, task))
+        return process
+
+    async def wait_jobs(self) -> None:
+        """`wait`: until every job of this script ended."""
+        for _, task in self._jobs:
+            if task is not None:
+                await asyncio.wait({task})
+
+
+_ASSIGNMENT = re.compile(
+    r"^(?!BASH|EUID|UID|PPID|PIPESTATUS|SHELLOPTS|OPTIND|_=|PS4|HOSTTYPE|MACHTYPE|OSTYPE|SHLVL)[A-Za-z_]\w*="
+)
+
+
+def _assignments(variables: str) -> str:
+    """The assignments `set` printed, without the shell's own."""
+    return "".join(f"{line}\n" for line in variables.splitlines() if _ASSIGNMENT.match(line))
+
+
+def _not_found(context: BuiltinContext) -> BuiltinResult:
+    return BuiltinResult("", f"{context.name}: not found\n", 127)
+
+
+# programs that are part of the shell
+
+
+async def _umask(shell: Shell, call: Call) -> Result:
+    if not call.argv:
+        return Result(f"{shell.umask:04o}\n")
+    try:
+        shell.set_umask(int(call.argv[0], 8))
+    except ValueError:
+        return Result("", f"umask: Illegal mode: {call.argv[0]}\n", 2)
+    return Result()
+
+
+async def _background(shell: Shell, call: Call) -> Result:
+    process = await shell.start_job(call.argv[0], call.argv[1])
+    return Result(f"{process.pid}\n")
+
+
+async def _wait(shell: Shell, _call: Call) -> Result:
+    await shell.wait_jobs()
+    return Result()
+
+
+#: What /bin/sh has built in, for `command -v`.
+_BUILTINS = frozenset(
+    ". : [ alias bg break cd chdir command continue echo eval exec exit export false fc fg getopts hash jobid jobs kill "
+    "local printf pwd read readonly return set setvar shift test times trap true type ulimit umask unalias unset wait "
+    "bind builtin".split(" ")
+)
+
+
+async def _command_v(shell: Shell, call: Call) -> Result:
+    """`command -v NAME`: a function or builtin by name, a program by path; 127 if there is none."""
+    name = call.argv[0] if call.argv else ""
+    if name in _BUILTINS or re.search(rf"(?m)^\s*{re.escape(name)}\s*\(\)", shell.script):
+        return Result(f"{name}\n")
+    places = [""] if "/" in name else [f"{place}/" for place in call.env.get("PATH", "").split(":")]
+    for place in places:
+        path = f"{place}{name}"
+        if call.files.kind(path) == "file" and call.files.stat_mode(path) & 0o111:
+            return Result(f"{path}\n")
+    return Result("", "", 127)
+
+
+async def _foreign(_shell: Shell, call: Call) -> Result:
+    return Result("", f"{call.argv[0]}: not found\n", 127)
+
+
+LOCAL: dict[str, Callable[[Shell, Call], Coroutine[Any, Any, Result]]] = {
+    "umask": _umask,
+    "wait": _wait,
+    "__background": _background,
+    "__command_v": _command_v,
+    "__foreign": _foreign,
+}
+
+
+async def _sh(call: Call) -> Result:
+    """`sh -s [args]`, `sh -c text [name args]`, `sh file [args]`, `sh` with a script on standard input."""
+    argv, options = list(call.argv), ""
+    while argv and re.fullmatch(r"[-+][a-z]+", argv[0]):
+        options += argv.pop(0)[1:]
+    name, script, stdin = "sh", call.stdin, ""
+    flags = "".join(flag for flag in options if flag in "eux")
+    if "c" in options:
+        if not argv:
+            return Result("", "sh: -c requires an argument\n", 2)
+        script, stdin = argv.pop(0), call.stdin
+        name = argv.pop(0) if argv else "sh"
+    elif "s" not in options and argv:
+        name = argv.pop(0)
+        path = posixpath.join(call.cwd, name)
+        if not call.files.exists(path):
+            return Result("", f"sh: cannot open {name}: No such file or directory\n", 2)
+        script, stdin = call.files.read_text(path), call.stdin
+    if "n" in options:
+        return Result()
+    prefix = f"set -{flags}\n" if flags else ""
+    out, err, status = await run_script(
+        call.machine,
+        prefix + script,
+        env=call.env,
+        stdin=stdin,
+        arguments=tuple(argv),
+        name=name,
+        cwd=call.cwd,
+        on_output=call.emit,
+        on_error=call.emit_error,
+        process=call.process,
+    )
+    return Result("" if call.emit else out, "" if call.emit_error else err, status)
+
+
+SHELLS: dict[str, Command] = {"sh": _sh}
+COMMANDS.update(SHELLS)
