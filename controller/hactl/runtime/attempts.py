@@ -1,0 +1,118 @@
+"""What was tried on a cluster and did not work: when it may be tried again, and what to tell people.
+
+Rules: a step that keeps failing waits exponentially longer (hammering makes HAST worse); a node on which a step may
+still be running gets nothing new until that step's own limit has surely killed it; success forgets.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hactl.core.script import step_budget_seconds
+from hactl.core.steps import Outcome, Plan, Stage
+from hactl.runtime.execute import StageOutcome
+
+#: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
+REPEATED = 2
+#: For how long a failure is remembered while no plan contains its step, seconds.
+MEMORY_SECONDS = 120.0
+#: timeout(1) on the node kills what does not end when asked to (-k), seconds.
+KILL_AFTER_SECONDS = 5.0
+_LONG_AGO = float("-inf")
+
+
+@dataclass(slots=True)
+class _Trouble:
+    count: int
+    message: str
+    not_before: float
+    last_at: float
+    #: It rests, or the newest plan has it.
+    current: bool = True
+
+
+class Attempts:
+    """The memory of one cluster's failures. Times are monotonic seconds."""
+
+    def __init__(
+        self, chance: random.Random, *, first_delay_seconds: float = 2.0, limit_seconds: float = 300.0
+    ) -> None:
+        """The n-th failure in a row delays the next attempt by about `first_delay_seconds` * 2^(n-1)."""
+        self._chance = chance
+        self._first_delay_seconds = first_delay_seconds
+        self._limit_seconds = limit_seconds
+        self._troubles: dict[str, _Trouble] = {}
+        self._quiet_at: dict[str, float] = {}
+        self._cut_at: dict[str, float] = {}
+
+    def note(self, outcome: StageOutcome, now: float) -> None:
+        """Remember how the steps of a stage ended."""
+        for ended in outcome.ended:
+            key = ended.step.key
+            if ended.result.outcome is Outcome.DONE:
+                self._troubles.pop(key, None)
+                self._cut_at.pop(key, None)
+                continue
+            if ended.quiet_at > now:
+                self._quiet_at[ended.step.node] = max(ended.quiet_at, self._quiet_at.get(ended.step.node, 0.0))
+            if outcome.stopped and ended.result.outcome is Outcome.INDETERMINATE:
+                continue
+            before = self._troubles.get(key)
+            count = before.count + 1 if before else 1
+            ceiling = min(self._limit_seconds, self._first_delay_seconds * 2.0 ** min(count - 1, 30))
+            delay = self._chance.uniform(ceiling / 2, ceiling)
+            message = f"{ended.result.outcome.value} {_times(count)}: {ended.result.reason or 'no reason given'}"
+            self._troubles[key] = _Trouble(count, message, now + delay, now)
+
+    def resting(self, now: float) -> Mapping[str, str]:
+        """Steps that are not to be tried yet: key -> what happened, for people."""
+        return {key: trouble.message for key, trouble in self._troubles.items() if trouble.not_before > now}
+
+    def review(self, plan: Plan, now: float) -> None:
+        """Look at the newest plan: which failures still matter, and which are so old that they are forgotten."""
+        planned = {step.key for step in plan.steps}
+        for key, trouble in list(self._troubles.items()):
+            trouble.current = key in planned or trouble.not_before > now
+            if not trouble.current and now > trouble.last_at + MEMORY_SECONDS:
+                del self._troubles[key]
+        self._quiet_at = {node: at for node, at in self._quiet_at.items() if at > now}
+
+    def note_cut(self, key: str, begun_at: float) -> None:
+        """A process died while it ran that step: the same one is not sent again while the first may still run."""
+        self._cut_at[key] = max(begun_at, self._cut_at.get(key, _LONG_AGO))
+
+    def quiet_at(self, stage: Stage) -> float:
+        """When surely nothing of ours runs any more that the stage could meet on its nodes; in the past: now."""
+        moments = [self._quiet_at[step.node] for step in stage.steps if step.node in self._quiet_at]
+        moments += [
+            self._cut_at[step.key] + step_budget_seconds(step) + KILL_AFTER_SECONDS
+            for step in stage.steps
+            if step.key in self._cut_at
+        ]
+        return max(moments, default=_LONG_AGO)
+
+    def next_at(self, now: float) -> float | None:
+        """When the first resting step may be tried again; None when none rests."""
+        return min(
+            (trouble.not_before for trouble in self._troubles.values() if trouble.not_before > now), default=None
+        )
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Steps still wanted that failed repeatedly: key -> what happened, for people."""
+        return {key: t.message for key, t in self._troubles.items() if t.current and t.count >= REPEATED}
+
+    @property
+    def worst(self) -> int:
+        """How often in a row the most unlucky step still wanted has failed."""
+        return max((trouble.count for trouble in self._troubles.values() if trouble.current), default=0)
+
+    def forget(self) -> None:
+        """A new generation: old failures say nothing about it. What may still be running still counts."""
+        self._troubles.clear()
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times in a row"

@@ -1,0 +1,217 @@
+"""The long-running loop: documents come in, names go through the queue, each look decides when the next one is.
+
+Rules: every trigger (a file, devd, a timer, SIGHUP) only puts a name in the queue; one cluster's trouble is never
+another's; stopping takes a bounded time, and dying at any moment costs nothing but a look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from hactl.errors import StoreError
+from hactl.ports import Clock, Source, Store
+from hactl.runtime.intake import Changes, Intake, Revive
+from hactl.runtime.passes import Accepted, PassResult, Request
+from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.waiting import discard, pause
+from hactl.runtime.watch import DevdWatch
+from hactl.runtime.workqueue import Priority, WorkQueue
+
+log = logging.getLogger("hactl.runtime.controller")
+
+_CAUSES = {Priority.INCIDENT: "incident", Priority.SPEC: "spec", Priority.ROUTINE: "resync"}
+
+
+class Controller:
+    """Keeps every cluster of its sources as its document says."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        store: Store,
+        reconciler: Reconciler,
+        queue: WorkQueue,
+        watch: DevdWatch,
+        clock: Clock,
+        *,
+        revive: Revive,
+        stop_seconds: float = 20.0,
+        reread_seconds: float = 60.0,
+        retry_seconds: float = 5.0,
+    ) -> None:
+        """`stop_seconds` bounds a stop; sources are read again every `reread_seconds` even if no change was told."""
+        self._sources = sources
+        self._store = store
+        self._reconciler = reconciler
+        self._queue = queue
+        self._watch = watch
+        self._clock = clock
+        self._intake = Intake(sources, store, revive=revive)
+        self._intake_lock = asyncio.Lock()
+        self._stop_seconds = stop_seconds
+        self._reread_seconds = reread_seconds
+        self._retry_seconds = retry_seconds
+        self._stop = asyncio.Event()
+        self._hints = {label: asyncio.Event() for label in sources}
+        self._causes: dict[str, str] = {}
+        self._results: dict[str, PassResult] = {}
+
+    # -- for faces ------------------------------------------------------------------------------------------------
+
+    @property
+    def accepted(self) -> Mapping[str, Accepted]:
+        """What is in force, by cluster name."""
+        return self._intake.accepted
+
+    @property
+    def problems(self) -> Mapping[str, tuple[str, ...]]:
+        """What is wrong with the sources, by source."""
+        return self._intake.problems
+
+    @property
+    def statuses(self) -> Mapping[str, Mapping[str, Any]]:
+        """The newest status of every cluster looked at, also while the record cannot be written."""
+        return {name: result.status for name, result in self._results.items()}
+
+    def wake(self, cluster: str, seconds: float = 0.0) -> None:
+        """Something may have happened to the cluster: look at it soon."""
+        if cluster in self._intake.accepted:
+            self._causes[cluster] = "incident"
+            self._queue.add_after(cluster, seconds, Priority.INCIDENT)
+
+    def reread(self) -> None:
+        """Read every source soon and look at every cluster (SIGHUP). Returns at once."""
+        log.info("reading all sources again")
+        for hint in self._hints.values():
+            hint.set()
+        for name in self._intake.accepted:
+            self._queue.add(name, Priority.SPEC)
+
+    def stop(self) -> None:
+        """End `run` soon: looks are dropped, a running step gets its grace, no new one starts. Callable repeatedly."""
+        if not self._stop.is_set():
+            log.info("stopping")
+            self._stop.set()
+            self._queue.stop()
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `stop`. Raises InvariantBroken when a promise of ours does not hold: then the process must end."""
+        await self._settle_the_dead()
+        await self._record("ControllerStarted", f"controller started with {', '.join(self._sources) or 'no source'}")
+        followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
+        working = asyncio.ensure_future(self._queue.run(self._work))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await self._finish(working)
+        finally:
+            await discard(self._clock, *followers, stopping)
+            await discard(self._clock, working, linger_seconds=self._stop_seconds)
+            await self._watch.close()
+        if working.done() and not working.cancelled():
+            working.result()
+        await self._record("ControllerStopped", "controller stopped")
+
+    async def _finish(self, working: asyncio.Future[None]) -> None:
+        """Give running passes their time."""
+        alarm = asyncio.ensure_future(self._clock.sleep(self._stop_seconds))
+        await asyncio.wait({working, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            log.error("some work did not end in time; abandoning it", extra={"clusters": sorted(self._queue.running)})
+        alarm.cancel()
+
+    async def _settle_the_dead(self) -> None:
+        """Steps of processes that died have no outcome on record yet."""
+        try:
+            settled = await self._store.recover()
+        except StoreError as error:
+            log.error("the record cannot be written", extra={"error": str(error)})
+        else:
+            if settled:
+                log.warning("steps of a process that died are now Indeterminate", extra={"steps": settled})
+
+    async def _record(self, kind: str, summary: str) -> None:
+        log.info(summary)
+        try:
+            await self._store.record(kind, "", summary)
+        except StoreError as error:
+            log.error("the record cannot be written", extra={"error": str(error)})
+
+    # -- documents ------------------------------------------------------------------------------------------------
+
+    async def _follow(self, label: str) -> None:
+        """Take one source in, whenever it may have changed, for ever."""
+        hint = self._hints[label]
+        listening = asyncio.ensure_future(self._hear(label, hint))
+        # The second read finds what changed between the first one and the moment the source began to tell of changes.
+        seconds = self._retry_seconds
+        try:
+            while True:
+                hint.clear()
+                settled = await self._take(label)
+                await pause(self._clock, seconds if settled else self._retry_seconds, hint)
+                seconds = self._reread_seconds
+        finally:
+            await discard(self._clock, listening)
+
+    async def _hear(self, label: str, hint: asyncio.Event) -> None:
+        while True:
+            try:
+                async for _ in self._sources[label].changes():
+                    hint.set()
+            except Exception:
+                log.exception("a source no longer tells of changes; reading it now and then", extra={"source": label})
+            await self._clock.sleep(self._retry_seconds)
+
+    async def _take(self, label: str) -> bool:
+        """Read one source; whether everything is settled."""
+        async with self._intake_lock:
+            try:
+                changes = await self._intake.take(label)
+            except Exception:
+                log.exception("reading a source failed; what is in force stays", extra={"source": label})
+                return False
+            self._apply(changes)
+            return not changes.unsettled
+
+    def _apply(self, changes: Changes) -> None:
+        for name in changes.vanished:
+            self._queue.drop(name)
+            self._watch.unfollow(name)
+            self._reconciler.forget(name)
+            self._results.pop(name, None)
+        for name in changes.new | changes.touched:
+            self._causes[name] = "spec"
+            self._queue.add(name, Priority.SPEC)
+
+    # -- work -----------------------------------------------------------------------------------------------------
+
+    async def _work(self, name: str) -> None:
+        """One look at one cluster, and when the next one is."""
+        accepted = self._intake.accepted.get(name)
+        if accepted is None:
+            return
+        cause = self._causes.pop(name, "resync")
+        result = await self._reconciler.reconcile(Request(accepted, cause=cause, stop=self._stop))
+        if name not in self._intake.accepted:
+            # It vanished while we looked.
+            self._reconciler.forget(name)
+            return
+        if self._stop.is_set():
+            return
+        self._results[name] = result
+        self._queue.forget(name)
+        if result.targets:
+            self._watch.follow(name, result.targets)
+        if result.next == "again":
+            # Work in progress is not routine, but one busy cluster must not keep the queue to itself.
+            self._causes.setdefault(name, cause)
+            self._queue.add_after(name, result.after_seconds, Priority.SPEC)
+        else:
+            self._queue.add_after(name, result.after_seconds)

@@ -1,0 +1,235 @@
+"""Which documents are in force: what the sources hold, what was good before, and what the record has accepted.
+
+Rules: a document is in force only once it is on record; a broken file, an unreadable source or a lost record leaves
+the last good generation in force and says so; a vanished document is unmanaged, and nothing is torn down; a name that
+two sources hold is an error on both, and neither changes what is in force.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hactl.core.problems import Problem
+from hactl.errors import DocumentError, StoreError
+from hactl.ports import Document, Source, SourceState, Store
+from hactl.runtime.passes import Accepted
+
+log = logging.getLogger("hactl.runtime.intake")
+
+#: Makes a document of a row of `Store.documents`. Raises DocumentError when this hactl no longer accepts it.
+Revive = Callable[[Mapping[str, Any]], Document]
+#: The actor of documents that came from a source.
+ACTOR = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an intake changed."""
+
+    #: New generations (or first sights): look at once.
+    new: frozenset[str] = frozenset()
+    #: Same generation, other problems: their status changes.
+    touched: frozenset[str] = frozenset()
+    vanished: frozenset[str] = frozenset()
+    #: Something could not be recorded: take in again soon.
+    unsettled: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one source holds, by what is known of it."""
+
+    good: dict[str, Document] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    broken: frozenset[str] = frozenset()
+    trouble: str = ""
+    read_once: bool = False
+
+
+class Intake:
+    """Takes documents in. One at a time: the caller holds a lock around `take`."""
+
+    def __init__(self, sources: Mapping[str, Source], store: Store, *, revive: Revive) -> None:
+        """`sources` by a name for people, e.g. the directory."""
+        self._sources = sources
+        self._store = store
+        self._revive = revive
+        self._held = {label: _Held() for label in sources}
+        self._accepted: dict[str, Accepted] = {}
+        #: What was already said about refused documents, per source.
+        self._told: dict[str, frozenset[str]] = {}
+
+    @property
+    def accepted(self) -> Mapping[str, Accepted]:
+        """What is in force, by cluster name."""
+        return self._accepted
+
+    @property
+    def problems(self) -> Mapping[str, tuple[str, ...]]:
+        """What is wrong now, by source; includes what belongs to no known cluster."""
+        return {
+            label: (*((held.trouble,) if held.trouble else ()), *(str(problem) for problem in held.problems))
+            for label, held in self._held.items()
+        }
+
+    async def take(self, label: str) -> Changes:
+        """Read one source and settle what is in force."""
+        held = self._held[label]
+        state = await self._sources[label].read()
+        if not held.read_once:
+            await self._recollect(label, held, state)
+        self._merge(label, held, state)
+        return await self.settle()
+
+    async def _recollect(self, label: str, held: _Held, state: SourceState) -> None:
+        """The first read: what is broken or unreadable now may have been good when we last ran."""
+        files = {problem.source for problem in state.problems}
+        if state.down is not None or state.broken or files:
+            try:
+                rows = await self._store.documents()
+            except StoreError as error:
+                log.error("the record cannot be read", extra={"source": label, "error": str(error)})
+                return
+            for row in rows:
+                ours = len(self._sources) == 1 or str(row["source"]).startswith(label)
+                down = state.down is not None and row["actor"] == ACTOR and ours
+                if down or row["cluster"] in state.broken or _file_of(row["source"]) in files:
+                    self._bring_back(held, row)
+        held.read_once = True
+
+    def _bring_back(self, held: _Held, row: Mapping[str, Any]) -> None:
+        """A document of the record is in force again."""
+        try:
+            document = self._revive(row)
+        except DocumentError as error:
+            log.error("a recorded document is no longer valid", extra={"cluster": row["cluster"], "error": str(error)})
+            return
+        held.good[document.cluster.name] = document
+
+    def _merge(self, label: str, held: _Held, state: SourceState) -> None:
+        """What this source holds now, as far as that can be said."""
+        if state.down is not None:
+            if not held.trouble:
+                log.error("a source cannot be read; what is in force stays", extra={"source": label, "why": state.down})
+            held.trouble = f"{label}: cannot be read: {state.down}; the last good documents stay in force"
+            return
+        held.problems, held.broken = state.problems, state.broken
+        empty = not (state.documents or state.broken or state.problems)
+        if empty and len(held.good) > 1:
+            # Files are deleted one by one; a source that is empty at once is more likely not mounted.
+            if not held.trouble:
+                log.error("a source is suddenly empty; what is in force stays", extra={"source": label})
+            held.trouble = f"{label}: suddenly empty; the last good documents stay in force"
+            return
+        held.trouble = ""
+        files = {problem.source for problem in state.problems}
+        kept = {
+            name: document
+            for name, document in held.good.items()
+            if name not in state.documents and (name in state.broken or _file(document) in files)
+        }
+        held.good = {**state.documents, **kept}
+
+    async def settle(self) -> Changes:
+        """Bring what is in force in line with what the sources hold, and record it."""
+        owners: dict[str, list[str]] = {}
+        for label, held in self._held.items():
+            for name in held.good:
+                owners.setdefault(name, []).append(label)
+        new: set[str] = set()
+        touched: set[str] = set()
+        unsettled = False
+        for name, labels in owners.items():
+            before = self._accepted.get(name)
+            try:
+                after = await self._accept(name, labels)
+            except StoreError as error:
+                log.error("a document cannot be recorded", extra={"cluster": name, "error": str(error)})
+                unsettled = True
+                continue
+            if after is None:
+                continue
+            self._accepted[name] = after
+            if before is None or before.generation != after.generation:
+                new.add(name)
+            elif before.problems != after.problems:
+                touched.add(name)
+        vanished = set()
+        for name in [name for name in self._accepted if name not in owners]:
+            if await self._unmanage(name):
+                vanished.add(name)
+            else:
+                unsettled = True
+        unsettled = not await self._tell() or unsettled
+        return Changes(frozenset(new), frozenset(touched), frozenset(vanished), unsettled)
+
+    async def _accept(self, name: str, labels: Sequence[str]) -> Accepted | None:
+        """What is in force for a name from now on. Raises StoreError."""
+        before = self._accepted.get(name)
+        if len(labels) > 1:
+            where = " and ".join(self._held[label].good[name].source for label in labels)
+            problem = f"{name} is in two sources, {where}; remove it from one of them"
+            if before is None:
+                log.error("a cluster is in two sources; it is not managed", extra={"cluster": name, "sources": where})
+                return None
+            return Accepted(before.document, before.generation, (problem,))
+        held = self._held[labels[0]]
+        document = held.good[name]
+        problems = self._problems_of(held, document)
+        if before is not None and before.document.digest == document.digest:
+            return Accepted(document, before.generation, problems)
+        generation = await self._store.put_document(document, actor=ACTOR)
+        log.info("document accepted", extra={"cluster": name, "generation": generation, "source": document.source})
+        return Accepted(document, generation, problems)
+
+    def _problems_of(self, held: _Held, document: Document) -> tuple[str, ...]:
+        """What a cluster's status says about its document's file and source."""
+        own = tuple(str(problem) for problem in held.problems if problem.source == _file(document))
+        if not own and document.cluster.name in held.broken:
+            own = tuple(str(problem) for problem in held.problems)
+        return (*((held.trouble,) if held.trouble else ()), *own)
+
+    async def _unmanage(self, name: str) -> bool:
+        accepted = self._accepted[name]
+        why = f"{accepted.document.source} is gone"
+        try:
+            await self._store.unmanage(name, why=why)
+        except StoreError as error:
+            log.error("cannot record that a document vanished", extra={"cluster": name, "error": str(error)})
+            return False
+        log.warning("document vanished: unmanaged, nothing is torn down", extra={"cluster": name, "why": why})
+        del self._accepted[name]
+        return True
+
+    async def _tell(self) -> bool:
+        """Record refused documents, once each; False when the record cannot be written."""
+        for label, held in self._held.items():
+            now = {str(problem): problem for problem in held.problems}
+            for text in sorted(now.keys() - self._told.get(label, frozenset())):
+                cluster = self._cluster_of(held, now[text])
+                log.error("document refused", extra={"cluster": cluster, "source": label, "problem": text})
+                try:
+                    await self._store.record("DocumentRefused", cluster, text)
+                except StoreError as error:
+                    log.error("cannot record a refused document", extra={"error": str(error)})
+                    return False
+            self._told[label] = frozenset(now)
+        return True
+
+    def _cluster_of(self, held: _Held, problem: Problem) -> str:
+        """The cluster a problem is about; empty when nobody can tell."""
+        names = [name for name, document in held.good.items() if _file(document) == problem.source]
+        return names[0] if len(names) == 1 else ""
+
+
+def _file(document: Document) -> str:
+    return _file_of(document.source)
+
+
+def _file_of(source: str) -> str:
+    """The file of a document, without the number of a later document in it."""
+    file, hash_mark, number = source.rpartition("#")
+    return file if hash_mark and number.isdigit() else source

@@ -1,0 +1,393 @@
+"""One look at one cluster, and at most one stage of work: observe, plan, audit, record, carry out the first stage.
+
+Rules: everything that decides is in core; a plan that the audit complains about stops the process; nothing is done
+without the cluster's lock, without a record, on a plan made before the lock was held, or on an old snapshot; an
+unchanged look writes nothing. A crash anywhere is just an early next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from hactl.core.audit import audit
+from hactl.core.facts import Snapshot, Unknown
+from hactl.core.objects import Mode
+from hactl.core.plan import make_plan
+from hactl.core.status import changes, cluster_status
+from hactl.core.steps import Hold, Outcome, Plan
+from hactl.core.wanted import Cluster
+from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
+from hactl.ports import Clock, Store
+from hactl.runtime.approval import Approval
+from hactl.runtime.attempts import Attempts
+from hactl.runtime.execute import Errand, Executor
+from hactl.runtime.observe import Observer
+from hactl.runtime.passes import Accepted, Gate, Lock, Pace, PassResult, Request, Resolve, Resolved
+from hactl.runtime.waiting import Stopped, within
+
+log = logging.getLogger("hactl.runtime.reconcile")
+
+#: A look may take as long as its slowest node's deadline; this is only the bound behind that bound, seconds.
+LOOK_LIMIT_SECONDS = 120.0
+#: How many of the newest steps of a cluster are looked at before acting.
+CUT_STEPS = 100
+
+
+class _Memory:
+    """What is remembered of one cluster between passes; all of it may be lost at any time."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.generation = 0
+        #: What the record has of it was read.
+        self.remembered = False
+        self.status: Mapping[str, Any] | None = None
+        #: Why the record does not let this generation act; empty: it does.
+        self.outdated = ""
+        #: What changed and is not on record yet.
+        self.untold: list[tuple[str, str, str | None, Any]] = []
+        self.attempts = Attempts(chance)
+        #: The last pass had work: take the lock before looking.
+        self.working = False
+        self.passing: tuple[tuple[str, str, str | None], ...] = ()
+        self.passing_since = 0.0
+        self.snapshot: Snapshot | None = None
+        self.approval = Approval()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    snapshot: Snapshot
+    plan: Plan
+
+
+class Reconciler:
+    """Passes over clusters. One pass per cluster at a time (the work queue sees to it)."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        executor: Executor,
+        store: Store,
+        clock: Clock,
+        chance: random.Random,
+        *,
+        resolve: Resolve,
+        lock: Lock,
+        pace: Pace | None = None,
+        plan: Callable[..., Plan] = make_plan,
+        second_opinion: Callable[[Cluster, Snapshot, Plan, float], tuple[str, ...]] = audit,
+        judge: Callable[..., Mapping[str, Any]] = cluster_status,
+        compare: Callable[..., Sequence[tuple[str, str, str | None, Any]]] = changes,
+    ) -> None:
+        """Everything is injected; `chance` only spreads the times of the next looks."""
+        self._observer = observer
+        self._executor = executor
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self._resolve = resolve
+        self._lock = lock
+        self._pace = pace or Pace()
+        self._plan = plan
+        self._second_opinion = second_opinion
+        self._judge = judge
+        self._compare = compare
+        self._memories: dict[str, _Memory] = {}
+
+    async def reconcile(self, request: Request) -> PassResult:
+        """One pass. Raises InvariantBroken when the plan is not safe; trouble of the world is in the result."""
+        accepted = request.accepted
+        memory = self._memory(accepted)
+        await self._remember(memory, accepted.document.cluster.name)
+        try:
+            resolved = await self._resolve(accepted.document, accepted.generation)
+        except (SecretError, DocumentError) as error:
+            return await self._unresolved(request, memory, error)
+        blocked: Busy | StoreError | None = None
+        if memory.working and request.act:
+            try:
+                async with self._lock(accepted.document.cluster.name):
+                    return await self._pass(request, memory, resolved, locked=True)
+            except (Busy, StoreError) as error:
+                blocked = error
+        result = await self._pass(request, memory, resolved, locked=False, blocked=blocked)
+        if result.gate != "NeedsLock":
+            return result
+        # There is work. Take the lock and look once more: what we saw is from before we held it.
+        try:
+            async with self._lock(accepted.document.cluster.name):
+                await self._note_cuts(memory, accepted.document.cluster.name)
+                return await self._pass(request, memory, resolved, locked=True)
+        except (Busy, StoreError) as error:
+            return await self._pass(request, memory, resolved, locked=False, blocked=error)
+
+    async def look(self, accepted: Accepted, *, stop: asyncio.Event | None = None) -> tuple[Resolved, Snapshot, Plan]:
+        """Observe and plan, nothing else: nothing is recorded or touched. Raises SecretError, DocumentError."""
+        resolved = await self._resolve(accepted.document, accepted.generation)
+        look = await self._look(resolved, stop or asyncio.Event())
+        return resolved, look.snapshot, look.plan
+
+    def status(self, cluster: str) -> Mapping[str, Any] | None:
+        """The newest status of a cluster this process has looked at."""
+        memory = self._memories.get(cluster)
+        return None if memory is None else memory.status
+
+    def forget(self, cluster: str) -> None:
+        """The cluster is no longer ours."""
+        self._memories.pop(cluster, None)
+        self._observer.forget(cluster)
+
+    def _memory(self, accepted: Accepted) -> _Memory:
+        memory = self._memories.setdefault(accepted.document.cluster.name, _Memory(self._chance))
+        if memory.generation != accepted.generation:
+            memory.attempts.forget()
+            memory.approval.forget()
+            memory.outdated = ""
+            memory.generation = accepted.generation
+        return memory
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    async def _look(self, resolved: Resolved, stop: asyncio.Event, attempts: Attempts | None = None) -> _Look:
+        observe = self._observer.observe(resolved.cluster, resolved.targets)
+        snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
+        now = self._clock.monotonic()
+        failing = {} if attempts is None else attempts.resting(now)
+        plan = self._plan(resolved.cluster, snapshot, now, failing=failing)
+        complaints = self._second_opinion(resolved.cluster, snapshot, plan, now)
+        if complaints:
+            log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
+            raise InvariantBroken(f"{resolved.cluster.name}: plan {plan.digest}: " + "; ".join(complaints))
+        return _Look(snapshot, plan)
+
+    async def _pass(
+        self,
+        request: Request,
+        memory: _Memory,
+        resolved: Resolved,
+        *,
+        locked: bool,
+        blocked: Busy | StoreError | None = None,
+    ) -> PassResult:
+        """Look, record, and act when `locked`. Gate NeedsLock: there is work, come back with the lock."""
+        try:
+            look = await self._look(resolved, request.stop, memory.attempts)
+        except Stopped:
+            return self._stopped(request, memory, resolved)
+        now = self._clock.monotonic()
+        memory.attempts.review(look.plan, now)
+        memory.snapshot = look.snapshot
+        gate = self._gate(request, memory, resolved.cluster, look.plan, now)
+        if blocked is not None and not gate and look.plan.stages:
+            gate = "Busy" if isinstance(blocked, Busy) else "Store"
+        look = replace(look, plan=_with_hold(look.plan, gate))
+        if request.on_look is not None:
+            request.on_look(look.snapshot, look.plan)
+        status, trouble = await self._publish(request, memory, resolved.cluster, look)
+        error: HactlError | None = trouble or blocked
+        if trouble is not None and look.plan.stages:
+            gate = "Store"
+        memory.working = bool(look.plan.stages) and gate in ("", "Busy")
+        base = self._result(memory, look, status, gate, resolved, error)
+        if gate or not look.plan.stages:
+            return base
+        if not locked:
+            return replace(base, gate="NeedsLock")
+        if self._clock.monotonic() - look.snapshot.taken_at > self._pace.fresh_seconds:
+            return replace(base, next="again", after_seconds=0.0)
+        return await self._act(request, memory, resolved, look.plan, base)
+
+    def _gate(self, request: Request, memory: _Memory, cluster: Cluster, plan: Plan, now: float) -> Gate:
+        """Why this plan may not be carried out now."""
+        if not plan.stages:
+            return ""
+        if not request.act:
+            return "LookOnly"
+        mode = cluster.document.spec.mode
+        if mode is Mode.OBSERVE:
+            return "Observe"
+        if mode is Mode.PROPOSE and not memory.approval.covers(plan, request.approved):
+            return "WaitingForApproval"
+        if memory.attempts.quiet_at(plan.stages[0]) > now:
+            return "Backoff"
+        return "Stopped" if request.stop.is_set() else ""
+
+    # -- acting ---------------------------------------------------------------------------------------------------
+
+    async def _act(
+        self, request: Request, memory: _Memory, resolved: Resolved, plan: Plan, base: PassResult
+    ) -> PassResult:
+        errand = Errand(plan, resolved.targets, resolved.secret, request.actor, request.cause)
+        try:
+            outcome = await self._executor.execute(errand, plan.stages[0], stop=request.stop, on_step=request.on_step)
+        except (StoreError, Busy) as error:
+            memory.working = False
+            if isinstance(error, StoreError):
+                after = self._spread(self._pace.blocked_seconds)
+                return replace(base, next="wait", after_seconds=after, gate="Store", error=error)
+            # A newer generation is on record: somebody handed in another document. Only a person can settle that.
+            memory.outdated = f"not acting: {error}"
+            after = self._spread(self._pace.resync_seconds)
+            return replace(base, next="wait", after_seconds=after, gate="Busy", error=error)
+        memory.outdated = ""
+        now = self._clock.monotonic()
+        memory.attempts.note(outcome, now)
+        base = replace(
+            base,
+            outcome=outcome,
+            failing=memory.attempts.failing,
+            failures=memory.attempts.worst,
+            gate="Stopped" if outcome.stopped and not outcome.done else "",
+        )
+        if outcome.done:
+            return replace(base, next="again", after_seconds=0.0)
+        # Look soon: what failed tells most right after it failed. Whether to try again is another question.
+        return replace(base, next="failed", after_seconds=self._spread(self._pace.passing_seconds))
+
+    # -- recording ------------------------------------------------------------------------------------------------
+
+    async def _publish(
+        self, request: Request, memory: _Memory, cluster: Cluster, look: _Look
+    ) -> tuple[Mapping[str, Any], StoreError | None]:
+        """Keep the status and what changed; without a record the status says so."""
+        try:
+            status = self._status(request, memory, cluster, look)
+            if await self._store.put_status(cluster.name, status):
+                memory.untold += self._compare(memory.status, status)
+            memory.status = status
+            while memory.untold:
+                kind, summary, node, detail = memory.untold[0]
+                await self._store.record(kind, cluster.name, summary, node=node, detail=detail)
+                del memory.untold[0]
+        except StoreError as error:
+            log.error("the record cannot be written; not acting", extra={"cluster": cluster.name, "error": str(error)})
+            return self._status(request, memory, cluster, look, f"store unavailable: {error}"), error
+        return status, None
+
+    async def _remember(self, memory: _Memory, cluster: str) -> None:
+        """Once per process and cluster: its last status."""
+        if memory.remembered:
+            return
+        try:
+            for row in await self._store.statuses():
+                if row["cluster"] == cluster:
+                    memory.status = row["status"]
+        except StoreError as error:
+            log.error("the record cannot be read", extra={"cluster": cluster, "error": str(error)})
+            return
+        memory.remembered = True
+
+    async def _note_cuts(self, memory: _Memory, cluster: str) -> None:
+        """Steps that any process, dead or stopped, has left running as far as the record knows. Raises StoreError."""
+        for row in await self._store.history({"cluster": cluster, "kind": "Step", "limit": CUT_STEPS}):
+            if row["outcome"] in (None, Outcome.INDETERMINATE.value):
+                age = (self._clock.now() - datetime.fromisoformat(row["at"])).total_seconds()
+                key = f"{row['node']} {row['verb']} {row['target']}"
+                memory.attempts.note_cut(key, self._clock.monotonic() - max(0.0, age))
+
+    def _status(
+        self, request: Request, memory: _Memory, cluster: Cluster, look: _Look, *problems: str
+    ) -> Mapping[str, Any]:
+        return self._judge(
+            cluster,
+            look.snapshot,
+            look.plan,
+            now=self._clock.monotonic(),
+            wall=self._clock.now(),
+            source=request.accepted.document.source,
+            previous=memory.status,
+            problems=(*request.accepted.problems, *problems, *([memory.outdated] if memory.outdated else ())),
+            failing=memory.attempts.failing,
+        )
+
+    async def _unresolved(self, request: Request, memory: _Memory, error: HactlError) -> PassResult:
+        """References do not resolve: nothing can be observed safely, the status says why."""
+        document = request.accepted.document
+        cluster = Cluster(document.cluster, request.accepted.generation)
+        now = self._clock.monotonic()
+        silent = Unknown("References", now, str(error))
+        look = _Look(
+            memory.snapshot or Snapshot(now, {node.name: silent for node in cluster.nodes}),
+            Plan(cluster.name, request.accepted.generation),
+        )
+        problems = tuple(line for line in str(error).splitlines() if line.strip())
+        known = replace(request.accepted, problems=(*request.accepted.problems, *problems))
+        status, trouble = await self._publish(replace(request, accepted=known), memory, cluster, look)
+        memory.working = False
+        return PassResult(
+            plan=look.plan,
+            status=status,
+            next="wait",
+            after_seconds=self._spread(self._pace.resync_seconds),
+            gate="References",
+            error=trouble or error,
+        )
+
+    # -- what next ------------------------------------------------------------------------------------------------
+
+    def _result(
+        self,
+        memory: _Memory,
+        look: _Look,
+        status: Mapping[str, Any],
+        gate: Gate,
+        resolved: Resolved,
+        error: HactlError | None,
+    ) -> PassResult:
+        return PassResult(
+            plan=look.plan,
+            status=status,
+            next="wait",
+            after_seconds=self._after_seconds(memory, look.plan, gate),
+            gate=gate,
+            failing=memory.attempts.failing,
+            failures=memory.attempts.worst,
+            targets=resolved.targets,
+            error=error,
+        )
+
+    def _stopped(self, request: Request, memory: _Memory, resolved: Resolved) -> PassResult:
+        plan = Plan(resolved.cluster.name, request.accepted.generation)
+        return PassResult(plan, memory.status or {}, "wait", 0.0, gate="Stopped", targets=resolved.targets)
+
+    def _after_seconds(self, memory: _Memory, plan: Plan, gate: Gate) -> float:
+        now = self._clock.monotonic()
+        passing = tuple(sorted((h.reason, h.target, h.node) for h in plan.holds if h.passing))
+        if passing != memory.passing:
+            memory.passing, memory.passing_since = passing, now
+        after = self._spread(self._pace.resync_seconds)
+        if gate in ("Busy", "Store"):
+            after = self._spread(self._pace.blocked_seconds)
+        if gate == "Backoff":
+            after = min(after, memory.attempts.quiet_at(plan.stages[0]) - now)
+        rested = memory.attempts.next_at(now)
+        if rested is not None:
+            after = min(after, rested - now)
+        if passing:
+            patience = (now - memory.passing_since) / 10
+            after = min(
+                after, self._spread(min(self._pace.passing_limit_seconds, self._pace.passing_seconds + patience))
+            )
+        return after
+
+    def _spread(self, seconds: float) -> float:
+        """Plus up to a fifth, so that many clusters do not stay in step."""
+        return seconds * self._chance.uniform(1.0, 1.2)
+
+
+def _with_hold(plan: Plan, gate: Gate) -> Plan:
+    """The plan with the reason why it is only a plan, for people."""
+    if gate == "Observe":
+        hold = Hold("ObserveOnly", "the document's mode is Observe: hactl looks and never touches")
+    elif gate == "WaitingForApproval":
+        message = f"the document's mode is Propose: plan {plan.digest} waits for a person's approval"
+        hold = Hold("WaitingForApproval", message, remedy=f"hactl apply -f FILE --approve {plan.digest}")
+    else:
+        return plan
+    return replace(plan, holds=(*plan.holds, hold))

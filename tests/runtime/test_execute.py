@@ -1,0 +1,422 @@
+"""Carrying out a stage: records around steps, order, trouble, stops, secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
+from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
+from hactl.ports import Answer, Target
+from hactl.runtime.attempts import Attempts
+from hactl.runtime.execute import Errand, Executor, StageOutcome, StepEvent
+from runtime.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
+
+
+@dataclass
+class Bench:
+    """An executor on toy nodes, and what it told."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    store: ToyStore = field(default_factory=ToyStore)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.nodes = ToyNodes(self.clock)
+        self.executor = Executor(self.nodes, self.store, self.clock)
+
+    async def execute(self, *steps: Step, ordered: bool = False, secret: Any = None) -> StageOutcome:
+        """Carry out one stage."""
+        resolved = await resolve(make_document(), 1)
+        plan = Plan("pair", 1, (Stage("test", steps, ordered=ordered),))
+        errand = Errand(plan, resolved.targets, secret or resolved.secret, "tester", "test")
+        try:
+            return await self.executor.execute(errand, plan.stages[0], stop=self.stop, on_step=self.tell)
+        finally:
+            await self.nodes.close()
+
+    def tell(self, event: StepEvent) -> None:
+        """Remember an event."""
+        said = event.result.outcome.value if event.result else event.line
+        self.events.append((event.step.node, event.kind, said))
+
+
+def outcomes(outcome: StageOutcome) -> list[tuple[str, str, str]]:
+    """(node, module, outcome) of what was begun."""
+    return [(e.step.node, e.step.target, e.result.outcome.value) for e in outcome.ended]
+
+
+def test_intent_is_on_record_before_and_the_outcome_after() -> None:
+    """The record has everything a person asks later, and the live events agree."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        outcome = await bench.execute(make_step("a", "one"))
+        assert outcome.done
+        assert bench.nodes.node("a").modules == {"one": True}
+        return bench
+
+    bench = play(story)
+    assert [write[0] for write in bench.store.writes] == ["begin", "end"]
+    begin = bench.store.writes[0][1]
+    assert begin == {
+        "cluster": "pair",
+        "generation": 1,
+        "plan": begin["plan"],
+        "node": "a",
+        "verb": "LoadModule",
+        "target": "one",
+        "command": "kldload one",
+        "risk": "none",
+        "why": "one is not loaded",
+        "actor": "tester",
+        "cause": "test",
+    }
+    assert bench.store.outcomes == [("a", "one", "Done")]
+    assert bench.events == [("a", "begin", ""), ("a", "line", "loading one with nothing"), ("a", "end", "Done")]
+
+
+def test_nodes_run_in_parallel_and_a_node_stops_at_its_first_step_that_is_not_done() -> None:
+    """An unordered stage takes as long as its slowest node; trouble on one node is not trouble on the other."""
+
+    async def story() -> tuple[Bench, StageOutcome, float]:
+        bench = Bench()
+        bench.nodes.node("a").cannot.add("two")
+        steps = [make_step(node, module) for node in "ab" for module in ("one", "two", "three")]
+        outcome = await bench.execute(*steps)
+        return bench, outcome, bench.clock.monotonic() - 1000.0
+
+    bench, outcome, seconds = play(story)
+    assert seconds == pytest.approx(3 * 0.6, abs=0.1)
+    assert bench.nodes.node("b").modules == {"one": True, "two": True, "three": True}
+    assert bench.nodes.node("a").modules == {"one": True}
+    assert [step.key for step in outcome.not_run] == ["a LoadModule three"]
+    assert [(e.step.key, e.result.exit_status) for e in outcome.trouble] == [("a LoadModule two", 1)]
+
+
+def test_an_ordered_stage_stops_everywhere_at_the_first_step_that_is_not_done() -> None:
+    """The order is the plan's, across nodes."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("b").cannot.add("one")
+        steps = [make_step("a", "one"), make_step("b", "one"), make_step("a", "two")]
+        return bench, await bench.execute(*steps, ordered=True)
+
+    bench, outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Done"), ("b", "one", "Failed")]
+    assert [step.key for step in outcome.not_run] == ["a LoadModule two"]
+    assert bench.nodes.node("a").received == [(pytest.approx(1000.1, abs=0.01), "one")]
+
+
+def test_a_condition_that_no_longer_holds_on_the_node_is_failed_and_nothing_was_changed() -> None:
+    """The node itself checks, in the exec of the change."""
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        bench.nodes.node("a").modules["one"] = True
+        outcome = await bench.execute(make_step("a", "one"))
+        assert bench.nodes.node("a").applied == []
+        return outcome
+
+    outcome = play(story)
+    assert outcome.trouble[0].result.outcome is Outcome.FAILED
+    assert "no longer true" in outcome.trouble[0].result.reason
+
+
+@pytest.mark.parametrize("error", [NodeUnreachable, HostKeyMismatch, LoginRefused])
+def test_no_connection_is_failed_because_nothing_was_sent(error: type[Exception]) -> None:
+    """What never reached the node needs no second look."""
+
+    class Refusing(ToyNodes):
+        async def run(self, target: Target, script: str, **options: Any) -> Answer:
+            raise error(target.node, "no")
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        bench.executor = Executor(Refusing(bench.clock), bench.store, bench.clock)
+        return await bench.execute(make_step("a", "one"))
+
+    outcome = play(story)
+    assert outcome.trouble[0].result.outcome is Outcome.FAILED
+    assert outcome.trouble[0].result.reason.startswith("not run: a: no")
+
+
+def test_a_lost_session_is_indeterminate_and_nothing_is_sent_again() -> None:
+    """The step did run; the executor does not claim to know."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("a").lose_answer = True
+        return bench, await bench.execute(make_step("a", "one"))
+
+    bench, outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Indeterminate")]
+    assert len(bench.nodes.node("a").received) == 1
+    assert outcome.ended[0].quiet_at > 1030.0
+
+
+@pytest.mark.parametrize("trouble", ["overrun", "hangs"])
+def test_no_end_in_time_is_indeterminate_within_a_bound(trouble: str) -> None:
+    """A command or a node that hangs costs its budget and not more."""
+
+    async def story() -> tuple[StageOutcome, float]:
+        bench = Bench()
+        setattr(bench.nodes.node("a"), trouble, True)
+        outcome = await bench.execute(make_step("a", "one", timeout_seconds=10))
+        return outcome, bench.clock.monotonic() - 1000.0
+
+    outcome, seconds = play(story)
+    assert outcomes(outcome) == [("a", "one", "Indeterminate")]
+    assert seconds < 10 + 15 + 26
+
+
+def test_an_adapter_that_never_returns_is_bounded_here() -> None:
+    """Even nodes.run itself may hang."""
+
+    class Stuck(ToyNodes):
+        async def run(self, target: Target, script: str, **options: Any) -> Answer:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        bench.executor = Executor(Stuck(bench.clock), bench.store, bench.clock)
+        return await bench.execute(make_step("a", "one", timeout_seconds=10))
+
+    outcome = play(story)
+    assert outcome.trouble[0].result.reason == "no answer within 50 s"
+
+
+def test_without_a_record_of_the_intent_nothing_runs() -> None:
+    """No record, no action."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        bench.store.broken = True
+        with pytest.raises(StoreError, match="disk is full"):
+            await bench.execute(make_step("a", "one"), make_step("b", "one"))
+        return bench
+
+    bench = play(story)
+    assert bench.nodes.node("a").received == []
+    assert bench.nodes.node("b").received == []
+
+
+def test_a_record_that_breaks_in_the_middle_stops_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """An outcome that cannot be recorded ends all lanes of the stage, and is raised."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        bench.nodes.node("b").work_seconds = 3.0
+        bench.store.broken_after = 2
+        with pytest.raises(StoreError):
+            await bench.execute(*(make_step(node, module) for module in ("one", "two") for node in "ab"))
+        return bench
+
+    bench = play(story)
+    assert [module for _, module in bench.nodes.node("a").received] == ["one"]
+    assert [module for _, module in bench.nodes.node("b").received] == ["one"]
+    assert "stopped acting" in caplog.text
+
+
+def test_one_outcome_that_cannot_be_recorded_lets_no_other_lane_begin_a_step() -> None:
+    """Even if the record works again at once: what is on record is no longer what happened."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        bench.nodes.node("b").work_seconds = 3.0
+        bench.store.fail_once = "end"
+        with pytest.raises(StoreError, match="locked"):
+            await bench.execute(*(make_step(node, module) for module in ("one", "two") for node in "ab"))
+        return bench
+
+    assert play(story).store.outcomes == [("a", "one", None), ("b", "one", "Done")]
+
+
+def test_told_to_stop_a_short_step_ends_and_no_other_begins() -> None:
+    """The grace is for what runs."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("a").work_seconds = 4.0
+        asyncio.get_running_loop().call_later(1.0, bench.stop.set)
+        return bench, await bench.execute(make_step("a", "one"), make_step("a", "two"))
+
+    bench, outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Done")]
+    assert [step.target for step in outcome.not_run] == ["two"]
+    assert outcome.stopped
+    assert bench.store.outcomes == [("a", "one", "Done")]
+
+
+def test_told_to_stop_a_long_step_is_abandoned_as_indeterminate_after_the_grace() -> None:
+    """It is recorded as such, 5 s after the stop."""
+
+    async def story() -> tuple[Bench, StageOutcome, float]:
+        bench = Bench()
+        bench.nodes.node("a").work_seconds = 25.0
+        asyncio.get_running_loop().call_later(1.0, bench.stop.set)
+        outcome = await bench.execute(make_step("a", "one"))
+        return bench, outcome, bench.clock.monotonic()
+
+    bench, outcome, _ = play(story)
+    assert outcomes(outcome) == [("a", "one", "Indeterminate")]
+    assert "abandoned" in outcome.ended[0].result.reason
+    assert bench.store.steps[1]["outcome"] == "Indeterminate"
+    assert bench.store.steps[1]["seconds"] == pytest.approx(6.0, abs=0.1)
+
+
+def test_stopped_before_it_began_nothing_is_recorded_or_run() -> None:
+    """Every step is in not_run."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.stop.set()
+        return bench, await bench.execute(make_step("a", "one"), make_step("b", "one"))
+
+    bench, outcome = play(story)
+    assert outcome.ended == ()
+    assert len(outcome.not_run) == 2
+    assert bench.store.writes == []
+
+
+@pytest.mark.parametrize("at", [0.0, 0.0005, 0.3, 0.6015])
+def test_cancelled_at_any_moment_every_begun_step_has_its_outcome_on_record(at: float) -> None:
+    """Task cancellation (a second Ctrl-C) still leaves no open step; what was not sent is Failed, not in doubt."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        task = asyncio.ensure_future(bench.execute(make_step("a", "one"), make_step("b", "one")))
+        await asyncio.sleep(at)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return bench
+
+    bench = play(story)
+    for node, _, outcome in bench.store.outcomes:
+        received = bool(bench.nodes.node(node).received)
+        assert outcome in (("Indeterminate", "Done") if received else ("Failed", "Indeterminate"))
+
+
+def test_secrets_are_in_no_record_log_event_or_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Even when the node prints them: only the script has them."""
+    caplog.set_level(logging.DEBUG)
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("b").cannot.add("two")
+        return bench, await bench.execute(make_step("a", "two", secret=True), make_step("b", "two", secret=True))
+
+    bench, outcome = play(story)
+    assert [e.result.outcome for e in outcome.ended] == [Outcome.DONE, Outcome.FAILED]
+    shown = repr(outcome) + repr(bench.store.writes) + repr(bench.events) + caplog.text
+    shown += "".join(repr(record.__dict__) for record in caplog.records)
+    assert PASSWORD not in shown
+    assert ("a", "line", "loading two with ********") in bench.events
+    assert bench.store.steps[1]["output"] == "loading two with ********"
+
+
+@pytest.mark.parametrize("password", ["done", "begun", "e", "%%hactl", "0"])
+def test_a_password_that_is_a_word_of_our_frame_spoils_no_answer(password: str) -> None:
+    """Blacking out leaves our own lines alone."""
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        return await bench.execute(make_step("a", "two", secret=True), secret=lambda use: password)
+
+    assert play(story).done
+
+
+def test_a_secret_that_cannot_be_read_fails_its_step_only() -> None:
+    """Nothing is sent for it; the reason says which file."""
+
+    def secret(use: SecretUse) -> str:
+        raise SecretError("secrets/files.carp: no such file")
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        return bench, await bench.execute(make_step("a", "two", secret=True), make_step("b", "one"), secret=secret)
+
+    bench, outcome = play(story)
+    assert sorted(outcomes(outcome)) == [("a", "two", "Failed"), ("b", "one", "Done")]
+    assert bench.nodes.node("a").received == []
+    assert outcome.trouble[0].result.reason == "not run: secrets/files.carp: no such file"
+
+
+def test_a_listener_that_fails_does_not_stop_the_work(caplog: pytest.LogCaptureFixture) -> None:
+    """A closed terminal is no reason to leave a stage half done."""
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+
+        def broken(event: StepEvent) -> None:
+            raise BrokenPipeError
+
+        bench.tell = broken  # type: ignore[method-assign]
+        return await bench.execute(make_step("a", "one"), make_step("a", "two"))
+
+    assert play(story).done
+    assert caplog.text.count("whoever watches the steps failed") == 1
+
+
+def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> StageOutcome:
+    """A stage of which every step ended that way."""
+    from hactl.core.script import StepResult
+    from hactl.runtime.execute import Ended
+
+    result = StepResult(Outcome(outcome), None, "", "because")
+    return StageOutcome(Stage("s", tuple(steps)), tuple(Ended(step, result, quiet_at) for step in steps), ())
+
+
+def test_repeated_failures_rest_longer_each_time_and_success_forgets() -> None:
+    """The delay doubles up to its limit; from the second failure on people are told."""
+    attempts = Attempts(random.Random(3), first_delay_seconds=2.0, limit_seconds=60.0)
+    step = make_step("a", "one")
+    plan = Plan("pair", 1, (Stage("s", (step,)),))
+    now = 0.0
+    for count in range(1, 10):
+        attempts.note(ended("Failed", [step]), now)
+        attempts.review(plan, now)
+        rest = attempts.next_at(now)
+        assert rest is not None
+        ceiling = min(60.0, 2.0 * 2 ** (count - 1))
+        assert ceiling / 2 <= rest - now <= ceiling
+        assert step.key in attempts.resting(now)
+        assert bool(attempts.failing) == (count >= 2)
+        assert attempts.worst == count
+        now = rest + 0.01
+        assert attempts.resting(now) == {}
+    attempts.note(ended("Done", [step]), now)
+    assert attempts.worst == 0
+    assert attempts.failing == {}
+
+
+def test_a_failure_that_is_no_longer_planned_is_forgotten_after_a_while() -> None:
+    """Old trouble neither stalls nor shows for ever."""
+    attempts = Attempts(random.Random(3))
+    step = make_step("a", "one")
+    attempts.note(ended("Failed", [step]), 0.0)
+    attempts.note(ended("Failed", [step]), 10.0)
+    attempts.review(Plan("pair", 1), 20.0)
+    assert attempts.failing == {}
+    attempts.review(Plan("pair", 1), 200.0)
+    attempts.note(ended("Failed", [step]), 201.0)
+    assert attempts.worst == 1
+
+
+def test_a_node_where_a_step_may_still_run_is_left_alone_until_it_surely_does_not() -> None:
+    """Also across generations: a new document does not stop what runs."""
+    attempts = Attempts(random.Random(3))
+    attempts.note(ended("Indeterminate", [make_step("a", "one")], quiet_at=70.0), 5.0)
+    attempts.forget()
+    assert attempts.quiet_at(Stage("s", (make_step("a", "two"),))) == 70.0
+    assert attempts.quiet_at(Stage("s", (make_step("b", "two"),))) < 0
