@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from lab.replay import Stage
 
 from hactl.lab import netif
 from hactl.lab.virtual_time import VirtualTime
+from lab.replay import Stage
 
 HAST_CONF = """resource data {
 	on nas-a {
@@ -54,7 +54,7 @@ async def test_carp_aliases_come_up_from_the_secret_file(stage: Stage) -> None:
     await out(
         stage,
         "sysrc kld_list+=carp; umask 077; cat > /etc/rc.conf.d/netif <<'E'\n"
-        "# BEGIN hactl\nifconfig_vtnet1_alias8000=\"inet vhid 80 advskew 0 pass s3cret 192.0.2.80/24\"\n# END hactl\nE\n",
+        '# BEGIN hactl\nifconfig_vtnet1_alias8000="inet vhid 80 advskew 0 pass s3cret 192.0.2.80/24"\n# END hactl\nE\n',
     )
     await reboot(stage)
     await stage.time.sleep(5)
@@ -148,7 +148,10 @@ async def test_hastd_starts_with_roles_init(stage: Stage) -> None:
     await stage.both(f"cat > /etc/hast.conf <<'E'\n{HAST_CONF}E\n")
     await out(stage, "sysrc hastd_enable=YES; hastctl create data; service hastd start; hastctl role secondary data")
     await reboot(stage)
-    assert await out(stage, "service hastd status >/dev/null && hastctl status | awk 'NR > 1 {print $1, $3}'") == "data init\n"
+    assert (
+        await out(stage, "service hastd status >/dev/null && hastctl status | awk 'NR > 1 {print $1, $3}'")
+        == "data init\n"
+    )
 
 
 async def test_clean_shutdown_sets_roles_to_init_first(stage: Stage) -> None:
@@ -156,7 +159,9 @@ async def test_clean_shutdown_sets_roles_to_init_first(stage: Stage) -> None:
     await stage.both(f"cat > /etc/hast.conf <<'E'\n{HAST_CONF}E\n")
     await out(stage, "sysrc hastd_enable=YES")
     for how, expected in (("shutdown -r now", "1\n"), ("reboot", "0\n")):
-        await out(stage, "service hastd onestart; hastctl create data; hastctl role secondary data; : > /var/log/daemon.log")
+        await out(
+            stage, "service hastd onestart; hastctl create data; hastctl role secondary data; : > /var/log/daemon.log"
+        )
         await reboot(stage, how)
         assert await out(stage, "grep -c 'Role changed to init' /var/log/daemon.log") == expected
 
@@ -166,7 +171,10 @@ async def test_enabled_services_run_after_boot(stage: Stage) -> None:
     stage.world.machines["nas-a"].rc.add_service("web_app")
     await out(stage, "sysrc nfs_server_enable=YES web_app_enable=YES")
     await reboot(stage)
-    assert await out(stage, "service nfsd status >/dev/null; echo $?; service web_app status >/dev/null; echo $?") == "0\n0\n"
+    assert (
+        await out(stage, "service nfsd status >/dev/null; echo $?; service web_app status >/dev/null; echo $?")
+        == "0\n0\n"
+    )
 
 
 async def test_service_words(stage: Stage) -> None:
@@ -185,7 +193,8 @@ service nfsd enable; service nfsd enabled; echo $?
     status, printed, errors = await stage.do("nas-a", script)
     assert status == 0
     assert printed == (
-        "Cannot 'status' nfsd. Set nfs_server_enable to YES in /etc/rc.conf or use 'onestatus' instead of 'status'.\n0\n"
+        "Cannot 'status' nfsd. Set nfs_server_enable to YES in /etc/rc.conf or use 'onestatus' instead of 'status'.\n"
+        "0\n"
         "nfsd is not running.\n1\n1\nStarting nfsd.\n0\n1\n1\n"
         '# nfsd : Remote NFS server\n#\nnfs_server_enable="NO"\n#   (default: "")\n\n'
         "Stopping nfsd.\nWaiting for PIDS: N.\nnfsd is not running.\nnfsd enabled in /etc/rc.conf\n0\n"
@@ -198,13 +207,39 @@ async def test_unknown_directive(stage: Stage) -> None:
     """An unknown command prints the usage on standard error and exits 1."""
     status, printed, errors = await stage.do("nas-a", "service hastd dance")
     assert (status, printed) == (1, "")
-    assert errors.startswith("/etc/rc.d/hastd: unknown directive 'dance'.\nUsage: /etc/rc.d/hastd [fast|force|one|quiet](start|")
+    assert errors.startswith(
+        "/etc/rc.d/hastd: unknown directive 'dance'.\nUsage: /etc/rc.d/hastd [fast|force|one|quiet](start|"
+    )
 
 
 async def test_a_service_that_is_a_real_script(stage: Stage) -> None:
     """A script somebody puts into /usr/local/etc/rc.d runs in the shell."""
     script = "printf '#!/bin/sh\\necho \"did $1\"; exit 4\\n' > /usr/local/etc/rc.d/mine; chmod 755 /usr/local/etc/rc.d/mine; service mine go"  # noqa: E501
     assert await stage.do("nas-a", script) == (4, "did go\n", "")
+
+
+async def test_a_package_script_with_rc_subr(stage: Stage) -> None:
+    """A script that sources rc.subr works through service(8) and when run directly."""
+    await out(
+        stage,
+        """cat > /usr/local/etc/rc.d/web_app <<'E'
+#!/bin/sh
+. /etc/rc.subr
+name="web_app"
+rcvar="web_app_on"
+load_rc_config $name
+run_rc_command "$1"
+E
+chmod 755 /usr/local/etc/rc.d/web_app
+""",
+    )
+    script = "service web_app onestart; /usr/local/etc/rc.d/web_app onestatus | sed 's/[0-9]//g'; service web_app rcvar"
+    assert await out(stage, script) == (
+        'Starting web_app.\nweb_app is running as pid .\n# web_app\n#\nweb_app_on="NO"\n#   (default: "")\n\n'
+    )
+    assert await out(stage, "/etc/rc.d/hastd onestatus; grep -c USERLAND_VERSION= /bin/freebsd-version") == (
+        "hastd is not running.\n1\n"
+    )
 
 
 async def test_sysrc_lists_and_removal(stage: Stage) -> None:
@@ -214,7 +249,8 @@ sysrc -x kld_list; echo $?; sysrc -n kld_list; sysrc -x nope; echo $?; sysrc -qn
 """
     assert await stage.do("nas-a", script) == (
         0,
-        "kld_list:  -> carp\nkld_list: carp -> carp\nkld_list: carp -> carp pf\nkld_list: carp pf -> pf\n0\n\n1\n1\n0\n",
+        "kld_list:  -> carp\nkld_list: carp -> carp\nkld_list: carp -> carp pf\nkld_list: carp pf -> pf\n"
+        "0\n\n1\n1\n0\n",
         "sysrc: unknown variable 'nope'\n",
     )
 
@@ -236,7 +272,10 @@ async def test_sysrc_and_a_syntax_error(stage: Stage) -> None:
 
 async def test_netif_start_bounces_addresses(stage: Stage) -> None:
     """`service netif start` on a live system re-adds every address: the vhid starts over."""
-    await out(stage, 'kldload carp; sysrc ifconfig_vtnet1_alias0="inet vhid 80 pass x 192.0.2.80/24"; service netif start vtnet1')
+    await out(
+        stage,
+        'kldload carp; sysrc ifconfig_vtnet1_alias0="inet vhid 80 pass x 192.0.2.80/24"; service netif start vtnet1',
+    )
     await stage.time.sleep(5)
     assert "MASTER" in await out(stage, "ifconfig vtnet1 | grep carp:")
     assert (await out(stage, "service netif start vtnet1")).startswith("Starting Network: vtnet1.\nvtnet1: flags=")

@@ -7,13 +7,13 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from lab.replay import Stage
 
 from hactl.lab.build import plug_recorded
 from hactl.lab.clock import VirtualClock
 from hactl.lab.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
+from lab.replay import Stage
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ async def test_modes_survive_redirection(stage: Stage) -> None:
 x
 E
 mv -f "$tmp" /etc/hast.conf; stat -f '%Lp' /etc/hast.conf
-umask 077; echo s > /etc/secret; stat -f '%Lp' /etc/secret; chmod 644 /etc/secret; echo t > /etc/secret; stat -f %Lp /etc/secret
+umask 077; echo s > /etc/secret; stat -f '%Lp' /etc/secret
+chmod 644 /etc/secret; echo t > /etc/secret; stat -f %Lp /etc/secret
 """
     assert await out(stage, script) == "600\n600\n644\n"
 
@@ -131,7 +132,9 @@ async def test_timeout_ends_what_hangs(stage: Stage) -> None:
 async def test_background_jobs_run_beside(stage: Stage) -> None:
     """`cmd &` runs while the script goes on; `wait` waits; `$!` is its pid."""
     before = stage.time.monotonic()
-    script = "(sleep 3; echo late > /tmp/late) & p=$!; sleep 1; test -e /tmp/late; echo $?; [ -n \"$p\" ] && wait; cat /tmp/late"
+    script = """(sleep 3; echo late > /tmp/late) & p=$!; sleep 1; test -e /tmp/late; echo $?
+[ -n "$p" ] && wait; cat /tmp/late
+"""
     assert await out(stage, script) == "1\nlate\n"
     assert stage.time.monotonic() - before == pytest.approx(3.0)
 
@@ -160,7 +163,9 @@ async def test_full_disk_and_read_only_etc(stage: Stage) -> None:
     status, _, errors = await stage.do("nas-a", "echo x > /etc/hast.conf")
     assert (status, errors) == (1, "cannot create /etc/hast.conf: Read-only file system\n")
     assert (await stage.do("nas-a", "sysrc hastd_enable=YES"))[0] == 1
-    assert (await stage.do("nas-a", "mktemp /etc/x.XXXX"))[2] == "mktemp: mkstemp failed on /etc/x.XXXX: Read-only file system\n"
+    assert (await stage.do("nas-a", "mktemp /etc/x.XXXX"))[
+        2
+    ] == "mktemp: mkstemp failed on /etc/x.XXXX: Read-only file system\n"
     files.read_only.clear()
     files.full = True
     status, _, errors = await stage.do("nas-a", "echo x > /etc/hast.conf")

@@ -122,6 +122,12 @@ class Interface:
     status: str | None
     addresses: tuple[Address, ...] = ()
     vhids: tuple[Vhid, ...] = ()
+    #: Text after `media:`; None when ifconfig prints none.
+    media: str | None = None
+    #: Interface groups (`groups:`).
+    groups: frozenset[str] = frozenset()
+    #: 15.x: numbers that VRRPv3 uses here (`vrrp:` lines); hactl does not manage them, but they are taken.
+    vrids: tuple[int, ...] = ()
 
     @property
     def up(self) -> bool:
@@ -229,6 +235,8 @@ class Service:
     exists: bool
     running: bool
     enabled: bool
+    #: The rc.conf variable that enables it (nfsd's is nfs_server_enable); None when it has none.
+    rcvar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +257,10 @@ class RcAlias:
     key: str | None
     #: Words we do not know: their presence makes the entry differ.
     unknown_words: tuple[str, ...] = ()
+    #: The file whose assignment of the variable is read last; empty when no line assigns it literally.
+    file: str = ""
+    #: True: that assignment stands between `# BEGIN hactl` and `# END hactl`.
+    managed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +293,11 @@ class File:
     mode: int | None = None
     #: Content of files without secrets; None for files with secrets, or when it does not exist.
     text: str | None = None
+    is_directory: bool = False
+    #: A `# BEGIN hactl` line with an `# END hactl` line after it, once.
+    has_block: bool = False
+    #: Such lines are there, but not as one pair in that order: a person must look.
+    block_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +341,8 @@ class NodeFacts:
     files: Mapping[str, Reading[File]]
     #: Free-form notes of the probe: a banner that was skipped, a query that timed out.
     notes: tuple[str, ...] = ()
+    #: The last CARP state changes of the kernel log, oldest first: "80@vtnet1: BACKUP -> MASTER (master timed out)".
+    carp_log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,22 @@ from typing import TYPE_CHECKING
 from bashkit import Bash, BashError
 
 from hactl.lab import netif
-from hactl.lab.boot_files import FSTAB, LOADER_CONF, SYSCTL_CONF, defaults_rc_conf, rc_conf
+from hactl.lab.boot_files import (
+    FSTAB,
+    LOADER_CONF,
+    RC_SUBR,
+    SYSCTL_CONF,
+    YES,
+    defaults_rc_conf,
+    freebsd_version,
+    rc_conf,
+    rc_script,
+)
 from hactl.lab.commands.registry import COMMANDS, Call, Process, Result, attend
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
-    from hactl.lab.rc import Rc
+    from hactl.lab.rc import Rc, Script
 
 #: The environment service(8) leaves a script.
 RC_ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
@@ -60,16 +70,19 @@ def furnish(machine: Machine, rc: Rc) -> None:
         "/etc/sysctl.conf": SYSCTL_CONF,
         "/boot/loader.conf": LOADER_CONF,
         "/etc/fstab": FSTAB,
+        "/etc/rc.subr": RC_SUBR,
         "/var/log/messages": "",
         "/var/log/daemon.log": "",
     }
     for path, text in wanted.items():
         if not files.exists(path):
             files.write_text(path, text)
+    _install_programs(machine)
+    files.fs.remove("/bin/freebsd-version")
+    files.write_text("/bin/freebsd-version", freebsd_version(machine.release), 0o555)
     for script in rc.scripts.values():
         if not files.exists(script.path):
-            files.write_text(script.path, f'#!/bin/sh\n# PROVIDE: {script.name}\nservice {script.name} "$@"\n', 0o755)
-    _install_programs(machine)
+            files.write_text(script.path, rc_script(script), 0o755)
 
 
 def _install_programs(machine: Machine) -> None:
@@ -203,14 +216,25 @@ async def start_services(rc: Rc) -> None:
     """Every enabled script with a daemon, in rc's order."""
     from hactl.lab.commands.rc import run_script_of
 
+    try:
+        common = load_rc_config(rc.machine, None)
+    except RcSyntaxError:
+        common = {"sshd_enable": "YES"}
     for script in list(rc.scripts.values()):
-        try:
-            enabled = script.daemon is not None and rc.enabled(script.name)
-        except RcSyntaxError:
-            enabled = script.default == "YES" or script.name == "sshd"
-        if enabled or (script.directory != "/etc/rc.d" and rc.enabled(script.name)):
+        if script.daemon is not None and _enabled(rc.machine, script, common):
             call = Call(rc.machine, "service", [], "", dict(RC_ENVIRONMENT), "/", rc.machine.files, Process(1, "rc"))
             await run_script_of(call, script, "start", ())
+
+
+def _enabled(machine: Machine, script: Script, common: Mapping[str, str]) -> bool:
+    """checkyesno with the script's own rc.conf.d file where it has one."""
+    variables = common
+    if any(machine.files.exists(f"{top}/rc.conf.d/{script.name}") for top in ("/etc", "/usr/local/etc")):
+        try:
+            variables = load_rc_config(machine, script.name)
+        except RcSyntaxError:
+            return False
+    return variables.get(script.rcvar or "", script.default).upper() in YES
 
 
 # shutdown

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hactl.lab.rc import Script
 
+#: What checkyesno of rc.subr takes for yes, in capitals.
+YES = frozenset({"YES", "TRUE", "ON", "1"})
 SYSCTL_CONF = """\
 # $FreeBSD$
 #
@@ -89,3 +91,27 @@ def rc_conf(hostname: str, interfaces: Mapping[str, str]) -> str:
         'dumpdev="NO"',
     ]
     return "\n".join(lines) + "\n"
+
+
+#: The functions scripts of rc.d source; service(8) of the lab does what the real ones do.
+RC_SUBR = """\
+# rc.subr - functions used by various rc scripts
+load_rc_config() { :; }
+run_rc_command() { __run service "${name}" "$@"; }
+"""
+
+
+def rc_script(script: Script) -> str:
+    """A script of rc.d: what rcorder(8) and people read in it, and a way to run it directly."""
+    rcvar = f'rcvar="{script.rcvar}"\n' if script.rcvar is not None else ""
+    command = f'command="{script.daemon}"\n' if script.daemon is not None else ""
+    pidfile = f'pidfile="{script.pidfile}"\n' if script.pidfile is not None else ""
+    return (
+        f'#!/bin/sh\n#\n# $FreeBSD$\n#\n\n# PROVIDE: {script.name}\n\n. /etc/rc.subr\n\nname="{script.name}"\n'
+        f'desc="{script.about}"\n{rcvar}{command}{pidfile}\nload_rc_config $name\nrun_rc_command "$1"\n'
+    )
+
+
+def freebsd_version(release: str) -> str:
+    """freebsd-version(1), whose own text says which userland is installed."""
+    return f'#!/bin/sh\n#\nset -e\nUSERLAND_VERSION="{release}"\n\n__run freebsd-version "$@"\n'

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hactl.lab.boot_files import YES, rc_script
 from hactl.lab.commands.registry import Process
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
-
-YES = frozenset({"YES", "TRUE", "ON", "1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,23 @@ class Rc:
         self.scripts[name] = script
         files = self.machine.files
         files.mkdir(script.directory)
-        files.write_text(script.path, f'#!/bin/sh\n# PROVIDE: {name}\nservice {name} "$@"\n', 0o755)
+        files.write_text(script.path, rc_script(script), 0o755)
+        return script
+
+    def adopt(self, name: str, path: str) -> Script:
+        """A script somebody installed that uses rc.subr: a daemon with the variables it sets."""
+        text = self.machine.files.read_text(path)
+
+        def setting(variable: str, default: str) -> str:
+            found = re.search(rf"""(?m)^{variable}=["']?([^"'\n]*)["']?""", text)
+            return found.group(1).replace("${name}", name).replace("$name", name) if found else default
+
+        script = Script(
+            setting("name", name), setting("rcvar", f"{name}_enable"), "NO", setting("desc", ""),
+            setting("command", f"/usr/local/sbin/{name}"), setting("pidfile", f"/var/run/{name}.pid"), ("reload",),
+            posixpath.dirname(path),
+        )  # fmt: skip
+        self.scripts[name] = script
         return script
 
     def pid_of(self, name: str) -> int | None:

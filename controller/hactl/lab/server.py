@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncssh
-
 from hactl.core.objects import HACluster, NodeSpec
 from hactl.lab.build import build_world
 from hactl.lab.clock import RealClock
 from hactl.lab.control import SOCKET_NAME, ControlServer, LabError
 from hactl.lab.machine import Machine
 from hactl.lab.shell import run_script
-from hactl.lab.sshd import Manners, Sshd
+from hactl.lab.sshd import Key, Manners, Sshd, is_private_key_of, new_key, read_key
 from hactl.lab.world import World
 from hactl.ports import Document
 
@@ -42,6 +40,8 @@ class LabNode:
     cluster: str
     machine: Machine
     sshd: Sshd
+    #: Why it cannot be reached although it runs; "" if nothing is wrong.
+    problem: str = ""
 
 
 class LabServer:
@@ -67,6 +67,7 @@ class LabServer:
         self._earlier = asyncio.Event()
         self._done = asyncio.Event()
         self._power_moved = asyncio.Event()
+        self._serving = False
         self._followers: set[asyncio.Task[None]] = set()
 
     @property
@@ -84,6 +85,7 @@ class LabServer:
             self._pump_task = asyncio.get_running_loop().create_task(self._pump())
             await asyncio.sleep(0)
             await self._booted()
+            self._serving = True
             for node in self.nodes.values():
                 await self._listen(node)
         except BaseException:
@@ -160,9 +162,19 @@ class LabServer:
         self._power_moved.set()
         for node in self.nodes.values():
             if node.machine is machine:
-                task = asyncio.get_running_loop().create_task(node.sshd.follow())
+                if not self._serving:
+                    continue
+                task = asyncio.get_running_loop().create_task(self._follow(node))
                 self._followers.add(task)
                 task.add_done_callback(self._followers.discard)
+
+    async def _follow(self, node: LabNode) -> None:
+        """A power change of a running lab: a port somebody else took meanwhile is a problem status shows."""
+        try:
+            await node.sshd.follow()
+            node.problem = ""
+        except OSError as problem:
+            node.problem = f"cannot listen on {node.sshd.host}:{node.sshd.port}: {problem.strerror}"
 
     # control
 
@@ -239,6 +251,7 @@ class LabServer:
             "cluster": node.cluster,
             "address": f"{node.sshd.host}:{node.sshd.port}",
             "power": power,
+            "problem": node.problem,
             "carp": {
                 f"{port.name}/{number}": vhid.state
                 for port in machine.net.interfaces.values()
@@ -259,7 +272,7 @@ def _direction(arguments: Mapping[str, Any]) -> Any:
 # keys
 
 
-def host_key(node: NodeSpec, directory: Path) -> asyncssh.SSHKey:
+def host_key(node: NodeSpec, directory: Path) -> Key:
     """The private host key of a node: read, or made where `hostKeyFrom` points. Raises LabError."""
     if node.ssh.host_key_from is None:
         return _literal_host_key(node, directory)
@@ -272,18 +285,17 @@ def host_key(node: NodeSpec, directory: Path) -> asyncssh.SSHKey:
         return key
     if public.exists():
         raise LabError(f"{public} is there but its private key {private} is not: the lab cannot be {node.name}")
-    key = asyncssh.generate_private_key("ssh-ed25519", comment=node.name)
+    key = new_key(node.name)
     _write(private, key.export_private_key(), 0o600)
     _write(public, key.export_public_key(), 0o644)
     return key
 
 
-def _literal_host_key(node: NodeSpec, directory: Path) -> asyncssh.SSHKey:
+def _literal_host_key(node: NodeSpec, directory: Path) -> Key:
     private = directory / "lab" / f"{node.name}.key"
-    wanted = asyncssh.import_public_key(node.ssh.host_key or "")
     if private.exists():
         key = _read_key(private)
-        if key.convert_to_public().public_data == wanted.public_data:
+        if is_private_key_of(key, node.ssh.host_key or ""):
             return key
     raise LabError(
         f"{node.name}: the document pins a literal hostKey and {private} is not its private key: the lab cannot be "
@@ -291,18 +303,18 @@ def _literal_host_key(node: NodeSpec, directory: Path) -> asyncssh.SSHKey:
     )
 
 
-def client_keys(cluster: HACluster, directory: Path) -> list[asyncssh.SSHKey]:
+def client_keys(cluster: HACluster, directory: Path) -> list[Key]:
     """The keys that may log in: those the document names, and lab/id_ed25519, made if there is no other."""
     keys = []
     for node in cluster.spec.nodes:
         if node.ssh.identity_from is not None:
             path = directory / node.ssh.identity_from.file
             if not path.exists():
-                _write(path, asyncssh.generate_private_key("ssh-ed25519", comment="hactl").export_private_key(), 0o600)
+                _write(path, new_key("hactl").export_private_key(), 0o600)
             keys.append(_read_key(path))
     own = directory / "lab" / "id_ed25519"
     if not own.exists() and not keys:
-        key = asyncssh.generate_private_key("ssh-ed25519", comment="hactl-lab")
+        key = new_key("hactl-lab")
         _write(own, key.export_private_key(), 0o600)
         _write(own.with_suffix(".pub"), key.export_public_key(), 0o644)
     if own.exists():
@@ -310,10 +322,10 @@ def client_keys(cluster: HACluster, directory: Path) -> list[asyncssh.SSHKey]:
     return keys
 
 
-def _read_key(path: Path) -> asyncssh.SSHKey:
+def _read_key(path: Path) -> Key:
     try:
-        return asyncssh.read_private_key(str(path))
-    except (OSError, asyncssh.KeyImportError) as problem:
+        return read_key(path)
+    except (OSError, ValueError) as problem:
         raise LabError(f"{path}: not a private key: {problem}") from problem
 
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bashkit import Bash, BuiltinContext, BuiltinResult, FileSystem
 
 from hactl.lab import dialect
-from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Command, Process, Result, attend
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend
+from hactl.lab.shell_builtins import LOCAL
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
@@ -43,6 +44,8 @@ _WORDS = re.compile(r"[\w.\[-]+")
 PLAYED = frozenset(Bash().capabilities().builtins) - dialect.FOREIGN
 #: Programs that are the player's own except where the script uses them in FreeBSD's way.
 ONLY_WHERE = {"sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"), "tail": re.compile(r"\btail\b[^\n]*\s-[fF]")}
+#: Programs before which files the script made must have the modes its umask gives them.
+_MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
 #: Programs that print while they run, when nothing stands between them and the reader.
 _LIVE = re.compile(r"^\s*(?:exec\s+)?(?:timeout\s+[^|>&;]*?)?(?:/usr/bin/)?(?:nc|tail)\b[^|>&;\n]*$", re.MULTILINE)
 _REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
@@ -151,7 +154,7 @@ class Shell:
         for word in words & dialect.FOREIGN:
             builtins.setdefault(word, _not_found)
         bash = Bash(
-            username="root",
+            username=self.env["USER"],
             hostname=self.machine.name,
             cwd=cwd if self.machine.files.is_dir(cwd) else "/",
             env=self.env,
@@ -264,8 +267,7 @@ class Shell:
             self.process,
             self._emitter(name),
         )
-        if name in QUICK and self.process.killed is None:
-            self._settle_modes()
+        if name in QUICK and self.process.killed is None and QUICK[name](argv):
             done = drive(COMMANDS[name](call))
             return BuiltinResult(done.stdout, done.stderr, done.status)
         reply: SimpleQueue[BuiltinResult] = SimpleQueue()
@@ -276,7 +278,8 @@ class Shell:
         return self._live if name in {"nc", "tail", "timeout"} else None
 
     async def _answer(self, call: Call) -> BuiltinResult:
-        self._settle_modes()
+        if call.name in _MODE_MATTERS:
+            self._settle_modes()
         local = LOCAL.get(call.name)
         process = Process(self.machine.pid(), " ".join([call.name, *call.argv]), self.process.pid)
         call.process = process
@@ -368,100 +371,3 @@ def _assignments(variables: str) -> str:
 
 def _not_found(context: BuiltinContext) -> BuiltinResult:
     return BuiltinResult("", f"{context.name}: not found\n", 127)
-
-
-# programs that are part of the shell
-
-
-async def _umask(shell: Shell, call: Call) -> Result:
-    if not call.argv:
-        return Result(f"{shell.umask:04o}\n")
-    try:
-        shell.set_umask(int(call.argv[0], 8))
-    except ValueError:
-        return Result("", f"umask: Illegal mode: {call.argv[0]}\n", 2)
-    return Result()
-
-
-async def _background(shell: Shell, call: Call) -> Result:
-    process = await shell.start_job(call.argv[0], call.argv[1])
-    return Result(f"{process.pid}\n")
-
-
-async def _wait(shell: Shell, _call: Call) -> Result:
-    await shell.wait_jobs()
-    return Result()
-
-
-#: What /bin/sh has built in, for `command -v`.
-_BUILTINS = frozenset(
-    ". : [ alias bg break cd chdir command continue echo eval exec exit export false fc fg getopts hash jobid jobs kill "
-    "local printf pwd read readonly return set setvar shift test times trap true type ulimit umask unalias unset wait "
-    "bind builtin".split(" ")
-)
-
-
-async def _command_v(shell: Shell, call: Call) -> Result:
-    """`command -v NAME`: a function or builtin by name, a program by path; 127 if there is none."""
-    name = call.argv[0] if call.argv else ""
-    if name in _BUILTINS or re.search(rf"(?m)^\s*{re.escape(name)}\s*\(\)", shell.script):
-        return Result(f"{name}\n")
-    places = [""] if "/" in name else [f"{place}/" for place in call.env.get("PATH", "").split(":")]
-    for place in places:
-        path = f"{place}{name}"
-        if call.files.kind(path) == "file" and call.files.stat_mode(path) & 0o111:
-            return Result(f"{path}\n")
-    return Result("", "", 127)
-
-
-async def _foreign(_shell: Shell, call: Call) -> Result:
-    return Result("", f"{call.argv[0]}: not found\n", 127)
-
-
-LOCAL: dict[str, Callable[[Shell, Call], Coroutine[Any, Any, Result]]] = {
-    "umask": _umask,
-    "wait": _wait,
-    "__background": _background,
-    "__command_v": _command_v,
-    "__foreign": _foreign,
-}
-
-
-async def _sh(call: Call) -> Result:
-    """`sh -s [args]`, `sh -c text [name args]`, `sh file [args]`, `sh` with a script on standard input."""
-    argv, options = list(call.argv), ""
-    while argv and re.fullmatch(r"[-+][a-z]+", argv[0]):
-        options += argv.pop(0)[1:]
-    name, script, stdin = "sh", call.stdin, ""
-    flags = "".join(flag for flag in options if flag in "eux")
-    if "c" in options:
-        if not argv:
-            return Result("", "sh: -c requires an argument\n", 2)
-        script, stdin = argv.pop(0), call.stdin
-        name = argv.pop(0) if argv else "sh"
-    elif "s" not in options and argv:
-        name = argv.pop(0)
-        path = posixpath.join(call.cwd, name)
-        if not call.files.exists(path):
-            return Result("", f"sh: cannot open {name}: No such file or directory\n", 2)
-        script, stdin = call.files.read_text(path), call.stdin
-    if "n" in options:
-        return Result()
-    prefix = f"set -{flags}\n" if flags else ""
-    out, err, status = await run_script(
-        call.machine,
-        prefix + script,
-        env=call.env,
-        stdin=stdin,
-        arguments=tuple(argv),
-        name=name,
-        cwd=call.cwd,
-        on_output=call.emit,
-        on_error=call.emit_error,
-        process=call.process,
-    )
-    return Result("" if call.emit else out, "" if call.emit_error else err, status)
-
-
-SHELLS: dict[str, Command] = {"sh": _sh}
-COMMANDS.update(SHELLS)

@@ -16,6 +16,7 @@ import asyncio
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -226,12 +227,12 @@ class _Channel:
         manners = self.sshd.manners
         if manners.banner:
             self._send(manners.banner)
+        text = self.process.command or ""
+        data = await self._read_input(text)
         if manners.garbage:
             self._send(manners.garbage)
             self.process.exit(0)
             return
-        text = self.process.command or ""
-        data = await self._read_input(text)
         if manners.hang:
             await self.process.wait_closed()
             return
@@ -294,7 +295,7 @@ class _Channel:
         _, _, status = await run_script(
             self.machine,
             f"uname() {{ echo {shlex.quote(self.sshd.manners.foreign)}; }}\n"
-            'ifconfig() {{ echo "ifconfig: not found" >&2; return 127; }}\n'
+            'ifconfig() { echo "ifconfig: not found" >&2; return 127; }\n'
             f"sysctl() {{ return 127; }}\nkldstat() {{ return 127; }}\n{stdin}",
             on_output=self._send,
             on_error=self._complain,
@@ -316,6 +317,26 @@ class _Channel:
     def _complain(self, text: str) -> None:
         if text and not self.process.is_closing():
             self.process.stderr.write(text.encode("utf-8", "surrogateescape"))
+
+
+# keys
+
+Key = asyncssh.SSHKey
+
+
+def new_key(comment: str) -> Key:
+    """A fresh ed25519 key."""
+    return asyncssh.generate_private_key("ssh-ed25519", comment=comment)
+
+
+def read_key(path: Path) -> Key:
+    """A private key file. Raises OSError, or ValueError if it holds none."""
+    return asyncssh.read_private_key(str(path))
+
+
+def is_private_key_of(key: Key, public_line: str) -> bool:
+    """Whether a one-line public key ("ssh-ed25519 AAAA...") belongs to this private key. Raises ValueError."""
+    return key.convert_to_public().public_data == asyncssh.import_public_key(public_line).public_data
 
 
 def _plain_words(text: str) -> list[str]:

@@ -134,7 +134,6 @@ def introduce_steps(scene: Scene) -> Steps:
                 "AddressWaits",
                 f"{vip.name}: its addresses come up when {group.name} serves",
                 target=f"vhid {vip.vhid}",
-                passing=True,
             )
         else:
             # The active node first: it is MASTER before the standby has waited long enough to try.
@@ -217,7 +216,7 @@ def _steps_of(place: Place) -> Steps:
     """What one vhid on one node needs."""
     steps = [_remove(place, address, "the document does not have it") for address in place.surplus()]
     there = place.there
-    if there is None or not place.interface.of_vhid(place.vip.vhid):
+    if there is None:
         return steps + _bring_up(place)
     differs = _differences(place, there)
     if differs:

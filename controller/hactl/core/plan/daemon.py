@@ -40,6 +40,10 @@ def reload_steps(scene: Scene) -> Steps:
         if not hastd.running:
             continue
         write = _write(scene, node)
+        if known(facts.resources) is None:
+            # Without a file hastctl asks nobody; once it is there, the next look tells what hastd runs with.
+            steps += write or _silent_daemon(scene, node)
+            continue
         why = _taken_over(scene, node, written=bool(write))
         if why is None or not _reload_is_safe(scene, node):
             continue
@@ -223,22 +227,21 @@ def bare_address(text: str) -> str:
     return host if host and port.isdigit() and ":" not in host else text
 
 
+def _silent_daemon(scene: Scene, node: str) -> Steps:
+    """hastd runs, its file is right, and it does not say what it does: nothing is done to it (recording 04)."""
+    scene.hold(
+        "HastdSilent",
+        f"{node}: hastd runs and does not answer hastctl; it is not told to reload",
+        node=node,
+        target="hastd",
+        remedy=f"on {node}: timeout 10 hastctl list; if it was started with an empty file: service hastd onereload",
+    )
+    return []
+
+
 def _reload_is_safe(scene: Scene, node: str) -> bool:
     """Whether no resource would lose its device or its role by it."""
-    resources = known(scene.facts[node].resources)
-    file = _file(scene, node)
-    if resources is None:
-        have = _parsed(file) if file is not None else None
-        if have is None or (isinstance(have, HastConf) and not have.resources):
-            return True  # hastd with an empty file answers nothing and has nothing to lose (recording 04)
-        scene.hold(
-            "HastdSilent",
-            f"{node}: hastd runs and does not answer hastctl; it is not told to reload",
-            node=node,
-            target="hastd",
-            remedy=f"timeout 10 hastctl list on {node}; ps ax | grep hastd",
-        )
-        return False
+    resources = known(scene.facts[node].resources) or {}
     wanted = {storage.name: storage for storage in storages_of(scene.cluster, node)}
     for name, have_resource in resources.items():
         if have_resource.role is HastRole.INIT:

@@ -124,7 +124,7 @@ def set_scene(cluster: Cluster, snapshot: Snapshot, now: float) -> Scene:
 
 
 def _silence(reading: Unknown) -> tuple[str, str]:
-    return "NodeSilent", f"no facts: {reading.reason}"
+    return "NodeSilent", f"no facts: {reading.raw or reading.reason}"
 
 
 def _refusal(name: str, facts: NodeFacts, now: float) -> Hold | None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from hactl.lab import boot, netif
+from hactl.lab.boot_files import YES
 from hactl.lab.commands.registry import Call, Result, command, pause, run
-from hactl.lab.rc import YES, Script
+from hactl.lab.rc import Script
 
 _PREFIXES = ("fast", "force", "one", "quiet")
 _USAGE = "usage: service [-j <jail name or id>] -e\n       service [-j <jail name or id>] -R\n       service [-j <jail name or id>] [-v] -l | -r\n       service [-j <jail name or id>] [-v] <rc.d script> start|stop|etc.\n       service -h\n"  # noqa: E501
@@ -39,6 +40,8 @@ async def service(call: Call) -> Result:
     if path is None or not call.files.stat_mode(path) & 0o111:
         text = f"{argv[0]} does not exist in /etc/rc.d or the local startup\n"
         return Result(f"{text}directories (/usr/local/etc/rc.d), or is not executable\n", "", 1)
+    if script is None and ". /etc/rc.subr" in call.files.read_text(path):
+        script = call.machine.rc.adopt(argv[0], path)
     if script is None:
         return await run(call, ["sh", path, *argv[1:]], env={"HOME": "/", "PATH": boot.RC_ENVIRONMENT["PATH"]})
     result = await run_script_of(call, script, argv[1], argv[2:])

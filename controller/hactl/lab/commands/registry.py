@@ -97,18 +97,19 @@ class Call:
 
 Command = Callable[[Call], Coroutine[Any, Any, Result]]
 COMMANDS: dict[str, Command] = {}
-#: Programs that never wait and touch nothing but their machine's files: the shell runs them without ado.
-QUICK: set[str] = set()
+#: Programs that never wait and touch no files, by name: whether that holds for these arguments. The shell runs
+#: them in its own thread, where files are slow to reach.
+QUICK: dict[str, Callable[[list[str]], bool]] = {}
 
 
-def command(*names: str, quick: bool = False) -> Callable[[Command], Command]:
-    """Register a function as the programs of these names."""
+def command(*names: str, quick: bool | Callable[[list[str]], bool] = False) -> Callable[[Command], Command]:
+    """Register a function as the programs of these names; `quick`: see QUICK."""
 
     def register(function: Command) -> Command:
         for name in names:
             COMMANDS[name] = function
             if quick:
-                QUICK.add(name)
+                QUICK[name] = quick if callable(quick) else lambda _: True
         return function
 
     return register

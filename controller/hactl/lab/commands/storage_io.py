@@ -22,6 +22,9 @@ from hactl.lab.files import error_text
 
 _UNITS = {"": 1, "b": 512, "k": 1024, "m": 1048576, "g": 1 << 30, "t": 1 << 40}
 
+#: Every byte above 127 becomes a question mark.
+_SEVEN_BITS = bytes(byte if byte < 128 else 0x3F for byte in range(256))
+
 
 async def answered(call: Call, provider: Provider) -> None:
     """Wait until requests to a provider are answered."""
@@ -110,7 +113,8 @@ async def dd(call: Call) -> Result:
         if plan.target:
             await _give(call, plan, data)
         else:
-            stdout = data.decode("latin-1")
+            # Pipes of the lab's shell carry text: a byte above 127 would become two. Its value is lost, its length is not.
+            stdout = data.translate(_SEVEN_BITS).decode("ascii")
     except OSError as problem:
         report = _report(plan, b"", clock.monotonic() - began)
         opened = problem.filename is not None

@@ -1,0 +1,78 @@
+"""One step of a plan under audit: the step, what it does, and the world just before it.
+
+Rules: a rule is a function from a case to complaints (sentences); it decides nothing else and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hactl.core.audit_effects import Effect
+from hactl.core.audit_world import Node, World
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
+from hactl.core.steps import Plan, Step
+from hactl.core.wanted import interface_on
+
+E = TypeVar("E")
+
+#: Evidence older than this is none (safety.md I6), seconds.
+EVIDENCE_LIMIT_SECONDS = 30.0
+#: For a promotion, on both sides, seconds.
+PROMOTION_LIMIT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a rule judges."""
+
+    plan: Plan
+    step: Step
+    #: 0: the stage that is executed; later ones are predictions.
+    stage: int
+    world: World
+    effects: tuple[Effect, ...]
+
+    @property
+    def here(self) -> Node:
+        """The node the step changes."""
+        return self.world.nodes[self.step.node]
+
+    def age_seconds(self, node: Node) -> float:
+        """Age of what is known of a node; infinite when it did not answer."""
+        return float("inf") if node.facts is None else self.world.now - node.facts.seen_at
+
+    def all_of(self, kind: type[E]) -> Iterator[E]:
+        """The effects of that kind."""
+        return (effect for effect in self.effects if isinstance(effect, kind))
+
+    def vip(self, interface: str, vhid: int | None) -> tuple[GroupSpec, VirtualIP] | None:
+        """The virtual IP that has this vhid on this interface of the node."""
+        for group in self.world.cluster.groups:
+            for vip in group.virtual_ips:
+                if vip.vhid == vhid and interface_on(vip, self.step.node) == interface:
+                    return group, vip
+        return None
+
+    def storage(self, resource: str) -> tuple[GroupSpec, StorageSpec] | None:
+        """The resource of that name, if this node has a part in it."""
+        for group in self.world.cluster.groups:
+            for storage in group.storage:
+                if storage.name == resource and self.step.node in storage.hast.devices:
+                    return group, storage
+        return None
+
+    def peers(self, storage: StorageSpec) -> list[Node]:
+        """The other nodes of a resource."""
+        return self.world.others(self.step.node, storage.hast.devices)
+
+
+def pool_of(storage: StorageSpec) -> str | None:
+    """The pool on the resource, if it is a pool."""
+    return storage.filesystem.zfs.pool if storage.filesystem and storage.filesystem.zfs else None
+
+
+def mountpoint_of(storage: StorageSpec) -> str | None:
+    """Where the UFS filesystem of the resource is mounted, if it is one."""
+    return storage.filesystem.ufs.mountpoint if storage.filesystem and storage.filesystem.ufs else None

@@ -1,0 +1,263 @@
+"""What the audit demands of steps that change HAST: hast.conf, hastd, metadata, roles.
+
+Rules: safety.md I1 to I6; promotion by the decision table of FreeBSD sbin/hastd/secondary.c (FACTS 2.6); what a
+reload does by hastd.c (FACTS 2.3). Man pages: hastctl(8), hast.conf(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, PROMOTION_LIMIT_SECONDS, Case, pool_of
+from hactl.core.audit_effects import CreatesMetadata, RunsService, SetsRole, WritesFile
+from hactl.core.audit_hastconf import ResourcePart, address, contradictions, meaning
+from hactl.core.audit_words import read_commands
+from hactl.core.audit_world import HAST_CONF, Node, known
+from hactl.core.facts import HastMetadata, HastResource, NoMetadata
+from hactl.core.objects import Initialize, StorageSpec
+
+
+def written_hast_conf(text: str) -> dict[str, ResourcePart] | None:
+    """The meaning of the hast.conf that a step's command writes; None when it cannot be found or read."""
+    commands, _ = read_commands(text)
+    texts = [command.here for command in commands] + [word for command in commands for word in command.words]
+    found = [parts for candidate in texts if "resource" in candidate and (parts := meaning(candidate))]
+    return found[0] if len(found) == 1 else None
+
+
+def write_hast_conf(case: Case) -> Iterator[str]:
+    """WriteHastConf: the document's meaning, atomically, the old file kept, standby first."""
+    writes = [effect for effect in case.all_of(WritesFile) if effect.path == HAST_CONF]
+    if not writes or any(effect.how != "mv" for effect in writes):
+        yield f"does not replace {HAST_CONF} by one rename"
+    file = known(case.here.facts.files.get(HAST_CONF)) if case.here.facts else None
+    if (file is None or file.exists) and not any(effect.how == "cp" for effect in case.all_of(WritesFile)):
+        yield f"I10: does not keep the old {HAST_CONF}"
+    parts = written_hast_conf(case.step.command)
+    if not parts:
+        yield "the new hast.conf cannot be read"
+        return
+    yield from (f"the new hast.conf {what}" for what in contradictions(case.world.cluster, parts))
+    if case.here.hast_conf is not None and case.here.hast_conf == parts:
+        yield f"I7: {HAST_CONF} says the same already"
+    before = case.here.hast_conf or {}
+    changed = [name for name, part in parts.items() if before.get(name) != part]
+    served = [name for name in changed if case.here.says_primary(name) and name in before]
+    if len(served) == len([name for name in changed if name in before]):
+        # Where this node is the standby of another changed resource, its file cannot wait for the peer's.
+        yield from _standby_has(case, {name: parts[name] for name in served})
+
+
+def _standby_has(case: Case, parts: dict[str, ResourcePart]) -> Iterator[str]:
+    """I5: the other nodes of these resources have the same hast.conf for them, and hastd there was told."""
+    for name, part in parts.items():
+        for other in case.world.others(case.step.node, part.nodes):
+            if other.facts is None:
+                yield f"I5: disturbs the active node of {name} although {other.name} does not answer"
+            elif case.age_seconds(other) > EVIDENCE_LIMIT_SECONDS:
+                yield f"I6: what is known of {other.name} is {case.age_seconds(other):.0f} s old"
+            elif (other.hast_conf or {}).get(name) != part:
+                yield f"I5: disturbs the active node of {name} before {other.name} has the same hast.conf"
+
+
+def reload_hastd(case: Case) -> Iterator[str]:
+    """ReloadHastd."""
+    for effect in case.all_of(RunsService):
+        if effect.name != "hastd" or effect.action not in ("onereload", "reload"):
+            yield f"service {effect.name} {effect.action} is not a reload of hastd"
+    here = case.here
+    if here.hastd is False:
+        yield "I7: hastd does not run"
+    if here.hast_conf is None or here.running_conf is None:
+        if any(here.says_primary(name) for name in here.roles):
+            yield "I2: what the reload changes is not known, and the node may be primary"
+        return
+    differing = [name for name in here.running_conf if _differences(here, name)]
+    added = [name for name in here.hast_conf if name not in here.running_conf]
+    if not here.untold and not differing and not added:
+        yield f"I7: hastd runs with what {HAST_CONF} says"
+    for name in differing:
+        yield from _reload_of_served(case, name)
+    served = {name: part for name, part in here.hast_conf.items() if here.says_primary(name)}
+    yield from _standby_has(case, served)
+
+
+def _differences(node: Node, name: str) -> set[str]:
+    """What of a running resource the file says otherwise; {"resource"} when it does not name it any more."""
+    running: HastResource = (node.running_conf or {})[name]
+    part = (node.hast_conf or {}).get(name)
+    if part is None or node.name not in part.nodes:
+        return {"resource"}
+    here = part.nodes[node.name]
+    said = {
+        "local": (here.local, running.localpath),
+        "name": (here.name, running.provname),
+        "remote": (here.remote, address(running.remoteaddr)),
+        "source": (here.source, address(running.sourceaddr) if running.sourceaddr else ""),
+        "replication": (part.settings["replication"], running.replication),
+    }
+    return {word for word, (wanted, have) in said.items() if wanted != have}
+
+
+def _reload_of_served(case: Case, name: str) -> Iterator[str]:
+    """I2: a reload that takes the device of a primary away while it is in use (a changed mode is taken over live)."""
+    taken = _differences(case.here, name) & {"resource", "local", "name"}
+    found = case.storage(name)
+    why = case.here.in_use(name, pool_of(found[1]) if found else None)
+    if taken and why and case.here.says_primary(name):
+        yield f"I2: the reload changes {' and '.join(sorted(taken))} of {name}, and {why}"
+
+
+def start_hastd(case: Case) -> Iterator[str]:
+    """StartHastd."""
+    for effect in case.all_of(RunsService):
+        if effect.name != "hastd" or effect.action not in ("onestart", "start"):
+            yield f"service {effect.name} {effect.action} is not a start of hastd"
+    if case.here.hastd:
+        yield "I7: hastd runs already"
+    if not case.here.hast_conf:
+        yield "hastd would start without a known resource (recording 04: it then answers nothing)"
+
+
+def create_metadata(case: Case) -> Iterator[str]:
+    """CreateMetadata: `hastctl create` never refuses, so everything is checked here (I3)."""
+    for effect in case.all_of(CreatesMetadata):
+        if len(effect.resources) != 1 or (found := case.storage(effect.resources[0])) is None:
+            yield f"hastctl create {' '.join(effect.resources)} is not for a resource of this node"
+            continue
+        storage = found[1]
+        if storage.hast.initialize is not Initialize.IF_BLANK:
+            yield f"I3: the document does not say initialize: IfBlank for {storage.name}"
+        yield from _provably_blank(case, case.here, storage)
+        if case.here.may_be_primary(storage.name):
+            yield f"I3: {case.here.name} may be primary for {storage.name}"
+        for peer in case.peers(storage):
+            yield from _peer_lets_create(case, peer, storage, effect)
+
+
+def _without_metadata(case: Case, node: Node, storage: StorageSpec) -> bool:
+    """No metadata: hastctl said so; or, in a later stage, it will be asked once this plan has written its hast.conf.
+
+    Before there is a hast.conf `hastctl dump` cannot answer. A device whose first MiB was seen to be zero holds no
+    metadata; the step's own stage is planned again, on what hastctl says then.
+    """
+    metadata = node.metadata.get(storage.name)
+    device = known(node.facts.devices.get(storage.hast.devices[node.name])) if node.facts else None
+    later = case.stage > 0 and node.wrote_conf and device is not None and device.blank is True
+    return metadata is NoMetadata.ABSENT or (metadata is None and later)
+
+
+def _provably_blank(case: Case, node: Node, storage: StorageSpec) -> Iterator[str]:
+    """I3: everything that must be known of a device before metadata is written to it."""
+    path = storage.hast.devices[node.name]
+    device = known(node.facts.devices.get(path)) if node.facts else None
+    if not _without_metadata(case, node, storage):
+        yield f"I3: {path} on {node.name} is not known to be without metadata"
+    if device is None or not device.exists:
+        yield f"I3: {path} on {node.name} is not known to exist"
+        return
+    if device.blank is not True:
+        yield f"I3: {path} on {node.name} is not known to be blank"
+    if not device.use_known:
+        yield f"I3: whether {path} on {node.name} is used is not known"
+    if device.used_by:
+        yield f"I3: {path} on {node.name} is used by {', '.join(device.used_by)}"
+
+
+def is_fresh(metadata: HastMetadata | NoMetadata | None) -> bool:
+    """Metadata as `hastctl create` and the first meeting leave it: a virgin pair may count to 1 (FACTS 2.5, rule 4)."""
+    return isinstance(metadata, HastMetadata) and metadata.localcnt <= 1 and metadata.remotecnt <= 1
+
+
+def _peer_lets_create(case: Case, peer: Node, storage: StorageSpec, effect: CreatesMetadata) -> Iterator[str]:
+    if peer.facts is None:
+        yield f"I6: {peer.name} does not answer; whether it has data of {storage.name} is not known"
+        return
+    if case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
+        yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+    metadata = peer.metadata.get(storage.name)
+    if _without_metadata(case, peer, storage):
+        yield from _provably_blank(case, peer, storage)
+    elif not isinstance(metadata, HastMetadata):
+        yield f"I3: what {peer.name} has of {storage.name} is not known"
+    elif metadata.resuid and not peer.is_primary(storage.name):
+        yield f"I3: {peer.name} has data of {storage.name} and is not known to serve it"
+    yield from _sizes(case, peer, storage, effect)
+
+
+def _sizes(case: Case, peer: Node, storage: StorageSpec, effect: CreatesMetadata) -> Iterator[str]:
+    """Copies of different size never connect (FACTS 2.6, trap 29)."""
+    mine = known(case.here.facts.devices.get(storage.hast.devices[case.here.name])) if case.here.facts else None
+    theirs = known(peer.facts.devices.get(storage.hast.devices[peer.name])) if peer.facts else None
+    if mine is None or theirs is None or not mine.mediasize or not theirs.mediasize:
+        return
+    size = effect.mediasize or mine.mediasize
+    if size > theirs.mediasize:
+        yield f"{storage.name} would be larger here ({size} bytes) than {peer.name} can hold ({theirs.mediasize} bytes)"
+
+
+def set_role(case: Case) -> Iterator[str]:
+    """SetRole."""
+    for effect in case.all_of(SetsRole):
+        if len(effect.resources) != 1 or (found := case.storage(effect.resources[0])) is None:
+            yield f"hastctl role {effect.role} {' '.join(effect.resources)} is not for a resource of this node"
+        elif effect.role not in ("init", "primary", "secondary"):
+            yield f"{effect.role} is not a role"
+        else:
+            storage = found[1]
+            if case.here.roles.get(storage.name) == frozenset({effect.role}):
+                yield f"I7: {storage.name} is {effect.role} already"
+            if effect.role == "primary":
+                yield from _promotion(case, storage)
+            elif case.here.says_primary(storage.name) and (why := case.here.in_use(storage.name, pool_of(storage))):
+                yield f"I2: {storage.name} would lose its device, and {why}"
+
+
+def _promotion(case: Case, storage: StorageSpec) -> Iterator[str]:
+    """I1, I4 and I6 for a node that becomes primary."""
+    if case.age_seconds(case.here) > PROMOTION_LIMIT_SECONDS:
+        yield f"I6: what is known of {case.here.name} is too old for a promotion"
+    mine = case.here.metadata.get(storage.name)
+    if not isinstance(mine, HastMetadata):
+        yield f"I4: what {case.here.name} has of {storage.name} is {mine.value if mine else 'not known'}"
+    for peer in case.peers(storage):
+        if peer.facts is None:
+            yield f"I1: {peer.name} does not answer and may be primary for {storage.name}"
+            continue
+        if case.age_seconds(peer) > PROMOTION_LIMIT_SECONDS:
+            yield f"I1: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old; it may be primary by now"
+        if peer.may_be_primary(storage.name):
+            yield f"I1: {peer.name} is, or may be, primary for {storage.name}"
+        yield from _was_complete(case, peer, storage.name)
+        if isinstance(mine, HastMetadata):
+            yield from _newer_copy(mine, peer, storage.name)
+
+
+def _newer_copy(mine: HastMetadata, peer: Node, resource: str) -> Iterator[str]:
+    """I4: the decision table, seen from the node that would be primary."""
+    theirs = peer.metadata.get(resource)
+    if theirs is None:
+        yield f"I4: what {peer.name} has of {resource} is not known; it may be the newer copy"
+    elif theirs is NoMetadata.INVALID or theirs is NoMetadata.FOREIGN:
+        yield f"I4: the device of {resource} on {peer.name} holds {theirs.value} metadata"
+    elif isinstance(theirs, HastMetadata) and theirs.resuid:
+        if not mine.resuid:
+            yield f"I4: this copy of {resource} is empty and {peer.name} has data"
+        elif mine.resuid != theirs.resuid:
+            yield f"I4: this copy of {resource} and that of {peer.name} are of different resources"
+        elif theirs.localcnt > mine.remotecnt and mine.localcnt > theirs.remotecnt:
+            yield f"I4: {resource} is in split-brain with {peer.name}"
+        elif theirs.localcnt > mine.remotecnt:
+            yield f"I4: {peer.name} has the newer copy of {resource}"
+
+
+def _was_complete(case: Case, peer: Node, resource: str) -> Iterator[str]:
+    """I4: the peer was primary when it was looked at, and its data is not all here."""
+    resources = known(peer.facts.resources) if peer.facts else None
+    seen = (resources or {}).get(resource)
+    if seen is None or seen.role.value != "primary":
+        return
+    if seen.status != "complete":
+        yield f"I4: {peer.name} was primary for {resource} and {seen.status or 'alone'}: this copy is not complete"
+    elif seen.dirty and case.stage == 0:
+        yield f"I4: {peer.name} has {seen.dirty} dirty bytes of {resource} that are not here"

@@ -1,0 +1,231 @@
+"""A probe's answer as NodeFacts: each section to its parser, each odd section to Unknown.
+
+Rules: nothing here raises but for an answer without any frame of ours; one odd section spoils one field; a section
+that was lost is Unknown, never empty; raw text of what was not understood is kept without keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from hactl.core.facts import (
+    Device,
+    Hastd,
+    HastMetadata,
+    HastResource,
+    Interface,
+    Known,
+    NodeFacts,
+    NoMetadata,
+    Reading,
+    System,
+    Unknown,
+)
+from hactl.core.parse import hastctl, kernel, rc
+from hactl.core.parse.frames import FRAME, Section, split_frames
+from hactl.core.parse.ifconfig import parse_ifconfig
+from hactl.core.parse.node_boot import read_boot, read_files, read_services
+from hactl.core.parse.node_disks import read_device, read_gate, read_mounts, read_pools
+from hactl.core.parse.reading import Reader, then
+from hactl.core.parse.text import Failed, NotUnderstood, number
+from hactl.core.wanted import Cluster
+
+T = TypeVar("T")
+_CARP = "net.inet.carp."
+#: What the kernel log tells: demotions, and the last state changes.
+_Log = tuple[tuple[tuple[int, int, str], ...], tuple[str, ...]]
+
+
+def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: float, salt: bytes) -> NodeFacts:
+    """What one probe of one node told. `seen_at`: monotonic seconds; `salt`: what keys are fingerprinted with.
+
+    Raises ValueError when the text has no frame of ours at all.
+    """
+    reader = Reader(cluster, node, split_frames(text, nonce), f"{FRAME} {nonce}", seen_at, salt)
+    storages = reader.storages
+    sysctls = reader.read("sysctl", _sysctls)
+    interfaces = reader.read("ifconfig", lambda s: _interfaces(reader, s))
+    empty: _Log = ((), ())
+    log = _while_loaded(reader, "dmesg", sysctls, lambda s: kernel.parse_carp_log(s.text), empty)
+    resources = _resources(reader)
+    metadata = {spec.name: _metadata(reader, index) for index, spec in enumerate(storages)}
+    mounts = read_mounts(reader)
+    devices = {
+        spec.hast.devices[node]: read_device(reader, index, spec, metadata[spec.name], resources, mounts)
+        for index, spec in enumerate(storages)
+    }
+    files = reader.read("bootfiles", lambda s: rc.parse_boot_files(reader.good(s)))
+    variables = reader.read("rc", lambda s: rc.parse_variables(s.text, reader.mark))
+    boot = read_boot(reader, files, variables, interfaces)
+    pools = read_pools(reader)
+    return NodeFacts(
+        node=node,
+        seen_at=seen_at,
+        system=_system(reader, sysctls, files),
+        interfaces=interfaces,
+        modules=_modules(reader, sysctls, resources),
+        carp_sysctls=then(sysctls, _carp_numbers),
+        carp_counters=_while_loaded(reader, "netstat", sysctls, lambda s: kernel.parse_netstat_carp(s.text), {}),
+        demotions=then(log, lambda told: told[0]),
+        hastd=_hastd(reader),
+        resources=resources,
+        metadata={spec.name: _or_blank(metadata[spec.name], devices[spec.hast.devices[node]]) for spec in storages},
+        devices=devices,
+        hast_devices={spec.name: read_gate(reader, index, spec, mounts, pools) for index, spec in enumerate(storages)},
+        mounts=mounts,
+        pools=pools,
+        services=read_services(reader, files, variables),
+        boot=boot,
+        files=read_files(reader, files),
+        notes=reader.notes(),
+        carp_log=log.value[1] if isinstance(log, Known) else (),
+    )
+
+
+def _or_blank(
+    metadata: Reading[HastMetadata | NoMetadata], device: Reading[Device]
+) -> Reading[HastMetadata | NoMetadata]:
+    """hastctl dump needs the resource in hast.conf; a first MiB of zeros holds no metadata either way."""
+    if isinstance(metadata, Unknown) and isinstance(device, Known) and device.value.blank:
+        return Known(NoMetadata.ABSENT, device.seen_at)
+    return metadata
+
+
+def _interfaces(reader: Reader, section: Section) -> dict[str, Interface]:
+    who = reader.read("who", _who)
+    if isinstance(who, Known) and who.value[0] != 0:
+        # Without this every key would read as "no key set".
+        raise Failed("the login is not root: ifconfig shows no keys")
+    return parse_ifconfig(reader.good(section), reader.fingerprint)
+
+
+def _sysctls(section: Section) -> dict[str, str]:
+    # With -i an unknown name is no failure: carp's sysctls are missing only because the module is.
+    if section.status != 0:
+        raise Failed(f"sysctl failed with exit status {section.status}")
+    values = kernel.parse_sysctl(section.text)
+    if "kern.ostype" not in values:
+        raise NotUnderstood("sysctl does not say kern.ostype")
+    return values
+
+
+def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.BootFiles]) -> Reading[System]:
+    if reader.uname is not None:
+        who = reader.read("who", _who)
+        uid, clock = who.value if isinstance(who, Known) else (-1, 0)
+        return reader.known(System(reader.uname, 0, "", "", "", 0, clock, 0, uid))
+    if isinstance(sysctls, Unknown):
+        return sysctls
+    values = sysctls.value
+    release = boot.value.release if isinstance(boot, Known) and boot.value.release else values.get("kern.osrelease", "")
+
+    def build(section: Section) -> System:
+        uid, clock = _who(section)
+        missing = [name for name in ("kern.osreldate", "kern.hostname", "kern.boottime") if name not in values]
+        if missing:
+            raise NotUnderstood(f"sysctl does not say {missing[0]}")
+        return System(
+            sysname=values["kern.ostype"],
+            osreldate=number(values["kern.osreldate"], "kern.osreldate"),
+            release=release,
+            hostname=values["kern.hostname"],
+            hostuuid=values.get("kern.hostuuid", ""),
+            boot_epoch=kernel.parse_boottime(values["kern.boottime"]),
+            clock_epoch=clock,
+            securelevel=number(values.get("kern.securelevel", "-1"), "kern.securelevel"),
+            uid=uid,
+        )
+
+    return reader.read("who", build)
+
+
+def _who(section: Section) -> tuple[int, int]:
+    words = section.text.split()
+    if len(words) != 2:
+        raise NotUnderstood("not what id -u and date +%s print")
+    return number(words[0], "a uid"), number(words[1], "a time")
+
+
+def _modules(
+    reader: Reader, sysctls: Reading[dict[str, str]], resources: Reading[Mapping[str, HastResource]]
+) -> Reading[Mapping[str, bool]]:
+    """carp: its sysctls exist only while it is loaded. g_gate: hastd does not run without it."""
+    if isinstance(sysctls, Unknown):
+        return sysctls
+    modules = {"carp": any(name.startswith(_CARP) for name in sysctls.value)}
+    listed = reader.frames.sections.get("list")
+    if isinstance(resources, Known) and listed is not None and listed.status == 0:
+        modules["g_gate"] = True
+    for name in ("g_gate", "zfs"):
+        loaded = reader.read(name, lambda s: kernel.parse_kldstat(s.status, s.text))
+        if isinstance(loaded, Known):
+            modules[name] = loaded.value
+    return reader.known(modules)
+
+
+def _while_loaded(
+    reader: Reader, name: str, sysctls: Reading[dict[str, str]], parse: Callable[[Section], T], without: T
+) -> Reading[T]:
+    """A section the probe asks for only while the carp module is loaded."""
+    if isinstance(sysctls, Unknown):
+        return sysctls
+    if not any(key.startswith(_CARP) for key in sysctls.value):
+        return reader.known(without)
+    return reader.read(name, parse)
+
+
+def _hastd(reader: Reader) -> Reading[Hastd]:
+    listed = reader.frames.sections.get("list")
+    pidfile = reader.frames.sections.get("hastpid")
+    noted = pidfile.text.strip() if pidfile else ""
+    pid = int(noted) if re.fullmatch(r"[0-9]{1,9}", noted) else None
+    if listed is not None and listed.status == 0:
+        return reader.known(Hastd(running=True, pid=pid))
+
+    def processes(section: Section) -> Hastd:
+        pids = section.text.split()
+        if section.status == 1 and not pids:
+            return Hastd(running=False)
+        if section.status != 0 or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in pids):
+            raise NotUnderstood("not what pgrep prints")
+        return Hastd(running=True, pid=pid if str(pid) in pids else None)
+
+    return reader.read("pgrep", processes)
+
+
+def _resources(reader: Reader) -> Reading[Mapping[str, HastResource]]:
+    if not reader.storages:
+        return reader.known({}) if reader.uname is None else reader.missing("list")
+    listed = reader.read("list", _list)
+    if isinstance(listed, Unknown):
+        hastd = _hastd(reader)
+        # Without a daemon there are no roles: that is known whatever hastctl thinks of hast.conf.
+        if isinstance(hastd, Known) and not hastd.value.running:
+            return reader.known({})
+    return listed
+
+
+def _list(section: Section) -> Mapping[str, HastResource]:
+    if section.status == 0:
+        return hastctl.parse_list(section.text)
+    error, words = hastctl.meaning(section.text)
+    raise Failed(f"{error}: {words}" if words else str(error))
+
+
+def _metadata(reader: Reader, index: int) -> Reading[HastMetadata | NoMetadata]:
+    reading = reader.read(f"dump.{index}", lambda s: hastctl.parse_dump(s.text, s.status))
+    asked = f"dump.{index}" in reader.frames.sections or f"dump.{index}" in reader.frames.partial
+    if isinstance(reading, Unknown) and not asked and reader.frames.complete and reader.uname is None:
+        return reader.unknown("there is no hast.conf: hastctl cannot look")
+    return reading
+
+
+def _carp_numbers(values: dict[str, str]) -> Mapping[str, int]:
+    """Integer sysctls of carp without the prefix."""
+    return {
+        name.removeprefix(_CARP): int(value)
+        for name, value in values.items()
+        if name.startswith(_CARP) and re.fullmatch(r"-?[0-9]{1,10}", value)
+    }

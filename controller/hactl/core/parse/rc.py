@@ -1,0 +1,299 @@
+"""rc(8): services, the variables of rc.conf(5), CARP aliases as rc.d/netif takes them, and what other boot files say.
+
+Passwords of aliases are fingerprinted here and go no further.
+Man pages: rc.conf(5), service(8), loader.conf(5), sysctl.conf(5). Sources: libexec/rc/network.subr
+(ifalias_af_common: `_aliases` before `_aliasN`, numbers sorted, an empty one ends the scan), libexec/rc/rc.subr.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from hactl.core.facts import RcAlias
+from hactl.core.parse.text import Failed, NotUnderstood, mask_length
+
+_RUNNING = re.compile(r"\S+ is running(?: as pid [0-9 ]+)?\.?", re.ASCII)
+_STOPPED = re.compile(r"\S+ is not running\.?")
+_RCVAR = re.compile(r'#?\s*([A-Za-z0-9_]+)="?\$?([^"]*)"?')
+_ALIAS = re.compile(r"ifconfig_([A-Za-z0-9_]+?)_(aliases|alias([0-9]+)[A-Za-z0-9_]*)", re.ASCII)
+#: Where hactl's block stands; it may be a directory of files.
+NETIF = "/etc/rc.conf.d/netif"
+#: A hex digit before a `-` makes network.subr take the word for an address range (FACTS 1.8).
+_RANGE = re.compile(r"[0-9a-fA-F]-")
+#: What sh would expand when netif passes the entry through eval.
+_LIVE = re.compile(r"[$`\\\"'*?\[\]{}();&|<>~!#]")
+#: Words of ifconfig(8) that are no secret.
+_KEYWORDS = frozenset(
+    re.findall(
+        r"\S+",
+        "-alias -link0 anycast autoconf delete deprecated description down eui64 fib link metric mtu no_dad peer peer6"
+        " prefer_source remove scopeid state mcast mcast6 carpver vrrpprio vrrpinterval pltime vltime name",
+    )
+)
+_ADDRESS_LIKE = re.compile(r"[0-9a-f]*[.:][0-9a-f.:]*(?:-[0-9a-f]+)?(?:/[0-9]+)?", re.ASCII)
+_ENTRY_STARTS = frozenset({"inet", "inet6", "link", "ether"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a variable is assigned last: the file, and whether inside hactl's block."""
+
+    file: str
+    managed: bool
+
+
+def parse_service_status(text: str, status: int) -> tuple[bool, bool]:
+    """`service NAME onestatus`: (exists, running). Raises Failed or NotUnderstood."""
+    if re.search(r"^\S+ does not exist in /etc/rc\.d or the local startup", text, re.MULTILINE):
+        return False, False
+    if text.startswith("Cannot "):
+        raise Failed("rc does not say without the service being enabled")
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if any(_STOPPED.fullmatch(line) for line in lines):
+        return True, False
+    # A script with a status command of its own says it with its exit status (rc.subr:run_rc_command).
+    if any(_RUNNING.fullmatch(line) for line in lines) or status == 0:
+        return True, True
+    raise NotUnderstood("the status of the service is not understood")
+
+
+def parse_rcvar(text: str) -> dict[str, str]:
+    """`service NAME rcvar`: its variables and their values in force; empty for a service that always starts.
+
+    Raises NotUnderstood when there is no comment line as rc.subr prints it.
+    """
+    variables: dict[str, str] = {}
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not any(line.startswith("#") for line in lines):
+        raise NotUnderstood("not what rcvar prints")
+    for line in lines:
+        match = _RCVAR.fullmatch(line)
+        if match and not line.startswith("#"):
+            variables[match[1]] = match[2]
+    return variables
+
+
+def checkyesno(value: str) -> bool:
+    """rc.subr's idea of yes."""
+    return value.upper() in ("YES", "TRUE", "ON", "1")
+
+
+def mangle(interface: str) -> str:
+    """An interface name as rc.conf variables spell it (network.subr:get_if_var)."""
+    return re.sub(r"[-./+]", "_", interface)
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """What rc.d/netif will apply."""
+
+    #: Entries that name a vhid, in netif's order.
+    entries: tuple[RcAlias, ...]
+    scan_stops: Mapping[str, str]
+    #: Alias variables of interfaces that nobody knows.
+    strangers: tuple[str, ...]
+
+
+def carp_aliases(
+    variables: Mapping[str, str],
+    interfaces: Collection[str],
+    origins: Mapping[str, Origin],
+    fingerprint: Callable[[str], str],
+) -> Aliases:
+    """CARP entries of `ifconfig_IF`, `ifconfig_IF_aliases` and `ifconfig_IF_aliasN`. `interfaces`: names that exist.
+
+    inet6 entries are included although netif skips them where `ifconfig_IF_ipv6` is not set.
+    """
+    by_name = {mangle(interface): interface for interface in interfaces}
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    strangers: list[str] = []
+    for variable in variables:
+        plain = by_name.get(variable.removeprefix("ifconfig_"))
+        match = _ALIAS.fullmatch(variable)
+        if plain is not None and variable.startswith("ifconfig_"):
+            found.setdefault(plain, []).append((0, 0, variable))
+        elif match is not None and match[1] in by_name:
+            order = (1, 0) if match[2] == "aliases" else (2, int(match[3][:18]))
+            found.setdefault(by_name[match[1]], []).append((*order, variable))
+        elif match is not None:
+            strangers.append(variable)
+    entries: list[RcAlias] = []
+    stops: dict[str, str] = {}
+    for interface in sorted(found):
+        for stage, _, variable in sorted(found[interface]):
+            value = variables[variable]
+            if stage == 2 and not value:
+                stops[interface] = variable
+                break
+            origin = origins.get(variable, Origin("", managed=False))
+            entries += _entries(variable, interface, value, origin, fingerprint)
+    return Aliases(tuple(entries), stops, tuple(strangers))
+
+
+def _entries(
+    variable: str, interface: str, value: str, origin: Origin, fingerprint: Callable[[str], str]
+) -> Iterable[RcAlias]:
+    groups: list[list[str]] = []
+    for word in value.split():
+        if word in _ENTRY_STARTS or not groups:
+            groups.append([])
+            if word not in _ENTRY_STARTS:
+                # netif assumes IPv4 and warns.
+                groups[-1].append("inet")
+        groups[-1].append(word)
+    for words in groups:
+        if words[0] in ("inet", "inet6") and "vhid" in words:
+            yield _entry(variable, interface, words, origin, fingerprint)
+
+
+def _entry(
+    variable: str, interface: str, words: list[str], origin: Origin, fingerprint: Callable[[str], str]
+) -> RcAlias:
+    family = words[0]
+    numbers: dict[str, int] = {}
+    unknown: list[str] = []
+    key: str | None = None
+    ip, length = "", None
+    rest = iter(words[1:])
+    for word in rest:
+        if word == "pass":
+            secret = next(rest, "")
+            key = fingerprint(secret)
+            if _RANGE.search(secret) or _LIVE.search(secret):
+                unknown.append("pass with characters that rc.conf cannot carry")
+        elif word in ("vhid", "advskew", "advbase", "prefixlen"):
+            value = next(rest, "")
+            if re.fullmatch(r"[0-9]{1,6}", value):
+                numbers[word] = int(value)
+            else:
+                unknown.append(word)
+        elif word == "netmask":
+            length = _netmask(next(rest, ""), unknown)
+        elif word == "broadcast":
+            next(rest, "")
+        elif word in ("alias", "add", "up"):
+            continue
+        elif not ip and (parsed := _cidr(word, family)) is not None:
+            ip, length = parsed[0], parsed[1] if parsed[1] is not None else length
+        else:
+            # A word that means nothing may be a piece of a password: only its shape is told.
+            unknown.append(
+                word if word in _KEYWORDS or _ADDRESS_LIKE.fullmatch(word) else f"a word of {len(word)} characters"
+            )
+    if "vhid" not in numbers:
+        unknown.append("vhid")
+    return RcAlias(
+        variable=variable,
+        interface=interface,
+        family=family,
+        ip=ip,
+        prefix_length=numbers.get("prefixlen", length),
+        vhid=numbers.get("vhid", 0),
+        advbase=numbers.get("advbase"),
+        advskew=numbers.get("advskew"),
+        key=key,
+        unknown_words=tuple(unknown),
+        file=origin.file,
+        managed=origin.managed,
+    )
+
+
+def _cidr(word: str, family: str) -> tuple[str, int | None] | None:
+    host, slash, length = word.partition("/")
+    if slash and not re.fullmatch(r"[0-9]{1,3}", length):
+        return None
+    try:
+        parse = ipaddress.IPv4Address if family == "inet" else ipaddress.IPv6Address
+        return str(parse(host.partition("%")[0])), int(length) if slash else None
+    except ValueError:
+        return None
+
+
+def _netmask(text: str, unknown: list[str]) -> int | None:
+    try:
+        return mask_length(text)
+    except NotUnderstood:
+        unknown.append("netmask")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """What one pass of awk found in the files rc and the loader read."""
+
+    #: Variable -> where it is assigned last, in the order rc reads the files.
+    origins: Mapping[str, Origin]
+    #: Service name -> its rcvar, where the script says it in a literal.
+    rcvars: Mapping[str, str]
+    loader_carp: bool
+    #: net.inet.carp.* lines, last one wins.
+    sysctl_conf: Mapping[str, str]
+    #: BEGIN and END lines of hactl's block in rc.conf.d/netif, in order.
+    marks: tuple[str, ...]
+    #: `USERLAND_VERSION` of freebsd-version(1); empty when it was not found.
+    release: str
+
+
+def parse_boot_files(text: str) -> BootFiles:
+    """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `line TEXT` of the probe."""
+    origins: dict[str, Origin] = {}
+    rcvars: dict[str, str] = {}
+    sysctls: dict[str, str] = {}
+    marks: list[str] = []
+    loader_carp, release, path = False, "", ""
+    for line in filter(None, text.split("\n")):
+        word, _, rest = line.partition(" ")
+        if word == "file":
+            path = rest
+        elif word in ("var", "own"):
+            origins[rest] = Origin(path, managed=word == "own" and NETIF in path)
+        elif word == "mark":
+            marks += [rest] if NETIF in path else []
+        elif line.startswith("rcvar="):
+            service, _, variable = line.removeprefix("rcvar=").partition("=")
+            # service(8) takes the script of the base system before the one of the same name of a port.
+            rcvars.setdefault(service, variable)
+        elif word == "line" and "sysctl.conf" in path:
+            if pair := parse_sysctl_conf_line(rest):
+                sysctls[pair[0]] = pair[1]
+        elif word == "line" and path.endswith("/freebsd-version"):
+            release = rest.partition("=")[2].strip().strip("\"'")
+        elif word == "line":
+            carp_load = parse_loader_line(rest, "carp_load")
+            loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
+        else:
+            raise NotUnderstood("a line that the probe does not print")
+    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release)
+
+
+def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:
+    """`name=value # comment` (sysctl.conf(5)); None when the line sets nothing."""
+    match = re.fullmatch(r"\s*([A-Za-z0-9_.%-]+)\s*[=:]\s*(.*?)\s*", line.partition("#")[0])
+    return (match[1], match[2].strip("\"'")) if match else None
+
+
+def parse_loader_line(line: str, name: str) -> str | None:
+    """The value that a line of loader.conf(5) gives `name`; None when it gives none."""
+    match = re.fullmatch(rf"\s*{re.escape(name)}\s*=\s*\"?([^\"#]*?)\"?\s*(?:#.*)?", line)
+    return match[1] if match else None
+
+
+def parse_variables(text: str, mark: str) -> dict[str, str]:
+    """Variables of rc.conf as the probe prints them; `mark` opens its lines (the frame and the nonce).
+
+    `MARK read` after the files were sourced, then `MARK var NAME`, the value, which may have several lines, and
+    `MARK read` again at the end. Raises Failed when sh could not read the files, NotUnderstood when the end is missing.
+    """
+    before, *parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)
+    if not parts or re.search(r"syntax error|unexpected EOF|unterminated", before, re.IGNORECASE):
+        raise Failed("sh cannot read the rc.conf files")
+    if len(parts) < 2 or parts[-1].strip() != "read":
+        raise NotUnderstood("the variables of rc.conf are not complete")
+    variables: dict[str, str] = {}
+    for part in parts[1:-1]:
+        head, _, value = part.partition("\n")
+        variables[head.removeprefix("var ").strip()] = value.removesuffix("\n")
+    return variables

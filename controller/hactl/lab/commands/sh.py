@@ -1,0 +1,47 @@
+"""sh(1) as a program: another shell inside a script, or the one sshd starts."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from hactl.lab.commands.registry import Call, Result, command
+
+
+@command("sh")
+async def sh(call: Call) -> Result:
+    """`sh -s [args]`, `sh -c text [name args]`, `sh file [args]`, `sh` with a script on standard input."""
+    from hactl.lab.shell import run_script
+
+    argv, options = list(call.argv), ""
+    while argv and re.fullmatch(r"[-+][a-z]+", argv[0]):
+        options += argv.pop(0)[1:]
+    name, script, stdin = "sh", call.stdin, ""
+    flags = "".join(flag for flag in options if flag in "eux")
+    if "c" in options:
+        if not argv:
+            return Result("", "sh: -c requires an argument\n", 2)
+        script, stdin = argv.pop(0), call.stdin
+        name = argv.pop(0) if argv else "sh"
+    elif "s" not in options and argv:
+        name = argv.pop(0)
+        path = posixpath.join(call.cwd, name)
+        if not call.files.exists(path):
+            return Result("", f"sh: cannot open {name}: No such file or directory\n", 2)
+        script, stdin = call.files.read_text(path), call.stdin
+    if "n" in options:
+        return Result()
+    prefix = f"set -{flags}\n" if flags else ""
+    out, err, status = await run_script(
+        call.machine,
+        prefix + script,
+        env=call.env,
+        stdin=stdin,
+        arguments=tuple(argv),
+        name=name,
+        cwd=call.cwd,
+        on_output=call.emit,
+        on_error=call.emit_error,
+        process=call.process,
+    )
+    return Result("" if call.emit else out, "" if call.emit_error else err, status)

@@ -1,0 +1,155 @@
+"""The whole loop on simulated nodes in virtual time, without SSH: probe, parse, plan, audit, first stage, look again.
+
+The real scripts run in the real shell of the lab; only the transport is missing. Fates of a step can be chosen, so
+that a test can cut the loop anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+
+from hactl.core.audit import audit
+from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
+from hactl.core.invalid import read_cluster
+from hactl.core.objects import HACluster
+from hactl.core.parse.node import parse_probe
+from hactl.core.plan import make_plan
+from hactl.core.probe import probe_script
+from hactl.core.script import StepResult, read_answer, step_script
+from hactl.core.steps import Outcome, Plan, Stage, Step
+from hactl.core.wanted import Cluster
+from hactl.lab.build import build_world
+from hactl.lab.clock import VirtualClock
+from hactl.lab.machine import Machine
+from hactl.lab.shell import drive, run_script
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "manifests" / "examples"
+NONCE = "0123456789abcdef"
+SALT = b"closed loop"
+
+#: What becomes of a step: done; answered too late although it ran; never sent; ran until just before the command.
+Fate = Literal["ok", "lost", "unsent"]
+
+
+def example(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> HACluster:
+    """A document of manifests/examples, changed if asked."""
+    data = YAML(typ="safe").load((EXAMPLES / f"{name}.yaml").read_text())
+    if change is not None:
+        change(data)
+    cluster = read_cluster(data)
+    assert isinstance(cluster, HACluster), cluster
+    return cluster
+
+
+@dataclass
+class Loop:
+    """One cluster on its lab world."""
+
+    document: HACluster
+    seed: int = 1
+    generation: int = 1
+    passwords: dict[tuple[str, str], str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    executed: list[str] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Build the world and let it boot."""
+        self.world = build_world(self.document, VirtualClock(), self.seed)
+        self.world.start()
+        self.world.advance(1.0)
+        self.failing: dict[str, str] = {}
+
+    @property
+    def cluster(self) -> Cluster:
+        """What is wanted now."""
+        keys = {}
+        for group in self.document.spec.groups:
+            for vip in group.virtual_ips:
+                if vip.password_from is not None:
+                    keys[group.name, vip.name] = fingerprint(self.password(group.name, vip.name), SALT)
+        return Cluster(self.document, self.generation, keys)
+
+    def password(self, group: str, vip: str) -> str:
+        """The password of a virtual IP."""
+        return self.passwords.get((group, vip), "s3cret")
+
+    def machine(self, node: str) -> Machine:
+        """A node of the world."""
+        return self.world.machines[node]
+
+    @property
+    def now(self) -> float:
+        """Virtual monotonic seconds."""
+        return self.world.clock.monotonic()
+
+    def sh(self, node: str, script: str) -> str:
+        """Do something by hand on a node; its output."""
+        out, err, _ = drive(run_script(self.machine(node), script))
+        return out + err
+
+    def reaches(self, node: str) -> bool:
+        """Whether the controller gets an answer from the node."""
+        machine = self.machine(node)
+        return node not in self.silent and machine.powered and machine.running and not machine.frozen
+
+    def look(self) -> Snapshot:
+        """Observe every node."""
+        nodes: dict[str, Reading[NodeFacts]] = {}
+        cluster = self.cluster
+        for name in [n.name for n in self.document.spec.nodes]:
+            if not self.reaches(name):
+                nodes[name] = Unknown("Unreachable", self.now)
+                continue
+            out, _, _ = drive(run_script(self.machine(name), probe_script(cluster, name, NONCE)))
+            nodes[name] = Known(parse_probe(cluster, name, out, nonce=NONCE, seen_at=self.now, salt=SALT), self.now)
+        return Snapshot(self.now, nodes)
+
+    def plan(self) -> Plan:
+        """Look and plan; the audit has no complaint."""
+        snapshot = self.look()
+        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing)
+        complaints = audit(self.cluster, snapshot, plan, self.now)
+        assert complaints == (), complaints
+        return plan
+
+    def step(self, step: Step, fate: Fate = "ok") -> StepResult:
+        """Carry out one step, or lose it."""
+        shown = f"{step.verb} {step.target}" if "\n" in step.command else step.command
+        self.executed.append(f"{step.node}: {shown}")
+        if fate == "unsent" or not self.reaches(step.node):
+            return StepResult(Outcome.FAILED, None, "", "not sent")
+        secrets = {use.variable: self.password(use.group, use.virtual_ip) for use in step.secrets}
+        out, _, status = drive(run_script(self.machine(step.node), step_script(step, secrets, NONCE)))
+        if fate == "lost":
+            return StepResult(Outcome.INDETERMINATE, None, "", "lost")
+        return read_answer(step, out, NONCE, exit_status=status, timed_out=False)
+
+    def stage(self, stage: Stage, fates: Mapping[int, Fate] | None = None) -> bool:
+        """Carry out a stage as the executor does; True when everything is Done."""
+        stopped: set[str] = set()
+        for number, step in enumerate(stage.steps):
+            if step.node in stopped or (stage.ordered and stopped):
+                continue
+            result = self.step(step, (fates or {}).get(number, "ok"))
+            self.results.append(result)
+            if result.outcome is not Outcome.DONE:
+                stopped.add(step.node)
+        return not stopped
+
+    def converge(self, *, passes: int = 60, pause_seconds: float = 1.0) -> list[str]:
+        """Pass after pass until nothing is left to do and nothing is waited for; what was executed."""
+        before = len(self.executed)
+        for _ in range(passes):
+            plan = self.plan()
+            if plan.stages:
+                self.stage(plan.stages[0])
+            elif not any(hold.passing for hold in plan.holds):
+                return self.executed[before:]
+            self.world.advance(0.05 if plan.stages else pause_seconds)
+        raise AssertionError(f"not converged: {self.plan()}")

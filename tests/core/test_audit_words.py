@@ -1,0 +1,118 @@
+"""The audit's own reading of sh text: what would run is found, what is not understood is said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit_plans import complaints, step
+from facts_builder import healthy_pair
+from hactl.core import audit_effects as does
+from hactl.core.audit_hastconf import meaning
+from hactl.core.audit_programs import read_effects
+from hactl.core.audit_words import Unreadable, clear_passwords, read_commands
+from hactl.core.catalogue import VERBS
+from hactl.core.steps import Check, quote
+
+
+@pytest.mark.parametrize(
+    ("text", "effects"),
+    [
+        ("kldload -n carp", [does.LoadsModule("carp")]),
+        ("hastctl role primary 'data'", [does.SetsRole("primary", ("data",))]),
+        ("timeout -k 5 30 hastctl create -m 1024 data", [does.CreatesMetadata(("data",), 1024)]),
+        ("if true; then umount -f /data; fi", [does.Unmounts("/data", force=True)]),
+        ("x=$(hastctl create data)", [does.CreatesMetadata(("data",))]),
+        ('echo "$(service hastd onestop)"', [does.RunsService("hastd", "onestop")]),
+        ("case $x in a) newfs /dev/da0 ;; b) : ;; esac", [does.MakesFilesystem("/dev/da0")]),
+        ("go() { zpool export tank; }\ngo", [does.Zpool("export", "tank")]),
+        ("f=/etc/hast.conf; cat x > $f", [does.WritesFile("/etc/hast.conf", "redirection")]),
+        ('new=$(mktemp /etc/x.XXXXXX) && mv -f "$new" /etc/x', [does.WritesFile("/etc/x", "mv")]),
+        ("sysctl -n net.inet.carp.preempt", []),
+        ("hastctl list data | grep -q primary", []),
+        ("ifconfig -k vtnet1", []),
+        ("# newfs /dev/da0", []),
+        ("echo 'newfs /dev/da0; umount /'", []),
+        ("cat <<'END'\nnewfs /dev/da0\nEND\n", []),
+        (
+            'ifconfig vtnet1 inet6 2001:db8::1/64 vhid 3 advskew 9 pass "$HACTL_PASS_1" alias',
+            [does.Ifconfig("vtnet1", "2001:db8::1", 64, 3, None, 9, "HACTL_PASS_1", alias=True)],
+        ),
+    ],
+)
+def test_what_a_text_would_do(text: str, effects: list[object]) -> None:
+    """Every command that could run is read, wherever it stands; quoted and commented text is not run."""
+    assert list(read_effects(text)) == effects
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eval 'newfs /dev/da0'",
+        "sh -c 'newfs /dev/da0'",
+        "`newfs /dev/da0`",
+        "$x /dev/da0",
+        "xargs newfs",
+        "reboot",
+        "newfs $device",
+        'hastctl role primary "$name"',
+        "ifconfig vtnet1 down",
+        "ifconfig vtnet1 vhid 80 advskew x",
+        "hastctl role -c /tmp/h primary data",
+        "sed -i '' s/a/b/ $file",
+        "awk 'BEGIN { system(\"newfs /dev/da0\") }'",
+        "zpool destroy tank",
+        "mount -a",
+        "echo 'no end",
+        "gpart destroy vtbd1",
+    ],
+)
+def test_what_cannot_be_read_is_refused(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(Unreadable):
+        read_effects(text)
+
+
+@given(st.text(st.characters(blacklist_characters="\0"), min_size=1))
+def test_quoted_words_come_back_whole(text: str) -> None:
+    """Whatever a document says, `quote` keeps it one word for this reader too."""
+    commands, _ = read_commands(f"echo {quote(text)}")
+    assert [command.words for command in commands] == [("echo", text)]
+
+
+def test_passwords_in_clear_are_found() -> None:
+    """`pass` followed by anything but a variable of ours; words that only contain it are not meant."""
+    assert list(clear_passwords("ifconfig em0 vhid 1 pass secret")) == ["secret"]
+    assert not list(clear_passwords('ifconfig em0 vhid 1 pass "$HACTL_PASS_1"; bypass it; pass "${HACTL_PASS_2}"'))
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_the_right_verb_over_a_wrong_command_is_refused(verb: str) -> None:
+    """Every verb of the catalogue is known, and none excuses a command that does something else."""
+    for command in ("newfs /dev/vtbd1", "reboot", "service sshd onestop", "rm -f /etc/hast.conf", "true"):
+        assert complaints(healthy_pair(), [step("nas-b", verb, command, target="nfsd")])
+
+
+def test_an_unknown_verb_is_refused() -> None:
+    """The set of verbs is closed."""
+    found = complaints(healthy_pair(), [step("nas-b", "Reboot", "true")])
+    assert any("not a verb" in line for line in found)
+
+
+def test_a_check_that_changes_something_is_refused() -> None:
+    """Conditions only look."""
+    bad = step("nas-b", "SetVhid", "ifconfig vtnet1 vhid 80 advskew 100", before=(Check("x", "hastctl create data"),))
+    found = complaints(healthy_pair().vhid("nas-b", advskew=7), [bad])
+    assert any("changes something" in line for line in found)
+
+
+def test_hast_conf_by_meaning() -> None:
+    """Order, comments, defaults, schemes and default ports make no difference; other words are no hast.conf."""
+    one = "resource d {\n on a {\n local /dev/x\n remote 10.0.0.2\n }\n}\n"
+    two = "timeout 20 # default\nresource d {\n replication memsync\n on a { remote tcp4://10.0.0.2:8457\n"
+    two += " local /dev/x }\n}\n"
+    assert meaning(one) == meaning(two)
+    assert meaning(one) != meaning(one.replace("10.0.0.2", "10.0.0.3"))
+    assert meaning("resource d { bogus 1 }") is None
+    assert meaning("resource d { on a { local /dev/x }") is None

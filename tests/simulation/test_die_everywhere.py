@@ -1,0 +1,122 @@
+"""Die everywhere: each step of a convergence is lost on its way back, or never sent; the loop still converges safely.
+
+Lost: the node carried it out and nobody heard. Unsent: the controller died between the intent and the node. Both are
+what `kill -9` at that moment leaves behind; the next look has to find its way (safety.md, "Failure of parts").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from closed_loop import Fate, Loop, example
+from serving import complaints, primaries
+
+
+def blank() -> Loop:
+    """Two fresh machines."""
+    return Loop(example("nas"))
+
+
+def rebooted() -> Loop:
+    """A converged pair after both nodes lost power."""
+    loop = Loop(example("nas"))
+    loop.converge()
+    for node in ("nas-a", "nas-b"):
+        loop.world.power_off(node)
+    for node in ("nas-a", "nas-b"):
+        loop.world.power_on(node)
+    loop.world.advance(60.0)
+    return loop
+
+
+def changed() -> Loop:
+    """A converged pair whose document changed in three ways."""
+    loop = Loop(example("nas"))
+    loop.converge()
+
+    def edit(data: dict[str, object]) -> None:
+        group = data["spec"]["groups"][0]  # type: ignore[index]
+        group["virtualIPs"][0]["addresses"] = ["192.0.2.80/24", "192.0.2.81/24"]
+        group["storage"][0]["filesystem"]["ufs"]["mountpoint"] = "/srv"
+        group["storage"][0]["hast"]["timeoutSeconds"] = 10
+
+    loop.document, loop.generation = example("nas", edit), 2
+    return loop
+
+
+def firewall() -> Loop:
+    """A fresh firewall pair."""
+    return Loop(example("firewall"))
+
+
+WORLDS: dict[str, Callable[[], Loop]] = {"blank": blank, "rebooted": rebooted, "changed": changed, "firewall": firewall}
+
+
+def safe(loop: Loop) -> None:
+    """I1: never two primaries."""
+    for group in loop.document.spec.groups:
+        for storage in group.storage:
+            assert len(primaries(loop, storage.name)) <= 1
+
+
+def converge_with(loop: Loop, cut: int, fate: Fate) -> int:
+    """Converge; step number `cut` meets its fate. Returns how many steps were tried."""
+    tried = 0
+    for _ in range(80):
+        plan = loop.plan()
+        safe(loop)
+        if not plan.stages:
+            if not any(hold.passing for hold in plan.holds):
+                return tried
+            loop.world.advance(1.0)
+            continue
+        stage = plan.stages[0]
+        fates: dict[int, Fate] = {cut - tried: fate} if 0 <= cut - tried < len(stage.steps) else {}
+        before = len(loop.executed)
+        loop.stage(stage, fates)
+        tried += len(loop.executed) - before
+        loop.world.advance(0.5)
+    raise AssertionError(f"not converged: {loop.plan()}")
+
+
+def steps_of(name: str) -> int:
+    """How many steps that convergence takes when nothing goes wrong."""
+    loop = WORLDS[name]()
+    return converge_with(loop, -1, "ok")
+
+
+@pytest.mark.parametrize("fate", ["lost", "unsent"])
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_a_cut_at_any_step_is_only_an_early_look(name: str, fate: Fate) -> None:
+    """Cut after every step in turn: it converges to the same, without a second primary on the way."""
+    count = steps_of(name)
+    assert count > 0
+    for cut in range(count):
+        loop = WORLDS[name]()
+        converge_with(loop, cut, fate)
+        loop.world.advance(10.0)
+        assert complaints(loop) == [], f"cut at step {cut}"
+
+
+def test_destroying_steps_never_run_twice_on_a_disk_with_data() -> None:
+    """create and newfs whose answers are lost are not sent again: the device is not blank any more (I3)."""
+    count = steps_of("blank")
+    for cut in range(count):
+        loop = blank()
+        converge_with(loop, cut, "lost")
+        for word in ("hastctl create", "newfs"):
+            ran = [command for command in loop.executed if word in command]
+            assert len(ran) == len(set(ran)), f"cut at step {cut}: {ran}"
+
+
+def test_a_converged_pair_has_no_step_for_a_simulated_day() -> None:
+    """An unchanged pass has no step (I7), at any time of the day."""
+    loop = blank()
+    loop.converge()
+    for _ in range(24):
+        loop.world.advance(3600.0)
+        plan = loop.plan()
+        assert plan.stages == ()
+        assert plan.holds == ()
+    assert not [result for result in loop.results if result.outcome != "Done"]
