@@ -1,0 +1,5 @@
+"""`python -m hactl`."""
+
+from hactl.cli.main import main
+
+main()

@@ -1,0 +1,175 @@
+"""The only wiring: which adapter stands behind which port, for the commands that look, apply and run.
+
+Everything heavy (asyncssh, sqlite-utils) is imported by the adapters when it is first used, so that importing this
+module costs little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hactl.adapters.clock import SystemClock
+from hactl.adapters.files import FileSource
+from hactl.adapters.lock import ClusterLock, lock_directory
+from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.references import resolve as resolve_references
+from hactl.adapters.ssh import SSHNodes
+from hactl.adapters.store import SQLiteStore, default_state_path
+from hactl.adapters.yaml_documents import read_documents
+from hactl.core.facts import fingerprint
+from hactl.core.wanted import Cluster
+from hactl.errors import Busy, DocumentError
+from hactl.ports import Document, Store
+from hactl.runtime.controller import Controller
+from hactl.runtime.converge import Converger
+from hactl.runtime.execute import Executor
+from hactl.runtime.observe import Observer
+from hactl.runtime.passes import Accepted, Pace, Resolve, Resolved
+from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.watch import DevdWatch
+from hactl.runtime.workqueue import WorkQueue
+
+#: How long a pass waits for another process that holds the cluster, seconds.
+LOCK_WAIT_SECONDS = 2.0
+#: The record forgets what is older than this, days; looked at once a day.
+KEEP_DAYS = 400.0
+HOUSEKEEPING_SECONDS = 24 * 3600.0
+
+
+def state_path(given: Path | None) -> Path:
+    """The record's file: what was asked for, else HACTL_STATE, else the default of this checkout or machine."""
+    if given is not None:
+        return given
+    named = os.environ.get("HACTL_STATE")
+    return Path(named) if named else default_state_path()
+
+
+def actor() -> str:
+    """Who does it, for the history: user@host."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def make_resolver(salt: bytes) -> Resolve:
+    """References looked up on the controller; passwords stay here, only fingerprints go to the planner."""
+
+    async def resolve(document: Document, generation: int) -> Resolved:
+        found = await asyncio.to_thread(resolve_references, document)
+        keys = {name: fingerprint(password, salt) for name, password in found.passwords.items()}
+        passwords = found.passwords
+        return Resolved(
+            Cluster(document.cluster, generation, keys),
+            found.targets,
+            lambda use: passwords[use.group, use.virtual_ip],
+        )
+
+    return resolve
+
+
+def revive(row: Mapping[str, Any]) -> Document:
+    """A document of the record, as it was accepted. Raises DocumentError when it does not load any more."""
+    content = read_documents(row["text"].encode(), source=row["source"], directory=row["directory"])
+    for document in content.documents:
+        if document.cluster.name == row["cluster"]:
+            return document
+    raise DocumentError(content.problems)
+
+
+@dataclass(slots=True)
+class App:
+    """What one command works with."""
+
+    clock: SystemClock
+    store: Store
+    nodes: SSHNodes
+    locks: ClusterLock | None
+    reconciler: Reconciler
+
+    def converger(self) -> Converger:
+        """For `apply`."""
+        return Converger(self.reconciler, self.clock)
+
+    def controller(self, paths: Sequence[Path]) -> Controller:
+        """For `run`: one source for each path."""
+        queue = WorkQueue(self.clock, random.Random())
+
+        def wake(cluster: str, after_seconds: float) -> None:
+            controller.wake(cluster, after_seconds)
+
+        watch = DevdWatch(self.nodes, self.clock, random.Random(), wake)
+        sources = {str(path): FileSource([path], self.clock) for path in paths}
+        controller = Controller(sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive)
+        return controller
+
+    async def accept(self, document: Document, *, who: str) -> Accepted:
+        """Hand a document in. Raises Busy when a running controller manages the cluster from another text."""
+        holder = self.locks.controller_holder() if self.locks is not None else None
+        if holder is not None:
+            for row in await self.store.documents():
+                if row["cluster"] == document.cluster.name and row["digest"] != document.digest:
+                    raise Busy(
+                        f"{document.cluster.name} is managed by a running controller ({holder}) from {row['source']}, "
+                        f"which says something else than {document.source}; change that file instead"
+                    )
+        return Accepted(document, await self.store.put_document(document, actor=who))
+
+
+@asynccontextmanager
+async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterator[App]:
+    """Everything wired. `path` None: nothing is recorded (for commands that only look)."""
+    clock = SystemClock()
+    nodes = SSHNodes()
+    locks = None if path is None else ClusterLock(lock_directory(path))
+    store: Store = MemoryStore() if path is None else await SQLiteStore.open(path, actor=actor())
+    salt = secrets.token_bytes(16)
+
+    def lock(name: str) -> AbstractAsyncContextManager[Any]:
+        return nullcontext() if locks is None else locks.cluster(name, wait_seconds=LOCK_WAIT_SECONDS)
+
+    reconciler = Reconciler(
+        Observer(nodes, clock, salt),
+        Executor(nodes, store, clock),
+        store,
+        clock,
+        random.Random(),
+        resolve=make_resolver(salt),
+        lock=lock,
+        pace=pace,
+    )
+    try:
+        yield App(clock, store, nodes, locks, reconciler)
+    finally:
+        await nodes.close()
+        await store.close()
+
+
+async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[str, int]:
+    """The generation each document has, or would get: so that `plan` names the digest that `apply` will have."""
+    known: dict[str, tuple[str, int]] = {}
+    if await asyncio.to_thread(path.exists):
+        store = await SQLiteStore.open(path, read_only=True)
+        try:
+            known = {row["cluster"]: (row["digest"], row["generation"]) for row in await store.documents()}
+        finally:
+            await store.close()
+    likely = {}
+    for document in documents:
+        digest, generation = known.get(document.cluster.name, ("", 0))
+        likely[document.cluster.name] = generation if digest == document.digest else generation + 1
+    return likely
+
+
+async def keep_house(store: Store) -> None:
+    """Forget old history, now and once a day, until cancelled."""
+    while True:
+        await store.prune(keep_days=KEEP_DAYS)
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)

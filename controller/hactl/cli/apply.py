@@ -1,0 +1,212 @@
+"""`hactl apply`: hand documents in and converge, with everything that happens shown as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hactl.cli.documents import load_all, selected
+from hactl.cli.output import age, files_option, print_hold
+from hactl.core.facts import Snapshot
+from hactl.core.steps import Outcome, Plan
+from hactl.ports import Document
+
+if TYPE_CHECKING:
+    from hactl.app import App
+    from hactl.runtime.converge import Listener, Summary
+    from hactl.runtime.execute import StepEvent
+    from hactl.runtime.passes import PassResult
+
+#: End of a run -> exit status.
+STATUSES = {"converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "stopped": 130}
+MARKS = {
+    Outcome.DONE: ("done", "green"),
+    Outcome.FAILED: ("failed", "red"),
+    Outcome.INDETERMINATE: ("unknown", "yellow"),
+}
+
+
+def to_seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """`90`, `90s`, `10m`, `1h` as seconds."""
+    factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(value[-1:], 1.0)
+    try:
+        return float(value.rstrip("smh")) * factor
+    except ValueError:
+        raise click.BadParameter(f"{value} is no duration; say 90s, 10m or 1h", ctx, param) from None
+
+
+@click.command()
+@files_option
+@click.argument("names", nargs=-1, metavar="[CLUSTER]...")
+@click.option("--dry-run", is_flag=True, help="Only show the plan; the same as `hactl plan`.")
+@click.option("--approve", metavar="DIGEST", help="In mode Propose: carry out the plan that has this digest.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    callback=to_seconds,
+    default="15m",
+    metavar="DURATION",
+    show_default=True,
+    help="Begin no new pass after this long.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Without the output of commands.")
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    dry_run: bool,
+    approve: str | None,
+    timeout_seconds: float,
+    quiet: bool,
+) -> int:
+    """Converge clusters to their documents and show every step.
+
+    One stage at a time, then the nodes are looked at again. Every step is recorded before and after it runs.
+    Ctrl-C lets a running step end (a few seconds), starts no other, and says what was and was not done.
+    Exit status: 0 converged, 3 held or not there yet, 1 error, 130 stopped.
+    """
+    if dry_run:
+        from hactl.cli.plan import plan
+
+        result = ctx.invoke(plan, paths=paths, names=names, form=None)
+        return int(result)
+    documents = selected(load_all(paths), names)
+    summaries = asyncio.run(_run(ctx, documents, approve, timeout_seconds, quiet=quiet))
+    for document, summary in zip(documents, summaries, strict=True):
+        _tell(document, summary)
+    return max((STATUSES[summary.end] for summary in summaries), default=0)
+
+
+async def _run(
+    ctx: click.Context, documents: Sequence[Document], approve: str | None, limit_seconds: float, *, quiet: bool
+) -> list[Summary]:
+    from hactl.app import actor, opened, state_path
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal(stop))
+    async with opened(state_path(ctx.obj["state"])) as app:
+        accepted = [await app.accept(document, who=actor()) for document in documents]
+        screens = [Screen(d.cluster.name if len(documents) > 1 else "", app, quiet=quiet) for d in documents]
+        runs = [
+            app.converger().converge(
+                one,
+                actor=actor(),
+                timeout_seconds=limit_seconds,
+                stop=stop,
+                approved=approve,
+                listener=screen.listener(),
+            )
+            for one, screen in zip(accepted, screens, strict=True)
+        ]
+        return await asyncio.gather(*runs)
+
+
+def _on_signal(stop: asyncio.Event) -> Callable[[], None]:
+    def told() -> None:
+        if not stop.is_set():
+            click.echo("\nstopping: a running step may end, no other is started", err=True)
+        stop.set()
+
+    return told
+
+
+class Screen:
+    """What `apply` prints about one cluster while it runs."""
+
+    def __init__(self, prefix: str, app: App, *, quiet: bool) -> None:
+        """`prefix` tells clusters apart when there are several."""
+        self._prefix = f"{prefix}: " if prefix else ""
+        self._clock = app.clock
+        self._quiet = quiet
+        self._digest = ""
+        self._waiting: tuple[str, ...] = ()
+        self._began: dict[str, float] = {}
+
+    def listener(self) -> Listener:
+        """For the converger."""
+        from hactl.runtime.converge import Listener
+
+        return Listener(on_look=self.look, on_step=self.step, on_wait=self.wait)
+
+    def say(self, text: str) -> None:
+        """One line, at once."""
+        click.echo(f"{self._prefix}{text}")
+        sys.stdout.flush()
+
+    def look(self, snapshot: Snapshot, plan: Plan) -> None:
+        """A pass has looked: say what comes next, once for each plan."""
+        del snapshot
+        if plan.digest == self._digest:
+            return
+        self._digest = plan.digest
+        if plan.stages:
+            left = len(plan.steps)
+            self.say(
+                click.style(f"{plan.stages[0].title}", bold=True) + f"  ({left} step{'s' if left != 1 else ''} to go)"
+            )
+
+    def step(self, event: StepEvent) -> None:
+        """A step begins, prints, ends."""
+        step = event.step
+        if event.kind == "begin":
+            self._began[step.key] = self._clock.monotonic()
+            first = step.command.splitlines()[0] if "\n" not in step.command else f"{step.verb} {step.target}"
+            self.say(f"  {click.style(step.node, bold=True)}  {first}  {click.style(step.why, dim=True)}")
+        elif event.kind == "line" and not self._quiet and event.line.strip():
+            self.say(f"      {click.style('|', dim=True)} {event.line}")
+        elif event.kind == "end" and event.result is not None:
+            seconds = self._clock.monotonic() - self._began.pop(step.key, self._clock.monotonic())
+            word, colour = MARKS[event.result.outcome]
+            reason = f": {event.result.reason}" if event.result.reason else ""
+            self.say(
+                f"  {click.style(step.node, bold=True)}  {click.style(word, fg=colour)} in {seconds:.1f} s{reason}"
+            )
+
+    def wait(self, result: PassResult, seconds: float) -> None:
+        """Nothing can be done right now: say why, once."""
+        reasons = tuple(hold.message for hold in result.plan.holds) or tuple(result.failing.values())
+        if result.error is not None:
+            reasons = (str(result.error), *reasons)
+        if reasons == self._waiting:
+            return
+        self._waiting = reasons
+        for reason in reasons:
+            self.say(f"  {click.style('waiting', fg='cyan')}  {reason}")
+        if not reasons:
+            self.say(f"  looking again in {age(seconds)}")
+
+
+def _tell(document: Document, summary: Summary) -> None:
+    """How it ended: what was done, what was not, and what a person can do."""
+    name = document.cluster.name
+    done, unknown = len(summary.done), summary.indeterminate
+    failed = [ended for ended in summary.ended if ended.result.outcome is Outcome.FAILED]
+    took = f"{done} step{'s' if done != 1 else ''} done in {summary.seconds:.0f} s"
+    if summary.end == "converged":
+        nothing = "already as the document says; nothing was done"
+        click.echo(f"{name}: {click.style('Ready', fg='green', bold=True)}, {took if done else nothing}")
+        return
+    words = {
+        "stalled": "cannot go on", "held": "held back", "deadline": "not there yet, time is up", "stopped": "stopped",
+        "refused": "refused", "store": "the record cannot be kept, so nothing more was done",
+    }  # fmt: skip
+    click.echo(f"{name}: {click.style(words[summary.end], fg='red', bold=True)}, {took}")
+    if summary.error is not None:
+        click.echo(f"  {summary.error}")
+    for ended in failed[-5:]:
+        click.echo(f"  failed: {ended.step.key}: {ended.result.reason}")
+    for step in unknown:
+        click.echo(f"  unknown: {step.key}: nobody heard how it ended; the next look at the node will tell")
+    for hold in summary.holds:
+        print_hold(hold)
+    if summary.left:
+        click.echo(f"  not done: {len(summary.left)} steps, next {summary.left[0].key}")
+        click.echo("  run the same command again to go on; it looks first and repeats nothing that is done")

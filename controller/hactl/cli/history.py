@@ -1,0 +1,106 @@
+"""`hactl history`: what happened, and every command that ran."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from hactl.cli.output import indent, output_option, print_data
+
+COLOURS = {"Done": "green", "Failed": "red", "Indeterminate": "yellow"}
+
+
+def to_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A timezone-aware time: ISO 8601 (local time without an offset), or `2h`, `30m`, `3d` ago."""
+    if value is None:
+        return None
+    if ago := re.fullmatch(r"(\d+)([smhd])", value):
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+        return datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value} is no time; say 2026-11-24T03:12, or 2h ago as 2h", ctx, param) from None
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[CLUSTER]")
+@click.option("--node", help="Only this node.")
+@click.option("--kind", help="Only this kind of event (see the reference), or Step for every command.")
+@click.option(
+    "--since", callback=to_moment, metavar="TIME", help="From this time on: 2026-11-24T03:12, or 2h for two hours ago."
+)
+@click.option("--until", callback=to_moment, metavar="TIME", help="Up to this time.")
+@click.option("--failed", is_flag=True, help="Only what went wrong.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="The newest so many.")
+@output_option("wide", "json", "yaml")
+@click.pass_context
+def history(
+    ctx: click.Context,
+    name: str | None,
+    node: str | None,
+    kind: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    failed: bool,
+    limit: int,
+    form: str | None,
+) -> None:
+    """What happened, oldest first: documents, changes of state, and every command with its outcome.
+
+    -o wide adds the whole command, why it ran, who asked for it, and what it printed.
+    """
+    query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
+    rows = asyncio.run(_read(ctx, {key: value for key, value in query.items() if value is not None}, failed=failed))
+    if form in ("json", "yaml"):
+        print_data(form, [dict(row) for row in rows])
+        return
+    for row in rows:
+        _show(row, wide=form == "wide", named=name is None)
+    if not rows:
+        click.echo("nothing on record" + (f" for {name}" if name else ""))
+
+
+async def _read(ctx: click.Context, query: dict[str, Any], *, failed: bool) -> Sequence[Mapping[str, Any]]:
+    from hactl.adapters.store import SQLiteStore
+    from hactl.app import state_path
+    from hactl.errors import HactlError
+
+    path = state_path(ctx.obj["state"])
+    if not path.exists():
+        raise HactlError(f"there is no record at {path} yet; --state PATH names another")
+    store = await SQLiteStore.open(path, read_only=True)
+    try:
+        return await store.history({**query, "failed": True} if failed else query)
+    except ValueError as error:
+        raise HactlError(str(error)) from error
+    finally:
+        await store.close()
+
+
+def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
+    at = datetime.fromisoformat(row["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    cluster = f"{row['cluster']}  " if named and row["cluster"] else ""
+    if "outcome" not in row:
+        node = f"{row['node']}  " if row["node"] and row["node"] not in row["summary"] else ""
+        click.echo(f"{at}  {cluster}{node}{row['summary']}  {click.style(row['kind'], dim=True)}")
+        return
+    outcome = row["outcome"] or "running"
+    took = f" in {row['seconds']:.1f} s" if row["seconds"] is not None else ""
+    command = row["command"].splitlines()
+    shown = command[0] if len(command) == 1 else f"{row['verb']} {row['target']}"
+    click.echo(f"{at}  {cluster}{click.style(row['node'], bold=True)}  {shown}  "
+               f"{click.style(outcome + took, fg=COLOURS.get(outcome))}")  # fmt: skip
+    if wide:
+        click.echo(indent(f"why: {row['why']}\nby: {row['actor']} ({row['cause']}), generation {row['generation']}, "
+                          f"plan {row['plan']}, risk {row['risk']}", 4))  # fmt: skip
+        if len(command) > 1:
+            click.echo(indent(row["command"], 6))
+    if row["output"] and (wide or outcome != "Done"):
+        click.echo(indent(row["output"], 4))

@@ -1,0 +1,138 @@
+"""`hactl`: the command line. Each command's module is imported when the command is used, so that help is fast.
+
+Rules: a person's mistake never shows a traceback; what is printed for people goes through `hactl.cli.output`;
+exit statuses are those of `hactl help exit-codes`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hactl import __version__
+from hactl.errors import HactlError, InvariantBroken
+
+#: command -> (module, attribute, one line for `hactl --help`).
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "validate": ("documents", "validate", "Check documents: shape, meaning and what they refer to."),
+    "explain": ("documents", "explain", "Say what a field of the document means."),
+    "plan": ("plan", "plan", "Show what would be done, and what is held back and why. Touches nothing."),
+    "apply": ("apply", "apply", "Converge clusters to their documents, in the foreground."),
+    "status": ("status", "status", "Every cluster on one screen, worst first."),
+    "history": ("history", "history", "What happened, and every command that ran, by whom and why."),
+    "run": ("run", "run", "The controller: watch documents and nodes, and keep them together."),
+    "lab": ("lab", "lab", "Simulated FreeBSD nodes to try things on."),
+    "demo": ("demo", "demo", "A told story on a simulated pair, in under two minutes."),
+    "completion": ("completion", "completion", "Print completion for a shell."),
+    "help": ("topics", "topics", "Longer texts: exit-codes, modes, secrets."),
+}
+
+
+class Commands(click.Group):
+    """Finds commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"hactl.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of `hactl --help`, from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A mistyped command gets the nearest one as a hint."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            ctx.fail(f"there is no command {args[0]}{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The record (SQLite). Default: HACTL_STATE, state/hactl.db in a checkout, else /var/db/hactl/hactl.db.",
+)
+@click.option(
+    "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour; auto: on a terminal only."
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None, help="What is logged."
+)
+@click.version_option(__version__, prog_name="hactl")
+@click.pass_context
+def cli(ctx: click.Context, state: Path | None, color: str, log_level: str | None) -> None:
+    """Keep FreeBSD high-availability clusters the way their documents say.
+
+    \b
+    A first round:
+      hactl validate -f cluster.yaml     is the document right?
+      hactl plan -f cluster.yaml         what would be done? (read-only)
+      hactl apply -f cluster.yaml        do it, and watch
+      hactl status                       how is everything?
+      hactl run --source ./clusters      keep it that way
+
+    `hactl demo` shows all of it on simulated nodes.
+    """
+    ctx.ensure_object(dict)
+    ctx.obj.update(state=state, color=color, log_level=log_level)
+    if color != "auto" or "NO_COLOR" in os.environ:
+        ctx.color = color == "always"
+
+
+def main() -> None:
+    """The entry point; returns only through `sys.exit`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """One invocation; its exit status."""
+    try:
+        result = cli.main(args=arguments, prog_name="hactl", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 64 if isinstance(error, click.UsageError) else error.exit_code
+    except HactlError as error:
+        click.echo(f"hactl: {error}" if "\n" not in str(error) else str(error), err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; leave quietly, without Python's own complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except InvariantBroken as broken:
+        click.echo(f"hactl: a promise of ours does not hold, so nothing was done: {broken}\nplease report it", err=True)
+        return 70
+    except Exception as error:
+        if os.environ.get("HACTL_DEBUG"):
+            raise
+        click.echo(f"hactl: unexpected {type(error).__name__}: {error} (HACTL_DEBUG=1 shows where)", err=True)
+        return 70

@@ -1,0 +1,156 @@
+"""What people see: colour, ages, tables, and the machine-readable forms of `-o`.
+
+Rules: colour only on a terminal (or as asked); nothing here decides anything; values that are shown come from facts,
+plans and the record as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from hactl.core.steps import Hold, Plan, Risk, Step
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RISK_COLOURS = {
+    Risk.NONE: None, Risk.BLIP: "yellow", Risk.OUTAGE: "yellow", Risk.REDUNDANCY: "yellow", Risk.DESTRUCTIVE: "red",
+}  # fmt: skip
+
+
+def files_option(function: F) -> F:
+    """`-f PATH...`."""
+    return click.option(
+        "-f", "--filename", "paths", multiple=True, required=True, metavar="PATH", type=str,
+        help="A document, a directory of documents, or - for standard input. May be given several times.",
+    )(function)  # fmt: skip
+
+
+def output_option(*forms: str) -> Callable[[F], F]:
+    """`-o FORM`."""
+    return click.option("-o", "--output", "form", type=click.Choice(forms), help="How to show it.")
+
+
+def print_data(form: str, data: Any) -> None:
+    """JSON or YAML."""
+    if form == "json":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+        return
+    import io
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(json.loads(json.dumps(data, default=str)), stream)
+    click.echo(stream.getvalue(), nl=False)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Columns as kubectl prints them; the last column is not padded."""
+    plain = [[click.unstyle(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    lines = []
+    for row, bare in zip([header, *rows], plain, strict=True):
+        cells = [cell + " " * (width - len(text)) for cell, text, width in zip(row, bare, widths, strict=True)]
+        lines.append("   ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def age(seconds: float | None) -> str:
+    """`5s`, `12m`, `3h`, `4d`."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def indent(text: str, columns: int) -> str:
+    """Indent every line."""
+    return textwrap.indent(text, " " * columns)
+
+
+def print_step(number: int | None, step: Step) -> None:
+    """One step: where, what exactly, how risky, why."""
+    head = f"{number:>3}. " if number is not None else "     "
+    risk = click.style(step.risk, fg=RISK_COLOURS[step.risk]) if step.risk is not Risk.NONE else str(step.risk)
+    lines = step.command.splitlines()
+    if len(lines) == 1:
+        click.echo(f"{head}{click.style(step.node, bold=True)}  {lines[0]}")
+    else:
+        click.echo(f"{head}{click.style(step.node, bold=True)}  {step.verb} {step.target}:")
+        click.echo(indent(step.command, 9))
+    click.echo(f"       {click.style(f'[{step.verb}, risk: ', dim=True)}{risk}{click.style(f'] {step.why}', dim=True)}")
+
+
+def print_hold(hold: Hold) -> None:
+    """Why something is not done, and what a person can do."""
+    mark = "waiting" if hold.passing else "held"
+    click.echo(f"  {click.style(mark, fg='cyan' if hold.passing else 'magenta')}  {hold.reason}: {hold.message}")
+    if hold.remedy:
+        click.echo(f"        {click.style('what helps:', dim=True)} {hold.remedy}")
+
+
+def print_plan(plan: Plan) -> None:
+    """A whole plan, for people."""
+    number = 0
+    for position, stage in enumerate(plan.stages):
+        how = "one after the other" if stage.ordered else "nodes in parallel"
+        note = "" if position == 0 else click.style("  (expected; looked at again before)", dim=True)
+        click.echo(f"\n{click.style(stage.title, bold=True)} {click.style(f'({how})', dim=True)}{note}")
+        for step in stage.steps:
+            number += 1
+            print_step(number, step)
+    if plan.holds:
+        click.echo(f"\n{click.style('Not done, and why', bold=True)}")
+        for hold in plan.holds:
+            print_hold(hold)
+
+
+def step_data(step: Step) -> dict[str, Any]:
+    """A step for `-o json`."""
+    return {
+        "node": step.node, "verb": step.verb, "target": step.target, "command": step.command, "risk": step.risk.value,
+        "why": step.why, "before": [check.says for check in step.before], "after": [check.says for check in step.after],
+    }  # fmt: skip
+
+
+def hold_data(hold: Hold) -> dict[str, Any]:
+    """A hold for `-o json`."""
+    return {
+        "reason": hold.reason, "message": hold.message, "node": hold.node, "target": hold.target,
+        "remedy": hold.remedy, "passing": hold.passing,
+    }  # fmt: skip
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan for `-o json`."""
+    return {
+        "cluster": plan.cluster,
+        "generation": plan.generation,
+        "digest": plan.digest,
+        "active": plan.active,
+        "stages": [
+            {"title": stage.title, "ordered": stage.ordered, "risk": stage.risk.value,
+             "steps": [step_data(step) for step in stage.steps]}
+            for stage in plan.stages
+        ],
+        "holds": [hold_data(hold) for hold in plan.holds],
+    }  # fmt: skip
+
+
+def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A condition of a status; empty when it does not exist."""
+    return next((c for c in status.get("conditions", ()) if c["type"] == name), {})
+
+
+def coloured_truth(value: str) -> str:
+    """True green, False red, Unknown yellow."""
+    return click.style(value, fg={"True": "green", "False": "red"}.get(value, "yellow"))

@@ -1,0 +1,70 @@
+"""`hactl plan`: look at the nodes, show what would be done. Nothing is touched and nothing is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from hactl.cli.documents import load_all, selected
+from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan
+from hactl.core.steps import Plan
+from hactl.ports import Document
+
+
+@click.command()
+@files_option
+@click.argument("names", nargs=-1, metavar="[CLUSTER]...")
+@output_option("wide", "json", "yaml", "name")
+@click.pass_context
+def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], form: str | None) -> int:
+    """Show the exact commands, their order and risk, and what is held back and why. Read-only.
+
+    Only the first stage is ever carried out before the nodes are looked at again; later stages are what is expected.
+    Exit status: 0 nothing to do, 2 there are changes, 1 error.
+    """
+    documents = selected(load_all(paths), names)
+    plans = asyncio.run(_plans(ctx, documents))
+    if form in ("json", "yaml"):
+        print_data(form, [plan_data(found) for found in plans])
+    elif form == "name":
+        for found in plans:
+            for step in found.steps:
+                click.echo(f"{found.cluster} {step.key}")
+    else:
+        for document, found in zip(documents, plans, strict=True):
+            _show(document, found, wide=form == "wide")
+    return 2 if any(found.stages for found in plans) else 0
+
+
+async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
+    from hactl.app import likely_generations, opened, state_path
+    from hactl.runtime.passes import Accepted
+
+    generations = await likely_generations(state_path(ctx.obj["state"]), documents)
+    async with opened(None) as app:
+        looks = [app.reconciler.look(Accepted(d, generations[d.cluster.name])) for d in documents]
+        return [found for _, _, found in await asyncio.gather(*looks)]
+
+
+def _show(document: Document, found: Plan, *, wide: bool) -> None:
+    spec = document.cluster.spec
+    where = ", ".join(f"{group}: {node or 'nobody'}" for group, node in found.active.items())
+    click.echo(click.style(f"{found.cluster}", bold=True) + f"  ({document.source}, mode {spec.mode}, generation "
+               f"{found.generation})")  # fmt: skip
+    click.echo(f"  active  {where}")
+    count = len(found.steps)
+    if not found.stages:
+        click.echo("  nothing to do" if not found.holds else "  nothing can be done now")
+    else:
+        click.echo(f"  {count} step{'s' if count != 1 else ''} in {len(found.stages)} stages, digest {found.digest}")
+    print_plan(found)
+    if wide:
+        for step in found.steps:
+            click.echo(f"\n{step.key}")
+            for check in step.before:
+                click.echo(f"  before: {check.says}")
+            for check in step.after:
+                click.echo(f"  after:  {check.says} (within {check.within_seconds:.0f} s)")
+    click.echo("")
