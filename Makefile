@@ -19,7 +19,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
 check: $(STAMP) lint
-	$(BIN)/python -m hactl.adapters.generated --check
+	$(BIN)/python -m hactl.cli.generated --check
 	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
@@ -35,7 +35,7 @@ sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
 
 gen: $(STAMP)
-	$(BIN)/python -m hactl.adapters.generated
+	$(BIN)/python -m hactl.cli.generated
 
 fmt: $(STAMP)
 	$(BIN)/ruff format .

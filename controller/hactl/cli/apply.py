@@ -173,6 +173,8 @@ class Screen:
     def wait(self, result: PassResult, seconds: float) -> None:
         """Nothing can be done right now: say why, once."""
         reasons = tuple(hold.message for hold in result.plan.holds) or tuple(result.failing.values())
+        if result.gate == "Backoff":
+            reasons = ("a step of an earlier run may still be running on a node, or failed a moment ago", *reasons)
         if result.error is not None:
             reasons = (str(result.error), *reasons)
         if reasons == self._waiting:

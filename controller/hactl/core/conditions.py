@@ -267,7 +267,7 @@ def _listed(what: str, keys: list[str]) -> str:
 
 
 def _told(hold: Hold) -> str:
-    return f"{hold.reason}: {hold.message}"
+    return hold.message
 
 
 def _unknown_message(unknown: Mapping[str, Mapping[str, str]]) -> str:

@@ -42,7 +42,7 @@ def failover_ready(seen: Seen, plan: Plan) -> Failover:
     certain = [obstacle for obstacle in found if obstacle.certain]
     if found:
         first = (certain or found)[0]
-        message = "; ".join(f"{obstacle.reason}: {obstacle.message}" for obstacle in found)
+        message = "; ".join(obstacle.message for obstacle in found)
         return Failover("False" if certain else "Unknown", first.reason, message)
     return Failover("True", "StandbyReady", "the standby takes every address over by itself")
 

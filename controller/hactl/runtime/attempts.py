@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hactl.core.script import step_budget_seconds
-from hactl.core.steps import Outcome, Plan, Stage
+from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
 from hactl.runtime.execute import StageOutcome
 
 #: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
@@ -31,6 +31,16 @@ class _Trouble:
     last_at: float
     #: It rests, or the newest plan has it.
     current: bool = True
+
+
+#: A step that is tested by the node before it runs and destroys nothing is over, or harmless, after this long, seconds.
+CUT_LIMIT_SECONDS = 20.0
+
+
+def _may_run_seconds(step: Step) -> float:
+    """How long a step of a dead process is taken to be running on its node."""
+    whole = step_budget_seconds(step) + KILL_AFTER_SECONDS
+    return whole if step.risk is Risk.DESTRUCTIVE else min(whole, CUT_LIMIT_SECONDS)
 
 
 class Attempts:
@@ -87,7 +97,7 @@ class Attempts:
         """When surely nothing of ours runs any more that the stage could meet on its nodes; in the past: now."""
         moments = [self._quiet_at[step.node] for step in stage.steps if step.node in self._quiet_at]
         moments += [
-            self._cut_at[step.key] + step_budget_seconds(step) + KILL_AFTER_SECONDS
+            self._cut_at[step.key] + _may_run_seconds(step)
             for step in stage.steps
             if step.key in self._cut_at
         ]

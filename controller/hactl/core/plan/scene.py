@@ -68,8 +68,31 @@ class Scene:
         interfaces = known(facts.interfaces) if facts else None
         return interfaces.get(interface_on(vip, node)) if interfaces else None
 
+    def carp_loaded(self, node: str) -> bool:
+        """Whether the node is known to have carp(4) in its kernel."""
+        modules = known(self.facts[node].modules) if node in self.facts else None
+        return modules is not None and modules.get("carp", False)
+
     def role(self, resource: str, node: str) -> HastRole | None:
-        """The HAST role a node says it has; None: not known. hastd not running is INIT: no worker, no device."""
+        """The HAST role of a node; None: not known.
+
+        Only a primary has /dev/hast/NAME: a node that has it and says that it is not primary may be primary all the
+        same (the role is being changed, or hastd died and its worker did not).
+        """
+        role = self._said_role(resource, node)
+        return None if role is not HastRole.PRIMARY and self._has_device(resource, node) else role
+
+    def _has_device(self, resource: str, node: str) -> bool:
+        """Whether /dev/hast/NAME is there; a mount of it counts while nobody could look."""
+        facts = self.facts.get(node)
+        device = known(facts.hast_devices.get(resource)) if facts else None
+        if device is not None:
+            return device.exists
+        mounts = known(facts.mounts) if facts else None
+        return any(mount.special == f"/dev/hast/{resource}" for mount in mounts or ())
+
+    def _said_role(self, resource: str, node: str) -> HastRole | None:
+        """The role hastd says it has. hastd not running, or not knowing the resource, is INIT: no worker."""
         facts = self.facts.get(node)
         if facts is None:
             return None
@@ -112,7 +135,7 @@ def set_scene(cluster: Cluster, snapshot: Snapshot, now: float) -> Scene:
         if not isinstance(reading, Known):
             reason, message = ("NodeSilent", "was not asked") if reading is None else _silence(reading)
             scene.silent[name] = message
-            scene.hold(reason, f"{name}: {message}", node=name, target=name)
+            scene.hold(reason, f"{name}: {message.removeprefix(f'{name}: ')}", node=name, target=name)
             continue
         refusal = _refusal(name, reading.value, now)
         if refusal is not None:
@@ -124,7 +147,7 @@ def set_scene(cluster: Cluster, snapshot: Snapshot, now: float) -> Scene:
 
 
 def _silence(reading: Unknown) -> tuple[str, str]:
-    return "NodeSilent", f"no facts: {reading.raw or reading.reason}"
+    return "NodeSilent", reading.raw or f"no facts: {reading.reason}"
 
 
 def _refusal(name: str, facts: NodeFacts, now: float) -> Hold | None:
