@@ -52,6 +52,7 @@ class Loop:
 
     document: HACluster
     seed: int = 1
+    release: str = "13.2-RELEASE"
     generation: int = 1
     passwords: dict[tuple[str, str], str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
@@ -60,7 +61,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         """Build the world and let it boot."""
-        self.world = build_world(self.document, VirtualClock(), self.seed)
+        self.world = build_world(self.document, VirtualClock(), self.seed, release=self.release)
         self.world.start()
         self.world.advance(1.0)
         self.failing: dict[str, str] = {}

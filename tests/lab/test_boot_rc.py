@@ -136,10 +136,10 @@ async def test_demotion_in_sysctl_conf_is_added_twice(stage: Stage) -> None:
 
 async def test_hostname_and_memory_after_boot(stage: Stage) -> None:
     """rc.conf's hostname counts; /tmp and the kernel's state are gone; files stay."""
-    await out(stage, "sysrc hostname=nas-a.example.org; touch /tmp/x /root/y; kldload carp")
+    await out(stage, "sysrc hostname=nas-a.example.org; touch /tmp/x /var/db/y; kldload carp")
     await reboot(stage)
-    assert await out(stage, "hostname; ls /tmp; ls /root/y; kldstat -q -m carp || echo unloaded") == (
-        "nas-a.example.org\n/root/y\nunloaded\n"
+    assert await out(stage, "hostname; ls /tmp; ls /var/db/y; kldstat -q -m carp || echo unloaded") == (
+        "nas-a.example.org\n/var/db/y\nunloaded\n"
     )
 
 

@@ -168,9 +168,9 @@ def test_log_of_both_sides() -> None:
 def test_hooks() -> None:
     """exec runs on role changes, connections and synchronisations (FACTS 2.9)."""
     pair = Pair()
-    pair.hastd(CONF.replace("resource data {\n", "resource data {\n\texec /root/hook\n"))
+    pair.hastd(CONF.replace("resource data {\n", "resource data {\n\texec /var/db/hook\n"))
     for machine in (pair.a, pair.b):
-        machine.files.write_text("/root/hook", '#!/bin/sh\necho "$@" >> /tmp/hooks\n', 0o755)
+        machine.files.write_text("/var/db/hook", '#!/bin/sh\necho "$@" >> /tmp/hooks\n', 0o755)
     pair.sh(pair.b, "hastctl role secondary data")
     pair.sh(pair.a, "hastctl role primary data")
     pair.world.advance(1)

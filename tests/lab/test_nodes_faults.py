@@ -39,18 +39,18 @@ async def test_answer(stage: Stage) -> None:
 
 async def test_giving_up_kills_the_script(stage: Stage) -> None:
     """After the timeout the answer has no status, what was printed is there, and nothing goes on."""
-    answer = await stage.nodes.run(TARGET, "echo a; sleep 60; touch /root/late", timeout_seconds=5)
+    answer = await stage.nodes.run(TARGET, "echo a; sleep 60; touch /var/db/late", timeout_seconds=5)
     assert (answer.exit_status, answer.stdout, answer.timed_out) == (None, "a\n", True)
     await stage.time.sleep(100)
-    assert not stage.world.machines["nas-a"].files.exists("/root/late")
+    assert not stage.world.machines["nas-a"].files.exists("/var/db/late")
 
 
 async def test_lost_answer_ran(stage: Stage) -> None:
     """The script ran; only its answer is lost, once."""
     stage.nodes.faults["nas-a"] = Trouble("lost", once=True)
     with pytest.raises(NodeGarbled):
-        await stage.nodes.run(TARGET, "touch /root/ran", timeout_seconds=10)
-    assert stage.world.machines["nas-a"].files.exists("/root/ran")
+        await stage.nodes.run(TARGET, "touch /var/db/ran", timeout_seconds=10)
+    assert stage.world.machines["nas-a"].files.exists("/var/db/ran")
     assert (await stage.nodes.run(TARGET, "echo ok", timeout_seconds=10)).stdout == "ok\n"
 
 
@@ -59,8 +59,8 @@ async def test_refused_before_sending(stage: Stage, fault: str) -> None:
     """Nothing was sent, so nothing ran."""
     stage.nodes.faults["nas-a"] = Trouble(fault)  # type: ignore[arg-type]
     with pytest.raises(NodeUnreachable):
-        await stage.nodes.run(TARGET, "touch /root/ran", timeout_seconds=10)
-    assert not stage.world.machines["nas-a"].files.exists("/root/ran")
+        await stage.nodes.run(TARGET, "touch /var/db/ran", timeout_seconds=10)
+    assert not stage.world.machines["nas-a"].files.exists("/var/db/ran")
 
 
 async def test_slow_garbage_and_cut(stage: Stage) -> None:

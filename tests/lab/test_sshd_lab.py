@@ -132,13 +132,13 @@ async def test_scripts_die_with_their_client(lab: Lab) -> None:
     """Closing the connection ends what runs."""
     link = await lab.connect()
     process = await link.create_process(EXEC)
-    process.stdin.write("sleep 100; touch /root/survived\n")
+    process.stdin.write("sleep 100; touch /var/db/survived\n")
     process.stdin.write_eof()
     running = lab.server.nodes["nas-a"].machine.rc.processes
     await until(lambda: any(each.command == "sleep 100" for each in running.values()))
     link.abort()
     await until(lambda: not any(each.command == "sleep 100" for each in running.values()))
-    assert not lab.server.nodes["nas-a"].machine.files.exists("/root/survived")
+    assert not lab.server.nodes["nas-a"].machine.files.exists("/var/db/survived")
 
 
 async def test_timeout_on_the_node(lab: Lab) -> None:

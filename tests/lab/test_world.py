@@ -161,7 +161,7 @@ def test_power_loss_takes_memory_and_leaves_the_disk() -> None:
     made = Pair()
     made.carp("ifconfig vtnet1 inet 192.0.2.50/32 vhid 1 alias")
     call(made.a, "sysctl net.inet.carp.demotion=7")
-    made.a.files.write_text("/root/kept", "kept")
+    made.a.files.write_text("/var/db/kept", "kept")
     uuid = made.a.hostuuid
     made.world.power_off("nas-a")
     assert (made.a.powered, made.a.running) == (False, False)
@@ -173,7 +173,7 @@ def test_power_loss_takes_memory_and_leaves_the_disk() -> None:
     assert made.a.running
     assert made.states() == "- -"
     assert call(made.a, "kldstat -q -m carp").status == 1
-    assert made.a.files.read_text("/root/kept") == "kept"
+    assert made.a.files.read_text("/var/db/kept") == "kept"
     assert (made.a.hostuuid, made.a.boot_count) == (uuid, 2)
     assert not any("carp" in line for line in made.a.kernel.messages)
 

@@ -210,5 +210,7 @@ def _tell(document: Document, summary: Summary) -> None:
     for hold in summary.holds:
         print_hold(hold)
     if summary.left:
-        click.echo(f"  not done: {len(summary.left)} steps, next {summary.left[0].key}")
-        click.echo("  run the same command again to go on; it looks first and repeats nothing that is done")
+        more = f"{len(summary.left)} step{'s' if len(summary.left) != 1 else ''}"
+        click.echo(f"  not done: {more}, next {summary.left[0].key}")
+        if summary.end != "held":
+            click.echo("  run the same command again to go on; it looks first and repeats nothing that is done")

@@ -7,6 +7,7 @@ exit statuses are those of `hactl help exit-codes`.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -96,6 +97,14 @@ def cli(ctx: click.Context, state: Path | None, color: str, log_level: str | Non
     """
     ctx.ensure_object(dict)
     ctx.obj.update(state=state, color=color, log_level=log_level)
+    if log_level is not None:
+        from hactl.cli.run import set_up_logging
+
+        set_up_logging(log_level)
+    else:
+        # What matters is in what the command prints; `run` sets up logs of its own.
+        logging.getLogger("hactl").addHandler(logging.NullHandler())
+        logging.getLogger("asyncssh").addHandler(logging.NullHandler())
     if color != "auto" or "NO_COLOR" in os.environ:
         ctx.color = color == "always"
 

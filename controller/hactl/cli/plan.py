@@ -58,7 +58,8 @@ def _show(document: Document, found: Plan, *, wide: bool) -> None:
     if not found.stages:
         click.echo("  nothing to do" if not found.holds else "  nothing can be done now")
     else:
-        click.echo(f"  {count} step{'s' if count != 1 else ''} in {len(found.stages)} stages, digest {found.digest}")
+        stages = f"{len(found.stages)} stage{'s' if len(found.stages) != 1 else ''}"
+        click.echo(f"  {count} step{'s' if count != 1 else ''} in {stages}, digest {found.digest}")
     print_plan(found)
     if wide:
         for step in found.steps:
