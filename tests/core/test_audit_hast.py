@@ -42,7 +42,7 @@ def says(found: tuple[str, ...], *words: str) -> bool:
         pytest.param(lambda s: s.silent("nas-b"), id="does not answer"),
         pytest.param(lambda s: s.unknown("nas-b", "resources"), id="does not tell"),
         pytest.param(lambda s: s.unknown("nas-b", "hastd", "resources"), id="hastd unknown"),
-        pytest.param(lambda s: s.aged(20, "nas-b"), id="said so too long ago"),
+        pytest.param(lambda s: s.aged(27, "nas-b"), id="said so too long ago"),
         pytest.param(lambda s: s.hast_device("nas-b", exists=True), id="has the device"),
     ],
 )
@@ -261,9 +261,9 @@ def test_i4_no_promotion_while_the_serving_copy_is_ahead() -> None:
 
 def test_i6_old_evidence() -> None:
     """I6: 15 s for a promotion, 30 s for anything else."""
-    assert not complaints(rebooted_pair().aged(10), [PRIMARY_A])
-    assert says(complaints(rebooted_pair().aged(14), [PRIMARY_A]), "I6")
-    assert not complaints(rebooted_pair().aged(20), [SECONDARY_B])
+    assert not complaints(rebooted_pair().aged(20), [PRIMARY_A])
+    assert says(complaints(rebooted_pair().aged(24), [PRIMARY_A]), "I6")
+    assert not complaints(rebooted_pair().aged(26), [SECONDARY_B])
     assert says(complaints(rebooted_pair().aged(40), [SECONDARY_B]), "I6")
     assert says(complaints(rebooted_pair().silent("nas-b"), [SECONDARY_B]), "I6")
 

@@ -636,7 +636,7 @@ def test_a_login_that_is_not_root(healthy: Node, cluster: Cluster) -> None:
 def test_a_banner_before_the_answer_is_a_note(healthy: Node, cluster: Cluster) -> None:
     """What csh prints first does no harm."""
     script = probe_script(cluster, "nas-a", NONCE, root=str(healthy.root))
-    facts = read(cluster, "Welcome to nas-a!\nno new mail" + "\n" + healthy.run(script))
+    facts = read(cluster, "Welcome to nas-a!\nno new mail" + healthy.run(script))
     assert dict(unknowns(facts)) == {}
     assert facts.notes == ("before the first line of ours: Welcome to nas-a!\nno new mail",)
 

@@ -20,7 +20,7 @@ E = TypeVar("E")
 #: Evidence older than this is none (safety.md I6), seconds.
 EVIDENCE_LIMIT_SECONDS = 30.0
 #: For a promotion, on both sides, seconds.
-PROMOTION_LIMIT_SECONDS = 15.0
+PROMOTION_LIMIT_SECONDS = 25.0
 
 
 @dataclass(frozen=True, slots=True)

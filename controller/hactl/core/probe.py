@@ -129,7 +129,20 @@ def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> 
         _examine(disks),
         _geom(disks),
     ]
-    return "\n".join([*_head(nonce), "h_main() {", *body, "return 0", "}", "h_main </dev/null 2>&1", "h_say done", ""])
+    # The empty line ends whatever a login shell printed before us without ending its line.
+    return "\n".join(
+        [
+            *_head(nonce),
+            "printf '\\n'",
+            "h_main() {",
+            *body,
+            "return 0",
+            "}",
+            "h_main </dev/null 2>&1",
+            "h_say done",
+            "",
+        ]
+    )
 
 
 def _head(nonce: str) -> list[str]:

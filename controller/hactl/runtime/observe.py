@@ -40,7 +40,7 @@ class Observer:
         clock: Clock,
         salt: bytes,
         *,
-        deadline_seconds: float = 20.0,
+        deadline_seconds: float = 25.0,
         nonce: Callable[[], str] = make_nonce,
         script: Callable[[Cluster, str, str], str] = probe_script,
         parse: Callable[..., NodeFacts] = parse_probe,

@@ -18,7 +18,7 @@ from hactl.core.wanted import Cluster, interface_on
 #: Facts older than this are not acted on (I6), seconds.
 EVIDENCE_SECONDS = 30.0
 #: A promotion needs the peer's word no older than this, seconds.
-PROMOTION_EVIDENCE_SECONDS = 15.0
+PROMOTION_EVIDENCE_SECONDS = 25.0
 
 T = TypeVar("T")
 
