@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from closed_loop import Loop
-
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.wanted import interface_on
 

@@ -66,7 +66,7 @@ async def test_one_connection_serves_everything(server: Sshd, nodes: SSHNodes, t
 
 
 async def test_the_node_runs_the_documented_request(server: Sshd, nodes: SSHNodes, target: Target) -> None:
-    """The exec request is `timeout --foreground -k 5 N /bin/sh -s`, N rounded up, and nothing of the script is in argv."""
+    """The exec request is `timeout --foreground -k 5 N /bin/sh -s`, N rounded up; nothing of the script is in argv."""
     script_in(server.bin, "timeout", 'echo "timeout $*"\nexec /usr/bin/timeout "$@"\n')
     try:
         answer = await nodes.run(target, "echo $#\n", timeout_seconds=2.3)

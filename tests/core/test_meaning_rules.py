@@ -241,7 +241,9 @@ def test_system_directories(path):
     assert any("belongs to the system" in line for line in said(data))
 
 
-@pytest.mark.parametrize("path", ["/data", "/mnt/data", "/var/db/mysql", "/usr/local/www", "/export/shared", "/etcetera"])
+@pytest.mark.parametrize(
+    "path", ["/data", "/mnt/data", "/var/db/mysql", "/usr/local/www", "/export/shared", "/etcetera"]
+)
 def test_ordinary_directories(path):
     """Ordinary mountpoints are fine."""
     data = nas_data()

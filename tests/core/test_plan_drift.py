@@ -240,8 +240,8 @@ def test_the_address_follows_the_storage() -> None:
     scene = scene.hast_device("nas-b", exists=True, blank=False)
     runtime = [c for c in commands(plan_of(scene)) if " vhid " in c and "HACTL_END" not in c]
     assert runtime == [
-        "nas-a: ifconfig vtnet1 vhid 80 advskew 100",
         "nas-b: ifconfig vtnet1 vhid 80 advskew 0",
+        "nas-a: ifconfig vtnet1 vhid 80 advskew 100",
     ]
 
 

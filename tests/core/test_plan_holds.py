@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from facts_builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 
+from facts_builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 from hactl.core.catalogue import HOLDS
 from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan

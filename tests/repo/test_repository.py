@@ -51,7 +51,7 @@ def test_no_machine_path_and_no_registry_is_committed() -> None:
     )
     found = []
     for path in _tracked():
-        if path.suffix in (".json",) or not path.is_file():
+        if path.suffix == ".json" or not path.is_file():
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
             if bad.search(line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from closed_loop import Loop, example
 from serving import complaints
 

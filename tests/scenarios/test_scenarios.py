@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closed_loop import Loop, example
 from ruamel.yaml import YAML
+
+from closed_loop import Loop, example
 from serving import complaints
 
 HERE = Path(__file__).parent

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from closed_loop import Fate, Loop, example
 from serving import complaints, primaries
 

@@ -1,6 +1,7 @@
 """Files that are generated and committed: `make gen` writes them, `make check` finds those that are stale.
 
-`python -m hactl.cli.generated` adds what the command line knows of itself. Each entry of `GENERATORS` is a path relative to the repository and a function that gives its whole text.
+`python -m hactl.cli.generated` adds what the command line knows of itself. Each
+entry of `GENERATORS` is a path relative to the repository and a function that gives its whole text.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ _REFUSALS: dict[str, str] = {
 def exec_command(target: Target, timeout_seconds: float) -> str:
     """The exec request of a bounded script.
 
-    `--foreground`: without it FreeBSD's timeout(1) becomes the reaper of everything the script starts, waits for it all,
-    and at the limit kills it all: a daemon started by `service hastd onestart` would die with the exec.
+    `--foreground`: without it FreeBSD's timeout(1) becomes the reaper of everything the script starts, waits for it
+    all, and at the limit kills it all: a daemon started by `service hastd onestart` would die with the exec.
     """
     return f"{_prefix(target)}timeout --foreground -k {KILL_AFTER_SECONDS} {node_seconds(timeout_seconds)} /bin/sh -s"
 

@@ -196,8 +196,12 @@ class Story:
         sys.stdout.flush()
         process = subprocess.run(
             [sys.executable, "-m", "hactl", *(["--color=always"] if sys.stdout.isatty() else []), *arguments],
-            env=self.environment, capture_output=first_lines is not None, text=True, check=False, timeout=ACT_SECONDS * 2,
-        )  # fmt: skip
+            env=self.environment,
+            capture_output=first_lines is not None,
+            text=True,
+            check=False,
+            timeout=ACT_SECONDS * 2,
+        )
         if first_lines is not None:
             lines = process.stdout.splitlines()
             click.echo("\n".join(lines[:first_lines]))
@@ -215,9 +219,13 @@ class Story:
     def quiet(self, *arguments: str) -> str:
         """The output of a command that is not shown."""
         process = subprocess.run(
-            [sys.executable, "-m", "hactl", *arguments], env=self.environment, capture_output=True, text=True, check=False,
+            [sys.executable, "-m", "hactl", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=ACT_SECONDS,
-        )  # fmt: skip
+        )
         return process.stdout
 
     def wait(self, what: str, happened: Callable[[], bool], seconds: float = ACT_SECONDS) -> None:

@@ -105,7 +105,7 @@ async def _serve(documents: Sequence[Document], release: str, boot_seconds: floa
     for document in documents:
         for node in document.cluster.spec.nodes:
             click.echo(f"{node.name}: {node.ssh.host} port {node.ssh.port}")
-        key = os.path.relpath(Path(document.directory) / "lab" / "id_ed25519")
+        key = Path(document.directory) / "lab" / "id_ed25519"
         click.echo(f"export HACTL_IDENTITY={key}")
     click.echo("the lab is up; Ctrl-C or `hactl lab down` ends it")
     sys.stdout.flush()

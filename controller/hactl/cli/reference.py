@@ -65,4 +65,5 @@ def _catalogue() -> list[str]:
 
 
 def _fields() -> str:
-    return f"## Fields of the document\n\n`hactl explain FIELD` says what each means.\n\n```text\n{explain('HACluster', recursive=True).rstrip()}\n```\n"
+    fields = explain("HACluster", recursive=True).rstrip()
+    return f"## Fields of the document\n\n`hactl explain FIELD` says what each means.\n\n```text\n{fields}\n```\n"

@@ -96,11 +96,7 @@ class Attempts:
     def quiet_at(self, stage: Stage) -> float:
         """When surely nothing of ours runs any more that the stage could meet on its nodes; in the past: now."""
         moments = [self._quiet_at[step.node] for step in stage.steps if step.node in self._quiet_at]
-        moments += [
-            self._cut_at[step.key] + _may_run_seconds(step)
-            for step in stage.steps
-            if step.key in self._cut_at
-        ]
+        moments += [self._cut_at[step.key] + _may_run_seconds(step) for step in stage.steps if step.key in self._cut_at]
         return max(moments, default=_LONG_AGO)
 
     def next_at(self, now: float) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from hactl.core.facts import Address, Interface, Vhid
+from hactl.core.facts import Address, CarpState, Interface, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Scene, Steps, known
@@ -88,9 +88,14 @@ class Place:
         return [a for a in wanted_addresses(self.vip) if (a.ip, a.prefix_length) not in have]
 
     def surplus(self) -> list[Address]:
-        """Addresses on the vhid that the document does not have."""
+        """Addresses on the vhid that the document does not have, each once."""
         wanted = {a.ip for a in wanted_addresses(self.vip)}
-        return [a for a in self.interface.of_vhid(self.vip.vhid) if a.ip not in wanted]
+        return list({a.ip: a for a in self.interface.of_vhid(self.vip.vhid) if a.ip not in wanted}.values())
+
+    def outlives_surplus(self) -> bool:
+        """Whether the vhid keeps an address, and so stays, when the surplus ones are removed."""
+        wanted = {a.ip for a in wanted_addresses(self.vip)}
+        return any(a.ip in wanted for a in self.interface.of_vhid(self.vip.vhid))
 
 
 def wanted_addresses(vip: VirtualIP) -> list[Address]:
@@ -161,6 +166,16 @@ def _places(scene: Scene, group: GroupSpec, vip: VirtualIP) -> list[Place]:
         if node not in scene.facts:
             continue
         interface = scene.interface(vip, node)
+        if known(scene.facts[node].modules) is not None and not scene.carp_loaded(node):
+            # The kernel area loads it, or says why not.
+            if interface is not None and interface.vhids:
+                scene.hold(
+                    "FactsUnknown",
+                    f"{node}: ifconfig shows vhids and kldstat no carp module; the vhids are left as they are",
+                    node=node,
+                    target=f"{interface.name} vhid {vip.vhid}",
+                )
+            continue
         if interface is None:
             name = interface_on(vip, node)
             seen = known(scene.facts[node].interfaces) is not None
@@ -177,14 +192,15 @@ def _places(scene: Scene, group: GroupSpec, vip: VirtualIP) -> list[Place]:
 
 
 def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
-    """The steps of one vhid, the active node's only when no standby is in doubt (I5)."""
+    """The steps of one vhid, those of the node that serves it last, and only when no standby is in doubt (I5)."""
     steps: Steps = []
-    for place in places:
+    serving_node = _serving_node(scene, group, places)
+    for place in sorted(places, key=lambda place: place.node == serving_node):
         mine = _steps_of(place)
         if not mine:
             continue
         doubtful = [node for node in group.preferred if node not in {p.node for p in places} and node != place.node]
-        if doubtful and place.node == scene.active.get(group.name):
+        if doubtful and place.node == serving_node:
             scene.hold(
                 "StandbyFirst",
                 f"{place.target} on {place.node} is left as it is until {', '.join(doubtful)} can be changed first",
@@ -196,6 +212,15 @@ def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
             continue
         steps += mine
     return steps
+
+
+def _serving_node(scene: Scene, group: GroupSpec, places: list[Place]) -> str | None:
+    """The node that is MASTER of the vhid; of several, or while there is none, the one where the group is active."""
+    active = scene.active.get(group.name)
+    masters = [p.node for p in places if p.there is not None and p.there.state is CarpState.MASTER]
+    if not masters or active in masters:
+        return active
+    return min(masters, key=group.preferred.index)
 
 
 def _peer_allows(scene: Scene, place: Place) -> bool:
@@ -214,16 +239,19 @@ def _peer_allows(scene: Scene, place: Place) -> bool:
 
 def _steps_of(place: Place) -> Steps:
     """What one vhid on one node needs."""
-    steps = [_remove(place, address, "the document does not have it") for address in place.surplus()]
+    removals = [_remove(place, address, "the document does not have it") for address in place.surplus()]
     there = place.there
     if there is None:
-        return steps + _bring_up(place)
+        return removals + _bring_up(place)
+    steps: Steps = []
     differs = _differences(place, there)
     if differs:
         steps.append(_set_vhid(place, there, differs))
-    for address in place.missing():
-        steps += _add(place, address, new=False)
-    return steps
+    added = [step for address in place.missing() for step in _add(place, address, new=False)]
+    if place.outlives_surplus():
+        return removals + steps + added
+    # The vhid would go with the last of them, and its password with it: a wanted address comes first.
+    return steps + added + removals if added else steps
 
 
 def _differences(place: Place, there: Vhid) -> list[str]:

@@ -28,6 +28,7 @@ from hactl.core.facts import (
     RcAlias,
     Reading,
     Snapshot,
+    Unknown,
     Vhid,
 )
 from hactl.core.hastconf import PATH as HAST_CONF
@@ -104,6 +105,10 @@ def _with_interface(facts: NodeFacts, interface: Interface) -> NodeFacts:
 
 def _load_module(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     modules = {**(known(facts.modules) or {}), "carp": True}
+    interfaces = known(facts.interfaces) or {}
+    if any(interface.vhids for interface in interfaces.values()):
+        # vhids without the module cannot be: what ifconfig will show, only ifconfig can tell.
+        facts = replace(facts, interfaces=Unknown("ContradictsKldstat", facts.seen_at))
     return replace(facts, modules=_known(modules, facts), carp_sysctls=_known(dict(CARP_DEFAULTS), facts))
 
 
@@ -154,7 +159,8 @@ def _write_hast_conf(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     metadata = dict(facts.metadata)
     for storage in storages_of(scene.cluster, step.node):
         device = known(facts.devices.get(storage.hast.devices[step.node]))
-        if device is not None and device.blank and not isinstance(known(metadata.get(storage.name)), HastMetadata):
+        if device is not None and device.blank and known(metadata.get(storage.name)) is None:
+            # hastctl could not be asked about a resource it did not know.
             metadata[storage.name] = _known(NoMetadata.ABSENT, facts)
     return replace(facts, files={**facts.files, HAST_CONF: _known(file, facts)}, metadata=metadata)
 
