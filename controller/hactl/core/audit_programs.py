@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from hactl.core.audit_arguments import getopt, known_word, unwrapped
 from hactl.core.audit_effects import (
     ChecksFilesystem,
     CreatesMetadata,
@@ -119,8 +120,8 @@ def read_effects(text: str) -> tuple[Effect, ...]:
 def _effects(command: Command, functions: frozenset[str]) -> Iterator[Effect]:
     for path in command.writes:
         if path not in ("/dev/null", "/dev/stdout", "/dev/stderr") and not re.fullmatch(r"\d|-", path):
-            yield WritesFile(_known(path), "redirection")
-    words = _unwrapped(list(command.words))
+            yield WritesFile(known_word(path), "redirection")
+    words = unwrapped(list(command.words))
     if not words or words[0] in functions:
         return
     program = words[0].rsplit("/", 1)[-1] if words[0].startswith("/") else words[0]
@@ -137,14 +138,14 @@ def _looking(program: str, words: list[str]) -> Iterator[Effect]:
     """Programs that look may still be told to write."""
     if program == "sed":
         if any(re.match(r"-[a-zA-Z]*i", word) for word in words):
-            yield WritesFile(_known(words[-1]), "sed -i")
+            yield WritesFile(known_word(words[-1]), "sed -i")
         if any(re.search(r"(^|[;\d}/])\s*w\s+/", word) for word in words):
             raise Unreadable("a sed script that writes")
     elif program == "awk":
         if any(re.search(r"system\s*\(|\|\s*\"|print[^;}\n]*>\s*\"", word) for word in words):
             raise Unreadable("an awk script that runs or writes something")
     elif program == "dd":
-        yield from (WritesFile(_known(word[3:]), "dd") for word in words if word.startswith("of="))
+        yield from (WritesFile(known_word(word[3:]), "dd") for word in words if word.startswith("of="))
     elif program in ("gpart", "geom", "glabel"):
         if not {"show", "list", "status", "dump"} & set(words):
             raise Unreadable(f"{program} {' '.join(words)}")
@@ -154,68 +155,13 @@ def _looking(program: str, words: list[str]) -> Iterator[Effect]:
         yield from read_effects(words[0])
 
 
-def _known(word: str) -> str:
-    """A word the audit can judge: without unknown variables."""
-    if "$" in word:
-        raise Unreadable(f"the value of {word}")
-    return word
-
-
-def _unwrapped(words: list[str]) -> list[str]:
-    """Without the programs that only run another one."""
-    while words:
-        if words[0] == "command" and len(words) > 1 and not words[1].startswith("-"):
-            words = words[1:]
-        elif words[0] == "env" and len(words) > 1:
-            words = words[1:]
-            while words and re.match(r"[A-Za-z_]\w*=", words[0]):
-                words = words[1:]
-        elif words[0] == "timeout":
-            words = _after_options(words[1:], with_value=("-k", "-s"))[1:]
-        elif words[0] == "lockf":
-            words = _after_options(words[1:], with_value=("-t",))[1:]
-        elif words[0] == "command":
-            return []
-        else:
-            return words
-    return words
-
-
-def _after_options(words: list[str], with_value: tuple[str, ...]) -> list[str]:
-    while words and words[0].startswith("-"):
-        words = words[2:] if words[0] in with_value else words[1:]
-    return words
-
-
-def _options(words: list[str], flags: str, valued: str) -> tuple[dict[str, list[str]], list[str]]:
-    """getopt: options with their values, and the operands. Raises Unreadable for an option not named."""
-    found: dict[str, list[str]] = {}
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        word = rest.pop(0)
-        if word == "--":
-            break
-        letters = word[1:]
-        while letters:
-            letter, letters = letters[0], letters[1:]
-            if letter in valued:
-                if not letters and not rest:
-                    raise Unreadable(f"-{letter} without a value")
-                found.setdefault(letter, []).append(letters or rest.pop(0))
-                break
-            if letter not in flags:
-                raise Unreadable(f"the option {word}")
-            found.setdefault(letter, [])
-    return found, [_known(word) for word in rest]
-
-
 def _kldload(words: list[str]) -> Iterator[Effect]:
-    _, modules = _options(words, "nqv", "")
+    _, modules = getopt(words, "nqv", "")
     yield from (LoadsModule(module.removesuffix(".ko")) for module in modules)
 
 
 def _sysctl(words: list[str]) -> Iterator[Effect]:
-    found, operands = _options(words, "aAbdehiNnoqTtWxX", "B")
+    found, operands = getopt(words, "aAbdehiNnoqTtWxX", "B")
     del found
     for word in operands:
         name, equals, value = word.partition("=")
@@ -240,7 +186,7 @@ def _ifconfig(words: list[str]) -> Iterator[Effect]:
         elif word == "pass":
             secret = _secret(rest.pop(0) if rest else "")
         elif word == "state":
-            state = _known(rest.pop(0)) if rest else ""
+            state = known_word(rest.pop(0)) if rest else ""
         elif word in ("alias", "add"):
             alias = True
         elif word in ("-alias", "delete", "remove"):
@@ -253,7 +199,7 @@ def _ifconfig(words: list[str]) -> Iterator[Effect]:
         else:
             raise Unreadable(f"ifconfig ... {word}")
     yield Ifconfig(
-        interface=_known(words[0]),
+        interface=known_word(words[0]),
         ip=ip,
         prefix_length=numbers.get("prefixlen", length),
         vhid=numbers.get("vhid"),
@@ -281,7 +227,7 @@ def _hastctl(words: list[str]) -> Iterator[Effect]:
     action, rest = (words[0], words[1:]) if words else ("", [])
     if action in ("status", "list", "dump"):
         return
-    found, operands = _options(rest, "d", "cekm")
+    found, operands = getopt(rest, "d", "cekm")
     if "c" in found:
         raise Unreadable("hastctl with a configuration of its own")
     if action == "role" and len(operands) >= 2:
@@ -303,7 +249,7 @@ def _service(words: list[str]) -> Iterator[Effect]:
         return
     if len(words) < 2:
         raise Unreadable(f"service {' '.join(words)}")
-    name, action = _known(words[0]), _known(words[1])
+    name, action = known_word(words[0]), known_word(words[1])
     if action not in _LOOKING_ACTIONS:
         yield RunsService(name, action)
 
@@ -312,10 +258,10 @@ def _sysrc(words: list[str]) -> Iterator[Effect]:
     found: dict[str, list[str]] = {}
     rest = list(words)
     while rest and rest[0].startswith("-"):
-        more, _ = _options(rest[:1] if rest[0][-1:] not in "fjRs" else rest[:2], "cdDeEiFhLnNqvxa", "fjRs")
+        more, _ = getopt(rest[:1] if rest[0][-1:] not in "fjRs" else rest[:2], "cdDeEiFhLnNqvxa", "fjRs")
         found |= more
         rest = rest[2:] if rest[0][-1:] in "fjRs" else rest[1:]
-    file = _known(found.get("f", found.get("s", [""]))[-1])
+    file = known_word(found.get("f", found.get("s", [""]))[-1])
     if "j" in found or "R" in found:
         raise Unreadable("sysrc of another system")
     if "c" in found or ("n" in found and not any("=" in word for word in rest)):
@@ -323,25 +269,25 @@ def _sysrc(words: list[str]) -> Iterator[Effect]:
     for word in rest:
         match = re.fullmatch(r"(\$\(.*?\)|\$\{.*?\}|[A-Za-z0-9_.]+)(\+=|-=|=)(.*)", word, re.DOTALL)
         if "x" in found:
-            yield SetsRc(_known(word), "-x", file=file)
+            yield SetsRc(known_word(word), "-x", file=file)
         elif match:
-            yield SetsRc(match.group(1), match.group(2), _known(match.group(3)), file)
+            yield SetsRc(match.group(1), match.group(2), known_word(match.group(3)), file)
 
 
 def _newfs(words: list[str]) -> Iterator[Effect]:
-    _, operands = _options(words, "EJNUjlnt", "LOTabcdefghikmorsp")
+    _, operands = getopt(words, "EJNUjlnt", "LOTabcdefghikmorsp")
     if len(operands) != 1:
         raise Unreadable(f"newfs {' '.join(words)}")
     yield MakesFilesystem(operands[0])
 
 
 def _fsck(words: list[str]) -> Iterator[Effect]:
-    found, operands = _options(words, "BCdFfnpRrSyZzv", "tTcmb")
+    found, operands = getopt(words, "BCdFfnpRrSyZzv", "tTcmb")
     yield from (ChecksFilesystem(operand, preen="p" in found or "n" in found) for operand in operands)
 
 
 def _mount(words: list[str]) -> Iterator[Effect]:
-    found, operands = _options(words, "adfLlnpruvw", "Fot")
+    found, operands = getopt(words, "adfLlnpruvw", "Fot")
     if not operands and "a" not in found:
         return
     if len(operands) > 2 or "a" in found or "f" in found:
@@ -352,7 +298,7 @@ def _mount(words: list[str]) -> Iterator[Effect]:
 
 
 def _umount(words: list[str]) -> Iterator[Effect]:
-    found, operands = _options(words, "fvn", "")
+    found, operands = getopt(words, "fvn", "")
     if not operands:
         raise Unreadable(f"umount {' '.join(words)}")
     yield from (Unmounts(operand, "f" in found) for operand in operands)
@@ -365,7 +311,7 @@ def _zpool(words: list[str]) -> Iterator[Effect]:
     flags, valued = {"create": ("dfn", "Romt"), "import": ("fFnNmD", "doRc"), "export": ("f", "")}.get(action, ("", ""))
     if not flags:
         raise Unreadable(f"zpool {' '.join(words)}")
-    found, operands = _options(rest, flags, valued)
+    found, operands = getopt(rest, flags, valued)
     if action == "import" and not operands:
         return
     if not operands or (action != "create" and len(operands) != 1):
@@ -380,7 +326,7 @@ def _last_operand(program: str) -> Callable[[list[str]], Iterator[Effect]]:
         operands = [word for word in words if not word.startswith("-")]
         if not operands:
             raise Unreadable(f"{program} without a file")
-        yield WritesFile(_known(operands[-1]), program)
+        yield WritesFile(known_word(operands[-1]), program)
 
     return read
 
@@ -388,13 +334,13 @@ def _last_operand(program: str) -> Callable[[list[str]], Iterator[Effect]]:
 def _every_operand(program: str, skip: int = 0) -> Callable[[list[str]], Iterator[Effect]]:
     def read(words: list[str]) -> Iterator[Effect]:
         operands = [word for word in words if not word.startswith("-")][skip:]
-        yield from (WritesFile(_known(operand), program) for operand in operands)
+        yield from (WritesFile(known_word(operand), program) for operand in operands)
 
     return read
 
 
 def _mkdir(words: list[str]) -> Iterator[Effect]:
-    _, operands = _options(words, "pv", "m")
+    _, operands = getopt(words, "pv", "m")
     yield from (WritesFile(operand, "mkdir") for operand in operands)
 
 
