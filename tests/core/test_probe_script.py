@@ -229,7 +229,7 @@ def fresh(tmp_path: Path) -> Node:
         "diskinfo": ("/dev/vtbd1\t512\t134217728\t262144\t0\t0\t260\t16\t63\n", 0),
         "geom": (GEOM, 0),
         "gpart": ("", 0),
-        "glabel": ("glabel: Class 'LABEL' not found.\n", 1),
+        "glabel": ("glabel: Command 'status' not available; try 'load' first.\n", 1),
         "swapinfo": ("Device          1K-blocks     Used    Avail Capacity\n", 0),
     }
     node.write("/etc/defaults/rc.conf", DEFAULTS.replace("ROOT", str(tmp_path)))

@@ -100,6 +100,10 @@ def read_device(
     )
 
 
+#: geom(8) when the kernel has no such class: list and status are then "not available".
+_NO_CLASS = re.compile(r"Class '?\w+'? not found|Command '\w+' not available")
+
+
 def _uses(reader: Reader, name: str) -> tuple[list[str], bool]:
     """Who uses a disk, partition or label, and whether every query about it was understood."""
     used: list[str] = []
@@ -127,8 +131,8 @@ def _uses(reader: Reader, name: str) -> tuple[list[str], bool]:
 
 
 def _of_class(reader: Reader, section: Section) -> str:
-    """What a GEOM class says. A kernel without the class has nothing of it (sbin/geom/core/geom.c)."""
-    return "" if re.search(r"Class '?\w+'? not found", section.text) else reader.good(section)
+    """What a GEOM class says. A kernel without the class has nothing of it (sbin/geom/core/geom.c, both wordings)."""
+    return "" if _NO_CLASS.search(section.text) else reader.good(section)
 
 
 def read_gate(
