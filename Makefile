@@ -29,7 +29,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench
+	cd tests && ../$(BIN)/python -m bench
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
