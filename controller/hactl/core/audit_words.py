@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 #: A part of a word: ("text", "vtnet1"), ("variable", "HACTL_PASS_1") or ("script", "service nfsd rcvar").
 Part = tuple[str, str]
@@ -338,6 +339,7 @@ def _one_word(text: str, values: Mapping[str, str]) -> str | None:
     return _Reader(dict(values))._value(tokens[0].parts)
 
 
+@lru_cache(maxsize=1024)  # the same commands come again with every look
 def read_commands(text: str) -> tuple[tuple[Command, ...], frozenset[str]]:
     """Every simple command the text could run, in order of appearance, and the names of functions it defines.
 

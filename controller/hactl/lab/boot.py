@@ -14,6 +14,8 @@ import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bashkit import Bash, BashError
@@ -128,13 +130,15 @@ def _check_syntax(bash: Bash, path: str, text: str) -> None:
         raise RcSyntaxError(f"{path}: {where}: Syntax error: {what}") from problem
 
 
-def _variables(text: str) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def _variables(text: str) -> Mapping[str, str]:
+    """What `set` printed, read; the same files leave the same text."""
     found: dict[str, str] = {}
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if equals and _NAME.match(name) and not _PLAYER.match(name):
             found[name] = value[1:] if value.startswith("$") and "\n" in value else value
-    return found
+    return MappingProxyType(found)
 
 
 def load_rc_config(machine: Machine, name: str | None, *, defaults: bool = True) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: Builtin tools of bashkit that FreeBSD 13.2's base system and /bin/sh do not have.
 FOREIGN = frozenset(
@@ -107,6 +108,7 @@ _QUOTED = re.compile(r"'[^']*'")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;]))#.*$")
 
 
+@lru_cache(maxsize=256)
 def syntax_error(script: str) -> str | None:
     """What /bin/sh says about a construct only bash has; None: nothing found.
 
@@ -125,6 +127,12 @@ def prepare(script: str, pid: int) -> str:
         script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
     if "$$" in script:
         script = re.sub(r"(?<!\\)\$\$", str(pid), script)
+    return _rewritten(script)
+
+
+@lru_cache(maxsize=256)
+def _rewritten(script: str) -> str:
+    """What does not depend on who runs it; simulations run the same scripts again and again."""
     if "$!" in script:
         script = script.replace("$!", "${__background_pid}")
     script = _COMMAND_V.sub("__command_v", script)

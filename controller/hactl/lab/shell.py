@@ -16,6 +16,8 @@ import posixpath
 import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +37,7 @@ ENVIRONMENT = {
     "SHELL": "/bin/csh",
     "USER": "root",
     "LOGNAME": "root",
-    "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/root/bin",
+    "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin",
     "LANG": "C.UTF-8",
 }
 _PATHS = re.compile(r"/[\w./-]+")
@@ -43,7 +45,15 @@ _WORDS = re.compile(r"[\w.\[-]+")
 #: Programs that the player itself has.
 PLAYED = frozenset(Bash().capabilities().builtins) - dialect.FOREIGN
 #: Programs that are the player's own except where the script uses them in FreeBSD's way.
-ONLY_WHERE = {"sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"), "tail": re.compile(r"\btail\b[^\n]*\s-[fF]")}
+ONLY_WHERE = {
+    "sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"),
+    "tail": re.compile(r"\btail\b[^\n]*\s-[fF]"),
+    # A disk's first MiB, byte by byte: the player takes thirty milliseconds.
+    "tr": re.compile(r"\btr\s+-c?d\s+'\\000'"),
+}
+_QUOTED = re.compile(r"'[^']*'")
+#: A redirection that can create a file.
+_INTO_FILES = re.compile(r">(?!&|\s*/dev/null\b)")
 #: Programs before which files the script made must have the modes its umask gives them.
 _MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
 #: Programs that print while they run, when nothing stands between them and the reader.
@@ -84,6 +94,35 @@ async def run_script(
     return await shell.run(script, arguments=arguments, cwd=cwd, on_output=on_output, on_error=on_error)
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a script names: found once per text, because simulations run the same scripts again and again."""
+
+    #: Programs of the lab, and names FreeBSD has not.
+    programs: frozenset[str]
+    foreign: frozenset[str]
+    #: Directories of the paths it names.
+    directories: frozenset[str]
+    #: It prints while it runs.
+    live: bool
+    #: It may create files by redirection (what stands in single quotes is taken for another program's text).
+    redirects: bool
+
+
+@lru_cache(maxsize=256)
+def read_words(script: str) -> Words:
+    """Look at a script's words."""
+    words = set(_WORDS.findall(script))
+    known = words & COMMANDS.keys()
+    return Words(
+        programs=frozenset(word for word in known if word not in ONLY_WHERE or ONLY_WHERE[word].search(script)),
+        foreign=frozenset(words & dialect.FOREIGN),
+        directories=frozenset({posixpath.dirname(path) for path in _PATHS.findall(script)} - {"", "/"}),
+        live=_LIVE.search(script) is not None,
+        redirects=_INTO_FILES.search(_QUOTED.sub("", script)) is not None,
+    )
+
+
 class Shell:
     """One run of one script."""
 
@@ -107,6 +146,7 @@ class Shell:
         self.umask = 0o022
         self.script = ""
         self._seen_files: set[str] | None = None
+        self._directories: frozenset[str] = frozenset()
         self._live: Callable[[str], None] | None = None
         self._printed: list[tuple[str, str]] = []
         self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
@@ -129,10 +169,11 @@ class Shell:
             if on_error:
                 on_error(text)
             return "", text, 2
-        if on_output is not None and _LIVE.search(script):
-            self._live = on_output
         self._on_output, self._on_error = on_output, on_error
-        self._directories = {posixpath.dirname(path) for path in _PATHS.findall(script)} - {"", "/"} | {cwd, "/tmp"}
+        words = read_words(script)
+        if on_output is not None and words.live:
+            self._live = on_output
+        self._directories = words.directories | {cwd, "/tmp"} if words.redirects else frozenset()
         prepared = dialect.prepare(script, self.process.pid)
         if arguments:
             prepared = f"set -- {' '.join(dialect.quote(argument) for argument in arguments)}\n{prepared}"
@@ -146,13 +187,9 @@ class Shell:
     # the interpreter and its programs
 
     def _interpreter(self, script: str, cwd: str) -> Bash:
-        words = set(_WORDS.findall(script)) | LOCAL.keys()
-        builtins: dict[str, Any] = {"__run": self._dispatch}
-        for word in words & (COMMANDS.keys() | LOCAL.keys()):
-            if word not in ONLY_WHERE or ONLY_WHERE[word].search(script):
-                builtins[word] = self._dispatch
-        for word in words & dialect.FOREIGN:
-            builtins.setdefault(word, _not_found)
+        words = read_words(script)
+        builtins: dict[str, Any] = dict.fromkeys(words.foreign, _not_found)
+        builtins |= dict.fromkeys(words.programs | LOCAL.keys() | {"__run"}, self._dispatch)
         bash = Bash(
             username=self.env["USER"],
             hostname=self.machine.name,
@@ -322,7 +359,7 @@ class Shell:
         """umask(2) for the files this script creates from now on."""
         self._settle_modes()
         self.umask = mask
-        self._seen_files = self._all_files() if mask != 0o022 else None
+        self._seen_files = self._all_files() if mask != 0o022 and self._directories else None
 
     # background jobs
 

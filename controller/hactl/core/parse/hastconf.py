@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 DEFAULT_PORT = 8457
 _KEYWORDS = frozenset(
@@ -109,6 +110,7 @@ class _Draft:
     nodes: dict[str, ResourceOn] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=256)  # every look reads the same few texts; nobody changes what comes out
 def parse_hastconf(text: str) -> HastConf | HastConfError:
     """Read a file. What depends on the node that reads it (a missing `on` block) is not an error here."""
     parser = _Parser(_tokens(text))

@@ -98,6 +98,16 @@ class Place:
         return any(a.ip in wanted for a in self.interface.of_vhid(self.vip.vhid))
 
 
+    def standing(self, address: Address) -> Address | None:
+        """The address as the interface has it, the node's own before one of a vhid."""
+        same = [a for a in self.interface.addresses if a.ip == address.ip]
+        return min(same, key=lambda a: a.vhid is not None, default=None)
+
+    def taken(self) -> bool:
+        """Whether a wanted address is an ordinary one of the interface, so that it cannot be added."""
+        return any((same := self.standing(a)) is not None and same.vhid is None for a in self.missing())
+
+
 def wanted_addresses(vip: VirtualIP) -> list[Address]:
     """The addresses of a virtual IP in canonical form."""
     parsed = [ipaddress.ip_interface(text) for text in vip.addresses]
@@ -195,22 +205,22 @@ def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
     """The steps of one vhid, those of the node that serves it last, and only when no standby is in doubt (I5)."""
     steps: Steps = []
     serving_node = _serving_node(scene, group, places)
+    doubtful = [node for node in group.preferred if node not in {place.node for place in places}]
     for place in sorted(places, key=lambda place: place.node == serving_node):
         mine = _steps_of(place)
-        if not mine:
-            continue
-        doubtful = [node for node in group.preferred if node not in {p.node for p in places} and node != place.node]
-        if doubtful and place.node == serving_node:
+        if mine and place.node == serving_node and doubtful:
             scene.hold(
                 "StandbyFirst",
                 f"{place.target} on {place.node} is left as it is until {', '.join(doubtful)} can be changed first",
                 node=place.node,
                 target=place.target,
             )
-            continue
-        if not _peer_allows(scene, place):
-            continue
-        steps += mine
+        elif mine and not _peer_allows(scene, place):
+            doubtful.append(place.node)
+        else:
+            steps += mine
+            if place.taken():
+                doubtful.append(place.node)
     return steps
 
 
@@ -306,7 +316,7 @@ def _bring_up(place: Place) -> Steps:
 
 def _add(place: Place, address: Address, *, new: bool) -> Steps:
     """Add one address; if it stands on another vhid it is taken off there first, if it is the node's own it is not."""
-    same = next((a for a in place.interface.addresses if a.ip == address.ip), None)
+    same = place.standing(address)
     steps: Steps = []
     why = f"{address.cidr} is not there"
     before = [checks.carp_loaded()]

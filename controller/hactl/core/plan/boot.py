@@ -307,7 +307,9 @@ def _write_block(node: str, block: list[BootAlias]) -> Step:
             f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl",
             "umask 077 && mkdir -p -m 755 /etc/rc.conf.d && hactl_new=$(mktemp /etc/rc.conf.d/.hactl.XXXXXX) &&",
             "{",
-            f'  {{ [ ! -f "$hactl_file" ] || sed \'/^{BEGIN}/,/^{END}/d\' "$hactl_file"; }} &&',
+            # awk ends a last line without a newline; sed does not, and BEGIN would stand in the middle of it.
+            f"  {{ [ ! -f \"$hactl_file\" ] || awk '/^{BEGIN}/ {{ own = 1 }} ! own {{ print }} /^{END}/ {{ own = 0 }}'"
+            ' "$hactl_file"; } &&',
             "  cat <<HACTL_END",
             *content,
             "HACTL_END",

@@ -161,6 +161,17 @@ def mountpoint_free(mountpoint: str) -> Check:
     return Check(f"nothing is mounted on {mountpoint}", f"! mount | grep -Fq {quote(f' on {mountpoint} (')}")
 
 
+def mountpoint_real(mountpoint: str) -> Check:
+    """No symbolic link on the way there: mount(8) resolves them (sbin/mount/mount.c, mountfs), so the mount table
+    would show another name and the filesystem look misplaced. FreeBSD 13 installs /home as a link to /usr/home.
+    """
+    return Check(
+        f"{mountpoint} is not behind a symbolic link",
+        f"hactl_at={quote(mountpoint)}\n"
+        'while [ -n "$hactl_at" ]; do [ ! -L "$hactl_at" ] || exit 1; hactl_at=${hactl_at%/*}; done',
+    )
+
+
 def mounted(device: str, mountpoint: str, within_seconds: float = 0.0) -> Check:
     """The device is mounted there."""
     return Check(

@@ -24,10 +24,10 @@ INVERSE_OPTIONS = {
     "noclusterw": "clusterw",
     "read-only": "rw",
     "synchronous": "nosync",
-    "async": "noasync",
+    "asynchronous": "noasync",
 }
-#: What mount(8) prints for an option that was given under another name.
-PRINTED_AS = {"ro": "read-only", "rw": "", "sync": "synchronous", "noasync": ""}
+#: What mount(8) prints for an option that was given under another name (sbin/mount/mount.c, optnames).
+PRINTED_AS = {"ro": "read-only", "rw": "", "sync": "synchronous", "async": "asynchronous", "noasync": ""}
 
 
 def device_of(storage: StorageSpec) -> str:
@@ -239,6 +239,7 @@ def _mount(storage: StorageSpec, ufs: UfsSpec, node: str) -> Step:
             checks.device_ready(storage.name),
             checks.not_mounted(device),
             checks.mountpoint_free(ufs.mountpoint),
+            checks.mountpoint_real(ufs.mountpoint),
         ),
         after=(checks.mounted(device, ufs.mountpoint),),
         timeout_seconds=120.0,
@@ -246,15 +247,22 @@ def _mount(storage: StorageSpec, ufs: UfsSpec, node: str) -> Step:
 
 
 def _options(storage: StorageSpec, ufs: UfsSpec, node: str, mount: Mount) -> Steps:
-    """Change in place what differs; options nobody can take away (soft-updates, local) are not looked at."""
+    """Change in place what differs; options nobody can take away (soft-updates, local) are not looked at.
+
+    All of the document's options are given, not only what differs: the kernel drops every flag that `mount -u` does
+    not name (vfs_mount.c, vfs_domount_update: MNT_UPDATEMASK), and `ro` too, for mount(8) adds `noro` where none is.
+    """
     wanted = {PRINTED_AS.get(option, option) for option in ufs.options} - {""}
+    if any(option.endswith("soft-updates") for option in mount.options):
+        wanted.discard("asynchronous")  # soft updates never let it be set (ffs_vfsops.c, ffs_mount)
     missing = sorted(option for option in wanted if option not in mount.options and option in INVERSE_OPTIONS)
     surplus = sorted(option for option in mount.options if option in INVERSE_OPTIONS and option not in wanted)
-    words = [_given_as(option) for option in missing] + [INVERSE_OPTIONS[option] for option in surplus]
-    if not words:
+    if not missing and not surplus:
         return []
+    words = list(dict.fromkeys([*ufs.options, *(INVERSE_OPTIONS[option] for option in surplus)]))
     point = quote_plain(ufs.mountpoint)
-    after = tuple(_option_check(ufs.mountpoint, option, present=True) for option in missing) + tuple(
+    kept = sorted(option for option in wanted if option in INVERSE_OPTIONS)
+    after = tuple(_option_check(ufs.mountpoint, option, present=True) for option in kept) + tuple(
         _option_check(ufs.mountpoint, option, present=False) for option in surplus
     )
     return [
@@ -263,17 +271,13 @@ def _options(storage: StorageSpec, ufs: UfsSpec, node: str, mount: Mount) -> Ste
             "Remount",
             ufs.mountpoint,
             f"mount options differ ({', '.join([f'without {o}' for o in missing] + [f'with {o}' for o in surplus])})",
-            f"mount -u -o {','.join(words)} {quote_plain(device_of(storage))} {point}",
+            f"mount -u -o {quote_plain(','.join(words))} {quote_plain(device_of(storage))} {point}",
             Risk.NONE,
             before=(checks.mounted(device_of(storage), ufs.mountpoint),),
             after=after,
             timeout_seconds=60.0,
         )
     ]
-
-
-def _given_as(option: str) -> str:
-    return {"read-only": "ro", "synchronous": "sync"}.get(option, option)
 
 
 def _option_check(mountpoint: str, option: str, *, present: bool) -> Check:

@@ -58,26 +58,32 @@ def predict(cluster: Cluster, snapshot: Snapshot, stage: Stage) -> Snapshot:
 
 
 def _settle(scene: Scene, snapshot: Snapshot) -> Snapshot:
-    """Let time pass: devices of primaries are there and connected, every vhid has its MASTER."""
+    """Let time pass: every vhid has its one MASTER; the one it has stays it (whoever preempts it does so unseen)."""
     nodes = dict(snapshot.nodes)
-    for name, reading in nodes.items():
-        if isinstance(reading, Known) and isinstance(reading.value.interfaces, Known):
-            interfaces = {
-                key: replace(interface, vhids=tuple(_elected(scene, name, key, v) for v in interface.vhids))
-                for key, interface in reading.value.interfaces.value.items()
-            }
-            nodes[name] = replace(reading, value=replace(reading.value, interfaces=_known(interfaces, reading.value)))
+    for group, vip in scene.vips():
+        there = {node: vhid for node in group.preferred if (vhid := _vhid(nodes.get(node), vip, node)) is not None}
+        if sum(vhid.state is CarpState.MASTER for vhid in there.values()) == 1:
+            continue
+        skews = wanted_advskews(scene, group, vip)
+        best = min(there, key=lambda node: skews[node], default=None)
+        for node, vhid in there.items():
+            elected = replace(vhid, state=CarpState.MASTER if node == best else CarpState.BACKUP)
+            reading = nodes[node]
+            assert isinstance(reading, Known)
+            nodes[node] = replace(reading, value=_with_vhid(reading.value, interface_on(vip, node), elected))
     return replace(snapshot, nodes=nodes)
 
 
-def _elected(scene: Scene, node: str, interface: str, vhid: Vhid) -> Vhid:
-    """MASTER on the node with the lowest wanted advskew, BACKUP elsewhere."""
-    for group, vip in scene.vips():
-        if vip.vhid == vhid.vhid and node in group.preferred and interface_on(vip, node) == interface:
-            skews = {n: s for n, s in wanted_advskews(scene, group, vip).items() if n in scene.facts}
-            best = min(skews, key=lambda n: skews[n])
-            return replace(vhid, state=CarpState.MASTER if node == best else CarpState.BACKUP)
-    return vhid
+def _vhid(reading: Reading[NodeFacts] | None, vip: VirtualIP, node: str) -> Vhid | None:
+    facts = known(reading)
+    interface = (known(facts.interfaces) or {}).get(interface_on(vip, node)) if facts else None
+    return interface.vhid(vip.vhid) if interface else None
+
+
+def _with_vhid(facts: NodeFacts, name: str, vhid: Vhid) -> NodeFacts:
+    interface = (known(facts.interfaces) or {})[name]
+    vhids = tuple(vhid if v.vhid == vhid.vhid else v for v in interface.vhids)
+    return _with_interface(facts, replace(interface, vhids=vhids))
 
 
 def _known(value: T, facts: NodeFacts) -> Known[T]:

@@ -114,7 +114,7 @@ async def dd(call: Call) -> Result:
             await _give(call, plan, data)
         else:
             # Pipes of the lab's shell carry text: a byte above 127 would become two. Its value is lost, not its length.
-            stdout = data.translate(_SEVEN_BITS).decode("ascii")
+            stdout = (data if data.isascii() else data.translate(_SEVEN_BITS)).decode("ascii")
     except OSError as problem:
         report = _report(plan, b"", clock.monotonic() - began)
         opened = problem.filename is not None

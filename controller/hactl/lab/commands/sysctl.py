@@ -21,6 +21,7 @@ class Sysctl:
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.oids = list(oids(call.machine))
         self.flags: set[str] = set()
         self.out: list[str] = []
         self.err: list[str] = []
@@ -39,7 +40,7 @@ class Sysctl:
                 self.flags.add(letter)
         if "a" in self.flags:
             names = []
-            for oid in oids(self.call.machine):
+            for oid in self.oids:
                 self._show(oid)
         elif not names and file is None:
             return Result("", USAGE, 1)
@@ -64,8 +65,8 @@ class Sysctl:
         """One name or assignment; 1 if it failed."""
         match = re.match(r"^([^=:]*?)\s*[=:]\s*(.*)$", word)
         name, value = (match.group(1), match.group(2)) if match else (word, None)
-        found = [oid for oid in oids(self.call.machine) if oid.name == name]
-        below = [oid for oid in oids(self.call.machine) if oid.name.startswith(f"{name}.")]
+        found = [oid for oid in self.oids if oid.name == name]
+        below = [oid for oid in self.oids if oid.name.startswith(f"{name}.")]
         if not found and not below:
             if "i" in self.flags:
                 return 0
