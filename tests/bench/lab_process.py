@@ -18,14 +18,13 @@ from typing import Any
 
 from hactl.adapters.files import load_files
 from hactl.lab import sshd
-from hactl.lab.machine import Machine
 from hactl.lab.server import LabServer
 
 BOOT_SECONDS = 0.5
 #: Scripts that are remembered.
 KEPT_SCRIPTS = 200_000
 
-_run_script = sshd.run_script
+_run = sshd._Channel._run
 _scripts: deque[dict[str, Any]] = deque(maxlen=KEPT_SCRIPTS)
 
 
@@ -38,12 +37,12 @@ def kind_of(script: str) -> str:
     return "stream" if "devd.pipe" in script else "other"
 
 
-async def noted(machine: Machine, script: str, **options: Any) -> tuple[str, str, int]:
-    """`run_script` with its times written down."""
-    note = {"kind": kind_of(script), "node": machine.name, "began": time.monotonic(), "seconds": None}
+async def noted(channel: sshd._Channel, text: str, stdin: str) -> int:
+    """An exec request as sshd runs it, with its times written down."""
+    note = {"kind": kind_of(stdin), "node": channel.machine.name, "began": time.monotonic(), "seconds": None}
     _scripts.append(note)
     try:
-        return await _run_script(machine, script, **options)
+        return await _run(channel, text, stdin)
     finally:
         note["seconds"] = time.monotonic() - note["began"]
 
@@ -61,7 +60,7 @@ async def main(documents: str, state: str) -> int:
     if found.problems:
         print("\n".join(str(problem) for problem in found.problems), file=sys.stderr)
         return 1
-    sshd.run_script = noted
+    sshd._Channel._run = noted  # type: ignore[method-assign]
     lab = LabServer(list(found.documents.values()), Path(state), boot_seconds=BOOT_SECONDS)
     await lab.start()
     try:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hactl.lab.control import SOCKET_NAME, request
+from hactl.lab.control import SOCKET_NAME
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "manifests" / "examples" / "nas.yaml"
 #: One answer of the lab process may hold many scripts.
@@ -47,29 +47,51 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def name_of(pair: int) -> str:
+    """The cluster's name; its nodes are this with -a and -b."""
+    return f"nas-{pair:03}"
+
+
+def password_of(pair: int) -> str:
+    """The CARP password of its virtual IP."""
+    return f"bench_{pair:03}"
+
+
+def _network(base: int, pair: int) -> str:
+    """The first three numbers of a network of its own."""
+    high, low = divmod(pair, 250)
+    return f"10.{base + high}.{low}."
+
+
+def as_of(pair: int, text: str) -> str:
+    """What holds for pair 0, as it is for another pair."""
+    text = text.replace(name_of(0), name_of(pair))
+    for base in (80, 180):
+        text = text.replace(_network(base, 0), _network(base, pair))
+    return text
+
+
 def document_text(pair: int, ports: tuple[int, int]) -> str:
     """manifests/examples/nas.yaml as pair number `pair`: same shape and comments, names and addresses of its own."""
     yaml = YAML()
     data = yaml.load(EXAMPLE.read_text())
-    name = f"nas-{pair:03}"
+    name = name_of(pair)
     renamed = {node["name"]: f"{name}-{node['name'][-1]}" for node in data["spec"]["nodes"]}
     data["metadata"]["name"] = name
     for node, port in zip(data["spec"]["nodes"], ports, strict=True):
         node["name"] = renamed[node["name"]]
         node["ssh"]["port"] = port
         node["ssh"]["hostKeyFrom"]["file"] = f"lab/{node['name']}.pub"
-    high, low = divmod(pair, 250)
     for group in data["spec"]["groups"]:
         group["preferred"] = [renamed[node] for node in group["preferred"]]
         for vip in group["virtualIPs"]:
-            vip["vhid"] = pair % 255 + 1
-            vip["addresses"] = [f"10.{80 + high}.{low}.80/24"]
+            vip["addresses"] = [f"{_network(80, pair)}80/24"]
             vip["passwordFrom"]["file"] = f"secrets/{name}.carp"
         for storage in group["storage"]:
             hast = storage["hast"]
             hast["devices"] = {renamed[node]: device for node, device in hast["devices"].items()}
             hast["addresses"] = {
-                renamed[node]: f"10.{180 + high}.{low}.{host}" for host, node in enumerate(hast["addresses"], 11)
+                renamed[node]: f"{_network(180, pair)}{host}" for host, node in enumerate(hast["addresses"], 11)
             }
     out = StringIO()
     yaml.dump(data, out)
@@ -106,10 +128,16 @@ class LabProcess:
         return scripts
 
     async def on(self, node: str, script: str) -> str:
-        """Run something on a node by hand, not over SSH. Raises LabError."""
-        answer = await asyncio.to_thread(request, self.socket_path, "exec", {"node": node, "script": script})
-        if answer["status"] != 0:
-            raise BenchFailed(f"{node}: {script}: {answer['stderr'].strip() or answer['stdout'].strip()}")
+        """Run something on a node by hand, not over SSH. Raises BenchFailed when its exit status is not 0."""
+        reader, writer = await asyncio.open_unix_connection(str(self.socket_path))
+        try:
+            writer.write(json.dumps({"verb": "exec", "arguments": {"node": node, "script": script}}).encode() + b"\n")
+            answer = json.loads(await reader.readline())
+        finally:
+            writer.close()
+        if not answer["ok"] or answer["status"] != 0:
+            said = answer.get("error") or answer["stderr"].strip() or answer["stdout"].strip()
+            raise BenchFailed(f"{node}: {said}: {script}")
         return str(answer["stdout"])
 
 
@@ -160,10 +188,10 @@ def _write_documents(clusters: Path, pairs: int) -> None:
     (clusters / "secrets").mkdir(parents=True)
     ports = free_ports(pairs * 2)
     for pair in range(pairs):
-        secret = clusters / "secrets" / f"nas-{pair:03}.carp"
+        secret = clusters / "secrets" / f"{name_of(pair)}.carp"
         secret.touch(0o600)
-        secret.write_text(f"bench_{pair:03}\n")
-        (clusters / f"nas-{pair:03}.yaml").write_text(document_text(pair, (ports[2 * pair], ports[2 * pair + 1])))
+        secret.write_text(f"{password_of(pair)}\n")
+        (clusters / f"{name_of(pair)}.yaml").write_text(document_text(pair, (ports[2 * pair], ports[2 * pair + 1])))
 
 
 async def _start(directory: Path) -> LabProcess:

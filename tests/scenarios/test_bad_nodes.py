@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from closed_loop import Loop, example
-from serving import complaints
 
+from closed_loop import Loop, example
 from hactl.core.steps import Outcome
 from hactl.lab.machine import Machine
+from serving import complaints
 
 
 def full(machine: Machine) -> None:

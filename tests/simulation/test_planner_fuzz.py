@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from facts_builder import (
     MEDIASIZE,
     Scene,
@@ -27,7 +28,6 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-
 from hactl.core.audit import audit
 from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
 from hactl.core.plan import STAGE_LIMIT, make_plan
@@ -72,10 +72,23 @@ EDGE_EDITS: tuple[dict[str, Any], ...] = (
     {"spec.groups.0.preferred": ["fw-2", "fw-1"]},
     {"spec.carp": {"preempt": False}},
 )
-FIELDS = (
-    "mounts resources hastd interfaces boot services files metadata devices hast_devices modules carp_sysctls system "
-    "pools demotions"
-).split()
+FIELDS = [
+    "mounts",
+    "resources",
+    "hastd",
+    "interfaces",
+    "boot",
+    "services",
+    "files",
+    "metadata",
+    "devices",
+    "hast_devices",
+    "modules",
+    "carp_sysctls",
+    "system",
+    "pools",
+    "demotions",
+]
 
 
 def _wants(scene: Scene, node: str, chance: random.Random) -> Scene:

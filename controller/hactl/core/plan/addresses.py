@@ -97,7 +97,6 @@ class Place:
         wanted = {a.ip for a in wanted_addresses(self.vip)}
         return any(a.ip in wanted for a in self.interface.of_vhid(self.vip.vhid))
 
-
     def standing(self, address: Address) -> Address | None:
         """The address as the interface has it, the node's own before one of a vhid."""
         same = [a for a in self.interface.addresses if a.ip == address.ip]

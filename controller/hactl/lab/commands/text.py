@@ -86,4 +86,3 @@ async def tr(call: Call) -> Result:
     if "s" in flags:
         text = re.sub(f"([{re.escape(more[-1] if more else first)}])\\1+", r"\1", text)
     return Result(text)
-

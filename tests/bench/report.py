@@ -1,0 +1,201 @@
+"""What a bench found, as figures with a name, and the figures as a table or as JSON.
+
+Rules: a ratio says what is over what; an aim is shown beside the figure and never turned into a failure; what the
+simulation distorts is said where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from .measure import Samples
+from .pairs import Converged, Memory
+from .passes import Latency, Rate, Throughput, Written
+
+#: The controller's usual resync, seconds: for "at that pace" figures.
+RESYNC_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything that was measured."""
+
+    nodes: int
+    machine: str
+    seconds: float
+    #: Pairs that were converged when passes were measured.
+    ready: int
+    converge: Converged
+    latency: Latency
+    throughput: Throughput
+    memory: Memory
+    written: Written
+    #: Unchanged passes made while the record was watched.
+    passes: int
+    #: CPU of the controller between its looks, as a share of one core.
+    rest: float
+    #: From a CARP change to the first probe.
+    carp: Samples
+    #: From a file change to the first look and to the first command.
+    file_look: Samples
+    file_command: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the report."""
+
+    section: str
+    name: str
+    value: float
+    unit: str = ""
+    p95: float | None = None
+    note: str = ""
+    #: What it should stay below, if anything.
+    aim: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None without one."""
+        return None if self.aim is None else self.value < self.aim
+
+
+def figures(found: Findings) -> list[Figure]:
+    """All figures, in the order they are read."""
+    return [
+        *_cost(found.latency),
+        *_parts(found.latency),
+        *_many(found),
+        *_memory(found),
+        *_reactions(found),
+        *_record(found),
+    ]
+
+
+def _time(section: str, name: str, samples: Samples, note: str = "") -> Figure:
+    return Figure(section, name, samples.median * 1e3, "ms", samples.p95 * 1e3, note)
+
+
+def _cost(found: Latency) -> list[Figure]:
+    """An unchanged pass against what it consists of."""
+    section = "An unchanged pass over one converged pair"
+    bare, whole = found.bare.samples, found.whole.samples
+    both, probes = found.bare_both.samples, found.probe_both.samples
+    #: The lab is one process: the two probes of a pass wait for each other.
+    simulated = 2 * (found.whole.node_seconds - found.bare_both.node_seconds)
+    return [
+        _time(section, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
+        _time(section, "two bare execs at once, one per node", both),
+        _time(section, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
+        _time(section, "the pass", whole),
+        Figure(section, "of it on the simulated nodes", 2 * found.whole.node_seconds * 1e3, "ms", note="both probes, in the lab's one process"),
+        Figure(section, "of it controller CPU", found.whole.cpu_seconds * 1e3, "ms"),
+        Figure(section, "pass / bare exec", whole.median / bare.median, "x", aim=1.5, note="as it is, simulated nodes included"),
+        Figure(section, "pass / its two probes alone", whole.median / probes.median, "x", aim=1.5, note="what hactl adds to its own execs"),
+        Figure(
+            section, "pass / bare exec, if probes cost a node nothing", max(0.0, whole.median - simulated) / bare.median, "x",
+            note="simulated node time taken out: hactl and SSH only",
+        ),
+        Figure(section, "controller CPU of a pass / bare exec", found.whole.cpu_seconds / bare.median, "x"),
+    ]  # fmt: skip
+
+
+def _parts(found: Latency) -> list[Figure]:
+    section = "Controller CPU of that pass, part by part"
+    parts = {**found.parts, "two execs over SSH (asyncssh)": found.probe_both.cpu_seconds}
+    rest = found.whole.cpu_seconds - sum(parts.values())
+    lines = [Figure(section, name, seconds * 1e3, "ms") for name, seconds in parts.items()]
+    return [
+        *lines,
+        Figure(section, "the rest: tasks, threads, cold caches", rest * 1e3, "ms", note="whole less the parts above"),
+    ]
+
+
+def _many(found: Findings) -> list[Figure]:
+    section = f"Unchanged passes over {found.nodes} nodes, {found.ready} pairs converged of {found.nodes // 2}"
+    passes, execs = found.throughput.passes, found.throughput.execs
+    each, bare = passes.cpu_seconds / passes.count / 2, execs.cpu_seconds / execs.count
+    pace = each / RESYNC_SECONDS
+    return [
+        Figure(section, "passes per second", passes.count / passes.seconds, "/s", note=f"lab busy {_busy(passes):.0%}, controller {passes.cpu_seconds / passes.seconds:.0%} of a core"),
+        Figure(section, "passes per second of controller CPU", passes.count / passes.cpu_seconds, "/s", note="what one core could do"),
+        Figure(section, "controller CPU per node and look", each * 1e3, "ms"),
+        Figure(section, "controller CPU per bare exec", bare * 1e3, "ms", note=f"{execs.count / execs.seconds:.0f} execs/s"),
+        Figure(section, "a node's look / a bare exec, controller CPU", each / bare, "x"),
+        Figure(section, f"one core, per node, a look every {RESYNC_SECONDS:.0f} s", pace * 100, "%", note=f"{found.nodes} nodes: {pace * found.nodes:.1%}"),
+        Figure(section, "one core, between looks, all nodes", found.rest * 100, "%", note="devd streams, keepalives, polled files"),
+    ]  # fmt: skip
+
+
+def _busy(rate: Rate) -> float:
+    return rate.lab_cpu_seconds / rate.seconds
+
+
+def _memory(found: Findings) -> list[Figure]:
+    section = "Memory of the controller's process (RSS)"
+    memory, others = found.memory, found.nodes - 2
+    return [
+        Figure(section, "with one pair, everything imported", memory.before / 1024, "MiB"),
+        Figure(section, "per node: connection and first look", (memory.connected - memory.before) / others, "KiB"),
+        Figure(section, "per node: after converging and all passes", (memory.after - memory.before) / others, "KiB"),
+        Figure(section, "per node: with the controller and devd streams", (memory.listening - memory.before) / others, "KiB"),
+    ]  # fmt: skip
+
+
+def _reactions(found: Findings) -> list[Figure]:
+    section = f"Reactions of the controller over {found.nodes} nodes"
+    return [
+        _time(section, "CARP change on a node to the look", found.carp, "devd; 75 ms of it gather further events"),
+        _time(section, "file replaced to the first look", found.file_look, "polled 4 times a second, then 0.1 s of quiet"),
+        _time(section, "file replaced to the first command", found.file_command, "two looks: the second with the lock held"),
+    ]  # fmt: skip
+
+
+def _record(found: Findings) -> list[Figure]:
+    section = "Written by unchanged passes"
+    note = ", ".join(found.written.files) or "no file of the record was touched"
+    return [
+        Figure(section, "passes", float(found.passes)),
+        Figure(section, "rows", float(found.written.rows), aim=1),
+        Figure(section, "commits", float(found.written.commits), aim=1),
+        Figure(section, "bytes", float(found.written.bytes), aim=1, note=note),
+    ]
+
+
+def render(found: Findings) -> str:
+    """A table for people."""
+    all_figures = figures(found)
+    width = max(len(figure.name) for figure in all_figures)
+    lines = [f"hactl bench: {found.nodes} simulated nodes, {found.seconds:.0f} s, {found.machine}"]
+    for section, group in groupby(all_figures, key=lambda figure: figure.section):
+        lines += ["", section]
+        lines += [_line(figure, width) for figure in group]
+    lines += ["", f"How: {_how(found)}"]
+    return "\n".join(lines)
+
+
+def _line(figure: Figure, width: int) -> str:
+    digits = 0 if not figure.unit or figure.value >= 100 else 2 if figure.value < 10 else 1
+    value = f"{figure.value:>8.{digits}f} {figure.unit:<4}"
+    p95 = "" if figure.p95 is None else f"p95 {figure.p95:.1f}"
+    aim = "" if figure.aim is None or not figure.unit else f"aim < {figure.aim:g}: {'met' if figure.met else 'not met'}"
+    return (
+        f"  {figure.name:<{width}} {value} {p95:<11} {'; '.join(word for word in (aim, figure.note) if word)}".rstrip()
+    )
+
+
+def _how(found: Findings) -> str:
+    return (
+        "real SSH on loopback, real record, real controller; the nodes are the lab's, all in one other process. "
+        "One pair converged over SSH; what it needed was done by hand on the others, "
+        f"where the Converger then found {found.converge.steps} steps left to do."
+    )
+
+
+def to_json(found: Findings) -> str:
+    """The same for programs."""
+    rows = [{**asdict(figure), "met": figure.met} for figure in figures(found)]
+    whole = {"nodes": found.nodes, "pairs_converged": found.ready, "seconds": found.seconds, "machine": found.machine}
+    return json.dumps({**whole, "how": _how(found), "figures": rows}, indent=2)
