@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import os
+import logging
 import random
 import secrets
 import socket
@@ -24,11 +24,11 @@ from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.memory_store import MemoryStore
 from hactl.adapters.references import resolve as resolve_references
 from hactl.adapters.ssh import SSHNodes
-from hactl.adapters.store import SQLiteStore, default_state_path
+from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml_documents import read_documents
 from hactl.core.facts import fingerprint
 from hactl.core.wanted import Cluster
-from hactl.errors import Busy, DocumentError
+from hactl.errors import Busy, DocumentError, StoreError
 from hactl.ports import Document, Store
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import Converger
@@ -39,19 +39,13 @@ from hactl.runtime.reconcile import Reconciler
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 
+log = logging.getLogger("hactl.app")
+
 #: How long a pass waits for another process that holds the cluster, seconds.
 LOCK_WAIT_SECONDS = 2.0
 #: The record forgets what is older than this, days; looked at once a day.
 KEEP_DAYS = 400.0
 HOUSEKEEPING_SECONDS = 24 * 3600.0
-
-
-def state_path(given: Path | None) -> Path:
-    """The record's file: what was asked for, else HACTL_STATE, else the default of this checkout or machine."""
-    if given is not None:
-        return given
-    named = os.environ.get("HACTL_STATE")
-    return Path(named) if named else default_state_path()
 
 
 def actor() -> str:
@@ -169,7 +163,13 @@ async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[
 
 
 async def keep_house(store: Store) -> None:
-    """Forget old history, now and once a day, until cancelled."""
+    """Forget old history, now and once a day, until cancelled. A record that cannot be written is tried tomorrow."""
     while True:
-        await store.prune(keep_days=KEEP_DAYS)
+        try:
+            forgotten = await store.prune(keep_days=KEEP_DAYS)
+        except StoreError as error:
+            log.error("old history cannot be forgotten", extra={"error": str(error)})
+        else:
+            if forgotten:
+                log.info("old history forgotten", extra={"rows": forgotten, "keep_days": KEEP_DAYS})
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -93,7 +93,7 @@ async def bench(options: argparse.Namespace) -> Findings:
         chance = random.Random(1)
         async with reactions.controlling(app, place, options.nodes):
             memory = dataclasses.replace(memory, listening=rss_kib())
-            rest = await reactions.rest()
+            rest = await reactions.rest(place.lab)
             tell("CARP states change, then documents")
             carp = await reactions.carp_changes(place, ready[: options.samples])
             file_look, file_command = await reactions.file_changes(place, ready[-options.samples :], chance)

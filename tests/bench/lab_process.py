@@ -39,12 +39,13 @@ def kind_of(script: str) -> str:
 
 async def noted(channel: sshd._Channel, text: str, stdin: str) -> int:
     """An exec request as sshd runs it, with its times written down."""
-    note = {"kind": kind_of(stdin), "node": channel.machine.name, "began": time.monotonic(), "seconds": None}
+    began = time.monotonic()
+    note: dict[str, Any] = {"kind": kind_of(stdin), "node": channel.machine.name, "began": began, "seconds": None}
     _scripts.append(note)
     try:
         return await _run(channel, text, stdin)
     finally:
-        note["seconds"] = time.monotonic() - note["began"]
+        note["seconds"] = time.monotonic() - began
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +61,7 @@ async def main(documents: str, state: str) -> int:
     if found.problems:
         print("\n".join(str(problem) for problem in found.problems), file=sys.stderr)
         return 1
-    sshd._Channel._run = noted  # type: ignore[method-assign]
+    sshd._Channel._run = noted  # type: ignore[method-assign, assignment]
     lab = LabServer(list(found.documents.values()), Path(state), boot_seconds=BOOT_SECONDS)
     await lab.start()
     try:

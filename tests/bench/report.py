@@ -7,7 +7,9 @@ simulation distorts is said where it stands.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 
 from .measure import Samples
@@ -74,58 +76,62 @@ def figures(found: Findings) -> list[Figure]:
     ]
 
 
-def _time(section: str, name: str, samples: Samples, note: str = "") -> Figure:
-    return Figure(section, name, samples.median * 1e3, "ms", samples.p95 * 1e3, note)
+def _time(line: Callable[..., Figure], name: str, samples: Samples, note: str = "") -> Figure:
+    return line(name, samples.median * 1e3, "ms", samples.p95 * 1e3, note)
 
 
 def _cost(found: Latency) -> list[Figure]:
     """An unchanged pass against what it consists of."""
-    section = "An unchanged pass over one converged pair"
+    line = partial(Figure, "An unchanged pass over one converged pair")
     bare, whole = found.bare.samples, found.whole.samples
     both, probes = found.bare_both.samples, found.probe_both.samples
     #: The lab is one process: the two probes of a pass wait for each other.
     simulated = 2 * (found.whole.node_seconds - found.bare_both.node_seconds)
+    own = max(0.0, whole.median - simulated) / bare.median
+    added, on_nodes = whole.median / probes.median, 2 * found.whole.node_seconds * 1e3
     return [
-        _time(section, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
-        _time(section, "two bare execs at once, one per node", both),
-        _time(section, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
-        _time(section, "the pass", whole),
-        Figure(section, "of it on the simulated nodes", 2 * found.whole.node_seconds * 1e3, "ms", note="both probes, in the lab's one process"),
-        Figure(section, "of it controller CPU", found.whole.cpu_seconds * 1e3, "ms"),
-        Figure(section, "pass / bare exec", whole.median / bare.median, "x", aim=1.5, note="as it is, simulated nodes included"),
-        Figure(section, "pass / its two probes alone", whole.median / probes.median, "x", aim=1.5, note="what hactl adds to its own execs"),
-        Figure(
-            section, "pass / bare exec, if probes cost a node nothing", max(0.0, whole.median - simulated) / bare.median, "x",
-            note="simulated node time taken out: hactl and SSH only",
-        ),
-        Figure(section, "controller CPU of a pass / bare exec", found.whole.cpu_seconds / bare.median, "x"),
+        _time(line, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
+        _time(line, "two bare execs at once, one per node", both),
+        _time(line, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
+        _time(line, "the pass", whole),
+        line("of it on the simulated nodes", on_nodes, "ms", note="both probes, in the lab's one process"),
+        line("of it controller CPU", found.whole.cpu_seconds * 1e3, "ms"),
+        line("pass / bare exec", whole.median / bare.median, "x", aim=1.5, note="simulated nodes' time included"),
+        line("pass / its two probes alone", added, "x", aim=1.5, note="what hactl adds to its own execs"),
+        line("pass / bare exec, were probes as cheap as `true`", own, "x", note="hactl and SSH, no node time"),
+        line("controller CPU of a pass / bare exec", found.whole.cpu_seconds / bare.median, "x"),
     ]  # fmt: skip
 
 
 def _parts(found: Latency) -> list[Figure]:
-    section = "Controller CPU of that pass, part by part"
+    line = partial(Figure, "Controller CPU of that pass, part by part")
     parts = {**found.parts, "two execs over SSH (asyncssh)": found.probe_both.cpu_seconds}
     rest = found.whole.cpu_seconds - sum(parts.values())
-    lines = [Figure(section, name, seconds * 1e3, "ms") for name, seconds in parts.items()]
+    lines = [line(name, seconds * 1e3, "ms") for name, seconds in parts.items()]
     return [
         *lines,
-        Figure(section, "the rest: tasks, threads, cold caches", rest * 1e3, "ms", note="whole less the parts above"),
+        line("the rest: tasks, threads, cold caches", rest * 1e3, "ms", note="whole less the parts above"),
     ]
 
 
 def _many(found: Findings) -> list[Figure]:
-    section = f"Unchanged passes over {found.nodes} nodes, {found.ready} pairs converged of {found.nodes // 2}"
+    line = partial(
+        Figure, f"Unchanged passes over {found.nodes} nodes, {found.ready} pairs converged of {found.nodes // 2}"
+    )
     passes, execs = found.throughput.passes, found.throughput.execs
     each, bare = passes.cpu_seconds / passes.count / 2, execs.cpu_seconds / execs.count
     pace = each / RESYNC_SECONDS
+    busy = f"lab busy {_busy(passes):.0%}, controller {passes.cpu_seconds / passes.seconds:.0%} of a core"
+    every = f"one core, per node, a look every {RESYNC_SECONDS:.0f} s"
+    could = passes.count / passes.cpu_seconds
     return [
-        Figure(section, "passes per second", passes.count / passes.seconds, "/s", note=f"lab busy {_busy(passes):.0%}, controller {passes.cpu_seconds / passes.seconds:.0%} of a core"),
-        Figure(section, "passes per second of controller CPU", passes.count / passes.cpu_seconds, "/s", note="what one core could do"),
-        Figure(section, "controller CPU per node and look", each * 1e3, "ms"),
-        Figure(section, "controller CPU per bare exec", bare * 1e3, "ms", note=f"{execs.count / execs.seconds:.0f} execs/s"),
-        Figure(section, "a node's look / a bare exec, controller CPU", each / bare, "x"),
-        Figure(section, f"one core, per node, a look every {RESYNC_SECONDS:.0f} s", pace * 100, "%", note=f"{found.nodes} nodes: {pace * found.nodes:.1%}"),
-        Figure(section, "one core, between looks, all nodes", found.rest * 100, "%", note="devd streams, keepalives, polled files"),
+        line("passes per second", passes.count / passes.seconds, "/s", note=busy),
+        line("passes per second of controller CPU", could, "/s", note="what one core could do"),
+        line("controller CPU per node and look", each * 1e3, "ms"),
+        line("controller CPU per bare exec", bare * 1e3, "ms", note=f"{execs.count / execs.seconds:.0f}/s"),
+        line("a node's look / a bare exec, controller CPU", each / bare, "x"),
+        line(every, pace * 100, "%", note=f"{found.nodes} nodes: {pace * found.nodes:.1%}"),
+        line("one core, between looks, all nodes", found.rest * 100, "%", note="streams, keepalives, polling"),
     ]  # fmt: skip
 
 
@@ -134,33 +140,33 @@ def _busy(rate: Rate) -> float:
 
 
 def _memory(found: Findings) -> list[Figure]:
-    section = "Memory of the controller's process (RSS)"
+    line = partial(Figure, "Memory of the controller's process (RSS)")
     memory, others = found.memory, found.nodes - 2
     return [
-        Figure(section, "with one pair, everything imported", memory.before / 1024, "MiB"),
-        Figure(section, "per node: connection and first look", (memory.connected - memory.before) / others, "KiB"),
-        Figure(section, "per node: after converging and all passes", (memory.after - memory.before) / others, "KiB"),
-        Figure(section, "per node: with the controller and devd streams", (memory.listening - memory.before) / others, "KiB"),
+        line("with one pair, everything imported", memory.before / 1024, "MiB"),
+        line("per node: connection and first look", (memory.connected - memory.before) / others, "KiB"),
+        line("per node: after converging and all passes", (memory.after - memory.before) / others, "KiB"),
+        line("per node: under the controller, devd streams", (memory.listening - memory.before) / others, "KiB"),
     ]  # fmt: skip
 
 
 def _reactions(found: Findings) -> list[Figure]:
-    section = f"Reactions of the controller over {found.nodes} nodes"
+    line = partial(Figure, f"Reactions of the controller over {found.nodes} nodes")
     return [
-        _time(section, "CARP change on a node to the look", found.carp, "devd; 75 ms of it gather further events"),
-        _time(section, "file replaced to the first look", found.file_look, "polled 4 times a second, then 0.1 s of quiet"),
-        _time(section, "file replaced to the first command", found.file_command, "two looks: the second with the lock held"),
+        _time(line, "CARP change on a node to the look", found.carp, "devd; 75 ms of it gather further events"),
+        _time(line, "file replaced to the first look", found.file_look, "polled 4 times a second; 0.1 s of quiet"),
+        _time(line, "file replaced to the first command", found.file_command, "two looks, the second under the lock"),
     ]  # fmt: skip
 
 
 def _record(found: Findings) -> list[Figure]:
-    section = "Written by unchanged passes"
+    line = partial(Figure, "Written by unchanged passes")
     note = ", ".join(found.written.files) or "no file of the record was touched"
     return [
-        Figure(section, "passes", float(found.passes)),
-        Figure(section, "rows", float(found.written.rows), aim=1),
-        Figure(section, "commits", float(found.written.commits), aim=1),
-        Figure(section, "bytes", float(found.written.bytes), aim=1, note=note),
+        line("passes", float(found.passes)),
+        line("rows", float(found.written.rows), aim=1),
+        line("commits", float(found.written.commits), aim=1),
+        line("bytes", float(found.written.bytes), aim=1, note=note),
     ]
 
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from hactl.cli.generated import GENERATORS, main, reference
 from hactl.cli.main import COMMANDS
+from hactl.cli.output import safe, table, to_seconds
 from hactl.cli.topics import EXIT_STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,7 +222,7 @@ def test_version() -> None:
 
 
 def test_plan_of_unreachable_nodes_says_so(nas: Path, tmp_path: Path) -> None:
-    """Nobody listens there: held with the reason, exit 0 (nothing can be done), no traceback."""
+    """Nobody listens there: held with the reason, exit 1 (not "nothing to do": nobody knows), no traceback."""
     text = nas.read_text().replace("port: 2221", "port: 1").replace("port: 2222", "port: 1")
     nas.write_text(
         text.replace(
@@ -232,4 +234,67 @@ def test_plan_of_unreachable_nodes_says_so(nas: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     holds = {hold["reason"] for hold in json.loads(done.stdout)[0]["holds"]}
     assert "NodeSilent" in holds
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("plain", "plain"), ("a\x1b[31mred", "a\\u001b[31mred"), ("a\tb\nc", "a       b\nc"), ("bell\x07", "bell\\u0007")],
+)
+def test_what_a_node_prints_plays_no_tricks_on_a_terminal(text: str, shown: str) -> None:
+    """Control characters of a node's output are shown, not obeyed; lines stay lines."""
+    assert safe(text) == shown
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400)])
+def test_durations(text: str, seconds: float) -> None:
+    """A number with s, m or h."""
+    assert to_seconds(click.Context(click.Command("x")), click.Option(["--x"]), text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5s", "5d", "ten", "1e9", "nan", "inf"])
+def test_wrong_durations_are_refused_in_words(text: str) -> None:
+    """Before anything is done, exit 64."""
+    with pytest.raises(click.BadParameter, match="is no duration"):
+        to_seconds(click.Context(click.Command("x")), click.Option(["--x"]), text)
+
+
+def test_a_table_is_aligned_whatever_its_colours() -> None:
+    """Colour codes take no room."""
+    lines = table([[click.style("a", fg="red"), "1"], ["bbb", "2"]], ["N", "V"]).splitlines()
+    assert [click.unstyle(line) for line in lines] == ["N     V", "a     1", "bbb   2"]
+
+
+def test_version_is_what_a_report_needs() -> None:
+    """hactl, Python, and the libraries."""
+    done = hactl("version")
     assert done.returncode == 0
+    assert {line.split()[0] for line in done.stdout.splitlines()} >= {"hactl", "python", "asyncssh", "pydantic"}
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("hactl st", "status"), ("hactl apply --ti", "--timeout"), ("hactl lab power-", "power-on")],
+)
+def test_completion_completes(words: str, completed: str) -> None:
+    """What the shell asks for through the environment is answered."""
+    done = hactl(_HACTL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1))
+    assert f"plain,{completed}" in done.stdout
+
+
+def test_logs_are_json_when_nobody_watches(tmp_path: Path) -> None:
+    """`run` on an empty directory: one JSON object a line on standard error, SIGTERM ends it with 0."""
+    (tmp_path / "clusters").mkdir()
+    command = [sys.executable, "-m", "hactl", "--state", str(tmp_path / "h.db"), "run", "--source"]
+    process = subprocess.Popen([*command, str(tmp_path / "clusters")], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    first = json.loads(process.stderr.readline())
+    assert "controller started" in first["message"]
+    assert first["level"] == "info"
+    second = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, timeout=50)
+    assert second.returncode == 1
+    assert "another controller runs on this database: hactl" in second.stderr
+    process.terminate()
+    _, rest = process.communicate(timeout=50)
+    assert process.returncode == 0
+    assert [json.loads(line)["message"] for line in rest.splitlines()][-1] == "controller stopped"

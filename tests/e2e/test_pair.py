@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,27 +86,37 @@ class Site:
             time.sleep(0.2)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A running lab for nas.yaml on free ports."""
-    clusters = tmp_path / "clusters"
+@contextmanager
+def a_site(directory: Path, *names: str) -> Iterator[Site]:
+    """A running lab for documents like nas.yaml on free ports, one for each name."""
+    clusters = directory / "clusters"
     (clusters / "secrets").mkdir(parents=True)
     secret = clusters / "secrets" / "files.carp"
-    secret.write_text("e2e-free\n".replace("-", "_"))
+    secret.write_text("e2e_free\n")
     secret.chmod(0o600)
-    text = EXAMPLE.read_text().replace("2221", str(free_port())).replace("2222", str(free_port()))
-    (clusters / "nas.yaml").write_text(text)
+    for name in names:
+        text = EXAMPLE.read_text().replace("2221", str(free_port())).replace("2222", str(free_port()))
+        (clusters / f"{name}.yaml").write_text(text.replace("name: nas\n", f"name: {name}\n"))
     environment = {
         **os.environ,
-        "HACTL_LAB": str(tmp_path / "lab"),
-        "HACTL_STATE": str(tmp_path / "hactl.db"),
+        "HACTL_LAB": str(directory / "lab"),
+        "HACTL_STATE": str(directory / "hactl.db"),
         "HACTL_IDENTITY": str(clusters / "lab" / "id_ed25519"),
     }
-    place = Site(tmp_path, environment)
-    up = place.hactl("lab", "up", "-f", str(place.document), "--detach", "--boot-seconds", "2")
+    place = Site(directory, environment)
+    up = place.hactl("lab", "up", "-f", str(clusters), "--detach", "--boot-seconds", "2")
     assert up.returncode == 0, up.stderr + up.stdout
-    yield place
-    place.hactl("lab", "down")
+    try:
+        yield place
+    finally:
+        place.hactl("lab", "down")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A running lab for nas.yaml."""
+    with a_site(tmp_path, "nas") as place:
+        yield place
 
 
 @pytest.mark.timeout(180)
@@ -202,3 +213,117 @@ def test_the_wrong_host_key_is_refused_before_anything_is_sent(site: Site) -> No
     stopped = site.hactl("apply", "-f", str(site.document), "--timeout", "20s")
     assert stopped.returncode == 3
     assert not [step for step in site.steps() if step["node"] == "nas-a"]
+
+
+@pytest.mark.timeout(180)
+def test_every_form_of_what_is_shown(site: Site) -> None:
+    """-o wide, json, yaml and name show the same thing; --dry-run changes nothing; colour only when asked."""
+    file = str(site.document)
+    plan = json.loads(site.hactl("plan", "-f", file, "-o", "json").stdout)[0]
+    steps = [step for stage in plan["stages"] for step in stage["steps"]]
+    assert len(site.hactl("plan", "-f", file, "-o", "name").stdout.splitlines()) == len(steps)
+    assert f"digest: {plan['digest']}" in site.hactl("plan", "-f", file, "-o", "yaml").stdout
+    wide = site.hactl("plan", "-f", file, "-o", "wide").stdout
+    dry = site.hactl("apply", "-f", file, "--dry-run")
+    assert dry.returncode == 2
+    assert not (site.directory / "hactl.db").exists(), "looking leaves no record"
+    for step in steps:
+        for line in step["command"].splitlines():
+            assert line in dry.stdout
+        assert all(check in wide for check in [*step["before"], *step["after"]])
+    assert plan["digest"] in dry.stdout
+    assert site.hactl("apply", "-f", file, "-q").returncode == 0
+    assert site.hactl("status", "-o", "name").stdout == "nas\n"
+    assert "name: nas" in site.hactl("status", "-o", "yaml").stdout
+    shown = site.hactl("status", "-o", "wide").stdout
+    assert all(word in shown for word in ("no controller is running", "nas-a MASTER", "FailoverReady", "booted"))
+    assert "\x1b" not in shown
+    assert "\x1b[" in site.hactl("--color", "always", "status").stdout
+    told = site.hactl("history", "nas", "--kind", "Step", "--node", "nas-b", "-o", "wide").stdout
+    assert "nas-a  " not in told
+    assert all(word in told for word in ("why:", "by:", "<<'HACTL_END'"))
+    assert "nothing on record" in site.hactl("history", "nas", "--failed").stdout
+    assert "nothing on record" in site.hactl("history", "--until", "1h").stdout
+    assert "kind: DocumentAccepted" in site.hactl("history", "--since", "1h", "-o", "yaml").stdout
+
+
+@pytest.mark.timeout(180)
+def test_modes_say_how_far_it_may_go(site: Site) -> None:
+    """Observe never touches; Propose waits for the digest of the plan, and takes no other."""
+    file = str(site.document)
+    text = site.document.read_text()
+    site.document.write_text(text.replace("mode: Apply", "mode: Observe"))
+    observed = site.hactl("apply", "-f", file)
+    assert observed.returncode == 3, observed.stdout
+    assert "ObserveOnly" in observed.stdout
+    site.document.write_text(text.replace("mode: Apply", "mode: Propose"))
+    plan = json.loads(site.hactl("plan", "-f", file, "-o", "json").stdout)[0]
+    for words in ((), ("--approve", "000000000000")):
+        proposed = site.hactl("apply", "-f", file, *words)
+        assert proposed.returncode == 3, proposed.stdout
+        assert f"--approve {plan['digest']}" in proposed.stdout
+    assert site.steps() == []
+    approved = site.hactl("apply", "-f", file, "--approve", plan["digest"])
+    assert approved.returncode == 0, approved.stdout
+    assert {step["generation"] for step in site.steps()} == {2}
+
+
+@pytest.mark.timeout(180)
+def test_the_lab_can_be_broken_and_says_how_it_is(site: Site) -> None:
+    """Every verb does what it says, a wrong name is told, and a dead node is no "nothing to do"."""
+
+    def node(name: str) -> dict[str, Any]:
+        rows = json.loads(site.hactl("lab", "status", "-o", "json").stdout)
+        found = next(row for row in rows if row["node"] == name)
+        assert isinstance(found, dict)
+        return found
+
+    assert "nas-a" in site.hactl("lab", "status").stdout
+    assert site.hactl("lab", "cut", "nas-a", "vtnet1").returncode == 0
+    assert node("nas-a")["cut"] == ["vtnet1"]
+    assert "cut: vtnet1" in site.hactl("lab", "status").stdout
+    assert site.hactl("lab", "join", "nas-a", "vtnet1").returncode == 0
+    assert node("nas-a")["cut"] == []
+    assert site.hactl("lab", "freeze", "nas-b").returncode == 0
+    assert node("nas-b")["power"] == "frozen"
+    assert site.hactl("lab", "thaw", "nas-b").returncode == 0
+    assert site.hactl("lab", "fail-disk", "nas-a", "vtbd1").returncode == 0
+    read = ("lab", "exec", "nas-a", "--", "dd if=/dev/vtbd1 of=/dev/null bs=512 count=1")
+    assert site.hactl(*read).returncode != 0
+    assert site.hactl("lab", "mend-disk", "nas-a", "vtbd1").returncode == 0
+    assert site.hactl(*read).returncode == 0
+    for words in (("power-off", "nas-x"), ("fail-disk", "nas-a", "ada9"), ("cut", "nas-a", "em9")):
+        wrong = site.hactl("lab", *words)
+        assert wrong.returncode == 1
+        assert "it has" in wrong.stderr
+    for name in ("nas-a", "nas-b"):
+        site.hactl("lab", "power-off", name)
+        assert node(name)["power"] == "off"
+    dead = site.hactl("plan", "-f", str(site.document))
+    assert dead.returncode == 1
+    assert "NodeSilent" in dead.stdout
+    site.hactl("lab", "power-on", "nas-a")
+    site.until(lambda: node("nas-a")["power"] == "on")
+
+
+@pytest.mark.timeout(180)
+def test_several_clusters_converge_side_by_side(tmp_path: Path) -> None:
+    """Their lines are told apart; status lists the worse one first; a name that is no cluster is refused."""
+    with a_site(tmp_path, "nas", "backup") as site:
+        clusters = str(site.document.parent)
+        done = site.hactl("apply", "-f", clusters, bound_seconds=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[-2:] == [line for line in lines if "Ready, " in line]
+        assert all(line.startswith(("nas: ", "backup: ")) for line in lines)
+        first = next(n for n, line in enumerate(lines) if line.startswith("nas: ") and "done in" in line)
+        assert any(line.startswith("backup: ") for line in lines[:first]), "one did not wait for the other"
+        site.hactl("lab", "power-off", "nas/nas-b")
+        site.hactl("lab", "power-off", "nas-b")
+        dead = next(name for name in ("nas", "backup") if site.hactl("plan", "-f", clusters, name).returncode == 1)
+        assert site.hactl("apply", "-f", clusters, dead, "--timeout", "5s").returncode == 3
+        assert site.hactl("status", "-o", "name").stdout.split()[0] == dead
+        assert site.hactl("status").returncode == 3
+        wrong = site.hactl("plan", "-f", clusters, str(site.document))
+        assert wrong.returncode == 1
+        assert f"-f {site.document}" in wrong.stderr

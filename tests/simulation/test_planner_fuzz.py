@@ -173,7 +173,9 @@ EDGE_CHANGES: tuple[Change, ...] = (
     lambda s, n, r: s.vhid(n, 20, interface=WIRES[n][1], state=r.choice(list(CarpState))),
     lambda s, n, r: s.vhid(n, 20, interface=WIRES[n][1], advbase=2),
     lambda s, n, r: s.without_vhid(n, 20, interface=WIRES[n][1]),
-    lambda s, n, r: s.without_vhid(n, 10, interface=WIRES[n][0]).address(n, "198.51.100.9/24", 10, interface=WIRES[n][0]),
+    lambda s, n, r: s.without_vhid(n, 10, interface=WIRES[n][0]).address(
+        n, "198.51.100.9/24", 10, interface=WIRES[n][0]
+    ),
     lambda s, n, r: s.address(n, "192.0.2.9/24", 20, interface=WIRES[n][1]),
     lambda s, n, r: s.address(n, "2001:db8:1::9/64", 20, interface=WIRES[n][1]),
     lambda s, n, r: s.interface(n, WIRES[n][0], status="no carrier"),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hactl.cli.documents import load_all, selected
-from hactl.cli.output import age, files_option, print_hold
+from hactl.cli.output import age, files_option, indent, print_hold, safe, to_seconds
+from hactl.cli.record import state_path
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Outcome, Plan
 from hactl.ports import Document
@@ -29,15 +30,6 @@ MARKS = {
     Outcome.FAILED: ("failed", "red"),
     Outcome.INDETERMINATE: ("unknown", "yellow"),
 }
-
-
-def to_seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """`90`, `90s`, `10m`, `1h` as seconds."""
-    factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(value[-1:], 1.0)
-    try:
-        return float(value.rstrip("smh")) * factor
-    except ValueError:
-        raise click.BadParameter(f"{value} is no duration; say 90s, 10m or 1h", ctx, param) from None
 
 
 @click.command()
@@ -86,13 +78,13 @@ def apply(
 async def _run(
     ctx: click.Context, documents: Sequence[Document], approve: str | None, limit_seconds: float, *, quiet: bool
 ) -> list[Summary]:
-    from hactl.app import actor, opened, state_path
+    from hactl.app import actor, opened
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal(stop))
-    async with opened(state_path(ctx.obj["state"])) as app:
+    async with opened(state_path(ctx)) as app:
         accepted = [await app.accept(document, who=actor()) for document in documents]
         screens = [Screen(d.cluster.name if len(documents) > 1 else "", app, quiet=quiet) for d in documents]
         runs = [
@@ -161,11 +153,11 @@ class Screen:
             first = step.command.splitlines()[0] if "\n" not in step.command else f"{step.verb} {step.target}"
             self.say(f"  {click.style(step.node, bold=True)}  {first}  {click.style(step.why, dim=True)}")
         elif event.kind == "line" and not self._quiet and event.line.strip():
-            self.say(f"      {click.style('|', dim=True)} {event.line}")
+            self.say(f"      {click.style('|', dim=True)} {safe(event.line)}")
         elif event.kind == "end" and event.result is not None:
             seconds = self._clock.monotonic() - self._began.pop(step.key, self._clock.monotonic())
             word, colour = MARKS[event.result.outcome]
-            reason = f": {event.result.reason}" if event.result.reason else ""
+            reason = f": {safe(event.result.reason)}" if event.result.reason else ""
             self.say(
                 f"  {click.style(step.node, bold=True)}  {click.style(word, fg=colour)} in {seconds:.1f} s{reason}"
             )
@@ -181,7 +173,7 @@ class Screen:
             return
         self._waiting = reasons
         for reason in reasons:
-            self.say(f"  {click.style('waiting', fg='cyan')}  {reason}")
+            self.say(f"  {click.style('waiting', fg='cyan')}  {safe(reason)}")
         if not reasons:
             self.say(f"  looking again in {age(seconds)}")
 
@@ -202,9 +194,9 @@ def _tell(document: Document, summary: Summary) -> None:
     }  # fmt: skip
     click.echo(f"{name}: {click.style(words[summary.end], fg='red', bold=True)}, {took}")
     if summary.error is not None:
-        click.echo(f"  {summary.error}")
+        click.echo(indent(safe(str(summary.error)), 2))
     for ended in failed[-5:]:
-        click.echo(f"  failed: {ended.step.key}: {ended.result.reason}")
+        click.echo(f"  failed: {ended.step.key}: {safe(ended.result.reason)}")
     for step in unknown:
         click.echo(f"  unknown: {step.key}: nobody heard how it ended; the next look at the node will tell")
     for hold in summary.holds:

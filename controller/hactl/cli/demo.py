@@ -36,10 +36,18 @@ def demo(keep: bool) -> int:
     Everything runs on this machine, on loopback, and is gone afterwards. Takes under two minutes.
     """
     story = Story(Path(tempfile.mkdtemp(prefix="hactl-demo-")))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # However it is ended, nothing is left running.
+        signal.signal(number, _interrupted)
     try:
         story.tell()
     except HactlError as error:
         click.echo(f"\n{click.style('the demo failed', fg='red', bold=True)}: {error}")
+        story.show_log()
+        return 1
+    except subprocess.TimeoutExpired as error:
+        command = " ".join(str(word) for word in error.cmd[3:])
+        click.echo(f"\nthe demo failed: `hactl {command}` did not end within {error.timeout:.0f} s")
         story.show_log()
         return 1
     except KeyboardInterrupt:
@@ -48,6 +56,10 @@ def demo(keep: bool) -> int:
     finally:
         story.end(keep=keep)
     return 0
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Story:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -32,7 +33,9 @@ def selected(documents: Sequence[Document], names: Sequence[str]) -> list[Docume
     known = {document.cluster.name: document for document in documents}
     missing = [name for name in names if name not in known]
     if missing:
-        raise HactlError(f"there is no cluster {', '.join(missing)} in these files, only {', '.join(known)}")
+        files = [name for name in missing if Path(name).exists()]
+        hint = f"; for another file say -f {files[0]}, or -f and its directory" if files else ""
+        raise HactlError(f"there is no cluster {', '.join(missing)} in these files, only {', '.join(known)}{hint}")
     return [known[name] for name in names] if names else list(documents)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from hactl.cli.output import indent, output_option, print_data
+from hactl.cli.output import indent, output_option, print_data, safe
+from hactl.cli.record import reading, state_path
+from hactl.errors import HactlError
 
 COLOURS = {"Done": "green", "Failed": "red", "Indeterminate": "yellow"}
 
@@ -68,20 +70,11 @@ def history(
 
 
 async def _read(ctx: click.Context, query: dict[str, Any], *, failed: bool) -> Sequence[Mapping[str, Any]]:
-    from hactl.adapters.store import SQLiteStore
-    from hactl.app import state_path
-    from hactl.errors import HactlError
-
-    path = state_path(ctx.obj["state"])
-    if not path.exists():
-        raise HactlError(f"there is no record at {path} yet; --state PATH names another")
-    store = await SQLiteStore.open(path, read_only=True)
-    try:
-        return await store.history({**query, "failed": True} if failed else query)
-    except ValueError as error:
-        raise HactlError(str(error)) from error
-    finally:
-        await store.close()
+    async with reading(state_path(ctx)) as store:
+        try:
+            return await store.history({**query, "failed": True} if failed else query)
+        except ValueError as error:
+            raise HactlError(str(error)) from error
 
 
 def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
@@ -89,7 +82,7 @@ def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
     cluster = f"{row['cluster']}  " if named and row["cluster"] else ""
     if "outcome" not in row:
         node = f"{row['node']}  " if row["node"] and row["node"] not in row["summary"] else ""
-        click.echo(f"{at}  {cluster}{node}{row['summary']}  {click.style(row['kind'], dim=True)}")
+        click.echo(f"{at}  {cluster}{node}{safe(row['summary'])}  {click.style(row['kind'], dim=True)}")
         return
     outcome = row["outcome"] or "running"
     took = f" in {row['seconds']:.1f} s" if row["seconds"] is not None else ""
@@ -103,4 +96,4 @@ def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
         if len(command) > 1:
             click.echo(indent(row["command"], 6))
     if row["output"] and (wide or outcome != "Done"):
-        click.echo(indent(row["output"], 4))
+        click.echo(indent(safe(row["output"]), 4))

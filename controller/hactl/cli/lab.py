@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hactl.cli.output import files_option, table
+from hactl.cli.output import files_option, output_option, print_data, table
 from hactl.errors import HactlError
 from hactl.ports import Document
 
@@ -127,17 +127,27 @@ def down() -> None:
 
 
 @lab.command()
-def status() -> None:
-    """The nodes of the lab."""
-    rows = [
-        [
-            node["name"],
-            "frozen" if node.get("frozen") else "up" if node.get("running") else "off",
-            str(node.get("port", "")),
-        ]
-        for node in ask("status")["nodes"]
-    ]
-    click.echo(table(rows, ["NODE", "STATE", "PORT"]))
+@output_option("json", "yaml", "name")
+def status(form: str | None) -> None:
+    """The nodes of the lab, as they are: not what hactl thinks of them."""
+    nodes = ask("status")["nodes"]
+    if form in ("json", "yaml"):
+        print_data(form, nodes)
+        return
+    if form == "name":
+        for node in nodes:
+            click.echo(node["node"])
+        return
+    rows = []
+    for node in nodes:
+        carp = ", ".join(f"{where} {state}" for where, state in node["carp"].items())
+        hast = ", ".join(f"{name} {role}" for name, role in node["hast"].items())
+        trouble = [node["problem"], f"cut: {', '.join(node['cut'])}" if node["cut"] else ""]
+        rows.append([
+            click.style(node["node"], bold=True), node["power"], node["address"], carp or "-", hast or "-",
+            "; ".join(word for word in trouble if word),
+        ])  # fmt: skip
+    click.echo(table(rows, ["NODE", "POWER", "SSH", "CARP", "HAST", "TROUBLE"]))
 
 
 @lab.command("exec")

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "The controller: watch documents and nodes, and keep them together."),
     "lab": ("lab", "lab", "Simulated FreeBSD nodes to try things on."),
     "demo": ("demo", "demo", "A told story on a simulated pair, in under two minutes."),
+    "version": ("topics", "version", "Print the version of hactl and of what it runs on."),
     "completion": ("completion", "completion", "Print completion for a shell."),
     "help": ("topics", "topics", "Longer texts: exit-codes, modes, secrets."),
 }
@@ -138,7 +139,11 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except InvariantBroken as broken:
-        click.echo(f"hactl: a promise of ours does not hold, so nothing was done: {broken}\nplease report it", err=True)
+        click.echo(
+            f"hactl: stopped, because a promise of ours does not hold: {broken}\n"
+            "nothing was done on it and nothing more will be; this is a bug of hactl, please report it",
+            err=True,
+        )
         return 70
     except Exception as error:
         if os.environ.get("HACTL_DEBUG"):

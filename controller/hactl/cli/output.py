@@ -7,12 +7,14 @@ plans and the record as they are.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from hactl.core.problems import printable
 from hactl.core.steps import Hold, Plan, Risk, Step
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,6 +74,20 @@ def age(seconds: float | None) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def safe(text: str) -> str:
+    """Text that came from a node, unable to play tricks on a terminal: control characters are shown escaped."""
+    return "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
+
+
+def to_seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """`90`, `90s`, `10m`, `1h` as seconds; more than 0."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
+    seconds = float(found[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]] if found else 0.0
+    if not seconds:
+        raise click.BadParameter(f"{value} is no duration; say 90s, 10m or 1h", ctx, param)
+    return seconds
+
+
 def indent(text: str, columns: int) -> str:
     """Indent every line."""
     return textwrap.indent(text, " " * columns)
@@ -93,9 +109,9 @@ def print_step(number: int | None, step: Step) -> None:
 def print_hold(hold: Hold) -> None:
     """Why something is not done, and what a person can do."""
     mark = "waiting" if hold.passing else "held"
-    click.echo(f"  {click.style(mark, fg='cyan' if hold.passing else 'magenta')}  {hold.reason}: {hold.message}")
+    click.echo(f"  {click.style(mark, fg='cyan' if hold.passing else 'magenta')}  {hold.reason}: {safe(hold.message)}")
     if hold.remedy:
-        click.echo(f"        {click.style('what helps:', dim=True)} {hold.remedy}")
+        click.echo(f"        {click.style('what helps:', dim=True)} {safe(hold.remedy)}")
 
 
 def print_plan(plan: Plan) -> None:

@@ -9,6 +9,7 @@ import click
 
 from hactl.cli.documents import load_all, selected
 from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan
+from hactl.cli.record import state_path
 from hactl.core.steps import Plan
 from hactl.ports import Document
 
@@ -22,7 +23,8 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
     """Show the exact commands, their order and risk, and what is held back and why. Read-only.
 
     Only the first stage is ever carried out before the nodes are looked at again; later stages are what is expected.
-    Exit status: 0 nothing to do, 2 there are changes, 1 error.
+    Exit status: 0 nothing to do, 2 there are changes, 1 error: also when there is nothing to do as far as one can see,
+    but a node gave no facts.
     """
     documents = selected(load_all(paths), names)
     plans = asyncio.run(_plans(ctx, documents))
@@ -35,14 +37,16 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
     else:
         for document, found in zip(documents, plans, strict=True):
             _show(document, found, wide=form == "wide")
-    return 2 if any(found.stages for found in plans) else 0
+    if any(found.stages for found in plans):
+        return 2
+    return 1 if any(hold.reason == "NodeSilent" for found in plans for hold in found.holds) else 0
 
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
-    from hactl.app import likely_generations, opened, state_path
+    from hactl.app import likely_generations, opened
     from hactl.runtime.passes import Accepted
 
-    generations = await likely_generations(state_path(ctx.obj["state"]), documents)
+    generations = await likely_generations(state_path(ctx), documents)
     async with opened(None) as app:
         looks = [app.reconciler.look(Accepted(d, generations[d.cluster.name])) for d in documents]
         return [found for _, _, found in await asyncio.gather(*looks)]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from hactl.cli.apply import to_seconds
+from hactl.cli.output import to_seconds
+from hactl.cli.record import state_path
 
 #: What a log record has by itself; anything else was given as `extra`.
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -44,10 +45,10 @@ def run(ctx: click.Context, sources: tuple[Path, ...], resync: float) -> int:
 
 
 async def _run(ctx: click.Context, sources: tuple[Path, ...], resync: float) -> int:
-    from hactl.app import keep_house, opened, state_path
+    from hactl.app import keep_house, opened
     from hactl.runtime.passes import Pace
 
-    async with opened(state_path(ctx.obj["state"]), pace=Pace(resync_seconds=resync)) as app:
+    async with opened(state_path(ctx), pace=Pace(resync_seconds=resync)) as app:
         assert app.locks is not None
         async with app.locks.controller():
             controller = app.controller(sources)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from hactl.cli.output import age, coloured_truth, condition, output_option, print_data, table
+from hactl.cli.output import age, coloured_truth, condition, output_option, print_data, safe, table
+from hactl.cli.record import reading, state_path
+from hactl.errors import HactlError
 
 #: Conditions that are only there while something is the matter.
 TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
@@ -38,21 +41,11 @@ def status(ctx: click.Context, names: tuple[str, ...], form: str | None) -> int:
 
 async def _read(ctx: click.Context, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], str | None]:
     from hactl.adapters.lock import ClusterLock, lock_directory
-    from hactl.adapters.store import SQLiteStore
-    from hactl.app import state_path
-    from hactl.errors import HactlError
 
-    path = state_path(ctx.obj["state"])
-    if not path.exists():
-        raise HactlError(
-            f"there is no record at {path} yet: `hactl apply` and `hactl run` make it; --state PATH names another"
-        )
-    holder = ClusterLock(lock_directory(path)).controller_holder()
-    store = await SQLiteStore.open(path, read_only=True)
-    try:
+    path = state_path(ctx)
+    async with reading(path) as store:
         rows = [row for row in await store.statuses() if not names or row["cluster"] in names]
-    finally:
-        await store.close()
+    holder = ClusterLock(lock_directory(path)).controller_holder()
     missing = sorted(set(names) - {row["cluster"] for row in rows})
     if missing:
         raise HactlError(f"the record has no cluster {', '.join(missing)}")
@@ -82,7 +75,7 @@ def _show(rows: Sequence[Mapping[str, Any]], holder: str | None, *, wide: bool) 
         lines.append([
             click.style(row["cluster"], bold=True), coloured_truth(ready.get("status", "Unknown")), active,
             coloured_truth(condition(found, "FailoverReady").get("status", "Unknown")), _sync(found),
-            age(row["age_seconds"]), _what(row),
+            age(row["age_seconds"]), safe(_what(row)),
         ])  # fmt: skip
     if rows:
         click.echo(table(lines, ["CLUSTER", "READY", "ACTIVE", "FAILOVER", "SYNC", "CHANGED", "WHAT"]))
@@ -91,9 +84,8 @@ def _show(rows: Sequence[Mapping[str, Any]], holder: str | None, *, wide: bool) 
             _details(row)
     click.echo("")
     if holder is None:
-        click.echo(
-            "no controller is running on this record: what is shown is as old as CHANGED says, or as the last apply"
-        )
+        click.echo("no controller is running on this record: what is shown is what the last apply or controller saw; "
+                   "nobody has looked since")  # fmt: skip
     else:
         click.echo(f"a controller is running ({holder}): what is shown is current; CHANGED is when it last changed")
 
@@ -113,7 +105,8 @@ def _what(row: Mapping[str, Any]) -> str:
     if not row["managed"]:
         return "unmanaged: its document is gone"
     if found["problems"]:
-        return click.style(found["problems"][0], fg="red")
+        more = len(found["problems"]) - 1
+        return f"{found['problems'][0]}" + (f" (and {more} more)" if more else "")
     for name in TROUBLES:
         one = condition(found, name)
         if one:
@@ -127,30 +120,62 @@ def _details(row: Mapping[str, Any]) -> None:
     click.echo(f"\n{click.style(row['cluster'], bold=True)}  {found['source']}  generation {found['generation']}, "
                f"mode {found['mode']}")  # fmt: skip
     for node in found["nodes"]:
-        says = (
-            f"FreeBSD {node['release']}, up since {node['bootTime']}"
-            if node["answers"]
-            else f"silent: {node['reason']}"
-        )
-        demotion = f", CARP demoted by {node['carpDemotion']}" if node["carpDemotion"] else ""
-        click.echo(f"  node {node['name']}: {says}{demotion}")
+        _node(node)
     for group in found["groups"]:
-        click.echo(f"  group {group['name']}: active on {group['active'] or 'nobody'}")
-        for vip in group["addresses"]:
-            states = ", ".join(f"{node} {state}" for node, state in vip["states"].items())
-            click.echo(f"    vhid {vip['vhid']} {', '.join(vip['addresses'])}: {states}")
-        for storage in group["storage"]:
-            roles = ", ".join(f"{node} {role}" for node, role in storage["roles"].items())
-            click.echo(f"    {storage['name']}: {roles}; {storage['status'] or 'not connected'}; mounted on "
-                       f"{', '.join(storage['mountedOn']) or 'no node'}")  # fmt: skip
-        for service in group["services"]:
-            states = ", ".join(f"{node} {state.lower()}" for node, state in service["states"].items())
-            click.echo(f"    {service['name']}: {states}")
+        _group(group)
+    width = max(len(one["type"]) for one in found["conditions"])
     for one in found["conditions"]:
-        click.echo(f"  {one['type']}: {coloured_truth(one['status'])}  {one['reason']}: {one['message']}")
+        truth = coloured_truth(one["status"]) + " " * (7 - len(one["status"]))
+        since = _since(one["lastTransitionTime"])
+        click.echo(f"  {one['type']:<{width}}  {truth}  {one['reason']} {since}: {safe(one['message'])}")
+    following = found["plan"]["next"]
+    if following:
+        steps = found["plan"]["steps"]
+        click.echo(f"  next  {following['title']}: {steps} step{'s' if steps != 1 else ''} to go, plan "
+                   f"{found['plan']['digest']}")  # fmt: skip
+    for key, what in found["failing"].items():
+        click.echo(f"  failing  {key}: {safe(what)}")
     for hold in found["holds"]:
-        click.echo(f"  held  {hold['reason']}: {hold['message']}")
+        click.echo(f"  {'waiting' if hold['passing'] else 'held'}  {hold['reason']}: {safe(hold['message'])}")
         if hold.get("remedy"):
-            click.echo(f"        what helps: {hold['remedy']}")
+            click.echo(f"        what helps: {safe(hold['remedy'])}")
     for problem in found["problems"]:
-        click.echo(f"  problem  {problem}")
+        click.echo(f"  problem  {safe(problem)}")
+
+
+def _node(node: Mapping[str, Any]) -> None:
+    """One machine: what it runs, or since when it is silent; what it did not tell."""
+    says = f"silent {_since(node['silentSince'])}: {node['reason']}"
+    if node["answers"]:
+        booted = f", booted {_ago(node['bootTime'])} ago" if node["bootTime"] else ""
+        says = f"FreeBSD {safe(node['release'] or 'release not known')}{booted}"
+    demotion = f", CARP demoted by {node['carpDemotion']}" if node["carpDemotion"] else ""
+    other = f", calls itself {safe(node['hostnameMismatch'])}" if node["hostnameMismatch"] else ""
+    click.echo(f"  node {node['name']}: {says}{demotion}{other}")
+    for unknown in node["unknown"]:
+        if unknown["needed"]:
+            click.echo(f"    not known: {unknown['reading']}: {safe(unknown['reason'])}")
+
+
+def _group(group: Mapping[str, Any]) -> None:
+    """What moves together, and where each part of it is."""
+    click.echo(f"  group {group['name']}: active on {group['active'] or 'nobody'}")
+    for vip in group["addresses"]:
+        states = ", ".join(f"{node} {state}" for node, state in vip["states"].items())
+        click.echo(f"    vhid {vip['vhid']} {', '.join(vip['addresses'])}: {states}")
+    for storage in group["storage"]:
+        roles = ", ".join(f"{node} {role}" for node, role in storage["roles"].items())
+        click.echo(f"    {storage['name']}: {roles}; {storage['status'] or 'not connected'}; mounted on "
+                   f"{', '.join(storage['mountedOn']) or 'no node'}")  # fmt: skip
+    for service in group["services"]:
+        states = ", ".join(f"{node} {state.lower()}" for node, state in service["states"].items())
+        click.echo(f"    {service['name']}: {states}")
+
+
+def _ago(moment: str) -> str:
+    """How long ago, by this machine's clock."""
+    return age((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+
+
+def _since(moment: str | None) -> str:
+    return f"for {_ago(moment)}" if moment else ""

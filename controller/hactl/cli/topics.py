@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+
 import click
+
+from hactl import __version__
 
 EXIT_STATUSES: dict[int, str] = {
     0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready",
@@ -54,3 +58,17 @@ def topics(topic: str | None) -> None:
         click.echo("topics: " + ", ".join(TOPICS) + "\nfor a command: hactl COMMAND --help; for fields: hactl explain")
         return
     click.echo(TOPICS[topic], nl=False)
+
+
+@click.command()
+def version() -> None:
+    """Print the version of hactl, of Python and of the libraries it stands on: what a report of a bug needs."""
+    from importlib import metadata
+
+    click.echo(f"hactl {__version__}")
+    click.echo(f"python {platform.python_version()} on {platform.system()} {platform.release()}")
+    for name in ("asyncssh", "click", "pydantic", "ruamel.yaml", "sqlite-utils", "bashkit"):
+        try:
+            click.echo(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            click.echo(f"{name} is not installed")
