@@ -106,15 +106,21 @@ class App:
 
     async def accept(self, document: Document, *, who: str) -> Accepted:
         """Hand a document in. Raises Busy when a running controller manages the cluster from another text."""
+        name = document.cluster.name
+        known = {row["cluster"]: row for row in await self.store.documents()}
+        same = name in known and known[name]["digest"] == document.digest
         holder = self.locks.controller_holder() if self.locks is not None else None
-        if holder is not None:
-            for row in await self.store.documents():
-                if row["cluster"] == document.cluster.name and row["digest"] != document.digest:
-                    raise Busy(
-                        f"{document.cluster.name} is managed by a running controller ({holder}) from {row['source']}, "
-                        f"which says something else than {document.source}; change that file instead"
-                    )
-        return Accepted(document, await self.store.put_document(document, actor=who))
+        if holder is not None and name in known and not same:
+            raise Busy(
+                f"{name} is managed by a running controller ({holder}) from {known[name]['source']}, "
+                f"which says something else than {document.source}; change that file instead"
+            )
+        generation = await self.store.put_document(document, actor=who)
+        if not same:
+            summary = f"generation {generation} of {document.source} accepted"
+            detail = {"digest": document.digest, "actor": who}
+            await self.store.record("DocumentAccepted", name, summary, detail=detail)
+        return Accepted(document, generation)
 
 
 @asynccontextmanager

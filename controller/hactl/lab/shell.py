@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bashkit import Bash, BuiltinContext, BuiltinResult, FileSystem
 
 from hactl.lab import dialect
-from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, adopt, attend
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend
 from hactl.lab.shell_builtins import LOCAL
 
 if TYPE_CHECKING:
@@ -383,7 +383,6 @@ class Shell:
             await work
             self._jobs.append((process, None))
             return process
-        adopt(self.machine, process.pid)
         task = asyncio.ensure_future(work)
         self.machine.rc.jobs.add(task)
         task.add_done_callback(self.machine.rc.jobs.discard)

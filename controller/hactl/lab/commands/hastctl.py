@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hactl.lab import hast_metadata
-from hactl.lab.commands.registry import Call, Result, adopt, command
+from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
 from hactl.lab.disks import Provider
 from hactl.lab.files import error_text
@@ -265,8 +265,5 @@ async def hastd(call: Call) -> Result:
             rest.pop(0)
         elif word not in ("-d", "-dd", "-F", "-h"):
             return Result("", "usage: hastd [-dFh] [-c config] [-P pidfile]\n", EX_USAGE)
-    hast = call.machine.hast
-    stdout, stderr, status = hast.start(path)
-    if status == 0 and hast.pid is not None:
-        adopt(call.machine, hast.pid)
+    stdout, stderr, status = call.machine.hast.start(path)
     return Result(stdout, stderr, status)

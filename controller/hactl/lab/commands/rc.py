@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from hactl.lab import boot, netif
 from hactl.lab.boot_files import YES
-from hactl.lab.commands.registry import Call, Result, adopt, command, pause, run
+from hactl.lab.commands.registry import Call, Result, command, pause, run
 from hactl.lab.rc import Script
 
 _PREFIXES = ("fast", "force", "one", "quiet")
@@ -208,8 +208,6 @@ async def _hastd_start(call: Call, _arguments: Sequence[str]) -> Result:
         text = warn(call, script, "/etc/hast.conf is not readable.")
         return Result("", text + warn(call, script, "failed precmd routine for hastd"), 1)
     out, errors, status = machine.hast.start()
-    if status == 0 and machine.hast.pid is not None:
-        adopt(machine, machine.hast.pid)
     if status:
         errors += warn(call, script, "failed to start hastd")
     return Result(f"Starting hastd.\n{out}", errors, 1 if status else 0)

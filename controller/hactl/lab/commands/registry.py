@@ -65,17 +65,6 @@ class Process:
 
 #: The process whose command runs now: a lab clock's `sleep` asks it whether to go on (see `check_alive`).
 CURRENT: ContextVar[Process | None] = ContextVar("hactl_lab_process", default=None)
-#: Daemons that descend from the innermost timeout(1) that is a reaper, as (machine, pid).
-REAPED: ContextVar[set[tuple[str, int]] | None] = ContextVar("hactl_lab_reaped", default=None)
-
-
-def adopt(machine: Machine, pid: int) -> None:
-    """A process left its parent (daemon(3), `&`): the reaper above it, if there is one, becomes its parent."""
-    reaped = REAPED.get()
-    if reaped is not None:
-        reaped.add((machine.name, pid))
-
-
 #: How often a waiting command looks whether it was killed, seconds.
 SLICE_SECONDS = 0.25
 
