@@ -14,6 +14,7 @@ from hactl.lab.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from lab.replay import Stage
+from lab_pair import CONF
 
 
 @pytest.fixture
@@ -127,6 +128,59 @@ async def test_timeout_ends_what_hangs(stage: Stage) -> None:
     script = "timeout 2 sleep 60; echo $?; timeout -k 1 3 /bin/sh -s <<E\necho in\nsleep 60\necho never\nE\necho $?; timeout -s KILL 1 sleep 9; echo $?"  # noqa: E501
     assert await out(stage, script) == "124\nin\n124\n137\n"
     assert stage.time.monotonic() - before == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("service", ["hastd", "nfsd"])
+async def test_timeout_without_foreground_waits_for_daemons_and_kills_them(stage: Stage, service: str) -> None:
+    """timeout(1) is a reaper: the daemon a script starts becomes its child, and dies with it at the limit."""
+    stage.world.machines["nas-a"].files.write_text("/etc/hast.conf", CONF)
+    before = stage.time.monotonic()
+    script = f"timeout -k 5 20 /bin/sh -s <<E\nservice {service} onestart\nE\necho $?"
+    assert await out(stage, script) == f"Starting {service}.\n124\n"
+    assert stage.time.monotonic() - before >= 20
+    await stage.time.sleep(6)
+    assert (await stage.do("nas-a", f"service {service} onestatus"))[0] == 1
+
+
+@pytest.mark.parametrize("service", ["hastd", "nfsd"])
+async def test_timeout_in_the_foreground_leaves_daemons_alone(stage: Stage, service: str) -> None:
+    """With --foreground only the command itself is waited for."""
+    stage.world.machines["nas-a"].files.write_text("/etc/hast.conf", CONF)
+    before = stage.time.monotonic()
+    script = f"timeout --foreground -k 5 20 /bin/sh -s <<E\nservice {service} onestart\nE\necho $?"
+    assert await out(stage, script) == f"Starting {service}.\n0\n"
+    assert stage.time.monotonic() - before < 2
+    await stage.time.sleep(60)
+    assert (await stage.do("nas-a", f"service {service} onestatus"))[0] == 0
+
+
+async def test_only_the_nearest_reaper_waits(stage: Stage) -> None:
+    """A daemon of somebody else, or that ended meanwhile, keeps nobody waiting."""
+    before = stage.time.monotonic()
+    script = "service nfsd onestart >/dev/null; timeout 20 service nfsd onestatus >/dev/null; echo $?"
+    assert await out(stage, script) == "0\n"
+    script = "timeout 20 /bin/sh -c 'service ctld onestart; service ctld onestop' >/dev/null; echo $?"
+    assert await out(stage, script) == "0\n"
+    assert stage.time.monotonic() - before < 5
+
+
+async def test_a_shell_under_another_program(stage: Stage) -> None:
+    """`timeout 5 sh -c` starts the shell, whatever the player calls it."""
+    assert await out(stage, "timeout 5 sh -c 'echo in; exit 3'; echo $?") == "in\n3\n"
+
+
+async def test_fsync(stage: Stage) -> None:
+    """fsync(1) is in the base system and names what it cannot open."""
+    assert await out(stage, "command -v fsync; fsync /etc/rc.conf; echo $?") == "/usr/bin/fsync\n0\n"
+    assert (await stage.do("nas-a", "fsync /nope"))[::2] == (66, "fsync: open /nope: No such file or directory\n")
+
+
+async def test_zero_bytes_are_counted(stage: Stage) -> None:
+    """tr(1) where a script counts the zero bytes of a disk, and its other uses beside it."""
+    script = "dd if=/dev/vtbd1 bs=512 count=4 2>/dev/null | tr -d '\\000' | wc -c | tr -d ' '\n"
+    script += "dd if=/dev/vtbd1 bs=512 count=4 2>/dev/null | tr -cd '\\000' | wc -c | tr -d ' '\n"
+    script += "echo aXb | cat | tr -d X; printf 'a\\000b\\n' | cat | tr -d '\\000'"
+    assert await out(stage, script) == "0\n2048\nab\nab\n"
 
 
 async def test_background_jobs_run_beside(stage: Stage) -> None:

@@ -148,6 +148,18 @@ async def test_timeout_on_the_node(lab: Lab) -> None:
         assert (done.exit_status, done.stdout) == (124, "before\n")
 
 
+async def test_a_daemon_outlives_a_foreground_timeout(lab: Lab) -> None:
+    """What hactl sends: the daemon the script starts stays, and the answer comes at once."""
+    async with await lab.connect() as link:
+        async with asyncio.timeout(5):
+            done = await link.run("timeout --foreground -k 5 20 /bin/sh -s", input="service nfsd onestart")
+        assert (done.exit_status, done.stdout) == (0, "Starting nfsd.\n")
+        assert (await link.run(EXEC, input="service nfsd onestatus")).exit_status == 0
+        done = await link.run("timeout 0.3 /bin/sh -s", input="service ctld onestart")
+        assert (done.exit_status, done.stdout) == (124, "Starting ctld.\n")
+        assert (await link.run(EXEC, input="service ctld onestatus")).exit_status == 1
+
+
 async def test_at_most_ten_sessions(lab: Lab) -> None:
     """MaxSessions: the eleventh channel of a connection is refused, and a slot frees when one ends."""
     async with await lab.connect() as link:

@@ -66,6 +66,8 @@ def wanted_advskew(case: Case, group: GroupSpec, vip: VirtualIP) -> int | None:
         return None
     if vip.advskews is not None:
         return vip.advskews.get(case.step.node)
+    if group.storage and case.plan.active.get(group.name) is None:
+        return None
     derived = group.preferred.index(case.step.node) * 100
     return derived if derived < 240 else None
 

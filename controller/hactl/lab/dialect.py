@@ -92,6 +92,7 @@ FOREIGN = frozenset(
 _LONE_AMPERSAND = re.compile(r"(?<![&<>|])&(?![&>])")
 _DOUBLE_BRACKET = re.compile(r"(^|[;&|(\s!])\[\[(?=\s)", re.MULTILINE)
 _COMMAND_V = re.compile(r"\bcommand\s+-v\b")
+_ZEROS = re.compile(r"(?<![\w./'\"-])tr(?=\s+-c?d\s+'\\000')")
 _PLAIN_SH = re.compile(r"(?<![\w./'\"-])sh(?=\s+-)")
 _BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
 _BASHISMS = (
@@ -133,6 +134,7 @@ def prepare(script: str, pid: int) -> str:
 @lru_cache(maxsize=256)
 def _rewritten(script: str) -> str:
     """What does not depend on who runs it; simulations run the same scripts again and again."""
+    script = _ZEROS.sub("__tr", script)
     if "$!" in script:
         script = script.replace("$!", "${__background_pid}")
     script = _COMMAND_V.sub("__command_v", script)

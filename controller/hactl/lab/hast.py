@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hactl.lab import hast_reload, hastconf_grammar
+from hactl.lab.commands.registry import adopt
 from hactl.lab.hast_accept import Answer, accept
 from hactl.lab.hast_loop import SelectLoop
 from hactl.lab.hast_primary import PrimaryWorker
@@ -165,6 +166,7 @@ class Hast:
             except KernelError as problem:
                 return config.echo, f"[ERROR] Unable to load geom_gate module: {problem.text}.\n", 71
         self.config, self.pid = config, machine.pid()
+        adopt(machine, self.pid)
         self.resources = {name: Resource(name, found) for name, found in config.resources.items()}
         self._asked = False
         self.loop.begin()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hactl.lab.boot_files import YES, rc_script
-from hactl.lab.commands.registry import Process
+from hactl.lab.commands.registry import Process, adopt
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
@@ -203,6 +203,7 @@ class Rc:
         process = Process(self.machine.pid(), script.daemon or name)
         self.running[name] = process
         self.enter(process)
+        adopt(self.machine, process.pid)
         process.on_kill.append(lambda: self._daemon_ended(name, process))
         if script.pidfile is not None and self.machine.files.refuses(script.pidfile) is None:
             self.machine.files.mkdir(posixpath.dirname(script.pidfile))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bashkit import Bash, BuiltinContext, BuiltinResult, FileSystem
 
 from hactl.lab import dialect
-from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, adopt, attend
 from hactl.lab.shell_builtins import LOCAL
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ PLAYED = frozenset(Bash().capabilities().builtins) - dialect.FOREIGN
 ONLY_WHERE = {
     "sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"),
     "tail": re.compile(r"\btail\b[^\n]*\s-[fF]"),
-    # A disk's first MiB, byte by byte: the player takes thirty milliseconds.
-    "tr": re.compile(r"\btr\s+-c?d\s+'\\000'"),
 }
 _QUOTED = re.compile(r"'[^']*'")
 #: A redirection that can create a file.
@@ -383,6 +381,7 @@ class Shell:
             await work
             self._jobs.append((process, None))
             return process
+        adopt(self.machine, process.pid)
         task = asyncio.ensure_future(work)
         self.machine.rc.jobs.add(task)
         task.add_done_callback(self.machine.rc.jobs.discard)

@@ -14,31 +14,11 @@ from dataclasses import dataclass
 from hactl.core.facts import Address, CarpState, Interface, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
+from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, SecretUse, Step
 from hactl.core.wanted import interface_on
-
-#: Distance between the advskews of two nodes that follow each other in `preferred`, if there is room.
-ADVSKEW_STEP = 100
-#: The highest advskew that still counts (FACTS 1.1: the compared value is capped at 240).
-ADVSKEW_LIMIT = 239
-
-
-def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, int]:
-    """advskew by node: as the document says, else by order, the node that holds the storage first.
-
-    With preemption on, the address would otherwise leave the node where the storage is (recording 06).
-    """
-    if vip.advskews is not None:
-        return dict(vip.advskews)
-    order = list(group.preferred)
-    active = scene.active.get(group.name)
-    if group.storage and active in order:
-        order.remove(active)
-        order.insert(0, active)
-    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(order) - 1))
-    return {node: index * step for index, node in enumerate(order)}
 
 
 def password_variable(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias
 from hactl.core.objects import RunOn
-from hactl.core.plan.addresses import family, password_variable, wanted_addresses, wanted_advskews
+from hactl.core.plan.addresses import family, password_variable, wanted_addresses
+from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.kernel import wanted_sysctls
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.steps import Check, Risk, SecretUse, Step, quote

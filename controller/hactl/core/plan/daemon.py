@@ -47,7 +47,7 @@ def reload_steps(scene: Scene) -> Steps:
         why = _taken_over(scene, node, written=bool(write))
         if why is None or not _reload_is_safe(scene, node):
             continue
-        if _standby_in_doubt(scene, node):
+        if _standby_in_doubt(scene, node, {step.node for step in steps}):
             continue
         steps += [*write, _reload(scene, node, why)]
     return steps
@@ -268,20 +268,23 @@ def _reload_is_safe(scene: Scene, node: str) -> bool:
     return True
 
 
-def _standby_in_doubt(scene: Scene, node: str) -> bool:
-    """The active node's hastd is not disturbed while a standby cannot take the same first (I5)."""
+def _standby_in_doubt(scene: Scene, node: str, before: set[str]) -> bool:
+    """The active node's hastd is not disturbed while a standby cannot take the same first (I5).
+
+    `before`: the nodes whose steps come before this one's in the same stage.
+    """
     if node not in scene.active.values():
         return False
-    peers = {peer for s in storages_of(scene.cluster, node) for peer in s.hast.devices if peer != node}
-    silent = sorted(peer for peer in peers if peer in scene.silent)
-    if silent:
+    peers = {peer for s in storages_of(scene.cluster, node) for peer in s.hast.devices if peer != node} - before
+    doubtful = sorted(peer for peer in peers if peer in scene.silent or not _in_sync(scene, peer))
+    if doubtful:
         scene.hold(
             "StandbyFirst",
-            f"hastd on {node} is left as it is until {', '.join(silent)} can take the change first",
+            f"hastd on {node} is left as it is until {', '.join(doubtful)} can take the change first",
             node=node,
             target=PATH,
         )
-    return bool(silent)
+    return bool(doubtful)
 
 
 def _reload(scene: Scene, node: str, why: str) -> Step:

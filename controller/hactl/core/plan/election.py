@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hactl.core.facts import CarpState, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.plan.addresses import wanted_advskews
+from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.scene import Scene
 from hactl.core.wanted import interface_on
 

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from hactl.core.facts import HastMetadata
 
+#: What a person does about copies that refuse each other.
+COMPARE = (
+    "compare `hastctl dump {name}` on both nodes; on the node whose data is thrown away: hastctl role init {name}, "
+    "hastctl create {name}, hastctl role secondary {name}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

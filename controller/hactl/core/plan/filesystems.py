@@ -10,6 +10,7 @@ from __future__ import annotations
 from hactl.core.facts import Device, HastMetadata, HastRole, Mount
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec, UfsSpec, ZfsSpec
 from hactl.core.plan import checks
+from hactl.core.plan.placement import only_primary
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Step, quote
@@ -143,6 +144,8 @@ def _ufs(scene: Scene, group: GroupSpec, storage: StorageSpec, ufs: UfsSpec, nod
             target=ufs.mountpoint,
             remedy=f"umount {ufs.mountpoint} on {node}, or name another mountpoint",
         )
+        return []
+    if not only_primary(scene, storage, node):
         return []
     if device.blank is not False and not _told_not_blank(storage, device):
         return _make(scene, storage, node, device, _newfs(storage, node))
@@ -310,8 +313,9 @@ def _move_away(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, 
 
 def _zfs(scene: Scene, storage: StorageSpec, zfs: ZfsSpec, node: str, device: Device) -> Steps:
     pools = known(scene.facts[node].pools)
-    if pools is None:
-        scene.hold("FactsUnknown", f"{node}: cannot list the ZFS pools", node=node, target=zfs.pool)
+    if pools is None or known(scene.facts[node].mounts) is None:
+        what = "list the ZFS pools" if pools is None else "read what is mounted"
+        scene.hold("FactsUnknown", f"{node}: cannot {what}", node=node, target=zfs.pool)
         return []
     pool = pools.get(zfs.pool)
     if pool is not None and pool.imported:
@@ -323,6 +327,8 @@ def _zfs(scene: Scene, storage: StorageSpec, zfs: ZfsSpec, node: str, device: De
                 target=zfs.pool,
                 remedy=f"zpool status {zfs.pool} on {node}",
             )
+        return []
+    if not only_primary(scene, storage, node):
         return []
     if (device.blank is None and storage.hast.initialize is Initialize.NEVER) or device.blank is False:
         return [_import(storage, zfs, node)]

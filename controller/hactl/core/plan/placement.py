@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import GroupSpec, StorageSpec
-from hactl.core.plan.evidence import choose_copy
+from hactl.core.plan.evidence import COMPARE, choose_copy
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known
 
 
@@ -58,9 +58,27 @@ def _with_storage(scene: Scene, group: GroupSpec) -> str | None:
             remedy="unmount and move one of them, so that the group is on one node",
         )
         return None
-    if primaries:
-        return next(iter(primaries))
-    return _elect(scene, group)
+    if not primaries:
+        return _elect(scene, group)
+    active = next(iter(primaries))
+    return None if _device_elsewhere(scene, group, active) else active
+
+
+def _device_elsewhere(scene: Scene, group: GroupSpec, active: str) -> bool:
+    """Whether another node has the device of a resource that this one is primary for: who serves is not known."""
+    for storage in group.storage:
+        for node in storage.hast.devices:
+            if node != active and scene.has_device(storage.name, node):
+                scene.hold(
+                    "RoleUnknown",
+                    f"{storage.name}: {active} is primary and {node} has /dev/hast/{storage.name} too, "
+                    "without telling its role",
+                    node=node,
+                    target=storage.name,
+                    remedy=f"look at hastd on {node}: service hastd onestatus; hastctl list {storage.name}",
+                )
+                return True
+    return False
 
 
 def _elect(scene: Scene, group: GroupSpec) -> str | None:
@@ -91,7 +109,7 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
     if len(real) == len(nodes):
         choice = choose_copy(storage.name, real, nodes)
         if choice.node is None:
-            scene.hold(choice.hold, choice.why, target=storage.name, remedy=_COMPARE.format(name=storage.name))
+            scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
         return choice.node
     if real:
         # One copy is missing and nobody serves: what is missing may have been the newer one. The storage area says why.
@@ -99,10 +117,19 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
     return nodes[0]
 
 
-_COMPARE = (
-    "compare `hastctl dump {name}` on both nodes; on the node whose data is thrown away: hastctl role init {name}, "
-    "hastctl create {name}, hastctl role secondary {name}"
-)
+def only_primary(scene: Scene, storage: StorageSpec, node: str) -> bool:
+    """Whether no other node that answers may be primary too: before that is known the device is not taken into use."""
+    for peer in storage.hast.devices:
+        if peer != node and peer in scene.facts and scene.role(storage.name, peer) is None:
+            scene.hold(
+                "RoleUnknown",
+                f"{storage.name}: {peer} does not tell its role; {node} is primary and leaves the device unused",
+                node=peer,
+                target=storage.name,
+                remedy=f"look at hastd on {peer}: service hastd onestatus; hastctl list {storage.name}",
+            )
+            return False
+    return True
 
 
 def _both_spoke(scene: Scene, resource: str, nodes: tuple[str, ...]) -> bool:

@@ -34,7 +34,8 @@ from hactl.core.facts import (
 from hactl.core.hastconf import PATH as HAST_CONF
 from hactl.core.hastconf import render_hastconf, storages_of
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.plan.addresses import wanted_addresses, wanted_advskews
+from hactl.core.plan.addresses import wanted_addresses
+from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.boot import NETIF, ours, wanted_aliases
 from hactl.core.plan.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place

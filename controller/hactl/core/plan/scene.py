@@ -80,9 +80,9 @@ class Scene:
         same (the role is being changed, or hastd died and its worker did not).
         """
         role = self._said_role(resource, node)
-        return None if role is not HastRole.PRIMARY and self._has_device(resource, node) else role
+        return None if role is not HastRole.PRIMARY and self.has_device(resource, node) else role
 
-    def _has_device(self, resource: str, node: str) -> bool:
+    def has_device(self, resource: str, node: str) -> bool:
         """Whether /dev/hast/NAME is there; a mount of it counts while nobody could look."""
         facts = self.facts.get(node)
         device = known(facts.hast_devices.get(resource)) if facts else None

@@ -7,11 +7,12 @@ proves it again in the same exec; a node becomes primary only on its peer's own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
+from hactl.core.plan.evidence import COMPARE, choose_copy
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Risk, Step
@@ -278,6 +279,8 @@ def storage_waits(scene: Scene) -> None:
         if resource is None or resource.role is not HastRole.PRIMARY:
             continue
         peers = [n for n in storage.hast.devices if n != active]
+        if resource.status != "complete" and _never_connects(scene, storage, group.preferred):
+            continue
         if resource.status != "complete" and all(scene.role(storage.name, n) is HastRole.SECONDARY for n in peers):
             scene.hold(
                 "Reconnecting",
@@ -287,3 +290,14 @@ def storage_waits(scene: Scene) -> None:
                 passing=True,
                 remedy=f"if it lasts: grep hastd /var/log/messages on {active}",
             )
+
+
+def _never_connects(scene: Scene, storage: StorageSpec, preferred: Sequence[str]) -> bool:
+    """Whether the copies refuse each other for good (hastd/secondary.c: split-brain, another resource): say so."""
+    copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in preferred if node in scene.facts}
+    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
+    choice = choose_copy(storage.name, real, tuple(preferred)) if len(real) == len(storage.hast.devices) else None
+    if choice is None or choice.hold not in ("SplitBrain", "ForeignCopy"):
+        return False
+    scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
+    return True

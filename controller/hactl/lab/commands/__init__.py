@@ -20,7 +20,7 @@ _SBIN = (
     "mount newfs nologin ping reboot shutdown sha256 swapinfo swapon sysctl umount zfs zpool fsck_ufs mdmfs"
 )
 _USR_BIN = (
-    "awk basename bc cmp cut dirname du egrep env false fgrep find fstat fuser grep head id install join less "
+    "awk basename bc cmp cut dirname du egrep env false fgrep find fstat fsync fuser grep head id install join less "
     "locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort split stat tail tee touch tr true "
     "truncate tsort uname uniq uptime uuidgen wc which who whoami xargs yes freebsd-version column"
 )

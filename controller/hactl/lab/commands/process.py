@@ -1,10 +1,9 @@
-"""Processes: timeout, sleep, ps, pgrep, pkill, kill, nc on devd's socket, reboot, shutdown, logger, lockf, tail -f.
+"""Processes: sleep, ps, pgrep, pkill, kill, nc on devd's socket, reboot, shutdown, logger, lockf, tail -f.
 
 Rules:
 - A process is ended by killing its `Process`; what it waits for is interrupted (registry.attend).
-- `timeout` answers 124, or 137 when it had to use SIGKILL (timeout(1)).
 - `nc -U /var/run/devd.pipe` prints events as they come; there is no history (FACTS 1.5).
-- Man pages: timeout(1), sleep(1), ps(1), pgrep(1), kill(1), nc(1), devd(8), reboot(8), shutdown(8), logger(1),
+- Man pages: sleep(1), ps(1), pgrep(1), kill(1), nc(1), devd(8), reboot(8), shutdown(8), logger(1),
   lockf(1).
 """
 
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from hactl.lab import boot
 from hactl.lab.commands.files import options, resolve
-from hactl.lab.commands.registry import Call, Process, Result, command, pause, run, spawn
+from hactl.lab.commands.registry import Call, Process, Result, command, pause, run
 
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 30, "USR2": 31, "PIPE": 13, "ALRM": 14, "TERM": 15}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -29,7 +28,7 @@ def signal_number(text: str) -> int | None:
     return SIGNALS.get(text.upper().removeprefix("SIG"))
 
 
-def _duration(text: str) -> float | None:
+def duration(text: str) -> float | None:
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)", text)
     return float(found.group(1)) * _UNITS[found.group(2) or "s"] if found else None
 
@@ -42,49 +41,13 @@ _SLEEP_USAGE = (
 @command("sleep")
 async def sleep(call: Call) -> Result:
     """sleep(1): seconds, fractions and units."""
-    durations = [_duration(word) for word in call.argv]
+    durations = [duration(word) for word in call.argv]
     if not durations:
         return Result("", _SLEEP_USAGE, 1)
     if None in durations:
         return Result("", f"sleep: invalid time interval: {call.argv[durations.index(None)]}\n", 1)
     await pause(call, sum(each for each in durations if each is not None))
     return Result()
-
-
-_TIMEOUT_USAGE = "usage: timeout [-k time | --kill-after time] [-s sig | --signal sig] [-v | --verbose] [--foreground] [--preserve-status] <duration> <command> [arg ...]\n"  # noqa: E501
-
-
-@command("timeout")
-async def timeout(call: Call) -> Result:
-    """timeout(1): -k TIME, -s SIGNAL, --foreground, --preserve-status."""
-    argv, kill_after, number, preserve = list(call.argv), None, 15, False
-    while argv and argv[0].startswith("-"):
-        word = argv.pop(0)
-        if word in {"-k", "--kill-after"} and argv:
-            kill_after = _duration(argv.pop(0))
-        elif word in {"-s", "--signal"} and argv:
-            number = signal_number(argv.pop(0)) or 15
-        elif word == "--preserve-status":
-            preserve = True
-        elif word not in {"--foreground", "-f", "-v", "--verbose"}:
-            return Result("", f"timeout: illegal option -- {word.lstrip('-')[:1]}\n{_TIMEOUT_USAGE}", 125)
-    if len(argv) < 2:
-        return Result("", _TIMEOUT_USAGE, 125)
-    seconds = _duration(argv[0])
-    if seconds is None:
-        return Result("", "timeout: invalid duration\n", 125)
-    world, process = call.machine.world, spawn(call, argv[1:])
-    handles = [world.at(seconds, lambda: process.kill(number), machine=call.machine)] if seconds else []
-    if kill_after is not None and handles:
-        handles.append(world.at(seconds + kill_after, lambda: process.kill(9), machine=call.machine))
-    try:
-        result = await run(call, argv[1:], process=process)
-    finally:
-        for handle in handles:
-            handle.cancel()
-    if process.killed is not None and not preserve and call.process.killed is None:
-        result.status = 137 if process.killed == 9 else 124
-    return result
 
 
 # what runs

@@ -65,6 +65,17 @@ class Process:
 
 #: The process whose command runs now: a lab clock's `sleep` asks it whether to go on (see `check_alive`).
 CURRENT: ContextVar[Process | None] = ContextVar("hactl_lab_process", default=None)
+#: Daemons that descend from the innermost timeout(1) that is a reaper, as (machine, pid).
+REAPED: ContextVar[set[tuple[str, int]] | None] = ContextVar("hactl_lab_reaped", default=None)
+
+
+def adopt(machine: Machine, pid: int) -> None:
+    """A process left its parent (daemon(3), `&`): the reaper above it, if there is one, becomes its parent."""
+    reaped = REAPED.get()
+    if reaped is not None:
+        reaped.add((machine.name, pid))
+
+
 #: How often a waiting command looks whether it was killed, seconds.
 SLICE_SECONDS = 0.25
 
@@ -193,6 +204,8 @@ async def run(
     `stdin` defaults to the caller's; `env` is added to the caller's; `process` makes it a process of its own
     (see `spawn`). An unknown program answers like env(1).
     """
+    if argv[0] == "__run":
+        argv = argv[1:]  # hactl.lab.dialect put it before a name the player keeps for itself
     name = argv[0].rsplit("/", 1)[-1]
     words = list(argv[1:])
     if name not in COMMANDS:

@@ -1,8 +1,8 @@
-"""The mount table from the shell: mount, umount, df, sync.
+"""The mount table from the shell: mount, umount, df, sync, fsync.
 
 Rules:
 - A request to a provider that does not answer (a HAST primary whose peer vanished) keeps the command waiting.
-- mount(8), umount(8), df(1), sync(8); FACTS 3.5; recordings 01, 03, 05.
+- mount(8), umount(8), df(1), sync(8), fsync(1); FACTS 3.5; recordings 01, 03, 05.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import posixpath
 
+from hactl.lab.commands.files import resolve
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.storage_io import answered, every_answered
 from hactl.lab.commands.user import is_root
@@ -309,3 +310,26 @@ async def sync(call: Call) -> Result:
                 mounts.force_out(row)
     await every_answered(call)
     return Result()
+
+
+@command("fsync")
+async def fsync(call: Call) -> Result:
+    """fsync(1): each file is on its disk before it answers; files it cannot open are named, the status is 66."""
+    if not call.argv:
+        return Result("", "usage: fsync file ...\n", 64)
+    mounts, errors = call.machine.disks.mounts, ""
+    for name in call.argv:
+        path = resolve(call, name)
+        if not call.files.exists(path):
+            errors += f"fsync: open {name}: No such file or directory\n"
+            continue
+        row = mounts.of(path)
+        if row is None or row.image is None:
+            continue
+        try:
+            mounts.settle(row)
+            if row.provider is not None:
+                await answered(call, row.provider)
+        except OSError as problem:
+            errors += f"fsync: fsync {name}: {error_text(problem)}\n"
+    return Result("", errors, 66 if errors else 0)
