@@ -12,11 +12,15 @@ from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step
 PASSWORD = SecretUse("HACTL_PASS_1", "files", "files")
 LOOKED = (Check("it is so", "test -e /etc/rc.conf"),)
 
+#: What a node is asked before it gives a resource up.
+ON_BOTH = Check("everything is on both disks", "hastctl list data | grep -q 'dirty: 0 '")
+
 
 def step(node: str, verb: str, command: str, *, target: str = "it", risk: Risk = Risk.NONE, **more: Any) -> Step:
     """A step with a check before it and, if its command names one, the secret."""
     secrets = (PASSWORD,) if "HACTL_PASS_1" in command else ()
-    return Step(node, verb, target, "because", command, risk, **{"before": LOOKED, "secrets": secrets, **more})
+    before = (*LOOKED, ON_BOTH) if " role secondary" in command else LOOKED
+    return Step(node, verb, target, "because", command, risk, **{"before": before, "secrets": secrets, **more})
 
 
 def complaints(
@@ -31,5 +35,6 @@ def complaints(
         scene.cluster.generation,
         tuple(Stage("a stage", tuple(steps), ordered=ordered) for steps in stages),
         active=dict(where),
+        goals=dict(where),
     )
     return audit(scene.cluster, scene.snapshot, plan, scene.now if now is None else now)

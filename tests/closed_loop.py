@@ -17,6 +17,7 @@ from hactl.core.audit import audit
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
 from hactl.core.invalid import read_cluster
 from hactl.core.objects import HACluster
+from hactl.core.operations import Wishes
 from hactl.core.parse.node import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe import probe_script
@@ -65,6 +66,7 @@ class Loop:
         self.world.start()
         self.world.advance(1.0)
         self.failing: dict[str, str] = {}
+        self.wishes = Wishes()
 
     @property
     def cluster(self) -> Cluster:
@@ -114,7 +116,7 @@ class Loop:
     def plan(self) -> Plan:
         """Look and plan; the audit has no complaint."""
         snapshot = self.look()
-        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing)
+        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, wishes=self.wishes)
         complaints = audit(self.cluster, snapshot, plan, self.now)
         assert complaints == (), complaints
         return plan

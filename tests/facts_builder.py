@@ -22,6 +22,7 @@ from hactl.core.facts import (
     HastMetadata,
     HastResource,
     HastRole,
+    HookFacts,
     Interface,
     Known,
     Mount,
@@ -37,8 +38,10 @@ from hactl.core.facts import (
     Vhid,
     fingerprint,
 )
+from hactl.core.hook import DEVD_RULE, hook_files
 from hactl.core.objects import HACluster
-from hactl.core.wanted import Cluster
+from hactl.core.plan.hook import checksum
+from hactl.core.wanted import Cluster, hooked_groups
 
 #: Monotonic seconds at which every scene is looked at; facts were seen two seconds earlier.
 NOW = 1000.0
@@ -51,6 +54,7 @@ MEDIASIZE = 134217728
 DATASIZE = 134213120
 
 HAST_CONF = """\
+exec /usr/local/libexec/hactl/hook
 resource data {
 	replication memsync
 	on nas-a {
@@ -208,8 +212,16 @@ class Scene:
         return reading.value
 
     def wants(self, cluster: Cluster) -> Scene:
-        """Another document for the same nodes."""
-        return replace(self, cluster=cluster)
+        """Another document for the same nodes, which have its node hook if they had the old one's."""
+        scene = replace(self, cluster=cluster)
+        for node, reading in self.nodes.items():
+            if isinstance(reading, Known) and isinstance(reading.value.hook, Known) and reading.value.hook.value.files:
+                scene = scene.hook(node, **_hook_in_place(cluster, node))
+        return scene
+
+    def hook(self, node: str, **changes: Any) -> Scene:
+        """Change what the node has of the node hook."""
+        return self.node(node, hook=replace(self.known(node, "hook"), **changes))
 
     def node(self, name: str, **changes: Any) -> Scene:
         """Replace fields of a node's facts; plain values become Known, Unknown stays."""
@@ -432,6 +444,7 @@ def _facts(node: str, **values: Any) -> NodeFacts:
         "pools": {},
         "services": {},
         "files": {},
+        "hook": HookFacts(),
     }
     merged = {**blank, **values}
     nested = ("metadata", "devices", "hast_devices", "services", "files")
@@ -469,7 +482,7 @@ def _nas_node(node: str, *, active: bool) -> NodeFacts:
     if active:
         mounts.append(Mount("/dev/hast/data", "/data", "ufs", frozenset({"local", "noatime", "soft-updates"})))
     boot = BootConfig(
-        rc={"hastd_enable": "YES", "kld_list": "carp", "nfs_server_enable": "NO"},
+        rc={"hastd_enable": "YES", "kld_list": "carp", "nfs_server_enable": "NO", "hactl_node_enable": "YES"},
         aliases=(_alias("vtnet1", 0, 80, advskew, "192.0.2.80/24"),),
         scan_stops={},
         ipv6_interfaces=frozenset(),
@@ -578,9 +591,24 @@ def _scene(cluster: Cluster, *facts: NodeFacts) -> Scene:
     return Scene(cluster, {f.node: Known(f, f.seen_at) for f in facts})
 
 
+def _hook_in_place(cluster: Cluster, node: str) -> dict[str, Any]:
+    """The node hook's files as they should be, and devd knows."""
+    files = {f.path: f for f in hook_files(cluster, node)} if hooked_groups(cluster, node) else {}
+    rule = files.get(DEVD_RULE)
+    return {
+        "files": {path: (checksum(file.text), file.mode) for path, file in files.items()},
+        "devd_loaded": checksum(rule.text) if rule else "",
+    }
+
+
 def healthy_pair(active: str = "nas-a") -> Scene:
     """nas.yaml converged: `active` is MASTER, primary, has /data mounted and runs nfsd."""
-    return _scene(nas_cluster(), *(_nas_node(node, active=node == active) for node in ("nas-a", "nas-b")))
+    cluster = nas_cluster()
+    scene = _scene(cluster, *(_nas_node(node, active=node == active) for node in ("nas-a", "nas-b")))
+    for node in ("nas-a", "nas-b"):
+        confirmed = {} if node == active else {"data": 1700000000}
+        scene = scene.hook(node, confirmed=confirmed, **_hook_in_place(cluster, node))
+    return scene
 
 
 def blank_pair() -> Scene:

@@ -151,6 +151,11 @@ NAS_CASES = [
     ({"metadata.labels": {"a": "x y"}}, "metadata.labels.a: not a valid label value"),
     ({"metadata.annotations": {"/x": "y"}}, "not a valid key of annotations"),
     ({"metadata.annotations": {"a": "x" * 300_000}}, "annotations are larger than 256 KiB"),
+    # failover
+    ({"spec.failover": {"witness": ["router"]}}, 'spec.failover.witness[0]: "router" is no numeric address'),
+    ({"spec.failover": {"witness": ["192.0.2.80"]}}, "192.0.2.80 is a virtual IP"),
+    ({"spec.groups.0.failover": {"witness": ["198.51.100.12"]}}, "is the replication address of nas-b"),
+    ({"spec.failover": {"witness": ["192.0.2.1", "192.0.2.1"]}}, "spec.failover.witness[1]: 192.0.2.1 is named twice"),
 ]
 
 

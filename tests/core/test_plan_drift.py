@@ -168,7 +168,7 @@ def test_a_remount_names_every_option_of_the_document() -> None:
     """The kernel drops the flags that `mount -u` does not name: naming only the difference would lose the others."""
     cluster = nas_cluster({"spec.groups.0.storage.0.filesystem.ufs.options": ["noatime", "nosuid"]})
     scene = _options("soft-updates", "noatime", "noexec")(healthy_pair())
-    plan = plan_of(replace(scene, cluster=cluster))
+    plan = plan_of(scene.wants(cluster))
     assert commands(plan) == ["nas-a: mount -u -o noatime,nosuid,exec /dev/hast/data /data"]
     assert [check.says for check in plan.steps[0].after] == [
         "/data is mounted with noatime",
@@ -180,10 +180,10 @@ def test_a_remount_names_every_option_of_the_document() -> None:
 def test_async_is_not_asked_of_soft_updates() -> None:
     """With soft updates UFS never is async (ffs_mount), so it is not asked for; mount(8) shows it as `asynchronous`."""
     cluster = nas_cluster({"spec.groups.0.storage.0.filesystem.ufs.options": ["noatime", "async"]})
-    assert plan_of(replace(_options("soft-updates", "noatime")(healthy_pair()), cluster=cluster)).stages == ()
-    plan = plan_of(replace(_options("noatime")(healthy_pair()), cluster=cluster))
+    assert plan_of(_options("soft-updates", "noatime")(healthy_pair()).wants(cluster)).stages == ()
+    plan = plan_of(_options("noatime")(healthy_pair()).wants(cluster))
     assert commands(plan) == ["nas-a: mount -u -o noatime,async /dev/hast/data /data"]
-    there = replace(_options("noatime", "asynchronous")(healthy_pair()), cluster=cluster)
+    there = _options("noatime", "asynchronous")(healthy_pair()).wants(cluster)
     assert plan_of(there).stages == ()
     plan = plan_of(_options("noatime", "asynchronous")(healthy_pair()))
     assert commands(plan) == ["nas-a: mount -u -o noatime,noasync /dev/hast/data /data"]
@@ -200,10 +200,18 @@ def test_a_removed_virtual_ip_is_taken_down_standby_first_and_from_the_boot_bloc
     """The boot block says that the address is ours; the document has it no more."""
     scene = _netif_files(healthy_pair())
     cluster = nas_cluster({"spec.groups.0.virtualIPs": []}, generation=2)
-    plan = plan_of(scene.wants(cluster))
+    plan = plan_of(replace(scene, cluster=cluster))
     assert [(step.node, step.verb) for step in plan.steps] == [
+        # First: it would take the missing address for a lost one, and give the storage up.
+        ("nas-b", "RemoveHook"),
+        ("nas-a", "RemoveHook"),
         ("nas-b", "RemoveAddress"),
         ("nas-a", "RemoveAddress"),
+        # No address is left that could move: hastd calls no hook any more.
+        ("nas-b", "WriteHastConf"),
+        ("nas-b", "ReloadHastd"),
+        ("nas-a", "WriteHastConf"),
+        ("nas-a", "ReloadHastd"),
         ("nas-a", "WriteBootAliases"),
         ("nas-b", "WriteBootAliases"),
     ]
@@ -286,7 +294,8 @@ def test_zfs_is_imported_where_the_group_is_active() -> None:
 def test_a_hast_conf_that_says_the_same_in_other_words_is_left_alone() -> None:
     """Comments, order, spelled-out defaults and a missing source make no difference."""
     text = (
-        "# by hand\nresource data {\n on nas-b { local /dev/vtbd1\n remote 198.51.100.11 }\n"
+        "# by hand\nexec /usr/local/libexec/hactl/hook\nresource data {\n"
+        " on nas-b { local /dev/vtbd1\n remote 198.51.100.11 }\n"
         " on nas-a { local /dev/vtbd1\n remote tcp4://198.51.100.12:8457 }\n}\n"
     )
     assert plan_of(healthy_pair().file("nas-a", text=text)).steps == ()

@@ -63,7 +63,7 @@ TABLE: dict[str, tuple[Scene, dict[str, tuple[str, str] | None]]] = {
             "AddressesHealthy": ("True", "OneMaster"),
             "StorageHealthy": ("True", "Complete"),
             "ConfigInSync": ("True", "InSync"),
-            "FailoverReady": ("False", "StorageStaysPut"),
+            "FailoverReady": ("True", "StandbyReady"),
             "SplitBrain": None,
             "Reconciling": None,
             "Stalled": None,
@@ -85,7 +85,7 @@ TABLE: dict[str, tuple[Scene, dict[str, tuple[str, str] | None]]] = {
             "AddressesHealthy": ("Unknown", "StateUnknown"),
             "StorageHealthy": ("Unknown", "RoleUnknown"),
             "ConfigInSync": ("Unknown", "ReadingsUnknown"),
-            "FailoverReady": ("False", "StorageStaysPut"),
+            "FailoverReady": ("Unknown", "StandbySilent"),
         },
     ),
     "facts too old": (healthy_pair().aged(60), {"Ready": ("Unknown", "ReadingsUnknown")}),
@@ -99,7 +99,7 @@ TABLE: dict[str, tuple[Scene, dict[str, tuple[str, str] | None]]] = {
     ),
     "no master": (
         healthy_pair().vhid("nas-a", state=CarpState.BACKUP),
-        {"AddressesHealthy": ("False", "NoMaster"), "FailoverReady": ("False", "StorageStaysPut")},
+        {"AddressesHealthy": ("False", "NoMaster"), "FailoverReady": ("True", "StandbyReady")},
     ),
     "vhid missing on the standby": (
         healthy_pair().without_vhid("nas-b"),
@@ -120,7 +120,7 @@ TABLE: dict[str, tuple[Scene, dict[str, tuple[str, str] | None]]] = {
     "local errors": (healthy_pair().resource("nas-a", local_errors=1), {"StorageHealthy": ("False", "LocalErrors")}),
     "synchronising": (
         healthy_pair().resource("nas-a", dirty=10**9),
-        {"Ready": ("True", "AsDesired"), "StorageHealthy": ("True", "Synchronising")},
+        {"Ready": ("False", "NotSynchronised"), "StorageHealthy": ("True", "Synchronising")},
     ),
     "two primaries": (
         healthy_pair().resource("nas-b", status="degraded", **PRIMARY),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from hactl.core import audit_boot, audit_carp, audit_filesystems, audit_hast
+from hactl.core import audit_boot, audit_carp, audit_filesystems, audit_hast, audit_hook
 from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
 from hactl.core.audit_effects import (
     ChecksFilesystem,
@@ -82,6 +82,13 @@ _VERBS: Mapping[str, _Verb] = {
     "StopService": _Verb((RunsService,), audit_filesystems.stop_service),
     "EnableService": _Verb((SetsRc, RunsService), audit_boot.enable_service),
     "DisableService": _Verb((SetsRc, RunsService), audit_boot.disable_service),
+    "WriteHook": _Verb((WritesFile,), audit_hook.write_hook, audit_hook.HOOK_FILES, single=False),
+    "RemoveHook": _Verb((RunsService,), audit_hook.remove_hook, f"{audit_hook.HOOK_FILES}|{audit_hook.RUN_NOTES}"),
+    "RestartDevd": _Verb((RunsService,), audit_hook.restart_devd, audit_hook.RUN_NOTES),
+    "ConfirmCopy": _Verb((WritesFile,), audit_hook.confirm_copy, audit_hook.NOTES, single=False),
+    "LiftHold": _Verb((SetsSysctl,), audit_hook.lift_hold, audit_hook.RUN_NOTES),
+    "NoteDrained": _Verb((WritesFile,), audit_hook.note_drained, audit_hook.NOTES, single=False),
+    "ForgetDrained": _Verb((WritesFile,), audit_hook.note_drained, audit_hook.NOTES, single=False),
 }
 
 _DESTRUCTIVE = frozenset({"CreateMetadata", "MakeFilesystem", "CreatePool"})
@@ -256,8 +263,13 @@ def _file(case: Case, effect: WritesFile, verb: _Verb) -> Iterator[str]:
         return
     if not (temporary or own) or ".." in effect.path:
         yield f"I10: {effect.how} of {effect.path}"
-    elif effect.how in ("rm", "rmdir") and "XXXX" not in effect.path and not temporary:
+    elif effect.how in ("rm", "rmdir") and "XXXX" not in effect.path and not temporary and not _is_note(effect.path):
         yield f"I10: removes {effect.path}"
+
+
+def _is_note(path: str) -> bool:
+    """A note of the node hook, and the hook itself, may be taken away."""
+    return re.fullmatch(rf"{audit_hook.NOTES}|{audit_hook.RUN_NOTES}|{audit_hook.OWN}", path) is not None
 
 
 def _directories(cluster: Cluster) -> set[str]:

@@ -15,6 +15,7 @@ from hactl.core.audit_case import Case
 from hactl.core.audit_effects import RunsService, SetsRc, WritesFile
 from hactl.core.audit_world import known
 from hactl.core.facts import File, RcAlias
+from hactl.core.hook import RCVAR
 from hactl.core.objects import GroupSpec, RunOn, VirtualIP
 from hactl.core.wanted import interface_on
 
@@ -120,9 +121,9 @@ def _is_private(file: File) -> bool:
 def set_rc_variable(case: Case) -> Iterator[str]:
     """SetRcVariable."""
     for effect in case.all_of(SetsRc):
-        if effect.variable == "hastd_enable" and effect.change == "=":
+        if effect.variable in ("hastd_enable", "devd_enable", RCVAR) and effect.change == "=":
             if effect.value != "YES":
-                yield f"sets hastd_enable to {effect.value}"
+                yield f"sets {effect.variable} to {effect.value}"
         elif effect.variable == "kld_list":
             if effect.change not in ("+=", "=") or "carp" not in effect.value.split():
                 yield f"kld_list{effect.change}{effect.value} does not load carp"

@@ -10,8 +10,9 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
 from hactl.core.audit_effects import Ifconfig, LoadsModule, SetsSysctl
+from hactl.core.audit_filesystems import serves
 from hactl.core.audit_world import Node, known
-from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
 from hactl.core.wanted import interface_on
 
 
@@ -50,9 +51,11 @@ def adjust_demotion(case: Case) -> Iterator[str]:
 
 def _negatives(node: Node) -> set[str]:
     """What may be written: the negative of the whole demotion, or of what the kernel log says came by sysctl."""
-    now = (node.sysctls or {}).get("demotion", 0)
+    hook = known(node.facts.hook) if node.facts else None
+    held = hook.held if hook is not None else 0
+    now = (node.sysctls or {}).get("demotion", 0) - held
     log = known(node.facts.demotions) if node.facts else None
-    by_hand = sum(amount for amount, _, reason in log or () if reason == "sysctl")
+    by_hand = sum(amount for amount, _, reason in log or () if reason == "sysctl") - held
     rest = sum(amount for amount, _, reason in log or () if reason != "sysctl")
     allowed = {by_hand} if by_hand else set()
     if rest == 0:
@@ -61,15 +64,40 @@ def _negatives(node: Node) -> set[str]:
 
 
 def wanted_advskew(case: Case, group: GroupSpec, vip: VirtualIP) -> int | None:
-    """What the document says for this node; None: another value may be right (the group is not where it prefers)."""
-    if case.plan.active.get(group.name) not in (None, group.preferred[0]):
-        return None
+    """What this node's must be; None: more than one value may be right, while nobody is known to serve the group."""
     if vip.advskews is not None:
         return vip.advskews.get(case.step.node)
-    if group.storage and case.plan.active.get(group.name) is None:
+    lead = _lead(case, group)
+    if lead is None:
         return None
-    derived = group.preferred.index(case.step.node) * 100
-    return derived if derived < 240 else None
+    order = [lead, *(node for node in group.preferred if node != lead)]
+    return order.index(case.step.node) * _distance(group)
+
+
+def _lead(case: Case, group: GroupSpec) -> str | None:
+    """The node that must win: the one that has the group's storage and services, or the best of its order."""
+    if not group.storage:
+        stays = group.failback is Failback.NEVER or case.plan.active.get(group.name) not in (None, group.preferred[0])
+        moves = case.plan.goals.get(group.name) not in (None, group.preferred[0])
+        return None if stays or moves else group.preferred[0]
+    names = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
+    full = [
+        node.name
+        for node in case.world.nodes.values()
+        if serves(node, group) and all(node.services.get(name) for name in names)
+    ]
+    named = (case.plan.active.get(group.name), case.plan.goals.get(group.name))
+    return full[0] if len(full) == 1 and full[0] in named else None
+
+
+def _distance(group: GroupSpec) -> int:
+    return min(100, 239 // max(1, len(group.preferred) - 1))
+
+
+def _is_a_place(group: GroupSpec, vip: VirtualIP, advskew: int) -> bool:
+    """Whether an advskew is one that hactl gives to a node of the group."""
+    places = {index * _distance(group) for index in range(len(group.preferred))}
+    return advskew in (places if vip.advskews is None else set(vip.advskews.values()))
 
 
 def is_active_for(case: Case, group: GroupSpec | None, vhid: int, interface_of: Callable[[str], str]) -> bool:
@@ -161,6 +189,8 @@ def _created(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> 
     wanted = wanted_advskew(case, group, vip)
     if wanted is not None and (effect.advskew or 0) != wanted:
         yield f"vhid {vip.vhid} would get advskew {effect.advskew or 0}, the document says {wanted}"
+    if not _is_a_place(group, vip, effect.advskew or 0):
+        yield f"vhid {vip.vhid} would get advskew {effect.advskew or 0}, which no node has by the document"
     if (effect.advbase or 1) != vip.advbase:
         yield f"vhid {vip.vhid} would get advbase {effect.advbase or 1}, the document says {vip.advbase}"
 
@@ -228,6 +258,8 @@ def _changed(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> 
         yield "changes nothing"
     if effect.advskew is not None and wanted is not None and effect.advskew != wanted:
         yield f"sets advskew {effect.advskew}, the document says {wanted}"
+    if effect.advskew is not None and not _is_a_place(group, vip, effect.advskew):
+        yield f"sets advskew {effect.advskew}, which no node of {group.name} has by the document"
     if effect.advskew is not None and effect.advskew >= 240:
         yield f"advskew {effect.advskew} ties with a demoted node"
     if effect.advbase is not None and effect.advbase != vip.advbase:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case, mountpoint_of, pool_of
 from hactl.core.audit_effects import ChecksFilesystem, MakesFilesystem, Mounts, RunsService, Unmounts, Zpool
 from hactl.core.audit_hast import is_fresh
+from hactl.core.audit_hook import moving
 from hactl.core.audit_world import HAST_DEVICES, Node
 from hactl.core.facts import CarpState, Mount
 from hactl.core.objects import GroupSpec, Initialize, RunOn, StorageSpec
@@ -173,7 +174,8 @@ def _taken_away(case: Case, group: GroupSpec, storage: StorageSpec, *, force: bo
         yield f"I2: takes {HAST_DEVICES}{storage.name} away by force, and the device is not known to be gone"
     if gone:
         return
-    if right and case.plan.active.get(group.name) == here.name and here.is_primary(storage.name):
+    leaving = moving(case, group)
+    if right and case.plan.active.get(group.name) == here.name and here.is_primary(storage.name) and not leaving:
         yield f"I5: takes {storage.name} away from the node the group is active on"
     for service in group.services:
         if service.run_on is RunOn.ACTIVE and here.services.get(service.name):
@@ -261,7 +263,8 @@ def start_service(case: Case) -> Iterator[str]:
 def _is_active_place(case: Case, group: GroupSpec, service: str) -> Iterator[str]:
     # A plan may begin while it is not known where the group can be active; then the storage decides.
     chosen = case.plan.active.get(group.name)
-    if chosen != case.here.name and (chosen is not None or not group.storage):
+    arriving = case.stage > 0 and case.plan.goals.get(group.name) == case.here.name
+    if chosen != case.here.name and not arriving and (chosen is not None or not group.storage):
         yield f"starts {service} on a node where {group.name} is not active"
     if not serves(case.here, group):
         yield f"starts {service} before {case.here.name} has the storage of {group.name}"
@@ -293,7 +296,9 @@ def stop_service(case: Case) -> Iterator[str]:
             yield f"I7: {effect.name} does not run"
         if run_on is RunOn.ALL:
             yield f"I7: {effect.name} should run on every node"
-        elif case.plan.active.get(group.name) == case.here.name and serves(case.here, group):
+        elif (
+            case.plan.active.get(group.name) == case.here.name and serves(case.here, group) and not moving(case, group)
+        ):
             yield f"I7: stops {effect.name} where {group.name} is active"
 
 

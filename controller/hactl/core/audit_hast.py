@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, PROMOTION_LIMIT_SECONDS, Case, pool_of
 from hactl.core.audit_effects import CreatesMetadata, RunsService, SetsRole, WritesFile
 from hactl.core.audit_hastconf import ResourcePart, address, contradictions, meaning
+from hactl.core.audit_hook import lets_go
 from hactl.core.audit_words import read_commands
 from hactl.core.audit_world import HAST_CONF, Node, known
 from hactl.core.facts import HastMetadata, HastResource, NoMetadata
@@ -211,6 +212,8 @@ def set_role(case: Case) -> Iterator[str]:
                 yield from _promotion(case, storage)
             elif case.here.says_primary(storage.name) and (why := case.here.in_use(storage.name, pool_of(storage))):
                 yield f"I2: {storage.name} would lose its device, and {why}"
+            elif case.here.says_primary(storage.name):
+                yield from lets_go(case, storage)
 
 
 def _promotion(case: Case, storage: StorageSpec) -> Iterator[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hactl.core.hook import HOOK
 from hactl.core.objects import StorageSpec
 from hactl.core.wanted import Cluster
 
@@ -160,14 +161,16 @@ def contradictions(cluster: Cluster, parts: Mapping[str, ResourcePart]) -> Itera
     wanted = {storage.name: storage for group in cluster.groups for storage in group.storage}
     for name in parts.keys() - wanted.keys():
         yield f"has resource {name}, which is not in the document"
+    hooked = {s.name for group in cluster.groups if group.virtual_ips for s in group.storage}
     for name, storage in wanted.items():
         if name not in parts:
             yield f"lacks resource {name}"
         else:
-            yield from (f"{name}: {what}" for what in _resource_contradictions(storage, parts[name]))
+            program = HOOK if hooked else ""
+            yield from (f"{name}: {what}" for what in _resource_contradictions(storage, parts[name], program))
 
 
-def _resource_contradictions(storage: StorageSpec, part: ResourcePart) -> Iterator[str]:
+def _resource_contradictions(storage: StorageSpec, part: ResourcePart, program: str) -> Iterator[str]:
     hast = storage.hast
     said = {
         "replication": str(hast.replication.value),
@@ -175,7 +178,7 @@ def _resource_contradictions(storage: StorageSpec, part: ResourcePart) -> Iterat
         "compression": hast.compression,
         "timeout": str(hast.timeout_seconds),
         "metaflush": "on",
-        "exec": "",
+        "exec": program,
     }
     for keyword, value in said.items():
         if part.settings[keyword] != value:

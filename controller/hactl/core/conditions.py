@@ -73,11 +73,13 @@ def findings(
     addresses = _worst("AddressesHealthy", list(_addresses(seen)), *_well_addresses(seen))
     storage = _worst("StorageHealthy", list(_storage(seen, dirty_before)), *_well_storage(seen))
     config = _config_in_sync(seen, plan, failing)
-    ready = _ready(seen, plan, (addresses, storage, config))
+    told = failover_ready(seen, plan)
+    failover = Finding("FailoverReady", told.status, told.reason, told.message)
+    # A group that people keep on Manual, or a single node, is as its document says without failing over by itself.
+    wanted = told.reason not in ("ManualPolicy", "NoStandby")
+    ready = _ready(seen, plan, (addresses, storage, config, *((failover,) if wanted else ())))
     split = list(_split_brain(seen))
-    found = [ready, *_progress(seen, plan, failing), addresses, storage, config]
-    failover = failover_ready(seen, plan)
-    found.append(Finding("FailoverReady", failover.status, failover.reason, failover.message))
+    found = [ready, *_progress(seen, plan, failing), addresses, storage, config, failover]
     if split:
         found.append(_worst("SplitBrain", split, "", ""))
     return found
@@ -242,18 +244,26 @@ _NOT_CONFIG = frozenset(
         "CopyMissing",
         "CountersDisagree",
         "Demoted",
+        "Drained",
         "DualPrimary",
         "Electing",
+        "FleetSilent",
         "ForeignCopy",
         "ForeignData",
+        "HeldAtBoot",
         "InterfaceDown",
+        "LeaseLost",
+        "MoveWaits",
+        "MovesLimited",
         "NotBlank",
         "NotInitialised",
         "NotJustCreated",
+        "Paused",
         "PoolSick",
         "Reconnecting",
         "SplitBrain",
         "StorageApart",
+        "Synchronising",
         "TwoMasters",
         "WaitingForApproval",
     }

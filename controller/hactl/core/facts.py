@@ -310,6 +310,28 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class HookFacts:
+    """What a node has of the node hook (`hactl.core.hook`) and what the hook and earlier steps wrote down there."""
+
+    #: Path -> sha256 (hex) and permission bits of the hook's files that exist.
+    files: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    #: sha256 of the rule file that the running devd was started with; empty: not known.
+    devd_loaded: str = ""
+    #: What the boot guard added to net.inet.carp.demotion and nobody took back yet; 0: nothing is held.
+    held: int = 0
+    #: Resource -> node's clock, seconds since 1970, when hactl confirmed that this copy is complete.
+    confirmed: Mapping[str, int] = field(default_factory=dict)
+    #: Resource -> node's clock when this secondary lost its primary.
+    disconnected: Mapping[str, int] = field(default_factory=dict)
+    #: Why this node takes nothing over; None: it does.
+    drained: str | None = None
+    #: Generation of the lease that last acted here.
+    lease: int = 0
+    #: The last lines of /var/db/hactl/moves: "EPOCH GROUP WHAT SECONDS TEXT", oldest first.
+    moves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """Everything one probe of one node tells. Fields are readings: one odd answer spoils one field only."""
 
@@ -343,6 +365,8 @@ class NodeFacts:
     notes: tuple[str, ...] = ()
     #: The last CARP state changes of the kernel log, oldest first: "80@vtnet1: BACKUP -> MASTER (master timed out)".
     carp_log: tuple[str, ...] = ()
+    #: The node hook; Unknown when the probe could not read it.
+    hook: Reading[HookFacts] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
 
 
 @dataclass(frozen=True, slots=True)

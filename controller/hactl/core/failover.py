@@ -1,7 +1,8 @@
-"""Whether the standby would take over completely if the active node died this second, and if not, why not.
+"""Whether the standby would take over completely if the active node died this second; every reason why not; how long.
 
-Rules: nothing is promised that the nodes cannot do by themselves. Addresses move by CARP; storage and services wait for
-hactl or a person, so a group that has them is never FailoverReady in this version. What is not known is said.
+Rules: nothing is promised that the nodes cannot do by themselves (CARP moves addresses, the node hook the rest). What
+is not known is said, and is neither healthy nor broken. Messages hold no ages and no sizes that change while all is
+well, so that an unchanged cluster has an unchanged condition.
 """
 
 from __future__ import annotations
@@ -10,13 +11,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hactl.core.facts import HastRole
-from hactl.core.objects import GroupSpec, RunOn, VirtualIP
+from hactl.core.facts import HastRole, HookFacts
+from hactl.core.failover_time import Timeline, predict_failover
+from hactl.core.hook import DEVD_RULE, hook_files
+from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
+from hactl.core.plan.hook import checksum
 from hactl.core.status_seen import IN_FLIGHT_BYTES, UNKNOWN, Seen, known
 from hactl.core.steps import Plan
+from hactl.core.wanted import failover_of, hooked_groups
 
 #: What the plan would change for the next boot of a node.
 _BOOT_VERBS = frozenset({"WriteBootAliases", "SetRcVariable", "RemoveRcVariable", "SetSysctlConf", "EnableService"})
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One reason why a failover would not work now."""
+
+    #: A key of `hactl.core.catalogue.CONDITION_REASONS`.
+    reason: str
+    message: str
+    group: str
+    #: The node whose facts say so; None: it is about the group.
+    node: str | None = None
+    #: False: not known to be an obstacle, but not known not to be one.
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,90 +45,190 @@ class Failover:
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Obstacle:
-    reason: str
-    message: str
-    #: False: not known to be an obstacle, but not known not to be one.
-    certain: bool = True
+    obstacles: tuple[Obstacle, ...] = ()
+    #: How long it would take, for every group that has an active node and a standby.
+    timelines: tuple[Timeline, ...] = ()
 
 
 def failover_ready(seen: Seen, plan: Plan) -> Failover:
     """FailoverReady of the cluster."""
-    found = [obstacle for group in seen.cluster.groups for obstacle in _group(seen, plan, group)]
+    found = tuple(obstacle for group in seen.cluster.groups for obstacle in obstacles_of(seen, plan, group))
+    timelines = tuple(line for group in seen.cluster.groups if (line := predict_failover(seen, group)) is not None)
     certain = [obstacle for obstacle in found if obstacle.certain]
     if found:
         first = (certain or found)[0]
-        message = "; ".join(obstacle.message for obstacle in found)
-        return Failover("False" if certain else "Unknown", first.reason, message)
-    return Failover("True", "StandbyReady", "the standby takes every address over by itself")
+        message = "; ".join(dict.fromkeys(obstacle.message for obstacle in found))
+        return Failover("False" if certain else "Unknown", first.reason, message, found, timelines)
+    told = "; ".join(line.told() for line in timelines)
+    return Failover("True", "StandbyReady", told or "there is nothing to take over", (), timelines)
 
 
-def _group(seen: Seen, plan: Plan, group: GroupSpec) -> Iterator[_Obstacle]:
-    if group.storage or any(service.run_on is RunOn.ACTIVE for service in group.services):
-        what = " and ".join(word for word, there in (("storage", group.storage), ("services", group.services)) if there)
-        yield _Obstacle("StorageStaysPut", f"{group.name}: addresses move by CARP, {what} wait for hactl or a person")
+def obstacles_of(seen: Seen, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]:
+    """Every reason why a failover of that group would not work now, the ones people can act on first."""
+    name = group.name
     active = seen.active(group)
     standbys = [node for node in group.preferred if node != active]
     if active is None:
-        yield _Obstacle("NoActiveNode", f"{group.name}: no single node is known to be active", certain=not seen.silent)
+        message = f"{name}: no single node is known to be active"
+        yield Obstacle("NoActiveNode", message, name, certain=not seen.silent)
     elif not standbys:
-        yield _Obstacle("NoStandby", f"{group.name}: there is no other node")
-    for node in standbys if active is not None else ():
-        yield from _standby(seen, plan, group, node)
-    if active is not None:
-        yield from _storage(seen, group, active)
-
-
-def _standby(seen: Seen, plan: Plan, group: GroupSpec, node: str) -> Iterator[_Obstacle]:
-    facts = seen.facts.get(node)
-    if facts is None:
-        yield _Obstacle("StandbySilent", f"{node} does not answer ({seen.silent[node]})", certain=False)
+        yield Obstacle("NoStandby", f"{name}: there is no other node", name)
+    yield from policy_obstacles(seen, group)
+    if active is None:
         return
+    for node in standbys:
+        yield from _standby(seen, plan, group, node)
+    if active in seen.facts and group in hooked_groups(seen.cluster, active):
+        yield from _hook_there(seen, group, active)
+    yield from _storage(seen, group, active)
+
+
+def _moves_more(group: GroupSpec) -> list[str]:
+    """What of the group CARP does not move."""
+    services = any(service.run_on is RunOn.ACTIVE for service in group.services)
+    return [word for word, there in (("storage", group.storage), ("services", services)) if there]
+
+
+def policy_obstacles(seen: Seen, group: GroupSpec) -> Iterator[Obstacle]:
+    """What the document itself keeps from moving without a person."""
+    what = " and ".join(_moves_more(group))
+    if what and not group.virtual_ips:
+        message = f"{group.name}: it has no virtual IP whose move a node could see, so its {what} wait for hactl"
+        yield Obstacle("StorageStaysPut", message, group.name)
+    elif what and failover_of(seen.cluster, group).policy is FailoverPolicy.MANUAL:
+        message = f"{group.name}: failover.policy is Manual, so {what} wait for a person"
+        yield Obstacle("ManualPolicy", message, group.name)
+
+
+def _standby(seen: Seen, plan: Plan, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    name, facts = group.name, seen.facts.get(node)
+    if facts is None:
+        message = f"{node} does not answer ({seen.silent[node]})"
+        yield Obstacle("StandbySilent", message, name, node, certain=False)
+        return
+    yield from hook_obstacles(seen, group, node)
     for vip in group.virtual_ips:
         yield from _vip(seen, group, vip, node)
-    sysctls = known(facts.carp_sysctls)
-    if group.virtual_ips and sysctls is None:
-        yield _Obstacle("SysctlsUnknown", f"net.inet.carp of {node} is not known", certain=False)
-    if group.virtual_ips and sysctls is not None:
-        if sysctls.get("demotion", 0) > 0:
-            yield _Obstacle("StandbyDemoted", f"{node} is demoted by {sysctls['demotion']}")
-        if sysctls.get("preempt") != 1:
-            yield _Obstacle("PreemptOff", f"{node} has net.inet.carp.preempt={sysctls.get('preempt', 0)}")
-        if sysctls.get("allow", 1) == 0:
-            yield _Obstacle("CarpOff", f"{node} has net.inet.carp.allow=0")
+    yield from _sysctls(seen, group, node)
+    for service in group.services:
+        if service.run_on is RunOn.ACTIVE and seen.service(service.name, node) == "Missing":
+            yield Obstacle("ServiceMissing", f"{node} has no service {service.name}", name, node)
     pending = [step.target for step in plan.steps if step.node == node and step.verb in _BOOT_VERBS]
     if pending:
-        yield _Obstacle("WrongAfterReboot", f"{node} would boot without {', '.join(dict.fromkeys(pending))}")
+        message = f"{node} would boot without {', '.join(dict.fromkeys(pending))}"
+        yield Obstacle("WrongAfterReboot", message, name, node)
 
 
-def _vip(seen: Seen, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[_Obstacle]:
+def held_of(seen: Seen, node: str) -> int:
+    """The demotion that the node's boot guard holds; 0 also when that is not known."""
+    hook = known(seen.facts[node].hook) if node in seen.facts else None
+    return hook.held if hook is not None else 0
+
+
+def _sysctls(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    if not group.virtual_ips:
+        return
+    sysctls = known(seen.facts[node].carp_sysctls)
+    if sysctls is None:
+        yield Obstacle("SysctlsUnknown", f"net.inet.carp of {node} is not known", group.name, node, certain=False)
+        return
+    demotion = sysctls.get("demotion", 0) - held_of(seen, node)
+    if demotion > 0:
+        yield Obstacle("StandbyDemoted", f"{node} is demoted by {demotion}", group.name, node)
+    if sysctls.get("preempt") != 1:
+        message = f"{node} has net.inet.carp.preempt={sysctls.get('preempt', 0)}"
+        yield Obstacle("PreemptOff", message, group.name, node)
+    if sysctls.get("allow", 1) == 0:
+        yield Obstacle("CarpOff", f"{node} has net.inet.carp.allow=0", group.name, node)
+
+
+# --- the node hook ------------------------------------------------------------------------------------------------
+
+
+def hook_obstacles(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """What keeps the hook of a node that answers from taking the group over; nothing for groups of addresses only."""
+    if node in seen.facts and group in hooked_groups(seen.cluster, node):
+        yield from _hook_there(seen, group, node)
+        yield from _hook_notes(seen, group, node)
+
+
+def _hook_there(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """Whether the hook's files are as the document makes them, and devd has read its rule."""
+    hook = known(seen.facts[node].hook)
+    if hook is None:
+        message = f"what {node} has of the node hook is not known"
+        yield Obstacle("HookUnknown", message, group.name, node, certain=False)
+        return
+    files = hook_files(seen.cluster, node)
+    wrong = [file.path for file in files if hook.files.get(file.path) != (checksum(file.text), file.mode)]
+    if wrong:
+        message = f"{node} does not have the node hook as the document makes it: {', '.join(wrong)}"
+        yield Obstacle("HookMissing", message, group.name, node)
+        return
+    rule = next((file for file in files if file.path == DEVD_RULE), None)
+    if rule is not None and hook.devd_loaded != checksum(rule.text):
+        message = f"devd of {node} was not started with the rule of the node hook"
+        yield Obstacle("HookNotLoaded", message, group.name, node)
+
+
+def _hook_notes(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """What keeps the standby's hook from taking over although it is there."""
+    hook = known(seen.facts[node].hook)
+    if hook is None:
+        return
+    if hook.drained is not None:
+        yield Obstacle("Drained", f"{node} takes nothing over: {hook.drained}", group.name, node)
+    if hook.held:
+        message = f"{node} is held back since it booted (demotion {hook.held})"
+        yield Obstacle("HeldAtBoot", message, group.name, node)
+    for storage in group.storage:
+        why = unconfirmed(hook, storage.name)
+        if why and node in storage.hast.devices:
+            yield Obstacle("CopyNotConfirmed", f"{node} would not promote {storage.name}: {why}", group.name, node)
+
+
+def unconfirmed(hook: HookFacts, resource: str) -> str:
+    """Why the node's hook does not promote its copy; empty: it does."""
+    if resource not in hook.confirmed:
+        return "hactl has not confirmed that its copy is complete"
+    if resource in hook.disconnected:
+        return "its copy lost its primary and may be behind"
+    return ""
+
+
+# --- CARP and HAST ------------------------------------------------------------------------------------------------
+
+
+def _vip(seen: Seen, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[Obstacle]:
     state = seen.state(vip, node)
     if state == UNKNOWN:
-        yield _Obstacle("StateUnknown", f"vhid {vip.vhid} on {node} is not known", certain=False)
+        yield Obstacle("StateUnknown", f"vhid {vip.vhid} on {node} is not known", group.name, node, certain=False)
     elif state != "BACKUP":
-        yield _Obstacle("StandbyNotBackup", f"vhid {vip.vhid} is {state} on {node}")
+        yield Obstacle("StandbyNotBackup", f"vhid {vip.vhid} is {state} on {node}", group.name, node)
     interface = seen.interface(vip, node)
     if interface is not None and not interface.up:
-        yield _Obstacle("StandbyInterfaceDown", f"{interface.name} of {node} is {interface.status or 'down'}")
+        message = f"{interface.name} of {node} is {interface.status or 'down'}"
+        yield Obstacle("StandbyInterfaceDown", message, group.name, node)
     vhid, wanted = seen.vhid(vip, node), seen.cluster.keys.get((group.name, vip.name))
     if vhid is not None and wanted is not None and vhid.key != wanted:
-        yield _Obstacle("PasswordDiffers", f"vhid {vip.vhid} of {node} has another password")
+        message = f"vhid {vip.vhid} of {node} has another password"
+        yield Obstacle("PasswordDiffers", message, group.name, node)
 
 
-def _storage(seen: Seen, group: GroupSpec, active: str) -> Iterator[_Obstacle]:
+def _storage(seen: Seen, group: GroupSpec, active: str) -> Iterator[Obstacle]:
     for storage in group.storage:
         resource = seen.resource(storage.name, active)
         if resource is not None and resource.status != "complete":
-            yield _Obstacle("Degraded", f"{storage.name} is {resource.status or 'without a worker'} on {active}")
+            message = f"{storage.name} is {resource.status or 'without a worker'} on {active}"
+            yield Obstacle("Degraded", message, group.name, active)
         elif resource is not None and resource.dirty > IN_FLIGHT_BYTES:
-            yield _Obstacle("NotSynchronised", f"{storage.name} is being copied; part of it is on {active} only")
+            message = f"{storage.name} is being copied; part of it is on {active} only"
+            yield Obstacle("NotSynchronised", message, group.name, active)
         for node, role in seen.roles(storage).items():
             if node == active or node in seen.silent:
                 continue
             if role == UNKNOWN:
-                yield _Obstacle("RoleUnknown", f"the role of {node} for {storage.name} is not known", certain=False)
+                message = f"the role of {node} for {storage.name} is not known"
+                yield Obstacle("RoleUnknown", message, group.name, node, certain=False)
             elif role != HastRole.SECONDARY.value:
-                yield _Obstacle("StandbyNotSecondary", f"{node} is {role} for {storage.name}")
+                yield Obstacle("StandbyNotSecondary", f"{node} is {role} for {storage.name}", group.name, node)

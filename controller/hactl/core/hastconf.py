@@ -7,8 +7,9 @@ grammar knows. Man page: hast.conf(5).
 
 from __future__ import annotations
 
+from hactl.core.hook import HOOK
 from hactl.core.objects import StorageSpec
-from hactl.core.wanted import Cluster
+from hactl.core.wanted import Cluster, hooked_groups
 
 #: Where hastd and hastctl look.
 PATH = "/etc/hast.conf"
@@ -27,6 +28,9 @@ def render_hastconf(cluster: Cluster, node: str) -> str:
     if not storages:
         return ""
     lines = [f"# Written by hactl for the cluster {cluster.name}; a change here is undone. Edit the document instead."]
+    if any(group.storage for group in hooked_groups(cluster, node)):
+        # The hook must hear of lost and new connections: a copy is complete only as long as it stays connected.
+        lines.append(f"exec {HOOK}")
     for storage in storages:
         lines += _resource(storage)
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from hactl.core import meaning_network, meaning_nodes, meaning_storage
+from hactl.core import meaning_failover, meaning_network, meaning_nodes, meaning_storage
 from hactl.core.objects import HACluster, SecretRef
 from hactl.core.problems import Fault, FieldPath, Problem, path_text
 
@@ -113,4 +113,5 @@ RULES: tuple[Rule, ...] = (
     *meaning_network.RULES,
     _secret_references,
     *meaning_storage.RULES,
+    *meaning_failover.RULES,
 )

@@ -126,6 +126,13 @@ class RunOn(StrEnum):
     ALL = "All"
 
 
+class FailoverPolicy(StrEnum):
+    """Whether the nodes move storage and services by themselves when CARP moves the addresses."""
+
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
 class SecretRef(Model):
     """Where a secret is. Exactly one of the fields is set; secrets never stand in the document."""
 
@@ -255,6 +262,32 @@ class ServiceSpec(Model):
     run_on: RunOn = Field(RunOn.ACTIVE, description="Active: only where the group is active. All: on every node.")
 
 
+class FailoverSpec(Model):
+    """What the nodes do by themselves when the addresses of a group move (the node hook)."""
+
+    policy: FailoverPolicy = Field(
+        FailoverPolicy.AUTOMATIC,
+        description="Automatic: the node that gets the addresses takes storage and services. Manual: it only reports.",
+    )
+    witness: list[Address] = Field(
+        default_factory=list,
+        max_length=16,
+        description=(
+            "Addresses outside the cluster (a router, a switch), numeric, without prefix length: one must answer ping "
+            "before a node promotes itself. Empty: not asked."
+        ),
+    )
+    settle_seconds: int = Field(
+        2, ge=0, le=300, description="How long the addresses must have been here before anything is moved."
+    )
+    max_moves_per_hour: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="After this many moves of a group within an hour hactl moves it no more by itself.",
+    )
+
+
 class GroupSpec(Model):
     """What moves together, all or nothing."""
 
@@ -262,6 +295,9 @@ class GroupSpec(Model):
     preferred: list[HostName] = Field(min_length=1, description="Every node once, best first.")
     failback: Failback = Field(
         Failback.NEVER, description="Never: stay after a failover. WhenReady: go back to the preferred node."
+    )
+    failover: FailoverSpec | None = Field(
+        None, description="What the nodes do by themselves for this group. Default: spec.failover."
     )
     virtual_ips: list[VirtualIP] = Field(
         default_factory=list, alias="virtualIPs", description="The addresses of the group, one entry per vhid."
@@ -286,6 +322,9 @@ class HAClusterSpec(Model):
     )
     nodes: list[NodeSpec] = Field(min_length=1, description="The machines.")
     carp: CarpSpec = Field(default_factory=CarpSpec, description="CARP settings of every node.")
+    failover: FailoverSpec = Field(
+        default_factory=FailoverSpec, description="What the nodes do by themselves, for groups that do not say."
+    )
     groups: list[GroupSpec] = Field(min_length=1, description="What moves together.")
 
 

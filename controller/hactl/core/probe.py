@@ -14,10 +14,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hactl.core.hook import RCVAR
 from hactl.core.objects import Initialize, StorageSpec
 from hactl.core.parse.frames import FRAME
 from hactl.core.parse.node_boot import FILE_LIMIT, HAST_CONF
 from hactl.core.parse.rc import NETIF, mangle
+from hactl.core.probe_hook import hook_section
 from hactl.core.script import PATH
 from hactl.core.steps import quote
 from hactl.core.wanted import Cluster, interface_on
@@ -124,6 +126,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> 
         *(_service(number, name) for number, name in enumerate(services_of(cluster))),
         _boot(cluster, node, root),
         _files([HAST_CONF, NETIF] if disks else [NETIF], root),
+        hook_section(root),
         _nodes(disks),
         _pools(disks),
         _examine(disks),
@@ -258,7 +261,7 @@ def _boot(cluster: Cluster, node: str, root: str) -> str:
 
 def _rc(cluster: Cluster, node: str, root: str) -> str:
     """rc.conf as `load_rc_config` reads it (rc.subr), and rc.conf.d of whatever we read variables of."""
-    names = ["network", "netif", "hastd", *services_of(cluster)]
+    names = ["network", "netif", "hastd", "hactl_node", *services_of(cluster)]
     plain = [quote(f"ifconfig_{mangle(name)}") for name in interfaces_on(cluster, node)]
     return "\n".join(
         [
@@ -278,7 +281,7 @@ def _rc(cluster: Cluster, node: str, root: str) -> str:
             "h_names=$(set | sed -n 's/^\\(ifconfig_[A-Za-z0-9_]*\\)=.*/\\1/p')",
             "set -f; h_vars=",
             'for h_v in $h_files; do case "$h_v" in rcvar=*) h_vars="$h_vars ${h_v##*=}" ;; esac; done',
-            "for h_v in kld_list hastd_enable $h_vars $h_names; do",
+            f"for h_v in kld_list hastd_enable devd_enable {RCVAR} $h_vars $h_names; do",
             'case "$h_v" in',
             "*[!A-Za-z0-9_]*) continue ;;",
             f"{' | '.join(['ifconfig_*_alias[0-9]*', 'ifconfig_*_aliases', 'ifconfig_*_ipv6', *plain])}) ;;",

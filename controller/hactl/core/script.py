@@ -22,6 +22,12 @@ FRAME = "%%hactl"
 SLACK_SECONDS = 15.0
 #: Output of one step that is kept, characters.
 OUTPUT_LIMIT = 20_000
+#: How long a step waits for the node's own hook, and the hook for it, seconds (lockf(1)).
+LOCK_WAIT_SECONDS = 20
+#: What lockf(1) exits with when it did not get the lock in time (EX_TEMPFAIL).
+LOCK_BUSY_STATUS = 75
+#: Where a node keeps the generation of the lease that last acted on it.
+LEASE_FILE = "/var/db/hactl/lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,10 @@ class StepResult:
     output: str
     #: Why it is not Done, for people; empty when Done.
     reason: str = ""
+    #: The node's own hook was at work: nothing was run, and it is no failure.
+    busy: bool = False
+    #: The lease of a newer controller that the node has seen; 0: none. Nothing was run.
+    newer_lease: int = 0
 
 
 def step_budget_seconds(step: Step) -> float:
@@ -41,8 +51,11 @@ def step_budget_seconds(step: Step) -> float:
     return step.timeout_seconds + sum(check.within_seconds for check in step.after) + SLACK_SECONDS
 
 
-def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
-    """The script for `/bin/sh -s`. `secrets` maps the variables of `step.secrets` to their values."""
+def step_script(step: Step, secrets: Mapping[str, str], nonce: str, *, lease: int | None = None) -> str:
+    """The script for `/bin/sh -s`. `secrets` maps the variables of `step.secrets` to their values.
+
+    `lease`: the generation of the lease we act under; a node that has seen a newer one runs nothing. None: not asked.
+    """
     missing = [use.variable for use in step.secrets if use.variable not in secrets]
     if missing:
         raise KeyError(f"no value for {', '.join(missing)}")
@@ -56,6 +69,7 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
         f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}',
         f"hactl_say() {{ printf '\\n%s %s\\n' '{FRAME} {nonce}' \"$*\"; }}",
     ]
+    lines += [] if lease is None else [_lease(lease)]
     lines += [f"{use.variable}={quote(secrets[use.variable])}" for use in step.secrets]
     lines += [_before(number, check) for number, check in enumerate(step.before)]
     lines += [
@@ -75,6 +89,22 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str) -> str:
 
 def _whole(seconds: float) -> int:
     return max(1, int(seconds + 0.999))
+
+
+def _lease(lease: int) -> str:
+    """Refuse when the node has seen a newer lease; note ours when it has not seen it yet.
+
+    A file that is empty is what a power cut leaves of one just written; anything else that is no number is not ours.
+    """
+    directory, _, name = LEASE_FILE.rpartition("/")
+    return f"""\
+hactl_seen=$(cat {LEASE_FILE} 2>/dev/null)
+case ${{hactl_seen:=0}} in *[!0-9]*|???????????????????*) hactl_say "lease ? {lease}"; exit 0 ;; esac
+[ "$hactl_seen" -le {lease} ] || {{ hactl_say "lease $hactl_seen {lease}"; exit 0; }}
+[ "$hactl_seen" -eq {lease} ] || (
+  umask 077
+  mkdir -p {directory} && cd {directory} && echo {lease} >{name}.new && mv -f {name}.new {name}
+) 2>/dev/null || {{ hactl_say "leaseless"; exit 0; }}"""
 
 
 def _before(number: int, check: Check) -> str:
@@ -119,6 +149,11 @@ def _judge(
     verb, _, argument = last.partition(" ")
     if verb == "done":
         return StepResult(Outcome.DONE, 0, output)
+    if verb in ("lease", "leaseless"):
+        return _out_of_date(argument)
+    if not words and exit_status == LOCK_BUSY_STATUS:
+        reason = "the node's own failover hook is at work (lock busy); looking again"
+        return StepResult(Outcome.FAILED, exit_status, output, reason, busy=True)
     if verb == "refused":
         says = step.before[int(argument)].says
         return StepResult(Outcome.FAILED, None, output, f"not run: on the node it is no longer true that {says}")
@@ -135,6 +170,18 @@ def _judge(
     if not words and exit_status not in (None, 0):
         return StepResult(Outcome.FAILED, exit_status, output, "the node did not run the script")
     return StepResult(Outcome.INDETERMINATE, exit_status, output, "the answer ended early")
+
+
+def _out_of_date(argument: str) -> StepResult:
+    """The node did not take our lease."""
+    seen, _, ours = argument.partition(" ")
+    if not ours:
+        return StepResult(Outcome.FAILED, None, "", f"not run: {LEASE_FILE} on the node cannot be written")
+    if not seen.isdigit():
+        reason = f"not run: {LEASE_FILE} on the node holds no number; look at it, then remove it"
+        return StepResult(Outcome.FAILED, None, "", reason)
+    reason = f"a newer controller (lease {seen}) acts on this node; this one (lease {ours}) is out of date"
+    return StepResult(Outcome.FAILED, None, "", f"not run: {reason}", newer_lease=int(seen))
 
 
 def _last_line(output: str) -> str:

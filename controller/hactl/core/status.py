@@ -14,7 +14,9 @@ from typing import Any
 
 from hactl.core.conditions import Finding, findings
 from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown
+from hactl.core.hook import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
+from hactl.core.plan.hook import checksum
 from hactl.core.status_changes import changes, last_known, same_but_for_ages
 from hactl.core.status_seen import MOUNTED, UNKNOWN, Seen, known
 from hactl.core.steps import Hold, Plan, Stage, Step
@@ -118,8 +120,26 @@ def _node(seen: Seen, snapshot: Snapshot, name: str, now: float, wall: datetime,
         "lastBootTime": _boot_time(system, before) if system else before.get("lastBootTime"),
         "hostnameMismatch": _other_name(name, system),
         "carpDemotion": sysctls.get("demotion") if sysctls else None,
+        "hook": _hook(seen, name),
         "unknown": _unknowns(facts, seen.unknowns().get(name, {})) if facts else [],
         "notes": list(facts.notes) if facts else [],
+    }
+
+
+def _hook(seen: Seen, name: str) -> Status | None:
+    """What the node does by itself; None where there is nothing to move but addresses, or nothing is known of it."""
+    hook = known(seen.facts[name].hook) if name in seen.facts else None
+    files = hook_files(seen.cluster, name)
+    if hook is None or not files:
+        return None
+    right = [hook.files.get(f.path) == (checksum(f.text), f.mode) for f in files]
+    return {
+        "state": "Installed" if all(right) else "Differs" if any(f.path in hook.files for f in files) else "Missing",
+        "heldBy": hook.held,
+        "drained": hook.drained,
+        "confirmed": sorted(hook.confirmed),
+        "disconnected": sorted(hook.disconnected),
+        "moves": list(hook.moves),
     }
 
 
@@ -159,6 +179,7 @@ def _group(seen: Seen, plan: Plan, group: GroupSpec) -> Status:
         "name": group.name,
         "active": seen.active(group),
         "wantedActive": plan.active.get(group.name),
+        "goal": plan.goals.get(group.name),
         "addresses": [_address(seen, vip) for vip in group.virtual_ips],
         "storage": [_storage(seen, storage) for storage in group.storage],
         "services": [_service(seen, service) for service in group.services],

@@ -127,6 +127,8 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     #: Node that is (or is to become) active, by group name.
     active: dict[str, str | None] = field(default_factory=dict)
+    #: Node the group should be active on, by group name; another one than `active`: it is to move.
+    goals: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

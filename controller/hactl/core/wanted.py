@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hactl.core.objects import GroupSpec, HACluster, NodeSpec, VirtualIP
+from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, VirtualIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,19 @@ def interface_on(vip: VirtualIP, node: str) -> str:
         return vip.interfaces[node]
     assert vip.interface is not None
     return vip.interface
+
+
+def failover_of(cluster: Cluster, group: GroupSpec) -> FailoverSpec:
+    """What the nodes do by themselves for that group."""
+    return group.failover if group.failover is not None else cluster.document.spec.failover
+
+
+def hooked_groups(cluster: Cluster, node: str) -> tuple[GroupSpec, ...]:
+    """The groups that the node hook of that node looks after: there is something besides addresses to move."""
+    return tuple(
+        group
+        for group in cluster.groups
+        if node in group.preferred
+        and group.virtual_ips
+        and (group.storage or any(service.run_on is RunOn.ACTIVE for service in group.services))
+    )

@@ -25,6 +25,7 @@ from hactl.core.facts import (
 )
 from hactl.core.parse import hastctl, kernel, rc
 from hactl.core.parse.frames import FRAME, Section, split_frames
+from hactl.core.parse.hook import read_hook
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.node_boot import read_boot, read_files, read_services
 from hactl.core.parse.node_disks import read_device, read_gate, read_mounts, read_pools
@@ -81,6 +82,7 @@ def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: 
         files=read_files(reader, files),
         notes=reader.notes(),
         carp_log=log.value[1] if isinstance(log, Known) else (),
+        hook=read_hook(reader),
     )
 
 

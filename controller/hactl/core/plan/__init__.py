@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hactl.core.facts import Snapshot
+from hactl.core.operations import Wishes
 from hactl.core.plan.addresses import introduce_steps, repair_steps
 from hactl.core.plan.boot import boot_steps
 from hactl.core.plan.daemon import config_steps, reload_steps, start_daemon_steps
 from hactl.core.plan.election import election_waits
 from hactl.core.plan.filesystems import filesystem_steps
+from hactl.core.plan.hook import hook_steps, lift_steps, note_steps
 from hactl.core.plan.kernel import kernel_steps
+from hactl.core.plan.moves import move_steps
+from hactl.core.plan.pauses import hold_paused, paused
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict import predict
 from hactl.core.plan.scene import Scene, Steps, set_scene
@@ -31,6 +35,7 @@ STAGE_LIMIT = 40
 #: The areas in order: title, whether its steps run one after the other over all nodes, and what asks it.
 AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
     ("Kernel: module and sysctls", False, kernel_steps),
+    ("Hook: what the nodes do by themselves", True, hook_steps),
     ("Addresses: repair, standby first", True, repair_steps),
     ("Services: stop where not active", False, stop_steps),
     ("HAST: configuration", False, config_steps),
@@ -42,39 +47,51 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
     ("Filesystems: make, check, mount", True, filesystem_steps),
     ("Services: start in order", True, start_steps),
     ("Addresses: bring up", True, introduce_steps),
+    ("Hook: what the nodes may do by themselves", False, note_steps),
+    ("CARP: nodes that can serve are held back no more", True, lift_steps),
+    ("Move: let go of a group that is to be elsewhere", True, move_steps),
     ("Boot: what the next start of each node does", False, boot_steps),
 )
 
 
-def make_plan(cluster: Cluster, snapshot: Snapshot, now: float, *, failing: Mapping[str, str] | None = None) -> Plan:
+def make_plan(
+    cluster: Cluster,
+    snapshot: Snapshot,
+    now: float,
+    *,
+    failing: Mapping[str, str] | None = None,
+    wishes: Wishes | None = None,
+) -> Plan:
     """What is to be done, in stages, and why the rest is not.
 
     `now` is the controller's monotonic clock, seconds. `failing` maps `Step.key` of steps that failed a short while
     ago and are not to be tried again yet to the reason; they become holds, so that they do not stand in the way of
-    what does not depend on them.
+    what does not depend on them. `wishes` is what people asked for besides the document.
     """
     stages: list[Stage] = []
     holds: list[Hold] = []
     active: dict[str, str | None] = {}
+    goals: dict[str, str | None] = {}
     for number in range(STAGE_LIMIT):
-        scene = set_scene(cluster, snapshot, now)
-        stage = _next_stage(scene, failing or {})
+        scene = set_scene(cluster, snapshot, now, wishes, failing)
+        stage = _next_stage(scene)
         if number == 0:
-            active = dict(scene.active)
+            active, goals = dict(scene.active), dict(scene.goals)
         # What only time can bring is news about now, not about a predicted future.
         holds += [h for h in scene.holds if h not in holds and not (number and h.passing)]
         if stage is None:
             break
         stages.append(stage)
-        snapshot = predict(cluster, snapshot, stage)
-    return Plan(cluster.name, cluster.generation, tuple(stages), tuple(holds), active)
+        snapshot = predict(cluster, snapshot, stage, wishes, failing)
+    return Plan(cluster.name, cluster.generation, tuple(stages), tuple(holds), active, goals)
 
 
-def _next_stage(scene: Scene, failing: Mapping[str, str]) -> Stage | None:
+def _next_stage(scene: Scene) -> Stage | None:
     """The first area with steps; areas without any may still add holds."""
     place(scene)
+    hold_paused(scene)
     for title, ordered, ask in AREAS:
-        steps = _without_failing(scene, ask(scene), failing, ordered=ordered)
+        steps = _allowed(scene, ask(scene), ordered=ordered)
         if steps:
             return Stage(title, tuple(steps), ordered=ordered)
     storage_waits(scene)
@@ -82,13 +99,17 @@ def _next_stage(scene: Scene, failing: Mapping[str, str]) -> Stage | None:
     return None
 
 
-def _without_failing(scene: Scene, steps: Steps, failing: Mapping[str, str], *, ordered: bool) -> Steps:
-    """Leave out what failed a short while ago, and what was to come after it."""
+def _allowed(scene: Scene, steps: Steps, *, ordered: bool) -> Steps:
+    """Leave out what failed a short while ago or is paused, and what was to come after it."""
     kept: Steps = []
     stopped: set[str] = set()
     for step in steps:
-        if step.key in failing:
-            scene.hold("StepFailing", _failing(step, failing), node=step.node, target=step.target)
+        why_paused = paused(scene, step)
+        if step.key in scene.failing:
+            scene.hold("StepFailing", _failing(step, scene.failing), node=step.node, target=step.target)
+            stopped.add(step.node)
+        elif why_paused:
+            scene.hold("Paused", f"{step.key}: {why_paused}", node=step.node, target=step.target)
             stopped.add(step.node)
         elif step.node in stopped or (ordered and stopped):
             continue

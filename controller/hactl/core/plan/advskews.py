@@ -7,7 +7,7 @@ guess nothing moves. Man page: carp(4).
 from __future__ import annotations
 
 from hactl.core.facts import Vhid
-from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
 
 #: Distance between the advskews of two nodes that follow each other in `preferred`, if there is room.
@@ -17,26 +17,57 @@ ADVSKEW_LIMIT = 239
 
 
 def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, int]:
-    """advskew by node: as the document says, else by order, the node that holds the storage first.
+    """advskew by node: as the document says, else by order, the node that serves the group first.
 
     With preemption on, the address would otherwise leave the node where the storage is (recording 06). While nobody
-    knows where that is, the order that the nodes have now stays: no address moves on a guess.
+    knows where that is, or while the node does not serve yet, the order that the nodes have now stays: no address
+    moves on a guess, and in a switchover it moves last (safety.md).
     """
     if vip.advskews is not None:
         return dict(vip.advskews)
     order = list(group.preferred)
+    lead = _lead(scene, group)
+    if lead is None:
+        order = _order_now(scene, vip, order) or order
+    if lead in order:
+        order.remove(lead)
+        order.insert(0, lead)
+    return advskews_of(tuple(order))
+
+
+def advskews_of(order: tuple[str, ...]) -> dict[str, int]:
+    """advskew by node for nodes in that order, best first."""
     step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(order) - 1))
-    active = scene.active.get(group.name)
-    if group.storage and active in order:
-        order.remove(active)
-        order.insert(0, active)
-    elif group.storage:
-        now = {node: vhid.advskew // step for node in order if (vhid := _vhid(scene, vip, node)) is not None}
-        places = {index for index in now.values() if index < len(order)}
-        if len(places) == len(now):  # each has a place of its own
-            free = iter([index for index in range(len(order)) if index not in places])
-            order = sorted(order, key={node: now[node] if node in now else next(free) for node in order}.__getitem__)
     return {node: index * step for index, node in enumerate(order)}
+
+
+def _lead(scene: Scene, group: GroupSpec) -> str | None:
+    """The node whose addresses should win; None: the order they have stays."""
+    from hactl.core.plan.services import serves_fully
+
+    active = scene.active.get(group.name)
+    if group.storage:
+        return active if active is not None and (_undecided(scene, group) or serves_fully(scene, group)) else None
+    if group.failback is Failback.NEVER or scene.goals.get(group.name) != active:
+        return scene.goals.get(group.name)
+    return group.preferred[0]
+
+
+def _undecided(scene: Scene, group: GroupSpec) -> bool:
+    """Whether the vhids of the group have no order of their own yet, so that there is nothing to keep."""
+    return any(_order_now(scene, vip, list(group.preferred)) is None for vip in group.virtual_ips)
+
+
+def _order_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> list[str] | None:
+    """The order the vhid has on the nodes now; None when it is nowhere, or two nodes have the same place."""
+    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(nodes) - 1))
+    now = {node: vhid.advskew // step for node in nodes if (vhid := _vhid(scene, vip, node)) is not None}
+    places = {index for index in now.values() if index < len(nodes)}
+    if not now or len(places) != len(now):
+        return None
+    free = iter([index for index in range(len(nodes)) if index not in places])
+    key = {node: now[node] if node in now else next(free) for node in nodes}
+    return sorted(nodes, key=key.__getitem__)
 
 
 def _vhid(scene: Scene, vip: VirtualIP, node: str) -> Vhid | None:

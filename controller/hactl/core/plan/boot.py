@@ -11,13 +11,14 @@ import re
 from dataclasses import dataclass
 
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias
+from hactl.core.hook import RCVAR
 from hactl.core.objects import RunOn
 from hactl.core.plan.addresses import family, password_variable, wanted_addresses
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.kernel import wanted_sysctls
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.steps import Check, Risk, SecretUse, Step, quote
-from hactl.core.wanted import interface_on
+from hactl.core.wanted import hooked_groups, interface_on
 
 NETIF = "/etc/rc.conf.d/netif"
 SYSCTL_CONF = "/etc/sysctl.conf"
@@ -127,6 +128,13 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Steps:
             steps.append(
                 _rc(node, "hastd_enable", "YES", f"hastd_enable is {value or 'empty'}; hastd does not start at boot")
             )
+    if hooked_groups(scene.cluster, node):
+        for name, default, what in (
+            (RCVAR, "NO", "the node hook holds a rebooted node back until it can serve"),
+            ("devd_enable", "YES", "devd tells the node hook of CARP's events"),
+        ):
+            if not is_yes(boot.rc.get(name, default)):
+                steps.append(_rc(node, name, "YES", what))
     return steps
 
 

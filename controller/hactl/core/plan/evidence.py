@@ -28,10 +28,13 @@ class Choice:
     hold: str = ""
 
 
-def choose_copy(resource: str, metadata: Mapping[str, HastMetadata], preferred: tuple[str, ...]) -> Choice:
+def choose_copy(
+    resource: str, metadata: Mapping[str, HastMetadata], preferred: tuple[str, ...], *, moved: bool = False
+) -> Choice:
     """Of two nodes that are both not primary, the one that holds the newest complete copy.
 
-    `metadata` has both nodes. Ties go to the node that was primary last, then to the order of `preferred`.
+    `metadata` has both nodes. Ties go to the node that was primary last, then to the order of `preferred`; with
+    `moved` (a person asked for it, after everything was on both disks) to that order at once.
     """
     first, second = (node for node in preferred if node in metadata)
     a, b = metadata[first], metadata[second]
@@ -56,6 +59,8 @@ def choose_copy(resource: str, metadata: Mapping[str, HastMetadata], preferred: 
             f"{second} {b.localcnt}/{b.remotecnt})",
             "CountersDisagree",
         )
+    if moved and a.resuid != 0:
+        return Choice(first, f"both copies are the same; {first} was asked for")
     return _equal(first, a, second, b)
 
 

@@ -100,10 +100,14 @@ def _sysctls(scene: Scene, node: str, have: dict[str, int]) -> Steps:
 
 
 def _demotion(scene: Scene, node: str, facts: NodeFacts, demotion: int) -> Steps:
-    """A demotion that people added with sysctl is drift; what the kernel added is the kernel's."""
-    if demotion == 0:
+    """A demotion that people added with sysctl is drift; the kernel's is the kernel's, the boot hold is lifted last."""
+    hook = known(facts.hook)
+    held = hook.held if hook is not None else 0
+    if demotion == held:
         return []
     by_hand = demotion_by_hand(facts, demotion)
+    if by_hand is not None:
+        by_hand -= held
     if by_hand is None or by_hand == 0:
         why = "the kernel log does not tell where it came from" if by_hand is None else "the kernel added it"
         scene.hold(

@@ -8,15 +8,40 @@ Silence is not evidence (safety.md, "Evidence").
 from __future__ import annotations
 
 from hactl.core.facts import CarpState, HastMetadata, HastRole
-from hactl.core.objects import GroupSpec, StorageSpec
+from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan.evidence import COMPARE, choose_copy
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known
 
 
 def place(scene: Scene) -> None:
-    """Fill in `scene.active` for every group."""
+    """Fill in `scene.active` and `scene.goals` for every group."""
     for group in scene.cluster.groups:
         scene.active[group.name] = _with_storage(scene, group) if group.storage else _by_addresses(scene, group)
+        scene.goals[group.name] = _goal(scene, group)
+
+
+def _goal(scene: Scene, group: GroupSpec) -> str | None:
+    """Where the group should be: as a person asked, off drained nodes, else as the document's failback says."""
+    active = scene.active[group.name]
+    wished = scene.wishes.moves.get(group.name)
+    if wished in group.preferred:
+        return wished
+    allowed = [node for node in group.preferred if node not in scene.wishes.drained]
+    if active is None or not allowed:
+        return active
+    if active not in allowed:
+        return allowed[0]
+    if group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen:
+        return allowed[0]
+    return active
+
+
+def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
+    """The group's nodes, best first: where it was asked to go, where it came from, then as the document says."""
+    first = scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name)
+    drained = [node for node in group.preferred if node in scene.wishes.drained and node != first]
+    rest = [node for node in group.preferred if node != first and node not in drained]
+    return (*((first,) if first in group.preferred else ()), *rest, *drained)
 
 
 def _by_addresses(scene: Scene, group: GroupSpec) -> str | None:
@@ -101,13 +126,13 @@ def _elect(scene: Scene, group: GroupSpec) -> str | None:
 
 
 def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
-    nodes = tuple(node for node in group.preferred if node in storage.hast.devices)
+    nodes = tuple(node for node in in_order(scene, group) if node in storage.hast.devices)
     if not _both_spoke(scene, storage.name, nodes):
         return None
     copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     if len(real) == len(nodes):
-        choice = choose_copy(storage.name, real, nodes)
+        choice = choose_copy(storage.name, real, nodes, moved=_moved(scene, group, nodes))
         if choice.node is None:
             scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
         return choice.node
@@ -115,6 +140,12 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
         # One copy is missing and nobody serves: what is missing may have been the newer one. The storage area says why.
         return None
     return nodes[0]
+
+
+def _moved(scene: Scene, group: GroupSpec, nodes: tuple[str, ...]) -> bool:
+    """Whether a person's request chose the first of the nodes, so that being primary last says nothing."""
+    wished = scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name)
+    return nodes[0] == wished or any(node in scene.wishes.drained for node in nodes)
 
 
 def only_primary(scene: Scene, storage: StorageSpec, node: str) -> bool:

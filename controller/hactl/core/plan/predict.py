@@ -34,11 +34,21 @@ from hactl.core.facts import (
 from hactl.core.hastconf import PATH as HAST_CONF
 from hactl.core.hastconf import render_hastconf, storages_of
 from hactl.core.objects import StorageSpec, VirtualIP
+from hactl.core.operations import Wishes
 from hactl.core.plan.addresses import wanted_addresses
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.boot import NETIF, ours, wanted_aliases
 from hactl.core.plan.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place
+from hactl.core.plan.predict_hook import (
+    confirm_copy,
+    lift_hold,
+    note_drained,
+    remove_hook,
+    restart_devd,
+    unconfirm,
+    write_hook,
+)
 from hactl.core.plan.scene import Scene, known, set_scene
 from hactl.core.steps import Stage, Step
 from hactl.core.wanted import Cluster, interface_on
@@ -46,9 +56,15 @@ from hactl.core.wanted import Cluster, interface_on
 T = TypeVar("T")
 
 
-def predict(cluster: Cluster, snapshot: Snapshot, stage: Stage) -> Snapshot:
+def predict(
+    cluster: Cluster,
+    snapshot: Snapshot,
+    stage: Stage,
+    wishes: Wishes | None = None,
+    failing: Mapping[str, str] | None = None,
+) -> Snapshot:
     """The snapshot as it should be after every step of the stage is Done."""
-    scene = set_scene(cluster, snapshot, snapshot.taken_at)
+    scene = set_scene(cluster, snapshot, snapshot.taken_at, wishes, failing)
     place(scene)
     nodes: dict[str, Reading[NodeFacts]] = dict(snapshot.nodes)
     for step in stage.steps:
@@ -221,6 +237,9 @@ def _role(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
         had, role=HastRole.PRIMARY if primary else HastRole.SECONDARY, status="complete" if primary else None
     )
     devices = dict(facts.hast_devices)
+    facts = unconfirm(facts, step.target)
+    if not primary:
+        devices[step.target] = _known(Device(f"/dev/hast/{step.target}", exists=False), facts)
     if primary:
         device = known(facts.devices.get(_storage(scene, step.target).hast.devices[step.node]))
         blank = device.blank if device is not None and device.blank else False
@@ -390,4 +409,11 @@ EFFECTS: Mapping[str, Callable[[Scene, Step, NodeFacts], NodeFacts]] = {
     "StopService": _service,
     "EnableService": _service,
     "DisableService": _service,
+    "WriteHook": write_hook,
+    "RemoveHook": remove_hook,
+    "RestartDevd": restart_devd,
+    "ConfirmCopy": confirm_copy,
+    "LiftHold": lift_hold,
+    "NoteDrained": note_drained,
+    "ForgetDrained": note_drained,
 }

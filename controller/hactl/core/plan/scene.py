@@ -6,14 +6,16 @@ document names has no facts here; nothing is planned on it and nothing is conclu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hactl.core.facts import HastRole, Interface, Known, NodeFacts, Reading, Snapshot, System, Unknown
+from hactl.core.hook import HookFile, hook_files
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
+from hactl.core.operations import Wishes
 from hactl.core.steps import Hold, Step
-from hactl.core.wanted import Cluster, interface_on
+from hactl.core.wanted import Cluster, hooked_groups, interface_on
 
 #: Facts older than this are not acted on (I6), seconds.
 EVIDENCE_SECONDS = 30.0
@@ -41,6 +43,19 @@ class Scene:
     silent: dict[str, str] = field(default_factory=dict)
     #: Group name -> active node, filled in by `hactl.core.plan.placement`.
     active: dict[str, str | None] = field(default_factory=dict)
+    #: Group name -> node it should be active on, filled in by `hactl.core.plan.placement`.
+    goals: dict[str, str | None] = field(default_factory=dict)
+    #: What people asked for besides the document.
+    wishes: Wishes = field(default_factory=Wishes)
+    #: `Step.key` of steps that failed a short while ago.
+    failing: Mapping[str, str] = field(default_factory=dict)
+    _hooks: dict[str, tuple[HookFile, ...]] = field(default_factory=dict)
+
+    def hook_files(self, node: str) -> tuple[HookFile, ...]:
+        """The node hook's files of that node; none where there is nothing to move but addresses."""
+        if node not in self._hooks:
+            self._hooks[node] = hook_files(self.cluster, node) if hooked_groups(self.cluster, node) else ()
+        return self._hooks[node]
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -127,9 +142,15 @@ class Scene:
         return tuple(order)
 
 
-def set_scene(cluster: Cluster, snapshot: Snapshot, now: float) -> Scene:
+def set_scene(
+    cluster: Cluster,
+    snapshot: Snapshot,
+    now: float,
+    wishes: Wishes | None = None,
+    failing: Mapping[str, str] | None = None,
+) -> Scene:
     """Take from the snapshot what may be relied on; the rest becomes holds."""
-    scene = Scene(cluster, snapshot, now)
+    scene = Scene(cluster, snapshot, now, wishes=wishes or Wishes(), failing=failing or {})
     for name in scene.nodes:
         reading = snapshot.nodes.get(name)
         if not isinstance(reading, Known):

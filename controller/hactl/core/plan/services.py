@@ -39,6 +39,19 @@ def stop_active(scene: Scene, group: GroupSpec, node: str, why: str) -> Steps:
     return _stop(scene, group, node, why)
 
 
+def serves_fully(scene: Scene, group: GroupSpec) -> bool:
+    """Whether the active node has the group's filesystems and runs its services (or cannot run one just now)."""
+    active = scene.active.get(group.name)
+    if active is None or not serving(scene, group):
+        return False
+    for spec in group.services:
+        service = known(scene.facts[active].services.get(spec.name))
+        fails = f"{active} StartService {spec.name}" in scene.failing
+        if service is not None and service.exists and not service.running and not fails:
+            return False
+    return True
+
+
 def start_steps(scene: Scene) -> Steps:
     """Start services that should run and do not."""
     steps: Steps = []

@@ -1,0 +1,149 @@
+"""How long a failover would take: address, storage, filesystem, services, and what data it could cost.
+
+Rules: what CARP and HAST wait for is known (FACTS 1.2, 2.7); what a filesystem check and a service take is an estimate
+that the moves a node has made before correct (`/var/db/hactl/moves`). It is the time after which the standby serves at
+the latest, for an active node that dies without a word: that is the slow case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hactl.core.carp import master_down_seconds
+from hactl.core.facts import HastMetadata
+from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
+from hactl.core.status_seen import Seen, known
+from hactl.core.wanted import failover_of, hooked_groups
+
+#: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
+FSCK_SECONDS = 2.0
+FSCK_SECONDS_PER_GIB = 0.5
+#: zpool import of a pool that was not exported, seconds.
+IMPORT_SECONDS = 5.0
+#: One service, seconds.
+SERVICE_SECONDS = 2.0
+#: So many of the newest moves of a group correct the estimate; the slowest of them counts.
+MOVES_COUNTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The seconds of each part, in the order they pass."""
+
+    group: str
+    active: str
+    standby: str
+    #: Silence until the standby is MASTER.
+    address_seconds: float
+    #: `failover.settleSeconds`: 0 where there is no hook.
+    settle_seconds: float
+    #: HAST: the secondary notices that its primary is gone, and the new primary gives up looking for its peer.
+    storage_seconds: float
+    filesystem_seconds: float
+    services_seconds: float
+    #: The slowest of the last moves to one of the group's nodes, from its trigger to serving; None: there was none.
+    measured_seconds: float | None
+    #: Bytes that are on the active node only as far as was seen; None: not known, or nothing is replicated.
+    at_risk_bytes: int | None
+    #: Whether a write that was acknowledged can be lost.
+    may_lose_writes: bool
+
+    @property
+    def total_seconds(self) -> float:
+        """From the death of the active node to service.
+
+        A measured move that took less than HAST's own waits met a peer that let go, so the waits are added to it; one
+        that took longer had them in it.
+        """
+        work = self.settle_seconds + self.filesystem_seconds + self.services_seconds
+        if self.measured_seconds is None:
+            return self.address_seconds + self.storage_seconds + work
+        waits = self.storage_seconds if self.measured_seconds < self.storage_seconds else 0.0
+        return self.address_seconds + waits + self.measured_seconds
+
+    def told(self) -> str:
+        """One sentence without anything that changes while all is well."""
+        head = f"{self.group}: {self.standby} serves within about {self.total_seconds:.0f} s"
+        parts = [f"address {self.address_seconds:.1f}"]
+        if self.storage_seconds:
+            parts.append(f"HAST up to {self.storage_seconds:.0f}")
+        if self.measured_seconds is not None:
+            parts.append(f"the rest as measured, {self.measured_seconds:.0f}")
+        else:
+            rest = (("settling", self.settle_seconds), ("filesystem", self.filesystem_seconds))
+            parts += [f"{word} {seconds:.0f}" for word, seconds in rest if seconds]
+            parts += [f"services {self.services_seconds:.0f}"] if self.services_seconds else []
+        loss = "; the last writes may be lost (replication async)" if self.may_lose_writes else ""
+        return f"{head} ({', '.join(parts)}){loss}"
+
+
+def predict_failover(seen: Seen, group: GroupSpec) -> Timeline | None:
+    """How long it would take if the active node died now; None while there is no active node or no standby."""
+    active = seen.active(group)
+    standby = next((node for node in group.preferred if node != active), None)
+    if active is None or standby is None:
+        return None
+    hooked = group in hooked_groups(seen.cluster, standby)
+    services = [service for service in group.services if service.run_on is RunOn.ACTIVE]
+    return Timeline(
+        group=group.name,
+        active=active,
+        standby=standby,
+        address_seconds=max((_address(seen, group, standby)), default=0.0),
+        settle_seconds=float(failover_of(seen.cluster, group).settle_seconds) if hooked else 0.0,
+        storage_seconds=max((2.0 * storage.hast.timeout_seconds for storage in group.storage), default=0.0),
+        filesystem_seconds=sum(_filesystem(seen, storage, (standby, active)) for storage in group.storage),
+        services_seconds=SERVICE_SECONDS * len(services),
+        measured_seconds=measured(seen, group) if hooked else None,
+        at_risk_bytes=_at_risk(seen, group, active),
+        may_lose_writes=any(storage.hast.replication is Replication.ASYNC for storage in group.storage),
+    )
+
+
+def _address(seen: Seen, group: GroupSpec, standby: str) -> Iterator[float]:
+    """Each vhid as the standby has it; as the document's advbase has it where it is not known."""
+    for vip in group.virtual_ips:
+        vhid = seen.vhid(vip, standby)
+        yield master_down_seconds(vhid.advbase, vhid.advskew) if vhid else master_down_seconds(vip.advbase, 0)
+
+
+def _filesystem(seen: Seen, storage: StorageSpec, nodes: tuple[str, ...]) -> float:
+    """fsck -p and mount, or the import of a pool; 0 where the document has none."""
+    if storage.filesystem is None:
+        return 0.0
+    if storage.filesystem.zfs is not None:
+        return IMPORT_SECONDS
+    copies = [seen.metadata(storage.name, node) for node in nodes]
+    size = max((copy.datasize for copy in copies if isinstance(copy, HastMetadata)), default=0)
+    return FSCK_SECONDS + FSCK_SECONDS_PER_GIB * (size // 2**30)
+
+
+def _at_risk(seen: Seen, group: GroupSpec, active: str) -> int | None:
+    resources = [seen.resource(storage.name, active) for storage in group.storage]
+    if not resources or any(resource is None for resource in resources):
+        return None
+    return sum(resource.dirty for resource in resources if resource is not None)
+
+
+def measured(seen: Seen, group: GroupSpec) -> float | None:
+    """The slowest of the newest moves that nodes of the group wrote down, seconds; None: there was none.
+
+    Lines are `EPOCH GROUP took|gave|stopped|reported SECONDS text`; other ones, cut ones too, are passed over.
+    """
+    found: list[tuple[int, float]] = []
+    for node in group.preferred:
+        hook = known(seen.facts[node].hook) if node in seen.facts else None
+        for line in hook.moves if hook is not None else ():
+            words = line.split()
+            if len(words) >= 4 and words[1] == group.name and words[2] == "took":
+                found += _took(words[0], words[3])
+    newest = sorted(found)[-MOVES_COUNTED:]
+    return max((seconds for _, seconds in newest), default=None)
+
+
+def _took(epoch: str, seconds: str) -> list[tuple[int, float]]:
+    plain = seconds.replace(".", "", 1)
+    if not (epoch.isascii() and epoch.isdigit() and plain.isascii() and plain.isdigit()):
+        return []
+    return [(int(epoch), float(seconds))]

@@ -1,0 +1,211 @@
+"""The node hook: what a node does by itself when CARP moves the addresses of a group, rendered from the document.
+
+Rules: one program with the settings of its node at the top, a devd rule that calls it, and two rc.d scripts (before the
+network, and late); no secrets in any of them; everything of the document is quoted.
+Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hactl.core.hook_body import BODY
+from hactl.core.objects import Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.steps import quote
+from hactl.core.wanted import Cluster, failover_of, hooked_groups, interface_on
+
+#: Where the hook's own program is.
+HOOK = "/usr/local/libexec/hactl/hook"
+DEVD_RULE = "/usr/local/etc/devd/hactl.conf"
+RC_GUARD = "/usr/local/etc/rc.d/hactl_guard"
+RC_NODE = "/usr/local/etc/rc.d/hactl_node"
+#: What the hook and the controller's steps write down on a node.
+STATE_DIRECTORY = "/var/db/hactl"
+#: The rc.conf variable of both rc.d scripts.
+RCVAR = "hactl_node_enable"
+#: lockf(1): the hook and the controller's steps take turns.
+LOCK = "/var/run/hactl.lock"
+#: What the boot guard adds to net.inet.carp.demotion: the most that counts (FACTS 1.2).
+HELD_DEMOTION = 240
+#: Distance between the advskews of two nodes, if there is room, and the highest that still counts.
+ADVSKEW_STEP = 100
+ADVSKEW_LIMIT = 239
+
+
+@dataclass(frozen=True, slots=True)
+class HookFile:
+    """One file of the hook."""
+
+    path: str
+    text: str
+    #: Permission bits.
+    mode: int
+
+
+def hook_files(cluster: Cluster, node: str) -> tuple[HookFile, ...]:
+    """The files of that node; empty when none of its groups has anything but addresses."""
+    groups = hooked_groups(cluster, node)
+    if not groups:
+        return ()
+    head = f"# Written by hactl for {node} of the cluster {cluster.name}; a change here is undone. Edit the document."
+    return (
+        HookFile(HOOK, _program(cluster, node, groups, head), 0o755),
+        HookFile(DEVD_RULE, _rule(groups, node, head), 0o644),
+        HookFile(RC_GUARD, _script(head, "hactl_guard", _GUARD), 0o755),
+        HookFile(RC_NODE, _script(head, "hactl_node", _NODE), 0o755),
+    )
+
+
+def rendered(cluster: Cluster, node: str) -> str:
+    """All files of the node for people, each under a line that names it."""
+    return "\n".join(f"# --- {file.path} (mode {file.mode:04o})\n{file.text}" for file in hook_files(cluster, node))
+
+
+def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: str) -> str:
+    lines = [
+        "#!/bin/sh",
+        head,
+        "# What this node does by itself when CARP moves the addresses of a group here or away.",
+        f"# To see how things are: {HOOK} status. Everything it does is in /var/log/messages, tag hactl.",
+        "",
+        "set -u",
+        "PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin; LC_ALL=C; export PATH LC_ALL",
+        "umask 022",
+        "",
+        "# --- settings of this node",
+        "",
+        f"RULE={DEVD_RULE}",
+        f"ALL_GROUPS={quote(' '.join(group.name for group in groups))}",
+        "",
+        "group() { # VHIDS: number/interface/advskew that serves/advskew that stands by/seconds a vhid waits for a master",
+        '\tcase "$1" in',
+        *(line for group in groups for line in _group(cluster, group, node)),
+        "\tesac",
+        "}",
+        "",
+        "resource() {",
+        '\tcase "$1" in',
+        *(line for group in groups for storage in group.storage for line in _resource(storage, node)),
+        "\t*) PEER= TIMEOUT=20 KIND=none WHERE= OPTIONS= ;;",
+        "\tesac",
+        "}",
+    ]
+    return "\n".join(lines) + "\n" + BODY
+
+
+def _group(cluster: Cluster, group: GroupSpec, node: str) -> Iterator[str]:
+    failover = failover_of(cluster, group)
+    services = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
+    yield f"\t{group.name})"
+    yield f"\t\tPOLICY={failover.policy} SETTLE={failover.settle_seconds} WITNESSES={quote(' '.join(failover.witness))}"
+    yield f"\t\tVHIDS={quote(' '.join(_vhid(group, vip, node) for vip in group.virtual_ips))}"
+    yield f"\t\tRESOURCES={quote(' '.join(storage.name for storage in group.storage))}"
+    yield f"\t\tSERVICES={quote(' '.join(services))}"
+    yield "\t\t;;"
+
+
+def _vhid(group: GroupSpec, vip: VirtualIP, node: str) -> str:
+    """Number, interface, the advskews (`-`: the hook leaves it alone), and the master-down time (carp_setrun)."""
+    serving, standby = advskew_pair(group, vip, node)
+    slowest = standby if standby is not None else ADVSKEW_LIMIT
+    wait = 3 * vip.advbase + -(-slowest // 256) + 1
+    told = "/".join("-" if value is None else str(value) for value in (serving, standby))
+    return f"{vip.vhid}/{interface_on(vip, node)}/{told}/{wait}"
+
+
+def advskew_pair(group: GroupSpec, vip: VirtualIP, node: str) -> tuple[int | None, int | None]:
+    """The node's advskew while it serves and while it stands by; None: as the document or CARP has it.
+
+    The address follows the storage; without storage it follows the order of the document unless the group stays where
+    it went (failback: Never).
+    """
+    if vip.advskews is not None or (not group.storage and group.failback is not Failback.NEVER):
+        return None, None
+    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(group.preferred) - 1))
+    others = [other for other in group.preferred if other != node]
+    # While another node serves that one comes first, so this node's place is after it and those preferred to it.
+    place = 1 + sum(group.preferred.index(other) < group.preferred.index(node) for other in others[1:])
+    return 0, max(1, place) * step
+
+
+def _resource(storage: StorageSpec, node: str) -> Iterator[str]:
+    hast, spec = storage.hast, storage.filesystem
+    peer = next((address for other, address in hast.addresses.items() if other != node), "")
+    kind, where, options = "none", "", ""
+    if spec is not None and spec.ufs is not None:
+        kind, where, options = "ufs", spec.ufs.mountpoint, ",".join(spec.ufs.options)
+    elif spec is not None and spec.zfs is not None:
+        kind, where = "zfs", spec.zfs.pool
+    yield f"\t{storage.name})"
+    yield f"\t\tPEER={quote(peer)} TIMEOUT={hast.timeout_seconds}"
+    yield f"\t\tKIND={kind} WHERE={quote(where)} OPTIONS={quote(options)}"
+    yield "\t\t;;"
+
+
+def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
+    """devd's regular expressions are anchored (devd.conf(5)); dots of VLAN interfaces are meant literally."""
+    names = [
+        f"{vip.vhid}@{interface_on(vip, node).replace('.', '[.]')}" for group in groups for vip in group.virtual_ips
+    ]
+    return "\n".join(
+        [
+            head,
+            "notify 30 {",
+            '\tmatch "system"\t\t"CARP";',
+            f'\tmatch "subsystem"\t"({"|".join(dict.fromkeys(names))})";',
+            '\tmatch "type"\t\t"(MASTER|BACKUP|INIT)";',
+            f'\taction "{HOOK} carp $subsystem $type";',
+            "};",
+            "",
+        ]
+    )
+
+
+_GUARD = """\
+# REQUIRE: kld
+# BEFORE: netif
+# KEYWORD: nojail
+
+. /etc/rc.subr
+
+name="hactl_guard"
+desc="Holds a rebooted node back until it could serve"
+rcvar="hactl_node_enable"
+start_cmd="hactl_guard_start"
+stop_cmd=":"
+
+hactl_guard_start()
+{
+	/bin/sh /usr/local/libexec/hactl/hook guard
+}
+"""
+_NODE = """\
+# REQUIRE: hastd LOGIN
+# KEYWORD: nojail shutdown
+
+. /etc/rc.subr
+
+name="hactl_node"
+desc="Roles and addresses of this node of a high-availability cluster"
+rcvar="hactl_node_enable"
+start_cmd="hactl_node_start"
+stop_cmd="hactl_node_stop"
+
+hactl_node_start()
+{
+	/bin/sh /usr/local/libexec/hactl/hook boot
+}
+
+hactl_node_stop()
+{
+	/bin/sh /usr/local/libexec/hactl/hook shutdown
+}
+"""
+
+
+def _script(head: str, name: str, body: str) -> str:
+    return (
+        f"#!/bin/sh\n{head}\n\n# PROVIDE: {name}\n{body}\n"
+        f'load_rc_config hactl_node\n: ${{{RCVAR}:="NO"}}\nrun_rc_command "$1"\n'
+    )

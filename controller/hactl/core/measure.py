@@ -1,0 +1,70 @@
+"""How long moves took, from the steps on record; which groups moved, from two statuses of a cluster.
+
+Rules: what was not measured is None, never a guess. Rows are those of `ports.Store.history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from statistics import fmean
+from typing import Any
+
+from hactl.core.facts import Known, Snapshot
+from hactl.core.moves import MOVING
+from hactl.core.objects import GroupSpec
+from hactl.core.steps import Outcome
+
+#: What takes service away from where a group is.
+LETTING_GO = frozenset({"StopService", "Unmount", "ExportPool", "SetRole"})
+#: So many of the newest steps of a verb count.
+SAMPLES = 10
+
+
+def targets_of(group: GroupSpec) -> frozenset[str]:
+    """What the steps of a move of the group are about, in FreeBSD's words; addresses not included."""
+    found = {service.name for service in group.services}
+    for storage in group.storage:
+        found |= {storage.name, f"/dev/hast/{storage.name}"}
+        spec = storage.filesystem
+        if spec is not None and spec.ufs is not None:
+            found.add(spec.ufs.mountpoint)
+        if spec is not None and spec.zfs is not None:
+            found.add(spec.zfs.pool)
+    return frozenset(found)
+
+
+def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """From the first step that took service away to the end of the last step of the move; None: not known."""
+    targets = targets_of(group)
+    mine = [row for row in rows if row["verb"] in MOVING and row["target"] in targets]
+    begun = [row for row in mine if row["verb"] in LETTING_GO]
+    ends = [row["ended_at"] for row in mine if row["ended_at"] is not None]
+    if not begun or not ends:
+        return None
+    seconds = (datetime.fromisoformat(max(ends)) - datetime.fromisoformat(begun[0]["at"])).total_seconds()
+    return seconds if seconds >= 0 else None
+
+
+def seconds_by_verb(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the steps of a move usually took, for `moves.prediction`."""
+    taken: dict[str, list[float]] = {}
+    for row in reversed(rows):
+        if row["verb"] in MOVING and row["outcome"] == Outcome.DONE.value and row["seconds"] is not None:
+            taken.setdefault(row["verb"], []).append(float(row["seconds"]))
+    return {verb: fmean(samples[:SAMPLES]) for verb, samples in taken.items()}
+
+
+def hook_seconds(snapshot: Snapshot, node: str, group: str) -> float | None:
+    """How long the node's hook took to take the group over, by its own notes; None: not known."""
+    reading = snapshot.nodes.get(node)
+    facts = reading.value if isinstance(reading, Known) else None
+    hook = facts.hook.value if facts is not None and isinstance(facts.hook, Known) else None
+    for line in reversed(hook.moves if hook is not None else ()):
+        words = line.split(" ", 4)
+        if len(words) >= 4 and words[1:3] == [group, "took"]:
+            try:
+                return float(words[3])
+            except ValueError:
+                return None
+    return None

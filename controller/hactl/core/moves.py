@@ -1,0 +1,153 @@
+"""Requests to move a group, judged by the facts: done, failed, or still under way; and how long a move should take.
+
+Rules: a move is done when the other node is primary for everything, has it in use, runs the services and is MASTER of
+every address, seen from all its nodes; it has failed when a step of it failed or nothing can bring it about any more.
+Nothing here remembers how far a move is: the facts do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from hactl.core.facts import HastRole, Snapshot
+from hactl.core.objects import GroupSpec, RunOn
+from hactl.core.operations import Kind, Operation, State
+from hactl.core.plan.moves import obstacles_of
+from hactl.core.plan.placement import place
+from hactl.core.plan.scene import Scene, known, set_scene
+from hactl.core.plan.services import serves_fully
+from hactl.core.status_seen import Seen
+from hactl.core.steps import Plan, Step
+from hactl.core.wanted import Cluster
+
+#: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).
+USUAL_SECONDS: Mapping[str, float] = {
+    "StopService": 2.0,
+    "Unmount": 1.0,
+    "ExportPool": 2.0,
+    "SetRole": 1.5,
+    "CheckFilesystem": 1.0,
+    "Mount": 0.5,
+    "ImportPool": 3.0,
+    "StartService": 2.0,
+    "SetVhid": 0.5,
+}
+#: Verbs that are part of a move.
+MOVING = frozenset(USUAL_SECONDS)
+
+
+def group_of(cluster: Cluster, name: str) -> GroupSpec | None:
+    """The group of that name."""
+    return next((group for group in cluster.groups if group.name == name), None)
+
+
+def refusal(cluster: Cluster, group: GroupSpec, node: str) -> str:
+    """Why a move to that node is not accepted whatever the facts are; empty: it may be tried."""
+    if node not in group.preferred:
+        return f"{group.name} has no node {node}; it has {', '.join(group.preferred)}"
+    if group.failback.value == "WhenReady" and node != group.preferred[0]:
+        return (
+            f"{group.name} has failback: WhenReady, so it would come back from {node} at once; "
+            f"use: hactl drain {group.preferred[0]}"
+        )
+    if any(vip.advskews is not None for vip in group.virtual_ips):
+        return f"the document's advskews keep the addresses of {group.name} where they are; change them there"
+    if not group.virtual_ips:
+        return f"{group.name} has no virtual IP that could move"
+    del cluster
+    return ""
+
+
+def pre_checks(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpec, node: str) -> list[tuple[str, bool]]:
+    """Why the group could not move to that node right now: sentence, and whether time alone clears it."""
+    scene = set_scene(cluster, snapshot, now)
+    place(scene)
+    active = scene.active.get(group.name)
+    if active is None:
+        return [(f"nobody is known to serve {group.name}", False)]
+    if active == node or active not in scene.facts:
+        return []
+    return list(obstacles_of(scene, group, active, node))
+
+
+def prediction(plan: Plan, measured: Mapping[str, float] | None = None) -> float:
+    """Seconds without service that the plan's move should cost: from the first stop to the last address.
+
+    `measured`: seconds by verb from the record, which win over what is usual.
+    """
+    known_seconds = {**USUAL_SECONDS, **(measured or {})}
+    return sum(known_seconds[step.verb] for step in moving_steps(plan))
+
+
+def moving_steps(plan: Plan) -> Iterator[Step]:
+    """The steps of a plan that belong to a move, from the first that takes service away."""
+    begun = False
+    for step in plan.steps:
+        begun = begun or step.verb in ("StopService", "Unmount", "ExportPool")
+        if begun and step.verb in MOVING:
+            yield step
+
+
+def judge(
+    operation: Operation, cluster: Cluster, snapshot: Snapshot, plan: Plan, failing: Mapping[str, str], now: float
+) -> tuple[State, str] | None:
+    """Whether a request is over, and how, for people; None: it is under way (or never ends by itself, as a drain).
+
+    `failing`: steps that failed a short while ago; `now`: monotonic seconds.
+    """
+    if operation.kind is Kind.APPROVE:
+        return (State.DONE, "nothing is left to do") if not plan.stages else None
+    if operation.kind is not Kind.SWITCHOVER:
+        return None
+    group = group_of(cluster, operation.group)
+    if group is None:
+        return State.FAILED, f"the document has no group {operation.group} any more"
+    why = refusal(cluster, group, operation.node)
+    if why:
+        return State.FAILED, why
+    if arrived(cluster, snapshot, now, group, operation.node):
+        return State.DONE, f"{group.name} is served by {operation.node}"
+    return _failed(operation, group, failing)
+
+
+def _failed(operation: Operation, group: GroupSpec, failing: Mapping[str, str]) -> tuple[State, str] | None:
+    targets = {service.name for service in group.services}
+    for storage in group.storage:
+        targets |= {storage.name, f"/dev/hast/{storage.name}"}
+        spec = storage.filesystem
+        if spec is not None:
+            targets |= {spec.ufs.mountpoint if spec.ufs else "", spec.zfs.pool if spec.zfs else ""}
+    for key, what in failing.items():
+        node, verb, target = (*key.split(" ", 2), "", "")[:3]
+        if verb in MOVING and target in targets and node in group.preferred:
+            return State.FAILED, f"{key}: {what}"
+    del operation
+    return None
+
+
+def arrived(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpec, node: str) -> bool:
+    """Whether that node serves the whole group, as seen from every node that has a say."""
+    scene = set_scene(cluster, snapshot, now)
+    place(scene)
+    if scene.active.get(group.name) != node or node not in scene.facts:
+        return False
+    seen = Seen.at(cluster, snapshot, now)
+    if any(seen.masters(vip) != [node] for vip in group.virtual_ips):
+        return False
+    if any(scene.role(storage.name, node) is not HastRole.PRIMARY for storage in group.storage):
+        return False
+    return serves_fully(scene, group) and _runs(scene, group, node)
+
+
+def _runs(scene: Scene, group: GroupSpec, node: str) -> bool:
+    for spec in group.services:
+        service = known(scene.facts[node].services.get(spec.name))
+        if spec.run_on is RunOn.ACTIVE and (service is None or not service.running):
+            return False
+    return True
+
+
+def expired(operation: Operation, wall: datetime) -> bool:
+    """Whether the request's time is over; `wall` is the wall clock."""
+    return operation.state is State.OPEN and operation.expires_at is not None and wall >= operation.expires_at

@@ -1,0 +1,150 @@
+"""What people asked for besides the document: moves, drains, pauses, approvals, as values; and what they come to now.
+
+Rules: an operation is a request with an owner and a reason, kept in the record until it is over; it holds no workflow
+state, the facts say how far it is. `wishes` turns the open operations of a cluster into what the planner is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What is asked for."""
+
+    #: Move a group to another node.
+    SWITCHOVER = "Switchover"
+    #: Keep everything off a node until it is uncordoned.
+    DRAIN = "Drain"
+    #: Change nothing (fleet, cluster, group or node) for a while.
+    PAUSE = "Pause"
+    #: Mode Propose: carry out the plan of that digest.
+    APPROVE = "Approve"
+    #: Throw away one of two diverged copies.
+    RESOLVE = "Resolve"
+
+
+class State(StrEnum):
+    """Where a request is."""
+
+    OPEN = "Open"
+    DONE = "Done"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    EXPIRED = "Expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request."""
+
+    id: int
+    #: Name of the cluster; empty: the whole fleet.
+    cluster: str
+    kind: Kind
+    actor: str
+    reason: str
+    opened_at: datetime
+    group: str = ""
+    #: Switchover: the node it goes to. Drain, Pause: the node meant. Resolve: the node whose copy is thrown away.
+    node: str = ""
+    resource: str = ""
+    #: Approve: `digest`. Resolve: `preserve` (a path on that node). Switchover: `from`.
+    detail: Mapping[str, str] = field(default_factory=dict)
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    state: State = State.OPEN
+    #: How it ended, for people.
+    message: str = ""
+    ended_at: datetime | None = None
+    #: How long service was interrupted or the work took, seconds, as measured; None: not known.
+    seconds: float | None = None
+
+    def active(self, now: datetime) -> bool:
+        """Open, begun and not expired."""
+        return (
+            self.state is State.OPEN
+            and (self.not_before is None or self.not_before <= now)
+            and (self.expires_at is None or now < self.expires_at)
+        )
+
+    def about(self, cluster: str) -> bool:
+        """Whether it is about that cluster (or the whole fleet)."""
+        return self.cluster in ("", cluster)
+
+    def told(self) -> str:
+        """Who and why, for people."""
+        return f"{self.actor}: {self.reason}" if self.reason else self.actor
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the planner is given besides document and facts."""
+
+    #: Group -> node it is to be active on.
+    moves: Mapping[str, str] = field(default_factory=dict)
+    #: Group -> node to go back to, after a move that did not work.
+    returning: Mapping[str, str] = field(default_factory=dict)
+    #: Node -> why it is kept empty.
+    drained: Mapping[str, str] = field(default_factory=dict)
+    #: Why nothing of the cluster is changed; empty: it may be.
+    paused: str = ""
+    paused_groups: Mapping[str, str] = field(default_factory=dict)
+    paused_nodes: Mapping[str, str] = field(default_factory=dict)
+    #: Group -> why hactl moves it no more by itself.
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    #: Resource -> (node whose copy is thrown away, path its copy is kept in first, or empty).
+    discards: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    #: Digests that were approved.
+    approved: frozenset[str] = frozenset()
+
+
+def wishes(operations: Iterable[Operation], cluster: str, now: datetime) -> Wishes:
+    """What the operations come to for that cluster; `now` is the wall clock. Later ones win over earlier ones."""
+    moves: dict[str, str] = {}
+    returning: dict[str, str] = {}
+    drained: dict[str, str] = {}
+    paused: list[str] = []
+    groups: dict[str, str] = {}
+    nodes: dict[str, str] = {}
+    discards: dict[str, tuple[str, str]] = {}
+    approved: set[str] = set()
+    for operation in sorted(operations, key=lambda each: each.id):
+        if not operation.about(cluster):
+            continue
+        if operation.kind is Kind.SWITCHOVER and operation.state is State.FAILED:
+            returning[operation.group] = operation.detail.get("from", "")
+            continue
+        if operation.kind is Kind.SWITCHOVER:
+            returning.pop(operation.group, None)
+        if not operation.active(now):
+            continue
+        match operation.kind:
+            case Kind.SWITCHOVER:
+                moves[operation.group] = operation.node
+            case Kind.DRAIN:
+                drained[operation.node] = operation.told()
+            case Kind.APPROVE:
+                approved.add(operation.detail.get("digest", ""))
+            case Kind.RESOLVE:
+                discards[operation.resource] = (operation.node, operation.detail.get("preserve", ""))
+            case Kind.PAUSE if operation.node:
+                nodes[operation.node] = operation.told()
+            case Kind.PAUSE if operation.group:
+                groups[operation.group] = operation.told()
+            case Kind.PAUSE:
+                paused.append(operation.told())
+    return Wishes(
+        moves,
+        {group: node for group, node in returning.items() if node},
+        drained,
+        "; ".join(paused),
+        groups,
+        nodes,
+        {},
+        discards,
+        frozenset(approved - {""}),
+    )

@@ -1,0 +1,67 @@
+"""What a node has of the node hook: its files, and the notes that the hook and earlier steps left.
+
+Section `hook` of the probe: `file PATH` for each file that exists, then their permission bits and their sha256 in the
+same order, then `note PATH TEXT` (first line of a note) and `move LINE` (of /var/db/hactl/moves).
+Man pages: stat(1), sha256(1).
+"""
+
+from __future__ import annotations
+
+import re
+
+from hactl.core.facts import HookFacts, Reading
+from hactl.core.parse.frames import Section
+from hactl.core.parse.reading import Reader
+from hactl.core.parse.text import NotUnderstood
+
+
+def read_hook(reader: Reader) -> Reading[HookFacts]:
+    """The hook of the node."""
+    return reader.read("hook", parse_hook)
+
+
+def parse_hook(section: Section) -> HookFacts:
+    """Raises NotUnderstood when the answer is not as the probe writes it."""
+    paths: list[str] = []
+    told: list[str] = []
+    notes: dict[str, str] = {}
+    moves: list[str] = []
+    for line in section.text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "file":
+            paths.append(rest)
+        elif kind == "note":
+            path, _, text = rest.partition(" ")
+            notes[path.rsplit("/", 1)[-1].removeprefix("hactl.")] = text.strip()
+        elif kind == "move":
+            moves.append(rest)
+        elif line:
+            told.append(line)
+    if len(told) != 2 * len(paths):
+        raise NotUnderstood("stat and sha256 do not tell of every file of the node hook")
+    count = len(paths)
+    return HookFacts(
+        files={path: (told[count + at], _octal(told[at])) for at, path in enumerate(paths)},
+        devd_loaded=notes.get("devd", ""),
+        held=_whole(notes.get("held", "0")),
+        confirmed=_numbered(notes, "confirmed."),
+        disconnected=_numbered(notes, "disconnected."),
+        drained=notes.get("drained"),
+        lease=_whole(notes.get("lease", "0")),
+        moves=tuple(moves),
+    )
+
+
+def _numbered(notes: dict[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): _whole(text) for name, text in notes.items() if name.startswith(prefix)}
+
+
+def _whole(text: str) -> int:
+    """A number; a note that was cut while it was written counts as 0."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
+def _octal(text: str) -> int:
+    if not re.fullmatch(r"[0-7]{1,5}", text):
+        raise NotUnderstood(f"not permission bits: {text[:40]!r}")
+    return int(text, 8)

@@ -1,0 +1,61 @@
+"""What people paused: it is planned and shown, and not done.
+
+Rules: a paused fleet or cluster keeps its whole plan, which is not carried out; steps of a paused group or node are
+left out, with a hold each, so that the rest goes on.
+"""
+
+from __future__ import annotations
+
+from hactl.core.objects import GroupSpec
+from hactl.core.plan.scene import Scene
+from hactl.core.steps import Step
+from hactl.core.wanted import interface_on
+
+
+def hold_paused(scene: Scene) -> None:
+    """Say what is paused, whether or not there is anything to do."""
+    name = scene.cluster.name
+    if scene.wishes.paused:
+        scene.hold(
+            "Paused",
+            f"{name} is paused by {scene.wishes.paused}",
+            target=name,
+            remedy=f"hactl resume {name}",
+        )
+    for group, why in scene.wishes.paused_groups.items():
+        scene.hold("Paused", f"{group} is paused by {why}", target=group, remedy=f"hactl resume {name} --group {group}")
+    for node, why in scene.wishes.paused_nodes.items():
+        if node in scene.nodes:
+            scene.hold(
+                "Paused", f"{node} is paused by {why}", node=node, target=node, remedy=f"hactl resume --node {node}"
+            )
+
+
+def paused(scene: Scene, step: Step) -> str:
+    """Why this step is not done; empty: it may be."""
+    if step.node in scene.wishes.paused_nodes:
+        return f"{step.node} is paused by {scene.wishes.paused_nodes[step.node]}"
+    if not scene.wishes.paused_groups:
+        return ""
+    for group in scene.cluster.groups:
+        if group.name in scene.wishes.paused_groups and step.target in _targets(group, step):
+            return f"{group.name} is paused by {scene.wishes.paused_groups[group.name]}"
+    return ""
+
+
+def _targets(group: GroupSpec, step: Step) -> set[str]:
+    """Every target a step about the group can have on that node."""
+    found = {service.name for service in group.services}
+    for vip in group.virtual_ips:
+        vhid = f"{interface_on(vip, step.node)} vhid {vip.vhid}"
+        found |= {vhid, *(f"{vhid} {address}" for address in vip.addresses)}
+        if step.target.startswith(f"{vhid} "):
+            found.add(step.target)
+    for storage in group.storage:
+        found |= {storage.name, f"/dev/hast/{storage.name}"}
+        spec = storage.filesystem
+        if spec is not None and spec.ufs is not None:
+            found.add(spec.ufs.mountpoint)
+        if spec is not None and spec.zfs is not None:
+            found.add(spec.zfs.pool)
+    return found

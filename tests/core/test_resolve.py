@@ -1,0 +1,183 @@
+"""Throwing one copy away: the exact steps on the losing node only, or the reason why not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facts_builder import Scene, healthy_pair, zfs_cluster
+from hactl.core.facts import HastRole, Mount, NoMetadata, Pool
+from hactl.core.resolve import Refusal, resolve_steps
+from hactl.core.steps import Risk, Stage, Step
+from hooked_scene import hooked
+
+
+def diverged() -> Scene:
+    """Recording 05: nas-a primary and serving, nas-b secondary, both ahead."""
+    scene = healthy_pair().resource("nas-a", status="degraded", dirty=10485760)
+    scene = scene.resource("nas-b", status=None, workerpid=None).device("nas-b", used_by=())
+    return hooked(scene.metadata("nas-a", localcnt=1).metadata("nas-b", localcnt=1))
+
+
+def resolve(scene: Scene, discard: str = "nas-b", preserve: str = "", resource: str = "data") -> Any:
+    """The steps or the refusal."""
+    return resolve_steps(scene.cluster, scene.snapshot, resource, discard, preserve)
+
+
+def steps_of(scene: Scene, **more: Any) -> tuple[Step, ...]:
+    """The steps of the only stage."""
+    stages = resolve(scene, **more)
+    assert isinstance(stages, tuple), stages
+    (stage,) = stages
+    assert isinstance(stage, Stage)
+    assert stage.ordered
+    return stage.steps
+
+
+def test_the_steps_touch_the_losing_node_only() -> None:
+    """role init, create of the same size, role secondary; the middle one is destructive."""
+    steps = steps_of(diverged())
+    assert [(step.node, step.verb, step.risk) for step in steps] == [
+        ("nas-b", "DiscardCopy", Risk.DESTRUCTIVE),
+        ("nas-b", "SetRole", Risk.NONE),
+    ]
+    assert steps[0].command == "hastctl role init data &&\nhastctl create -e 2097152 -k 64 -m 134217728 data"
+    assert steps[1].command == "hastctl role secondary data"
+
+
+def test_the_node_checks_that_the_copy_is_the_one_shown() -> None:
+    """resuid and both counters, and that nothing uses the device."""
+    tests = "\n".join(check.test for check in steps_of(diverged())[0].before)
+    for word in (
+        "resuid: 4022304802173682088$",
+        "localcnt: 1$",
+        "remotecnt: 0$",
+        "role: secondary",
+        "/dev/hast/data on",
+    ):
+        assert word in tests
+    after = "\n".join(check.test for check in steps_of(diverged())[0].after)
+    assert "resuid: 0$" in after
+
+
+def test_a_copy_can_be_kept_first() -> None:
+    """An image of the device, with room for it, before anything is thrown away."""
+    steps = steps_of(diverged(), preserve="/var/tmp/data.img")
+    assert [step.verb for step in steps] == ["PreserveCopy", "DiscardCopy", "SetRole"]
+    assert "dd if=/dev/vtbd1 of=/var/tmp/data.img.part bs=1048576" in steps[0].command
+    assert "rm -f /var/tmp/data.img.part" in steps[0].command
+    checks = "\n".join(check.test for check in (*steps[0].before, *steps[0].after))
+    assert ">= 196608" in checks
+    assert "= 134217728" in checks
+
+
+REFUSED: dict[str, tuple[Callable[[Scene], Scene], str, str]] = {
+    "no split-brain": (lambda s: hooked(healthy_pair()), "nas-b", "NoSplitBrain"),
+    "only older": (lambda s: s.metadata("nas-b", localcnt=0), "nas-b", "NoSplitBrain"),
+    "the serving one": (lambda s: s, "nas-a", "OtherNotPrimary"),
+    "the other not primary": (lambda s: s.resource("nas-a", role=HastRole.INIT).hast_device(
+        "nas-a", exists=False, used_by=()), "nas-b", "OtherNotPrimary"),
+    "the other has a sick disk": (lambda s: s.resource("nas-a", local_errors=2), "nas-b", "OtherNotComplete"),
+    "mounted there": (
+        lambda s: s.node("nas-b", mounts=(Mount("/dev/hast/data", "/data", "ufs"),)), "nas-b", "InUse",
+    ),
+    "its raw disk mounted there": (
+        lambda s: s.node("nas-b", mounts=(Mount("/dev/vtbd1s1a", "/mnt", "ufs"),)), "nas-b", "InUse",
+    ),
+    "its device open there": (
+        lambda s: s.resource("nas-b", role=HastRole.PRIMARY).hast_device("nas-b", exists=True, used_by=("dd",)),
+        "nas-b",
+        "InUse",
+    ),
+    "mounts not known": (lambda s: s.unknown("nas-b", "mounts"), "nas-b", "UseUnknown"),
+    "the loser silent": (lambda s: s.silent("nas-b"), "nas-b", "NodeSilent"),
+    "the other silent": (lambda s: s.silent("nas-a"), "nas-b", "NodeSilent"),
+    "too old": (lambda s: s.aged(26), "nas-b", "StaleFacts"),
+    "metadata not known": (lambda s: s.unknown("nas-a", "metadata"), "nas-b", "CopiesUnknown"),
+    "not a copy of it": (lambda s: s.metadata("nas-b", value=NoMetadata.INVALID), "nas-b", "NotACopy"),
+    "a disk that is too small": (lambda s: s.device("nas-b", mediasize=2**20), "nas-b", "SizesDiffer"),
+    "a node without a copy": (lambda s: s, "nas-c", "NotItsNode"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "discard", "reason"), REFUSED.values(), ids=REFUSED)
+def test_refusals(change: Callable[[Scene], Scene], discard: str, reason: str) -> None:
+    """Nothing is planned when anything speaks against it, and it is said what."""
+    found = resolve(change(diverged()), discard)
+    assert isinstance(found, Refusal), found
+    assert found.reason == reason, found.message
+
+
+def test_another_disks_mount_is_no_reason() -> None:
+    """/dev/vtbd10 is not /dev/vtbd1."""
+    scene = diverged().node("nas-b", mounts=(Mount("/dev/vtbd10", "/mnt", "ufs"),))
+    assert len(steps_of(scene)) == 2
+
+
+def test_an_imported_pool_is_in_use() -> None:
+    """zfs instead of a mount."""
+    scene = diverged().wants(zfs_cluster()).node("nas-b", pools={"tank": Pool("tank", "ONLINE")})
+    found = resolve(scene)
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.remedy) == ("InUse", "on nas-b: zpool export tank")
+
+
+@pytest.mark.parametrize("path", ["data.img", "/var/../etc/x", "/dev/vtbd1", "/var/tmp/a b", "/x'; rm -rf /"])
+def test_paths_that_are_none(path: str) -> None:
+    """Absolute, plain, and not a device."""
+    found = resolve(diverged(), preserve=path)
+    assert isinstance(found, Refusal)
+    assert found.reason == "BadPath"
+
+
+def test_an_unused_second_primary_can_be_discarded() -> None:
+    """Two primaries, the other one serving: role init takes the device away from nobody."""
+    scene = diverged().resource("nas-b", role=HastRole.PRIMARY, status="degraded")
+    scene = scene.hast_device("nas-b", exists=True, used_by=(), use_known=True)
+    assert [step.verb for step in steps_of(scene)] == ["DiscardCopy", "SetRole"]
+
+
+def test_another_resources_disk_can_be_discarded() -> None:
+    """A resource id that does not match, without counters apart."""
+    scene = diverged().metadata("nas-b", resuid=7)
+    assert "resuid: 7$" in "\n".join(check.test for check in steps_of(scene)[0].before)
+
+
+def test_after_a_crash_it_goes_on_and_ends() -> None:
+    """Between any two steps: from the facts alone it is seen what is left."""
+    after_init = diverged().resource("nas-b", role=HastRole.INIT)
+    assert [step.verb for step in steps_of(after_init)] == ["DiscardCopy", "SetRole"]
+    created = after_init.metadata("nas-b", resuid=0, localcnt=0, remotecnt=0, prevrole="init")
+    assert [step.verb for step in steps_of(created)] == ["SetRole"]
+    assert resolve(created.resource("nas-b", role=HastRole.SECONDARY)) == ()
+
+
+def test_the_image_is_whole_or_not_there(tmp_path: Path) -> None:
+    """The very command, in a POSIX shell with dd, cmp and a BSD-like stat: whole, again, and without room."""
+    device, image = tmp_path / "device", tmp_path / "image"
+    device.write_bytes(b"hast" * 262144)
+    command = steps_of(diverged(), preserve="/var/tmp/data.img")[0].command
+    command = command.replace("/dev/vtbd1", str(device)).replace("/var/tmp/data.img", str(image))
+    command = command.replace("134217728", str(device.stat().st_size))
+    bsd = f'stat() {{ wc -c < "$3" | tr -d " "; }}\n{command}'
+    shell = shutil.which("dash") or "/bin/sh"
+
+    def run() -> int:
+        return subprocess.run([shell, "-c", f"({bsd})"], capture_output=True, check=False).returncode
+
+    assert run() == 0
+    assert image.read_bytes() == device.read_bytes()
+    assert image.stat().st_mode & 0o077 == 0
+    assert run() == 0, "a second run finds the same image"
+    device.write_bytes(b"other" * 1000)
+    assert run() != 0, "an image of something else is never overwritten"
+    assert image.read_bytes().startswith(b"hast")
+    image.unlink()
+    assert run() != 0, "a size that is not the device's"
+    assert not image.exists()
+    assert not Path(f"{image}.part").exists()
