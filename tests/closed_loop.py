@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from hactl.core.audit import audit
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
+from hactl.core.hook import LOCK
 from hactl.core.invalid import read_cluster
 from hactl.core.objects import HACluster
 from hactl.core.operations import Wishes
@@ -128,7 +129,17 @@ class Loop:
         if fate == "unsent" or not self.reaches(step.node):
             return StepResult(Outcome.FAILED, None, "", "not sent")
         secrets = {use.variable: self.password(use.group, use.virtual_ip) for use in step.secrets}
-        out, _, status = drive(run_script(self.machine(step.node), step_script(step, secrets, NONCE)))
+        locks = self.machine(step.node).rc.locks
+        for _ in range(40):  # lockf -t 20
+            if LOCK in locks:
+                self.world.advance(0.5)
+        if LOCK in locks or not self.reaches(step.node):
+            return StepResult(Outcome.FAILED, None, "", "the node's own hook is at work")
+        locks.add(LOCK)
+        try:
+            out, _, status = drive(run_script(self.machine(step.node), step_script(step, secrets, NONCE)))
+        finally:
+            locks.discard(LOCK)
         if fate == "lost":
             return StepResult(Outcome.INDETERMINATE, None, "", "lost")
         return read_answer(step, out, NONCE, exit_status=status, timed_out=False)

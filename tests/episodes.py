@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from closed_loop import Fate, Loop
 from hactl.core.objects import StorageSpec
+from hactl.core.operations import Wishes
 from hactl.core.steps import Plan, Step, quote
 from replayed import converged
 from serving import complaints, primaries
 
 #: What a person has to decide: the accepted ends of an episode in which people made a second primary.
-FOR_PEOPLE = frozenset({"DualPrimary", "SplitBrain", "CountersDisagree", "CopyMissing", "StorageApart", "Demoted"})
+FOR_PEOPLE = frozenset({"DualPrimary", "ForeignCopy", "SplitBrain", "CountersDisagree", "CopyMissing", "StorageApart", "Demoted"})
 #: Verbs that destroy what is on their device.
 DESTROYS = ("CreateMetadata", "MakeFilesystem", "CreatePool")
 #: A file on the replicated filesystem.
@@ -98,8 +99,14 @@ class Episode:
         self.log: list[str] = []
         #: People did what only people can mend.
         self.by_hand = False
+        #: Cut off from each other, both nodes became primary: their policy is Automatic and there is no witness.
+        self.split = False
         #: The highest number that the service wrote and got onto the disk.
         self.written = 0
+        #: Nodes that were frozen and woke up since hactl last called their copy complete: they may believe old things.
+        self.slept: set[str] = set()
+        #: When an open request to move the group is dropped, simulated seconds.
+        self.until = 0.0
 
     # what is true
 
@@ -132,8 +139,47 @@ class Episode:
         """hactl looks every few seconds for that long, and does what it plans; sometimes it dies over it."""
         end = self.loop.now + seconds
         while self.loop.now < end:
+            if self.until and self.loop.now > self.until:
+                self.ask_nothing()
             self.look()
-            self.loop.world.advance(self.chance.choice([0.5, 2.0, 5.0]))
+            self.advance(self.chance.choice([0.5, 2.0, 5.0]))
+
+    def advance(self, seconds: float) -> None:
+        """Let the nodes live by themselves, watched."""
+        end = self.loop.now + seconds
+        while self.loop.now < end:
+            before, used = self.holders(), self.in_use()
+            self.loop.world.advance(min(1.0, end - self.loop.now))
+            self.judge_hooks(before, used)
+
+    def in_use(self) -> set[tuple[str, str]]:
+        """(node, resource) of every mounted device of a running primary."""
+        return {(n, name) for name, nodes in self.holders().items() for n in nodes if self.mounted(n, name)}
+
+    def judge_hooks(self, before: dict[str, list[str]], used: set[tuple[str, str]]) -> None:
+        """I1, I2: what the nodes do by themselves makes no second primary unless they cannot hear each other."""
+        for resource, nodes in self.holders().items():
+            if any(node in self.slept for node in set(nodes) - set(before[resource])):
+                self.note(f"{', '.join(nodes)} became primary after a sleep: what it knew was old")
+                self.split = True
+            if len(nodes) > max(1, len(before[resource])):
+                if not self.apart() and not self.split:
+                    raise Broken(f"I1: the hooks made {nodes} primary for {resource}")
+                self.note(f"{' and '.join(nodes)} are primary, cut off from each other")
+                self.split = True
+        for node, resource in used:
+            lost = node not in self.holders()[resource] and self.mounted(node, resource)
+            if lost and self.up(node) and self.loop.machine(node).hast.pid is not None:
+                raise Broken(f"I2: {node} lost the role for {resource} while it was mounted")
+
+    def apart(self) -> bool:
+        """Whether one node cannot hear the other on the replication network, or is frozen."""
+        for node in self.nodes:
+            machine = self.loop.machine(node)
+            port = machine.net.interfaces.get("vtnet2")
+            if machine.frozen or port is None or not port.carrier or port.blocked_in or port.blocked_out:
+                return True
+        return False
 
     def look(self) -> Plan:
         """One pass."""
@@ -157,6 +203,8 @@ class Episode:
             shown = f"{step.verb} {step.target}" if "\n" in step.command else step.command
             self.note(f"hactl {step.node}: {shown}{'' if fate == 'ok' else f' ({fate})'}")
             result = self.loop.step(step, fate)
+            if step.verb == "ConfirmCopy" and result.outcome == "Done":
+                self.slept.discard(step.node)
             if result.outcome != "Done":
                 self.note(f"      {result.outcome}: {result.reason or result.output.strip()[-200:]}")
                 stopped.add(step.node)
@@ -166,7 +214,8 @@ class Episode:
         """I2, I3: what is about to run demotes no device in use and destroys nothing."""
         for storage in self.storages:
             demotes = f"role secondary {storage.name}" in step.command or f"role init {storage.name}" in step.command
-            if demotes and self.mounted(step.node, storage.name):
+            primary = step.node in self.holders()[storage.name]
+            if demotes and primary and self.mounted(step.node, storage.name):
                 raise Broken(f"I2: {step.node}: {step.command} while {storage.name} is mounted there")
         if step.verb in DESTROYS:
             raise Broken(f"I3: {step.node}: {step.command} although every disk holds data")
@@ -205,8 +254,35 @@ class Episode:
             (2, self.network),
             (1, self.freeze),
             (1, self.hide),
+            (2, self.ask),
+            (2, self.away),
         ]
         self.chance.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0](node)
+
+    def ask(self, node: str) -> None:
+        """A person asks for a move, or drains a node."""
+        if self.chance.random() < 0.5:
+            group = self.loop.document.spec.groups[0].name
+            self.note(f"switchover {group} to {node}")
+            self.loop.wishes = Wishes(moves={group: node})
+        else:
+            self.note(f"drain {node}")
+            self.loop.wishes = Wishes(drained={node: "a test"})
+        self.until = self.loop.now + self.chance.choice([5.0, 30.0, 120.0])
+
+    def ask_nothing(self) -> None:
+        """The request is dropped."""
+        self.note("the request is dropped")
+        self.loop.wishes, self.until = Wishes(), 0.0
+
+    def away(self, node: str) -> None:
+        """Nobody looks for a while: the nodes are on their own."""
+        del node
+        seconds = self.chance.choice([20.0, 60.0, 120.0])
+        self.note(f"no controller for {seconds:.0f} s")
+        for _ in range(int(seconds / 10)):
+            self.advance(10.0)
+            self.write()
 
     def mistake(self, node: str) -> None:
         """Somebody does something by hand on a machine that runs."""
@@ -244,6 +320,7 @@ class Episode:
     def freeze(self, node: str) -> None:
         """A machine stops, and goes on later believing what it believed."""
         frozen = self.loop.machine(node).frozen
+        self.slept.add(node)
         self.note(f"{'thaw' if frozen else 'freeze'} {node}")
         (self.loop.world.thaw if frozen else self.loop.world.freeze)(node)
 
@@ -257,6 +334,7 @@ class Episode:
         """Everything that is not hactl's to mend is mended."""
         self.note("everything is mended")
         self.loop.silent.clear()
+        self.ask_nothing()
         for node in self.nodes:
             self.loop.world.thaw(node)
             self.loop.world.join(node)
@@ -278,13 +356,13 @@ class Episode:
         """Mended, it converges and serves, unless a person has to decide."""
         for _ in range(150):
             plan = self.look()
-            self.loop.world.advance(2.0)
+            self.advance(2.0)
             if not plan.stages and not any(hold.passing for hold in plan.holds):
                 break
         else:
             raise Broken(f"does not converge: {[s.key for s in plan.steps]} {[h.message for h in plan.holds]}")
         if plan.holds:
-            if self.by_hand and {hold.reason for hold in plan.holds} <= FOR_PEOPLE:
+            if (self.by_hand or self.split) and {hold.reason for hold in plan.holds} <= FOR_PEOPLE:
                 return
             raise Broken(f"held for good: {[f'{hold.reason}: {hold.message}' for hold in plan.holds]}")
         self.loop.world.advance(15.0)
@@ -298,7 +376,7 @@ class Episode:
 
     def judge_data(self) -> None:
         """Every number that reached the disk is there (I4), unless people split the copies."""
-        if self.by_hand or not self.written:
+        if self.by_hand or self.split or not self.written:
             return
         for storage in self.storages:
             node = primaries(self.loop, storage.name)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 
 from facts_builder import Scene, healthy_pair, zfs_cluster
 from hactl.core.facts import HastRole, Mount, NoMetadata, Pool
-from hactl.core.resolve import Refusal, resolve_steps
+from hactl.core.operations import Kind, Operation, State
+from hactl.core.resolve import Refusal, judge_resolution, resolve_steps
 from hactl.core.steps import Risk, Stage, Step
 from hooked_scene import hooked
+
+OPENED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def diverged() -> Scene:
@@ -72,14 +76,15 @@ def test_a_copy_can_be_kept_first() -> None:
     assert "dd if=/dev/vtbd1 of=/var/tmp/data.img.part bs=1048576" in steps[0].command
     assert "rm -f /var/tmp/data.img.part" in steps[0].command
     checks = "\n".join(check.test for check in (*steps[0].before, *steps[0].after))
-    assert ">= 196608" in checks
-    assert "= 134217728" in checks
+    assert "df -k '/var/tmp'" in checks
+    assert "diskinfo /dev/vtbd1" in checks
+    assert steps[0].timeout_seconds == 60 + 12
 
 
 REFUSED: dict[str, tuple[Callable[[Scene], Scene], str, str]] = {
     "no split-brain": (lambda s: hooked(healthy_pair()), "nas-b", "NoSplitBrain"),
     "only older": (lambda s: s.metadata("nas-b", localcnt=0), "nas-b", "NoSplitBrain"),
-    "the serving one": (lambda s: s, "nas-a", "OtherNotPrimary"),
+    "the serving one": (lambda s: s, "nas-a", "Serving"),
     "the other not primary": (lambda s: s.resource("nas-a", role=HastRole.INIT).hast_device(
         "nas-a", exists=False, used_by=()), "nas-b", "OtherNotPrimary"),
     "the other has a sick disk": (lambda s: s.resource("nas-a", local_errors=2), "nas-b", "OtherNotComplete"),
@@ -163,21 +168,36 @@ def test_the_image_is_whole_or_not_there(tmp_path: Path) -> None:
     device.write_bytes(b"hast" * 262144)
     command = steps_of(diverged(), preserve="/var/tmp/data.img")[0].command
     command = command.replace("/dev/vtbd1", str(device)).replace("/var/tmp/data.img", str(image))
-    command = command.replace("134217728", str(device.stat().st_size))
-    bsd = f'stat() {{ wc -c < "$3" | tr -d " "; }}\n{command}'
+    sizes = 'stat() { wc -c < "$3" | tr -d " "; }\ndiskinfo() { echo "$1 512 $hactl_media 0"; }'
     shell = shutil.which("dash") or "/bin/sh"
 
-    def run() -> int:
-        return subprocess.run([shell, "-c", f"({bsd})"], capture_output=True, check=False).returncode
+    def run(media: int) -> int:
+        script = f"hactl_media={media}\n{sizes}\n({command})"
+        return subprocess.run([shell, "-c", script], capture_output=True, check=False).returncode
 
-    assert run() == 0
+    assert run(1048576) == 0
     assert image.read_bytes() == device.read_bytes()
     assert image.stat().st_mode & 0o077 == 0
-    assert run() == 0, "a second run finds the same image"
+    assert run(1048576) == 0, "a second run finds the same image"
     device.write_bytes(b"other" * 1000)
-    assert run() != 0, "an image of something else is never overwritten"
+    assert run(5000) != 0, "an image of something else is never overwritten"
     assert image.read_bytes().startswith(b"hast")
     image.unlink()
-    assert run() != 0, "a size that is not the device's"
+    assert run(4999) != 0, "a size that is not the device's"
     assert not image.exists()
     assert not Path(f"{image}.part").exists()
+
+
+def test_a_request_ends_when_the_copy_is_gone_or_never_can() -> None:
+    """Open while it is under way or waits for the world; Done when the copy is new; Failed when there is nothing."""
+
+    def judged(scene: Scene, node: str = "nas-b") -> Any:
+        request = Operation(1, "nas", Kind.RESOLVE, "kim", "", OPENED, node=node, resource="data")
+        found = judge_resolution(scene.cluster, scene.snapshot, request, scene.now)
+        return found and found[0]
+
+    assert judged(diverged()) is None
+    assert judged(diverged().silent("nas-b")) is None
+    assert judged(diverged().metadata("nas-b", resuid=0, localcnt=0)) is State.DONE
+    assert judged(hooked(healthy_pair())) is State.FAILED
+    assert judged(diverged(), "nas-a") is State.FAILED

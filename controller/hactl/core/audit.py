@@ -83,6 +83,8 @@ _VERBS: Mapping[str, _Verb] = {
     "EnableService": _Verb((SetsRc, RunsService), audit_boot.enable_service),
     "DisableService": _Verb((SetsRc, RunsService), audit_boot.disable_service),
     "WriteHook": _Verb((WritesFile,), audit_hook.write_hook, audit_hook.HOOK_FILES, single=False),
+    "PreserveCopy": _Verb((WritesFile,), audit_hast.preserve_copy, single=False),
+    "DiscardCopy": _Verb((SetsRole, CreatesMetadata), audit_hast.discard_copy, single=False),
     "RemoveHook": _Verb((RunsService,), audit_hook.remove_hook, f"{audit_hook.HOOK_FILES}|{audit_hook.RUN_NOTES}"),
     "RestartDevd": _Verb((RunsService,), audit_hook.restart_devd, audit_hook.RUN_NOTES),
     "ConfirmCopy": _Verb((WritesFile,), audit_hook.confirm_copy, audit_hook.NOTES, single=False),
@@ -91,7 +93,7 @@ _VERBS: Mapping[str, _Verb] = {
     "ForgetDrained": _Verb((WritesFile,), audit_hook.note_drained, audit_hook.NOTES, single=False),
 }
 
-_DESTRUCTIVE = frozenset({"CreateMetadata", "MakeFilesystem", "CreatePool"})
+_DESTRUCTIVE = frozenset({"CreateMetadata", "MakeFilesystem", "CreatePool", "DiscardCopy"})
 
 
 def audit(cluster: Cluster, snapshot: Snapshot, plan: Plan, now: float) -> tuple[str, ...]:
@@ -258,13 +260,21 @@ def _does_what_it_says(case: Case, verb: _Verb) -> Iterator[str]:
 def _file(case: Case, effect: WritesFile, verb: _Verb) -> Iterator[str]:
     """I10: only the files hactl is known to write."""
     temporary = re.fullmatch(r"/(var/)?tmp/hactl[\w.-]*|/var/(run|db)/hactl[\w./-]*", effect.path)
-    own = re.fullmatch(verb.files, effect.path)
+    own = re.fullmatch(verb.files, effect.path) or _is_image(case, effect.path)
     if effect.how == "mkdir" and effect.path in _directories(case.world.cluster):
         return
     if not (temporary or own) or ".." in effect.path:
         yield f"I10: {effect.how} of {effect.path}"
-    elif effect.how in ("rm", "rmdir") and "XXXX" not in effect.path and not temporary and not _is_note(effect.path):
+    elif _is_image(case, effect.path):
+        return
+    elif effect.how in ("rm", "rmdir") and "XXXX" not in effect.path and not (temporary or _is_note(effect.path)):
         yield f"I10: removes {effect.path}"
+
+
+def _is_image(case: Case, path: str) -> bool:
+    """The file in which a person asked for an image of a copy, and its unfinished part."""
+    wished = [where for node, where in case.plan.discards.values() if node == case.step.node and where]
+    return case.step.verb == "PreserveCopy" and any(path in (where, f"{where}.part") for where in wished)
 
 
 def _is_note(path: str) -> bool:

@@ -78,7 +78,7 @@ def _lead(case: Case, group: GroupSpec) -> str | None:
     """The node that must win: the one that has the group's storage and services, or the best of its order."""
     if not group.storage:
         stays = group.failback is Failback.NEVER or case.plan.active.get(group.name) not in (None, group.preferred[0])
-        moves = case.plan.goals.get(group.name) not in (None, group.preferred[0])
+        moves = case.plan.goals.get(group.name) != group.preferred[0]
         return None if stays or moves else group.preferred[0]
     names = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
     full = [

@@ -264,3 +264,40 @@ def _was_complete(case: Case, peer: Node, resource: str) -> Iterator[str]:
         yield f"I4: {peer.name} was primary for {resource} and {seen.status or 'alone'}: this copy is not complete"
     elif seen.dirty and case.stage == 0:
         yield f"I4: {peer.name} has {seen.dirty} dirty bytes of {resource} that are not here"
+
+
+def preserve_copy(case: Case) -> Iterator[str]:
+    """PreserveCopy: an image of the local device of a copy that a person asked to be thrown away."""
+    asked = [name for name, (node, path) in case.plan.discards.items() if node == case.here.name and path]
+    devices = [storage.hast.devices[case.here.name] for name in asked if (storage := _storage(case, name)) is not None]
+    if not any(f"dd if={device} " in case.step.command for device in devices):
+        yield "I10: copies what nobody asked to be kept"
+
+
+def discard_copy(case: Case) -> Iterator[str]:
+    """DiscardCopy: only on a person's word by name, never the copy in use, while the other one serves (I2, I3, I4)."""
+    for effect in case.all_of(SetsRole):
+        if effect.role != "init" or len(effect.resources) != 1:
+            yield f"hastctl role {effect.role} {' '.join(effect.resources)} throws no copy away"
+    for created in case.all_of(CreatesMetadata):
+        storage = _storage(case, created.resources[0]) if len(created.resources) == 1 else None
+        if storage is None:
+            yield f"hastctl create {' '.join(created.resources)} is not for a resource of this node"
+            continue
+        if case.plan.discards.get(storage.name, ("", ""))[0] != case.here.name:
+            yield f"I3: nobody asked for the copy of {storage.name} on {case.here.name} to be thrown away"
+        if why := case.here.in_use(storage.name, pool_of(storage)):
+            yield f"I2: throws the copy of {storage.name} away, and {why}"
+        serving = [peer for peer in case.peers(storage) if peer.is_primary(storage.name)]
+        if not serving:
+            yield f"I4: throws a copy of {storage.name} away while no other node is known to serve it"
+        for peer in serving:
+            if case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
+                yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+    if not any("localcnt" in check.test for check in case.step.before):
+        yield "I3: does not make sure that the copy is still the one a person was shown"
+
+
+def _storage(case: Case, resource: str) -> StorageSpec | None:
+    found = case.storage(resource)
+    return found[1] if found else None

@@ -78,7 +78,7 @@ def findings(
     # A group that people keep on Manual, or a single node, is as its document says without failing over by itself.
     wanted = told.reason not in ("ManualPolicy", "NoStandby")
     ready = _ready(seen, plan, (addresses, storage, config, *((failover,) if wanted else ())))
-    split = list(_split_brain(seen))
+    split = list(_split_brain(seen, plan))
     found = [ready, *_progress(seen, plan, failing), addresses, storage, config, failover]
     if split:
         found.append(_worst("SplitBrain", split, "", ""))
@@ -261,6 +261,7 @@ _NOT_CONFIG = frozenset(
         "Paused",
         "PoolSick",
         "Reconnecting",
+        "ResolveWaits",
         "SplitBrain",
         "StorageApart",
         "Synchronising",
@@ -343,12 +344,13 @@ def _progress(seen: Seen, plan: Plan, failing: Mapping[str, str]) -> Iterator[Fi
         yield Finding("Stalled", "True", "ObserveOnly", "mode is Observe: what differs is shown and not changed")
 
 
-def _split_brain(seen: Seen) -> Iterator[_Verdict]:
+def _split_brain(seen: Seen, plan: Plan) -> Iterator[_Verdict]:
     for group in seen.cluster.groups:
         for vip in group.virtual_ips:
             masters = seen.masters(vip)
             if len(masters) > 1:
-                told = f"vhid {vip.vhid} ({vip.name}) is MASTER on {' and '.join(masters)}"
+                why = next((hold.message for hold in plan.holds if hold.target == f"vhid {vip.vhid}"), "")
+                told = why or f"vhid {vip.vhid} ({vip.name}) is MASTER on {' and '.join(masters)}"
                 yield _Verdict("True", "TwoMasters", told)
         for storage in group.storage:
             primaries = seen.primaries(storage)

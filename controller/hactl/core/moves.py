@@ -17,6 +17,7 @@ from hactl.core.plan.moves import obstacles_of
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import Scene, known, set_scene
 from hactl.core.plan.services import serves_fully
+from hactl.core.resolve import judge_resolution
 from hactl.core.status_seen import Seen
 from hactl.core.steps import Plan, Step
 from hactl.core.wanted import Cluster
@@ -98,6 +99,8 @@ def judge(
     """
     if operation.kind is Kind.APPROVE:
         return (State.DONE, "nothing is left to do") if not plan.stages else None
+    if operation.kind is Kind.RESOLVE:
+        return judge_resolution(cluster, snapshot, operation, now)
     if operation.kind is not Kind.SWITCHOVER:
         return None
     group = group_of(cluster, operation.group)

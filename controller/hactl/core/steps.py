@@ -129,6 +129,8 @@ class Plan:
     active: dict[str, str | None] = field(default_factory=dict)
     #: Node the group should be active on, by group name; another one than `active`: it is to move.
     goals: dict[str, str | None] = field(default_factory=dict)
+    #: Resource -> (node whose copy a person asked by name to be thrown away, path of an image of it or empty).
+    discards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -23,6 +23,7 @@ from hactl.core.plan.moves import move_steps
 from hactl.core.plan.pauses import hold_paused, paused
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict import predict
+from hactl.core.plan.resolutions import resolution_steps
 from hactl.core.plan.scene import Scene, Steps, set_scene
 from hactl.core.plan.services import start_steps, stop_steps
 from hactl.core.plan.storage import metadata_steps, role_steps, storage_waits
@@ -42,6 +43,7 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
     ("HAST: take the configuration over, standby first", True, reload_steps),
     ("HAST: metadata on blank disks", False, metadata_steps),
     ("HAST: start the daemon", False, start_daemon_steps),
+    ("Resolve: throw one copy away", True, resolution_steps),
     ("HAST: standby becomes secondary", False, lambda scene: role_steps(scene)[0]),
     ("HAST: active node becomes primary", False, lambda scene: role_steps(scene)[1]),
     ("Filesystems: make, check, mount", True, filesystem_steps),
@@ -83,7 +85,15 @@ def make_plan(
             break
         stages.append(stage)
         snapshot = predict(cluster, snapshot, stage, wishes, failing)
-    return Plan(cluster.name, cluster.generation, tuple(stages), tuple(holds), active, goals)
+    return Plan(
+        cluster.name,
+        cluster.generation,
+        tuple(stages),
+        tuple(holds),
+        active,
+        goals,
+        dict(wishes.discards) if wishes else {},
+    )
 
 
 def _next_stage(scene: Scene) -> Stage | None:

@@ -10,6 +10,7 @@ from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.scene import Scene
 from hactl.core.wanted import interface_on
+from hactl.core.why_masters import two_masters_cause
 
 
 def takeover_seconds(advbase: int, advskew: int) -> float:
@@ -25,14 +26,8 @@ def election_waits(scene: Scene) -> None:
             continue
         masters = [node for node, vhid in seen.items() if vhid.state is CarpState.MASTER]
         if len(masters) > 1:
-            scene.hold(
-                "TwoMasters",
-                f"vhid {vip.vhid}: {' and '.join(masters)} are both MASTER: they do not hear each other, "
-                "or do not believe what they hear",
-                target=f"vhid {vip.vhid}",
-                passing=True,
-                remedy="compare `netstat -s -p carp` (bad authentication) and the switch (multicast 224.0.0.18)",
-            )
+            cause = two_masters_cause(scene.cluster, scene.snapshot, group, vip)
+            scene.hold("TwoMasters", cause.message, target=f"vhid {vip.vhid}", passing=True, remedy=cause.remedy)
         elif not masters:
             _nobody(scene, group, vip, seen)
         else:

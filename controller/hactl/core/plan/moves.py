@@ -129,6 +129,9 @@ def _storage(scene: Scene, storage: StorageSpec, active: str, goal: str) -> Iter
         return
     if scene.role(storage.name, goal) is not HastRole.SECONDARY:
         yield f"{goal} is not secondary for {storage.name}", False
+    hook = known(scene.facts[goal].hook)
+    if hook is None or storage.name not in hook.confirmed:
+        yield f"the copy of {storage.name} on {goal} is not known to be complete yet", True
     if not copy_complete(scene, storage, active):
         yield _incomplete(scene, storage, active), True
 

@@ -132,7 +132,7 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
     copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     if len(real) == len(nodes):
-        choice = choose_copy(storage.name, real, nodes, moved=_moved(scene, group, nodes))
+        choice = choose_copy(storage.name, real, nodes, moved=_moved(scene, group, storage.name, nodes[0]))
         if choice.node is None:
             scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
         return choice.node
@@ -142,10 +142,13 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
     return nodes[0]
 
 
-def _moved(scene: Scene, group: GroupSpec, nodes: tuple[str, ...]) -> bool:
-    """Whether a person's request chose the first of the nodes, so that being primary last says nothing."""
+def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
+    """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
     wished = scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name)
-    return nodes[0] == wished or any(node in scene.wishes.drained for node in nodes)
+    drained = any(node in scene.wishes.drained for node in group.preferred)
+    back = group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen
+    hook = known(scene.facts[first].hook)
+    return (first == wished or drained or back) and hook is not None and resource in hook.confirmed
 
 
 def only_primary(scene: Scene, storage: StorageSpec, node: str) -> bool:

@@ -1,0 +1,133 @@
+"""One look at one cluster for commands that explain: its document from -f or the record, facts, plan, what was asked.
+
+Nothing is recorded or touched. Heavy imports happen when a command is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hactl.cli.record import reading, state_path
+from hactl.errors import HactlError, StoreError
+
+if TYPE_CHECKING:
+    from hactl.core.facts import Snapshot
+    from hactl.core.operations import Wishes
+    from hactl.core.steps import Plan
+    from hactl.core.wanted import Cluster
+    from hactl.ports import Document
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: How far back the history is read for steps that are undone again and again.
+FIGHT_HOURS = 1.0
+#: Between two looks that show which counters move: more than two advertisements.
+BETWEEN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a command has to explain from."""
+
+    cluster: Cluster
+    snapshot: Snapshot
+    plan: Plan
+    #: Monotonic seconds of the look.
+    now: float
+    #: The document's file, for commands.
+    source: str
+    #: An earlier look, when two MASTERs made one worth it.
+    before: Snapshot | None = None
+    #: Rows of the history (`Store.history`) of the last hour.
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document, and what the record says around it."""
+
+    document: Document
+    generation: int
+    wishes: Wishes | None
+    rows: tuple[Mapping[str, Any], ...]
+
+
+def document_option(function: F) -> F:
+    """`-f PATH...`, optional: else the document in force, from the record."""
+    return click.option(
+        "-f", "--filename", "paths", multiple=True, metavar="PATH", type=str,
+        help="The document's file or directory. Default: the document in force, from the record.",
+    )(function)  # fmt: skip
+
+
+async def find(ctx: click.Context, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Found]:
+    """Every document of `paths`, else of the record, that is wanted. Raises HactlError when it cannot be read."""
+    from hactl.app import likely_generations, revive
+    from hactl.cli.documents import load_all
+
+    path = state_path(ctx)
+    if paths:
+        documents = [document for document in load_all(paths) if wanted(document)]
+        generations = await likely_generations(path, documents)
+        if not await asyncio.to_thread(path.exists):
+            return [Found(document, generations[document.cluster.name], None, ()) for document in documents]
+    else:
+        async with reading(path) as store:
+            rows = await store.documents()
+        revived = [(revive(row), int(row["generation"])) for row in rows]
+        documents = [document for document, _ in revived if wanted(document)]
+        generations = {document.cluster.name: generation for document, generation in revived}
+    found = []
+    async with reading(path) as store:
+        for document in documents:
+            name = document.cluster.name
+            try:
+                wishes, rows_of = await _recorded(store, name)
+            except StoreError as error:
+                click.echo(f"the record does not tell what was asked for: {error}", err=True)
+                wishes, rows_of = None, ()
+            found.append(Found(document, generations[name], wishes, rows_of))
+    return found
+
+
+async def _recorded(store: Any, cluster: str) -> tuple[Wishes, tuple[Mapping[str, Any], ...]]:
+    from hactl.core.operations import wishes
+
+    wall = datetime.now(UTC)
+    since = wall - timedelta(hours=FIGHT_HOURS)
+    rows = await store.history({"cluster": cluster, "kind": "Step", "since": since})
+    return wishes(await store.requests(cluster), cluster, wall), tuple(rows)
+
+
+async def look(found: Found, paths: Sequence[str]) -> Looked:
+    """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
+    from hactl.app import opened
+    from hactl.core.status_seen import Seen
+    from hactl.runtime.passes import Accepted
+
+    accepted = Accepted(found.document, found.generation)
+    async with opened(None) as app:
+        resolved, snapshot, plan = await app.reconciler.look(accepted, wishes=found.wishes)
+        before = None
+        seen = Seen.at(resolved.cluster, snapshot, app.clock.monotonic())
+        if any(len(seen.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
+            before = snapshot
+            await app.clock.sleep(BETWEEN_SECONDS)
+            resolved, snapshot, plan = await app.reconciler.look(accepted, wishes=found.wishes)
+        source = paths[0] if len(paths) == 1 else found.document.source.partition("#")[0]
+        return Looked(resolved.cluster, snapshot, plan, app.clock.monotonic(), source, before, found.rows)
+
+
+async def look_at(ctx: click.Context, paths: Sequence[str], cluster: str) -> Looked:
+    """Find the cluster of that name and look. Raises HactlError when there is none."""
+    found = await find(ctx, paths, lambda document: document.cluster.name == cluster)
+    if not found:
+        where = ", ".join(paths) if paths else "the record"
+        raise HactlError(f"there is no cluster {cluster} in {where}")
+    return await look(found[0], paths)

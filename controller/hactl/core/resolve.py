@@ -1,0 +1,333 @@
+"""Throwing away one of two copies that refuse each other: the exact steps, on the losing node only, or why not.
+
+Rules: only a person asks for it, by the node's name (safety.md I3, I4); the copy that stays must be primary now and
+seen to be, so that it was looked at before the other one goes; the device that is wiped must be in use by nobody; the
+node checks, in the same exec, that the copy is still the one the person was shown. Nothing else is done: HAST copies
+everything from the primary by itself. FACTS 2.6, "Resolving split-brain".
+Man pages: hastctl(8), dd(1), df(1), cmp(1), diskinfo(8).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+from hactl.core.copies import Comparison, Verdict, compare_copies, group_of
+from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot
+from hactl.core.objects import StorageSpec
+from hactl.core.operations import Operation, State
+from hactl.core.plan import checks
+from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known, set_scene
+from hactl.core.plan.words import quote_plain
+from hactl.core.steps import Check, Risk, Stage, Step, quote
+from hactl.core.wanted import Cluster
+
+#: A copy to a file runs at least this fast, bytes per second: the time limit of the step.
+PRESERVE_BYTES_PER_SECOND = 10 * 1024 * 1024
+#: Room that has to stay on the filesystem the copy is kept on, KiB.
+SPARE_KIB = 65536
+_PATH = re.compile(r"/[A-Za-z0-9._/+:@-]+")
+TITLE = "Resolve: throw one copy away"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why it is not done."""
+
+    #: PascalCase.
+    reason: str
+    message: str
+    #: What a person can do first; empty: nothing.
+    remedy: str = ""
+
+
+def resolve_steps(
+    cluster: Cluster, snapshot: Snapshot, resource: str, discard: str, preserve: str = "", now: float | None = None
+) -> tuple[Stage, ...] | Refusal:
+    """The steps that throw away the copy of node `discard`; an empty tuple when that is done already.
+
+    `preserve`: a path on that node which gets an image of its device first; empty: none is kept. `now`: monotonic
+    seconds, by default when the snapshot was taken.
+    """
+    moment = snapshot.taken_at if now is None else now
+    found = group_of(cluster, resource)
+    if found is None:
+        return Refusal("NoSuchResource", f"the document of {cluster.name} has no resource {resource}")
+    storage = found[1]
+    if discard not in storage.hast.devices:
+        nodes = ", ".join(storage.hast.devices)
+        return Refusal("NotItsNode", f"{discard} has no copy of {resource}; {nodes} have one")
+    keep = next((node for node in storage.hast.devices if node != discard), "")
+    if preserve and (wrong := _bad_path(preserve)):
+        return Refusal("BadPath", f"{preserve}: {wrong}", "name a new file on another disk, e.g. /var/tmp/data.img")
+    scene = set_scene(cluster, snapshot, moment)
+    if (unheard := _unheard(scene, keep, discard)) is not None:
+        return unheard
+    comparison = compare_copies(cluster, snapshot, storage, moment)
+    if (left := _already(scene, storage, comparison, discard)) is not None:
+        return left
+    refusal = _no_split(comparison) or _serving(scene, storage, keep, discard)
+    refusal = refusal or _winner(scene, storage, comparison, keep) or _loser(scene, storage, discard)
+    return refusal or _stages(scene, storage, comparison, keep, discard, preserve)
+
+
+def _bad_path(path: str) -> str:
+    if not _PATH.fullmatch(path) or posixpath.normpath(path) != path:
+        return "an absolute path without .. and special characters is needed"
+    if path.startswith(("/dev/", "/tmp/hast", "/proc/")):
+        return "this is no place for a file"
+    return ""
+
+
+def _unheard(scene: Scene, keep: str, discard: str) -> Refusal | None:
+    """Both must have spoken, a short while ago (I6)."""
+    for node in (discard, keep):
+        if node not in scene.facts:
+            why = scene.silent.get(node, "nothing is known of it")
+            return Refusal(
+                "NodeSilent", f"{node} does not answer: {why}", "bring it back first: both copies must be seen"
+            )
+        if scene.now - scene.facts[node].seen_at > PROMOTION_EVIDENCE_SECONDS:
+            return Refusal("StaleFacts", f"what {node} said is too old", "look again")
+    return None
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+def _already(scene: Scene, storage: StorageSpec, comparison: Comparison, discard: str) -> tuple[Stage, ...] | None:
+    """The copy is new and empty: it was thrown away before. What is left of the work is the role, if that."""
+    copy = comparison.copy(discard)
+    if not isinstance(copy.metadata, HastMetadata) or copy.metadata.resuid != 0:
+        return None
+    if comparison.newer in (None, discard):
+        return None
+    if scene.role(storage.name, discard) is HastRole.INIT and copy.role == HastRole.INIT.value:
+        return (Stage(TITLE, (_secondary(storage, discard),), ordered=True),)
+    return ()
+
+
+def _no_split(comparison: Comparison) -> Refusal | None:
+    if comparison.verdict is Verdict.UNKNOWN:
+        return Refusal("CopiesUnknown", comparison.message, "nothing is thrown away on a guess; look at both disks")
+    if not comparison.apart:
+        return Refusal(
+            "NoSplitBrain", f"{comparison.message}; there is nothing to resolve", "HAST brings the older copy up itself"
+        )
+    return None
+
+
+def _serving(scene: Scene, storage: StorageSpec, keep: str, discard: str) -> Refusal | None:
+    """The only primary is the one that serves."""
+    primary = [node for node in (discard, keep) if scene.role(storage.name, node) is HastRole.PRIMARY]
+    if primary != [discard]:
+        return None
+    message = f"{discard} is primary for {storage.name}, and {keep} is not: its copy is the one in service"
+    remedy = f"if the copy of {keep} is the one to throw away: --discard {keep}"
+    return Refusal("Serving", message, remedy)
+
+
+def _winner(scene: Scene, storage: StorageSpec, comparison: Comparison, keep: str) -> Refusal | None:
+    """The copy that stays serves, and is whole."""
+    name = storage.name
+    if scene.role(name, keep) is not HastRole.PRIMARY:
+        role = comparison.copy(keep).role
+        return Refusal(
+            "OtherNotPrimary",
+            f"{keep}, whose copy of {name} would stay, is {role} and not primary: nobody has seen that it is good",
+            f"on {keep}: hastctl role primary {name}; look at the data; then again",
+        )
+    resource = (known(scene.facts[keep].resources) or {}).get(name)
+    if not isinstance(comparison.copy(keep).metadata, HastMetadata) or resource is None:
+        return Refusal("OtherNotComplete", f"the copy of {name} on {keep} is not whole")
+    if resource.local_errors:
+        return Refusal(
+            "OtherNotComplete",
+            f"{keep} has had I/O errors on its own disk of {name}: its copy may not be whole",
+            f"on {keep}: hastctl list {name}; look at the disk before the other copy goes",
+        )
+    return None
+
+
+def _loser(scene: Scene, storage: StorageSpec, discard: str) -> Refusal | None:
+    """Nothing uses what is thrown away (I2)."""
+    name, facts = storage.name, scene.facts[discard]
+    mounts, pools = known(facts.mounts), known(facts.pools)
+    if mounts is None or pools is None:
+        return Refusal("UseUnknown", f"what {discard} has mounted is not known")
+    local, replicated = storage.hast.devices[discard], f"/dev/hast/{name}"
+    for mount in mounts:
+        rest = mount.special.removeprefix(local)
+        if mount.special in (replicated, local) or (rest != mount.special and rest[:1].isalpha()):
+            return Refusal(
+                "InUse",
+                f"{mount.special} is mounted on {mount.node} of {discard}",
+                f"on {discard}: stop what uses it, then umount {mount.node}",
+            )
+    zfs = storage.filesystem.zfs if storage.filesystem else None
+    if zfs is not None and zfs.pool in pools and pools[zfs.pool].imported:
+        remedy = f"on {discard}: zpool export {zfs.pool}"
+        return Refusal("InUse", f"pool {zfs.pool} is imported on {discard}", remedy)
+    device = known(facts.hast_devices.get(name))
+    if device is None or (device.exists and (device.used_by or not device.use_known)):
+        return Refusal("InUse", f"{replicated} of {discard} is in use, or that is not known")
+    if not isinstance(known(facts.metadata.get(name)), HastMetadata):
+        message = f"{local} of {discard} holds something that is no copy of {name}"
+        return Refusal("NotACopy", message, f"hactl never overwrites it; if it may go, zero it on {discard} yourself")
+    if scene.role(name, discard) is None:
+        return Refusal(
+            "RoleUnknown", f"{discard} does not tell its role for {name}", f"on {discard}: hastctl list {name}"
+        )
+    return None
+
+
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+def _stages(
+    scene: Scene, storage: StorageSpec, comparison: Comparison, keep: str, discard: str, preserve: str
+) -> tuple[Stage, ...] | Refusal:
+    kept = comparison.copy(keep).metadata
+    assert isinstance(kept, HastMetadata)
+    media = kept.localoff + kept.datasize
+    reading = scene.facts[discard].devices.get(storage.hast.devices[discard])
+    size = reading.value.mediasize if isinstance(reading, Known) else 0
+    if size and size < media:
+        message = f"{storage.hast.devices[discard]} of {discard} has {size} bytes, the copy of {keep} needs {media}"
+        return Refusal("SizesDiffer", message, "HAST refuses copies of different size: give it a larger disk")
+    role = scene.role(storage.name, discard)
+    assert role is not None
+    steps = [_preserve(storage, discard, preserve, size or media)] if preserve else []
+    steps.append(_discard(storage, comparison, kept, media, discard, role))
+    steps.append(_secondary(storage, discard))
+    return (Stage(TITLE, tuple(steps), ordered=True),)
+
+
+def _preserve(storage: StorageSpec, node: str, path: str, size: int) -> Step:
+    """An image of the whole local device, metadata and bitmap with it; a cut one never has the name.
+
+    `size`: bytes as far as is known here, for the time limit; the node asks diskinfo(8) for its own checks, because
+    a probe does not measure a disk that has metadata on it.
+    """
+    device, part, target = (quote_plain(word) for word in (storage.hast.devices[node], f"{path}.part", path))
+    command = "\n".join(
+        [
+            f"if [ -e {target} ]; then cmp -s {device} {target}; exit $?; fi",
+            "umask 077",
+            f"hactl_size=$({_size_of(device)}) &&",
+            f"  dd if={device} of={part} bs=1048576 &&",
+            f'  [ "$(stat -f %z {part})" = "$hactl_size" ] && mv -f {part} {target} || {{ rm -f {part}; exit 1; }}',
+        ]
+    )
+    directory = posixpath.dirname(path)
+    room = (
+        f'hactl_size=$({_size_of(device)}) && [ -n "$hactl_size" ] || exit 1\n'
+        f"[ -e {target} ] || df -k {quote(directory)} |\n"
+        f"  awk -v size=\"$hactl_size\" 'NR == 2 {{ exit !($4 >= size / 1024 + {SPARE_KIB}) }}'"
+    )
+    return Step(
+        node,
+        "PreserveCopy",
+        f"{storage.name} {path}",
+        "an image of the copy was asked for before it is thrown away",
+        command,
+        Risk.NONE,
+        before=(
+            Check(f"{directory} exists", f"[ -d {quote(directory)} ]"),
+            Check(f"{directory} is not on /dev/hast", f"! df -k {quote(directory)} | grep -q '^/dev/hast/'"),
+            Check(f"{directory} has room for an image of {storage.hast.devices[node]}", room),
+        ),
+        after=(
+            Check(
+                f"{path} is as large as {storage.hast.devices[node]}",
+                f'[ "$(stat -f %z {target})" = "$({_size_of(device)})" ]',
+            ),
+        ),
+        timeout_seconds=60.0 + float(size // PRESERVE_BYTES_PER_SECOND),
+    )
+
+
+def _size_of(device: str) -> str:
+    """The command that prints the size of a device, bytes (diskinfo(8): name, sector size, media size ...)."""
+    return f"diskinfo {device} | awk '{{ print $3 }}'"
+
+
+def _discard(
+    storage: StorageSpec, comparison: Comparison, kept: HastMetadata, media: int, node: str, role: HastRole
+) -> Step:
+    """Metadata of a copy that holds nothing yet, of the size the other copy has: HAST refuses other sizes."""
+    name = quote_plain(storage.name)
+    mine = comparison.copy(node).metadata
+    create = f"hastctl create -e {kept.extentsize} -k {kept.keepdirty} -m {media} {name}"
+    return Step(
+        node,
+        "DiscardCopy",
+        storage.name,
+        f"its copy was asked to be thrown away by name: {comparison.message}",
+        f"hastctl role init {name} &&\n{create}",
+        Risk.DESTRUCTIVE,
+        before=(
+            checks.role_is(storage.name, role),
+            checks.not_mounted(f"/dev/hast/{storage.name}"),
+            Check(
+                f"{storage.hast.devices[node]} has at least {media} bytes",
+                f'[ "$({_size_of(quote_plain(storage.hast.devices[node]))})" -ge {media} ]',
+            ),
+            *((checks.device_absent(storage.name),) if role is not HastRole.PRIMARY else ()),
+            *(_as_shown(storage, mine) if isinstance(mine, HastMetadata) else ()),
+        ),
+        after=(
+            Check(f"the copy of {storage.name} is new and empty", _dump_says(storage.name, "resuid", 0)),
+            checks.role_is(storage.name, HastRole.INIT),
+        ),
+        timeout_seconds=storage.hast.timeout_seconds + 60.0,
+    )
+
+
+def _as_shown(storage: StorageSpec, copy: HastMetadata) -> tuple[Check, ...]:
+    """The copy did not change since the person looked at it."""
+    fields = (("resuid", copy.resuid), ("localcnt", copy.localcnt), ("remotecnt", copy.remotecnt))
+    return tuple(
+        Check(f"{word} of {storage.name} is {value}, as shown", _dump_says(storage.name, word, value))
+        for word, value in fields
+    )
+
+
+def _dump_says(name: str, word: str, value: int) -> str:
+    return f"hastctl dump {quote(name)} | grep -q '^ *{word}: {value}$'"
+
+
+def _secondary(storage: StorageSpec, node: str) -> Step:
+    return Step(
+        node,
+        "SetRole",
+        storage.name,
+        "the new copy is filled by the primary, which connects within 10 s",
+        f"hastctl role secondary {quote_plain(storage.name)}",
+        Risk.NONE,
+        before=(checks.role_is(storage.name, HastRole.INIT), checks.has_metadata(storage.name)),
+        after=(checks.role_is(storage.name, HastRole.SECONDARY, 5.0),),
+    )
+
+
+# --- the request --------------------------------------------------------------------------------------------------
+
+#: Refusals that the world can lift: the request stays open, and the planner holds it.
+_PASSING = frozenset(
+    {"NodeSilent", "StaleFacts", "CopiesUnknown", "UseUnknown", "RoleUnknown", "InUse", "OtherNotPrimary"}
+)
+
+
+def judge_resolution(
+    cluster: Cluster, snapshot: Snapshot, operation: Operation, now: float
+) -> tuple[State, str] | None:
+    """Whether a request to throw a copy away is over, and how, for people; None: it is under way or waits."""
+    preserve = operation.detail.get("preserve", "")
+    found = resolve_steps(cluster, snapshot, operation.resource, operation.node, preserve, now)
+    if isinstance(found, Refusal):
+        return None if found.reason in _PASSING else (State.FAILED, found.message)
+    if not found:
+        kept = f"; an image of it is {operation.node}:{preserve}" if preserve else ""
+        return State.DONE, f"the copy of {operation.resource} on {operation.node} was thrown away{kept}"
+    return None

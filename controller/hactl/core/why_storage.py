@@ -1,0 +1,263 @@
+"""What is wrong with the storage of a group: two primaries, diverged copies, on another node than the address, mounted
+by somebody else. Each function answers for one case: an Explanation when it is the case, None when it is not.
+
+Man pages: hastctl(8), mount(8).
+"""
+
+from __future__ import annotations
+
+from hactl.core.copies import Comparison, compare_seen, comparison_table
+from hactl.core.facts import HastMetadata, HastRole, Mount
+from hactl.core.objects import StorageSpec, VirtualIP
+from hactl.core.status_seen import ABSENT, MOUNTED, UNKNOWN, known
+from hactl.core.why_carp import why_backup, why_no_part
+from hactl.core.why_obstacle import hook_reason
+from hactl.core.why_words import Case, Explanation, Fact, Remedy, login
+
+
+def two_primaries(case: Case) -> Explanation | None:
+    """Two nodes are primary for one resource."""
+    for storage in case.group.storage:
+        nodes = case.seen.primaries(storage)
+        if len(nodes) < 2:
+            continue
+        comparison = compare_seen(case.seen, storage)
+        idle = [node for node in nodes if case.seen.mount(storage, node) != MOUNTED]
+        loser = idle[0] if idle else None
+        remedies = [Remedy(f"hactl resolve {case.cluster.name} {storage.name} --discard NODE --dry-run")]
+        if loser is not None:
+            remedies = [_resolve(case, storage, loser)]
+        return Explanation(
+            "TwoPrimaries",
+            f"{' and '.join(nodes)} are both primary for {storage.name}: what they write now differs",
+            tuple(_copy_fact(case, comparison, node) for node in nodes),
+            tuple(remedies),
+        )
+    return None
+
+
+def split_brain(case: Case) -> Explanation | None:
+    """The copies refuse each other: both were written while apart, or they belong to different resources."""
+    for storage in case.group.storage:
+        comparison = compare_seen(case.seen, storage)
+        if not comparison.apart:
+            continue
+        cause = "SplitBrain" if comparison.verdict.value == "Diverged" else "ForeignCopy"
+        nodes = [copy.node for copy in comparison.copies]
+        primaries = case.seen.primaries(storage)
+        losers = [node for node in nodes if node not in primaries] if len(primaries) == 1 else nodes
+        return Explanation(
+            cause,
+            comparison.message + ": HAST never joins them again by itself",
+            tuple(_copy_fact(case, comparison, node) for node in nodes),
+            tuple(_resolve(case, storage, node) for node in losers),
+        )
+    return None
+
+
+def _resolve(case: Case, storage: StorageSpec, node: str) -> Remedy:
+    command = f"hactl resolve {case.cluster.name} {storage.name} --discard {node} --dry-run"
+    return Remedy(command, None, f"throws away what only {node} has")
+
+
+def _copy_fact(case: Case, comparison: Comparison, node: str) -> Fact:
+    """One column of the table on one line."""
+    header, rows = comparison_table(comparison)
+    column = header.index(node)
+    told = [f"{row[0]} {row[column]}" for row in rows if row[0] not in ("device", "prevrole")]
+    return case.fact(node, f"{comparison.resource}: " + ", ".join(told))
+
+
+# --- mounts -------------------------------------------------------------------------------------------------------
+
+
+def mounted_outside(case: Case) -> Explanation | None:
+    """A filesystem or pool of the group is in use where, or as, the document does not say."""
+    for storage in case.group.storage:
+        for node in storage.hast.devices:
+            found = _mounted(case, storage, node) or _pool(case, storage, node)
+            if found is not None:
+                return found
+    return None
+
+
+def _mounted(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
+    facts = case.facts(node)
+    local, replicated = storage.hast.devices[node], f"/dev/hast/{storage.name}"
+    ufs = storage.filesystem.ufs if storage.filesystem else None
+    role = case.seen.role(storage.name, node)
+    for mount in (known(facts.mounts) or ()) if facts is not None else ():
+        if mount.special == local or (mount.special.startswith(local) and mount.special[len(local)].isalpha()):
+            head = f"{mount.special} of {node} is mounted on {mount.node} behind HAST's back"
+            return _umount(case, "RawDeviceMounted", head, node, mount)
+        if mount.special == replicated and role not in (HastRole.PRIMARY.value, UNKNOWN):
+            head = f"{replicated} is still mounted on {mount.node} of {node}, which is {role}: its device is gone"
+            return _umount(case, "MountedOnStandby", head, node, mount)
+        if mount.special == replicated and ufs is not None and mount.node != ufs.mountpoint:
+            head = f"{replicated} is mounted on {mount.node} of {node}, the document says {ufs.mountpoint}"
+            return _umount(case, "MountedElsewhere", head, node, mount)
+        if ufs is not None and mount.node == ufs.mountpoint and mount.special != replicated:
+            head = f"{mount.special} is mounted on {mount.node} of {node}, where {replicated} belongs"
+            return _umount(case, "MountpointBusy", head, node, mount)
+    return None
+
+
+def _umount(case: Case, cause: str, head: str, node: str, mount: Mount) -> Explanation:
+    fact = case.fact(node, f"mount: {mount.special} on {mount.node} ({mount.fstype})")
+    return Explanation(cause, head, (fact,), (Remedy(f"umount {mount.node}", node, "after what uses it has stopped"),))
+
+
+def _pool(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
+    zfs = storage.filesystem.zfs if storage.filesystem else None
+    role = case.seen.role(storage.name, node)
+    if zfs is None or role in (HastRole.PRIMARY.value, UNKNOWN) or case.seen.mount(storage, node) != MOUNTED:
+        return None
+    head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
+    fact = case.fact(node, f"zpool list: {zfs.pool}")
+    return Explanation("MountedOnStandby", head, (fact,), (Remedy(f"zpool export {zfs.pool}", node),))
+
+
+# --- address and storage apart ------------------------------------------------------------------------------------
+
+
+def apart(case: Case) -> Explanation | None:
+    """A vhid is MASTER on a node that does not have the storage behind it."""
+    for vip in case.group.virtual_ips:
+        masters = case.seen.masters(vip)
+        for storage in case.group.storage:
+            role = case.seen.role(storage.name, masters[0]) if len(masters) == 1 else HastRole.PRIMARY.value
+            if role in (HastRole.PRIMARY.value, UNKNOWN):
+                continue
+            holder = case.seen.primaries(storage)
+            if holder:
+                return _elsewhere(case, vip, storage, masters[0], holder[0])
+            return _without(case, vip, storage, masters[0])
+    return None
+
+
+def _elsewhere(case: Case, vip: VirtualIP, storage: StorageSpec, master: str, holder: str) -> Explanation:
+    """CARP does not know of storage: it elects the better number (recording 06)."""
+    why = why_no_part(case, vip, holder) or why_backup(case, vip, holder, master)
+    role = case.seen.role(storage.name, master)
+    facts = (
+        case.fact(holder, f"{storage.name} is primary"),
+        case.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {role}"),
+        *why.facts,
+    )
+    head = f"vhid {vip.vhid} is MASTER on {master}, but {storage.name} is primary on {holder}: {why.headline}"
+    remedies = why.remedies
+    if why.cause == "SlowerThanMaster":
+        remedies = (case.applied("in mode Apply hactl gives the node with the storage the better advskew"),)
+    return Explanation("StorageElsewhere", head, facts, remedies)
+
+
+def _without(case: Case, vip: VirtualIP, storage: StorageSpec, master: str) -> Explanation:
+    why = why_not_primary(case, storage, master)
+    fact = case.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {case.seen.role(storage.name, master)}")
+    head = f"{master} is MASTER of vhid {vip.vhid} and no node that answers is primary for {storage.name}"
+    return Explanation(why.cause, f"{head}: {why.headline}", (fact, *why.facts), why.remedies)
+
+
+# --- roles --------------------------------------------------------------------------------------------------------
+
+
+def why_not_primary(case: Case, storage: StorageSpec, node: str) -> Explanation:
+    """Why a node is not primary for a resource."""
+    name = storage.name
+    peers = [peer for peer in storage.hast.devices if peer != node]
+    role = case.seen.role(name, node)
+    if node in case.seen.silent:
+        head = f"{node} does not answer ({case.seen.silent[node]}), so its role for {name} is not known"
+        return Explanation("NodeSilent", head, (case.fact(node, "no answer"),), (login(case, node),))
+    if role == UNKNOWN:
+        fact = case.fact(node, f"the role of {name} could not be read")
+        return Explanation("RoleUnknown", f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),))
+    for peer in peers:
+        if case.seen.role(name, peer) == HastRole.PRIMARY.value:
+            head = f"{peer} is primary for {name}, and two nodes never are"
+            move = f"hactl switchover {case.cluster.name} {case.name} --to {node}"
+            facts = (case.fact(peer, f"{name} is primary"), case.fact(node, f"{name} is {role}"))
+            return Explanation("PeerPrimary", head, facts, (Remedy(move, None, f"if {node} should have it"),))
+    return _hast(case, storage, node, role) or _choice(case, storage, node, peers)
+
+
+def _hast(case: Case, storage: StorageSpec, node: str, role: str) -> Explanation | None:
+    """What hastd and the disk of the node say."""
+    name, facts = storage.name, case.facts(node)
+    hastd = known(facts.hastd) if facts is not None else None
+    if hastd is not None and not hastd.running:
+        start = Remedy("service hastd onestart", node)
+        return Explanation("HastdDown", f"hastd does not run on {node}", (case.fact(node, "hastd: stopped"),), (start,))
+    if role == ABSENT:
+        fact = case.fact(node, f"hastctl list: no {name}")
+        return Explanation("NoResource", f"hastd of {node} does not know {name}", (fact,), (case.applied(),))
+    copy = case.seen.metadata(name, node)
+    if copy is not None and not isinstance(copy, HastMetadata):
+        fact = case.fact(node, f"hastctl dump {name}: {copy.value}")
+        head = f"{storage.hast.devices[node]} of {node} holds no copy of {name}"
+        return Explanation("NoCopy", head, (fact,), (case.looked_at("it says why the disk is not initialised"),))
+    return None
+
+
+def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Explanation:
+    """Nobody is primary as far as is known: what keeps this node from becoming it."""
+    name = storage.name
+    quiet = next((peer for peer in peers if peer in case.seen.silent), None)
+    pending = next((s for s in case.plan.steps if s.verb == "SetRole" and s.target == name and s.node == node), None)
+    if quiet is None and pending is not None:
+        fact = Fact(f"next: {pending.command.splitlines()[0]} on {node}: {pending.why}")
+        return Explanation("AboutToPromote", f"hactl is about to make {node} primary for {name}", (fact,),
+                           (case.applied(),))  # fmt: skip
+    apart_now = split_brain(case)
+    if apart_now is not None:
+        return apart_now
+    comparison = compare_seen(case.seen, storage)
+    if comparison.newer not in (None, node) and quiet is None:
+        head = f"the copy of {comparison.newer} is newer: {comparison.message}"
+        facts = tuple(_copy_fact(case, comparison, copy.node) for copy in comparison.copies)
+        return Explanation("CopyOlder", head, facts, (case.looked_at(f"hactl makes {comparison.newer} primary"),))
+    reason = hook_reason(case, node)
+    if reason is not None:
+        return _with_peer(case, storage, reason, node, quiet)
+    stopped = _hook_stopped(case, node)
+    if stopped is not None:
+        head = f"the node hook of {node} stopped: {stopped}"
+        return Explanation("HookStopped", head, (case.fact(node, f"moves: {stopped}"),),
+                           (Remedy("/usr/local/libexec/hactl/hook status", node),))  # fmt: skip
+    if quiet is not None:
+        head = f"{quiet} does not answer and may be primary for {name}; hactl promotes nobody on silence"
+        return Explanation("PeerSilent", head, (case.fact(quiet, "no answer"),),
+                           (login(case, quiet), *_by_hand(storage, node, quiet)))  # fmt: skip
+    hold = next((hold for hold in case.plan.holds if hold.target in (name, case.name)), None)
+    if hold is not None:
+        remedy = Remedy(hold.remedy) if hold.remedy else case.looked_at("")
+        return Explanation(hold.reason, hold.message, (Fact(hold.message, hold.node),), (remedy,))
+    head = f"no node is primary for {name}"
+    return Explanation("NoPrimary", head, (case.fact(node, f"{name} is {case.seen.role(name, node)}"),),
+                       (case.looked_at("it says what hactl waits for"),))  # fmt: skip
+
+
+def _with_peer(case: Case, storage: StorageSpec, reason: Explanation, node: str, quiet: str | None) -> Explanation:
+    """What the hook waits for, and what a person may do while the peer is silent."""
+    if quiet is None:
+        return reason
+    facts = (*reason.facts, case.fact(quiet, "no answer: it may be primary"))
+    remedies = reason.remedies if reason.cause not in ("ManualPolicy", "CopyNotConfirmed") else (login(case, quiet),)
+    return Explanation(reason.cause, reason.headline, facts, (*remedies, *_by_hand(storage, node, quiet)))
+
+
+def _by_hand(storage: StorageSpec, node: str, quiet: str) -> tuple[Remedy, ...]:
+    note = f"only if {quiet} is certainly off: what only it has is then lost"
+    return (Remedy(f"hastctl role primary {storage.name}", node, note),)
+
+
+def _hook_stopped(case: Case, node: str) -> str | None:
+    """The text of the hook's last word on the group, when that was that it stopped."""
+    hook = case.hook(node)
+    lines = [line.split(" ", 4) for line in (hook.moves if hook is not None else ())]
+    ours = [words for words in lines if len(words) >= 4 and words[1] == case.name]
+    return (ours[-1][4] if len(ours[-1]) > 4 else ours[-1][2]) if ours and ours[-1][2] == "stopped" else None
+
+
+def _hastctl(node: str, name: str) -> Remedy:
+    return Remedy(f"service hastd onestatus; timeout 5 hastctl list {name}", node)
