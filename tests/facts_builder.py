@@ -55,6 +55,7 @@ DATASIZE = 134213120
 
 HAST_CONF = """\
 exec /usr/local/libexec/hactl/hook
+timeout 15
 resource data {
 	replication memsync
 	on nas-a {

@@ -136,8 +136,8 @@ def test_i2_no_reload_that_takes_a_mounted_device_away() -> None:
 
 def test_i5_hast_conf_standby_first() -> None:
     """I5: the active node's configuration waits until the standby has the same; the contents must be the document's."""
-    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.storage.0.hast.timeoutSeconds": 10}))
-    text = HAST_CONF.replace("replication memsync", "replication memsync\n\ttimeout 10")
+    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.storage.0.hast.timeoutSeconds": 30}))
+    text = HAST_CONF.replace("replication memsync", "replication memsync\n\ttimeout 30")
     b, a = _conf_step("nas-b", text), _conf_step("nas-a", text)
     assert not complaints(scene, [b, RELOAD_B, a, RELOAD_A])
     assert says(complaints(scene, [a, RELOAD_A, b, RELOAD_B]), "I5")

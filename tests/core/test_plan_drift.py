@@ -294,7 +294,7 @@ def test_zfs_is_imported_where_the_group_is_active() -> None:
 def test_a_hast_conf_that_says_the_same_in_other_words_is_left_alone() -> None:
     """Comments, order, spelled-out defaults and a missing source make no difference."""
     text = (
-        "# by hand\nexec /usr/local/libexec/hactl/hook\nresource data {\n"
+        "# by hand\nexec /usr/local/libexec/hactl/hook\ntimeout 15\nresource data {\n"
         " on nas-b { local /dev/vtbd1\n remote 198.51.100.11 }\n"
         " on nas-a { local /dev/vtbd1\n remote tcp4://198.51.100.12:8457 }\n}\n"
     )

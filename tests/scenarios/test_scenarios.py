@@ -22,6 +22,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from closed_loop import Loop, example
+from hactl.core.operations import Wishes
 from replayed import converged
 from serving import complaints
 
@@ -99,13 +100,39 @@ class Player:
         ran = self.loop.converge()
         self.lines += [f"    {command.splitlines()[0]}" for command in ran] or ["    (nothing)"]
 
+    def do_wish(self, rest: str) -> None:
+        """What people ask for: `move GROUP NODE`, `drain NODE`, `pause WHAT`, `discard RESOURCE NODE`, `nothing`."""
+        word, *words = rest.split(" ")
+        match word:
+            case "move":
+                self.loop.wishes = Wishes(moves={words[0]: words[1]})
+            case "drain":
+                self.loop.wishes = Wishes(drained={words[0]: "admin: maintenance"})
+            case "discard":
+                self.loop.wishes = Wishes(discards={words[0]: (words[1], "")})
+            case "pause" if words[0] in {node.name for node in self.loop.cluster.nodes}:
+                self.loop.wishes = Wishes(paused_nodes={words[0]: "admin: maintenance"})
+            case "pause" if words[0] in {group.name for group in self.loop.cluster.groups}:
+                self.loop.wishes = Wishes(paused_groups={words[0]: "admin: maintenance"})
+            case _:
+                assert rest == "nothing", rest
+                self.loop.wishes = Wishes()
+
+    def do_shows(self, rest: str) -> None:
+        """Write down what a command prints on a node, without what differs from run to run."""
+        node, _, command = rest.partition(": ")
+        self.lines += [f"    {line}" for line in self.loop.sh(node, command).splitlines()] or ["    (nothing)"]
+
     def do_held(self, rest: str) -> None:
         """Write down why what is left is left."""
         holds = self.loop.plan().holds
         self.lines += [f"    {hold.reason}: {hold.message}" for hold in holds] or ["    (nothing)"]
 
     def do_then(self, rest: str) -> None:
-        """The cluster serves."""
+        """The cluster serves; `without hactl`: by itself, nobody looks at what hactl would still do."""
+        if rest == "serves without hactl":
+            assert complaints(self.loop) == []
+            return
         assert rest == "serves", rest
         self.loop.world.advance(10.0)
         assert complaints(self.loop) == []

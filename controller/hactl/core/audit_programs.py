@@ -76,6 +76,7 @@ _LOOKING = frozenset(
         "mktemp",
         "netstat",
         "pgrep",
+        "ping",
         "printf",
         "ps",
         "read",

@@ -170,11 +170,14 @@ may_promote() { # GROUP RESOURCE
 	[ -z "$WITNESSES" ] || witness || { stopped "$1" "no witness answers: this node may be cut off"; return 1; }
 	[ -f "$STATE/confirmed.$2" ] ||
 		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
-	# While the primary is connected it is alive, and primary. When it lost its power nothing closes the
-	# connection before hastd's timeout; then it does not answer on the replication network either.
+	# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
+	# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
+	# says something only if it did answer while all was well: a firewall may keep ping out.
 	waited=0 silent=0
+	pings=no
+	if grep -q answers "$STATE/confirmed.$2"; then pings=yes; fi
 	while connected "$2"; do
-		if answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
+		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
 		[ "$silent" -lt 3 ] || break
 		[ "$waited" -lt $((TIMEOUT + 10)) ] ||
 			{ stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
@@ -211,10 +214,10 @@ number() { # FILE: the number in it, 0 when there is none
 	case "$found" in '' | *[!0-9]*) echo 0 ;; *) echo "$found" ;; esac
 }
 
-# A primary that lives connects again every 10 s: one that answers and does not connect has let go.
+# A primary that lives connects again every 10 s: one that could and does not has let go, or is gone.
 gone() { # GROUP RESOURCE
 	left=12
-	while [ "$left" -gt 0 ] && answers "$PEER"; do
+	while [ "$left" -gt 0 ] && { [ "$pings" = no ] || answers "$PEER"; }; do
 		if connected "$2"; then stopped "$1" "the peer is primary for $2 again"; return 1; fi
 		sleep 1
 		left=$((left - 1))

@@ -219,8 +219,16 @@ class HastSpec(Model):
     )
     checksum: Literal["none", "crc32", "sha256"] = Field("none", description="Checksum of replicated data.")
     compression: Literal["none", "hole", "lzf"] = Field("hole", description="Compression of replicated data.")
+    #: hastd's own default is 20. Its keepalive is 10 s (hastd/primary.c, HAST_KEEPALIVE): 10 or less would break
+    #: idle connections again and again.
     timeout_seconds: int = Field(
-        20, ge=1, le=3600, description="After how long a silent peer is given up; it also delays a promotion."
+        15,
+        ge=11,
+        le=3600,
+        description=(
+            "After how long a silent peer is given up: a dead peer delays a promotion by it, and freezes writes for as "
+            "long. At least 11: an idle connection speaks every 10 s, and with less it would break again and again."
+        ),
     )
 
 

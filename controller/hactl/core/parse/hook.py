@@ -53,7 +53,11 @@ def parse_hook(section: Section) -> HookFacts:
 
 
 def _numbered(notes: dict[str, str], prefix: str) -> dict[str, int]:
-    return {name.removeprefix(prefix): _whole(text) for name, text in notes.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): _whole(text.partition(" ")[0])
+        for name, text in notes.items()
+        if name.startswith(prefix)
+    }
 
 
 def _whole(text: str) -> int:

@@ -217,6 +217,8 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
         return []
     note = f"{STATE_DIRECTORY}/confirmed.{storage.name}"
     gone = f"{STATE_DIRECTORY}/disconnected.{storage.name}"
+    peer = storage.hast.addresses[active]
+    ping = f"ping -6 -c 1 {peer}" if ":" in peer else f"ping -c 1 -t 2 {peer}"
     same_worker = Check(
         f"the worker of {storage.name} is still {mine.workerpid}",
         f"hastctl list {quote(storage.name)} | grep -q '^  workerpid: {mine.workerpid}$'",
@@ -227,7 +229,10 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
             "ConfirmCopy",
             storage.name,
             f"{active} is primary, complete and has nothing that is not here",
-            f"umask 022 && mkdir -p -m 700 {STATE_DIRECTORY} && rm -f {gone} && date +%s > {note}",
+            # Whether the peer answers ping now: only then its silence will mean something.
+            f"umask 022 && mkdir -p -m 700 {STATE_DIRECTORY} && rm -f {gone} &&\n"
+            f"hactl_says=$(timeout --foreground 4 {ping} >/dev/null 2>&1 && echo answers); "
+            f'echo "$(date +%s) $hactl_says" > {note}',
             Risk.NONE,
             before=(checks.role_is(storage.name, HastRole.SECONDARY), same_worker),
             after=(Check(f"the copy of {storage.name} is noted as complete", f"[ -s {note} ]"),),
