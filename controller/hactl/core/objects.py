@@ -223,11 +223,11 @@ class HastSpec(Model):
     #: idle connections again and again.
     timeout_seconds: int = Field(
         15,
-        ge=11,
+        ge=1,
         le=3600,
         description=(
             "After how long a silent peer is given up: a dead peer delays a promotion by it, and freezes writes for as "
-            "long. At least 11: an idle connection speaks every 10 s, and with less it would break again and again."
+            "long. An idle connection speaks every 10 s: with 10 or less it breaks again and again."
         ),
     )
 
