@@ -90,3 +90,16 @@ SELECT c.id, c.command, c.actor, c.pid, c.host, c.started_at, coalesce(c.ended_a
 SELECT 'documents' AS part, count(*) AS number, coalesce(sum(length(text)), 0) AS characters FROM documents
 UNION ALL SELECT 'steps', count(*), coalesce(sum(length(output) + length(command)), 0) FROM steps
 UNION ALL SELECT 'events', count(*), coalesce(sum(length(summary) + coalesce(length(detail), 0)), 0) FROM events;
+
+-- What did people ask for, newest first, and how did it end?
+SELECT id, cluster, kind, trim(group_name || ' ' || resource || ' ' || node) AS what, actor, reason, opened_at,
+       state, message, round(seconds, 1) AS seconds
+  FROM operations
+ ORDER BY id DESC
+ LIMIT 50;
+
+-- Which process acts on each cluster, and under which lease (the number on the nodes in /var/db/hactl/lease)?
+SELECT l.cluster, l.generation, l.at, c.command, c.host, c.pid
+  FROM leases AS l
+  LEFT JOIN controllers AS c ON c.token = l.holder
+ ORDER BY l.cluster;

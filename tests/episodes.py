@@ -18,7 +18,9 @@ from replayed import converged
 from serving import complaints, primaries
 
 #: What a person has to decide: the accepted ends of an episode in which people made a second primary.
-FOR_PEOPLE = frozenset({"DualPrimary", "ForeignCopy", "SplitBrain", "CountersDisagree", "CopyMissing", "StorageApart", "Demoted"})
+FOR_PEOPLE = frozenset(
+    {"DualPrimary", "ForeignCopy", "SplitBrain", "CountersDisagree", "CopyMissing", "StorageApart", "Demoted"}
+)
 #: Verbs that destroy what is on their device.
 DESTROYS = ("CreateMetadata", "MakeFilesystem", "CreatePool")
 #: A file on the replicated filesystem.

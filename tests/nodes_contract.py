@@ -32,6 +32,18 @@ class NodesContract:
         answer = await nodes.run(target, script, timeout_seconds=10)
         assert answer.stdout == 'it\'s abc\n$x `y` "z"\n'
 
+    async def test_exclusive_runs_take_turns(self, nodes: Nodes, target: Target) -> None:
+        """No two of them at the same time, each with its own answer and status; others do not wait for them."""
+        mark = "/tmp/hactl-contract-exclusive"
+        script = f"[ ! -e {mark} ] || echo overlap\n: >{mark}\nsleep 0.3\nrm -f {mark}\nexit 5\n"
+        waiting = [
+            asyncio.ensure_future(nodes.run(target, script, timeout_seconds=10, exclusive=True)) for _ in range(3)
+        ]
+        await asyncio.sleep(0)
+        assert (await nodes.run(target, "echo here\n", timeout_seconds=10)).stdout == "here\n"
+        answers = await asyncio.gather(*waiting)
+        assert [(answer.stdout, answer.exit_status) for answer in answers] == [("", 5)] * 3
+
     async def test_many_at_once_keep_their_answers_apart(self, nodes: Nodes, target: Target) -> None:
         """Fourteen execs at once all answer, each with its own words (sshd allows ten sessions)."""
         answers = await asyncio.gather(*(nodes.run(target, f"echo {n}\n", timeout_seconds=20) for n in range(14)))

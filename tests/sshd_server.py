@@ -85,6 +85,13 @@ def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     (directory / "bin").mkdir()
+    # FreeBSD's lockf(1) as hactl calls it: -k -t SECONDS FILE COMMAND...
+    script_in(
+        directory / "bin",
+        "lockf",
+        f'seconds=$3; shift 4\nflock -o -E 75 -w "$seconds" {directory / "hactl.lock"} "$@"\nstatus=$?\n'
+        '[ $status -ne 75 ] || echo "lockf: already locked" >&2\nexit $status\n',
+    )
     host_key = write_key(directory / "host_key")
     (directory / "authorized_keys").write_text(write_key(directory / "identity") + "\n")
     port = free_port()

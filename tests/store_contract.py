@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hactl.core.objects import HACluster
+from hactl.core.operations import Kind, Operation, State
 from hactl.errors import Busy, StoreError
 from hactl.ports import Document, Store
 
@@ -124,7 +125,7 @@ class StoreContract:
         assert (running["kind"], running["outcome"], running["ended_at"]) == ("StepBegun", None, None)
         clock.seconds = 2
         await store.end_step(step, outcome="Done", exit_status=0, output="ok\n", seconds=1.5)
-        assert list(await store.history({})) == [
+        assert list(await store.history({"kind": "Step"})) == [
             intent()
             | {
                 "id": step,
@@ -148,7 +149,7 @@ class StoreContract:
         del incomplete["cause"]
         with pytest.raises(StoreError, match="cause"):
             await store.begin_step(incomplete)
-        assert list(await store.history({})) == []
+        assert list(await store.history({"kind": "Step"})) == []
 
     async def test_a_step_of_an_older_generation_is_refused(self, store: Store) -> None:
         """Somebody applied another document meanwhile: the plan is stale."""
@@ -222,12 +223,15 @@ class StoreContract:
         clock.seconds = -3600
         await store.begin_step(intent())
         await store.record("NodeBack", "nas", "third")
-        assert [row["kind"] for row in await store.history({})] == ["NodeLost", "StepBegun", "NodeBack"]
+        kinds = [row["kind"] for row in await store.history({})]
+        assert kinds == ["DocumentAccepted", "NodeLost", "StepBegun", "NodeBack"]
 
     async def test_history_filters(self, store: Store, clock: ManualClock) -> None:
         """By cluster, node, kind, time and failure, together and apart."""
         await store.put_document(document(), actor="root")
         await store.put_document(document("fw"), actor="root")
+        await store.prune(keep_rows=1)
+        clock.seconds = 1
         await store.record("NodeLost", "nas", "e1", node="nas-a")
         clock.seconds = 10
         done = await store.begin_step(intent())
@@ -239,24 +243,24 @@ class StoreContract:
         await store.record("NodeBack", "nas", "e2", node="nas-a")
         running = await store.begin_step(intent())
         cases: list[tuple[dict[str, Any], list[int]]] = [
-            ({}, [1, done, failed, 4, running]),
-            ({"cluster": "fw"}, [failed]),
-            ({"node": "nas-a"}, [1, done, 4, running]),
+            ({"since": START + timedelta(seconds=1)}, [3, done, failed, 6, running]),
+            ({"cluster": "fw"}, [2, failed]),
+            ({"node": "nas-a"}, [3, done, 6, running]),
             ({"kind": "Step"}, [done, failed, running]),
             ({"kind": "StepBegun"}, [running]),
             ({"kind": "StepEnded"}, [done, failed]),
-            ({"kind": "NodeLost"}, [1]),
-            ({"failed": True}, [1, failed]),
-            ({"failed": False}, [1, done, failed, 4, running]),
-            ({"since": START + timedelta(seconds=20)}, [failed, 4, running]),
+            ({"kind": "NodeLost"}, [3]),
+            ({"failed": True}, [3, failed]),
+            ({"failed": False}, [2, 3, done, failed, 6, running]),
+            ({"since": START + timedelta(seconds=20)}, [failed, 6, running]),
             ({"since": "2026-11-24T04:00:20+01:00", "until": "2026-11-24T03:00:29Z"}, [failed]),
-            ({"until": (START + timedelta(seconds=10)).replace(tzinfo=None)}, [1, done]),
-            ({"limit": 2}, [4, running]),
+            ({"until": (START + timedelta(seconds=10)).replace(tzinfo=None)}, [2, 3, done]),
+            ({"limit": 2}, [6, running]),
             ({"limit": 0}, []),
             ({"cluster": "nas", "node": "nas-a", "kind": "Step", "limit": 1}, [running]),
             (
                 {"cluster": None, "node": None, "kind": None, "since": None, "limit": None},
-                [1, done, failed, 4, running],
+                [2, 3, done, failed, 6, running],
             ),
         ]
         for query, ids in cases:
@@ -312,13 +316,13 @@ class StoreContract:
         await store.put_status("nas", {"a": 1})
         clock.seconds = 10 * 86400
         assert await store.prune(keep_days=30) == 0
-        assert await store.prune(keep_days=9) == 3
-        assert [row["id"] for row in await store.history({})] == [running, 4]
+        assert await store.prune(keep_days=9) == 6
+        assert [row["id"] for row in await store.history({})] == [running, 7]
         # Generation 1 stays because the running step refers to it.
         assert [row["generation"] for row in await store.generations("nas")] == [1, 3]
         assert len(await store.statuses()) == 1
         await store.record("NodeBack", "nas", "after")
-        assert [row["id"] for row in await store.history({})] == [running, 4, 5]
+        assert [row["id"] for row in await store.history({})] == [running, 7, 8]
 
     async def test_retention_by_count(self, store: Store) -> None:
         """The newest rows stay, at least one."""
@@ -329,6 +333,133 @@ class StoreContract:
         assert [row["summary"] for row in await store.history({})] == ["7", "8", "9"]
         assert await store.prune(keep_rows=0) == 2
         assert [row["summary"] for row in await store.history({})] == ["9"]
+
+    async def test_a_document_and_its_event_are_one(self, store: Store) -> None:
+        """What came into force, from where, by whom; what vanished. Nothing for what changed nothing."""
+        for digest in ("d1", "d1", "d2"):
+            await store.put_document(document(digest=digest), actor="root")
+        for _ in range(2):
+            await store.unmanage("nas", why="clusters/nas.yaml is gone")
+        assert [(row["kind"], row["summary"], row["detail"]) for row in await store.history({})] == [
+            ("DocumentAccepted", "generation 1 of clusters/nas.yaml accepted", {"digest": "d1", "actor": "root"}),
+            ("DocumentAccepted", "generation 2 of clusters/nas.yaml accepted", {"digest": "d2", "actor": "root"}),
+            ("DocumentVanished", "unmanaged: clusters/nas.yaml is gone; nothing is torn down", None),
+        ]
+
+    async def test_a_status_and_its_events_are_one(self, store: Store) -> None:
+        """Events of a status that is not news are not recorded; one that is not JSON keeps the status out too."""
+        lost = ("NodeLost", "nas-a: no answer", "nas-a", {"since": 1})
+        assert await store.put_status("nas", {"a": 1}, events=[lost])
+        assert not await store.put_status("nas", {"a": 1}, events=[lost])
+        assert [row["detail"] for row in await store.history({"node": "nas-a"})] == [{"since": 1}]
+
+    async def test_a_lease_is_kept_and_grows_from_the_wall_clock(self, store: Store, clock: ManualClock) -> None:
+        """The same process keeps its generation, whatever time it is; each cluster has its own."""
+        first = await store.lease("nas")
+        assert first == int(START.timestamp())
+        clock.seconds = 50
+        assert await store.lease("nas") == first
+        assert await store.lease("fw") == first + 50
+        assert list(await store.history({})) == []
+
+    async def test_a_step_needs_the_lease_it_was_planned_under(self, store: Store) -> None:
+        """Another generation than the one this process holds, or none taken: no step."""
+        await store.put_document(document(), actor="root")
+        with pytest.raises(Busy, match="another hactl process"):
+            await store.begin_step(intent(), lease=5)
+        lease = await store.lease("nas")
+        with pytest.raises(Busy, match="another hactl process"):
+            await store.begin_step(intent(), lease=lease - 1)
+        assert await store.begin_step(intent(), lease=lease) > 0
+
+    async def test_an_operation_comes_back_as_it_was_asked_for(self, store: Store, clock: ManualClock) -> None:
+        """Every field, with its event; its end too, once."""
+        later = START + timedelta(hours=1)
+        number = await store.open_operation(
+            {
+                "kind": "Switchover",
+                "cluster": "nas",
+                "actor": "root@gw",
+                "reason": "new disks",
+                "group": "files",
+                "node": "nas-b",
+                "detail": {"from": "nas-a"},
+                "not_before": START,
+                "expires_at": later,
+            }
+        )
+        (found,) = await store.operations()
+        assert found == Operation(
+            number, "nas", Kind.SWITCHOVER, "root@gw", "new disks", START, "files", "nas-b", "", {"from": "nas-a"},
+            START, later,
+        )  # fmt: skip
+        clock.seconds = 30
+        assert await store.end_operation(number, State.DONE, "served by nas-b", seconds=4.5)
+        assert not await store.end_operation(number, State.FAILED, "too late")
+        (ended,) = await store.operations("nas")
+        assert (ended.state, ended.message, ended.seconds) == (State.DONE, "served by nas-b", 4.5)
+        assert ended.ended_at == START + timedelta(seconds=30)
+        assert [row["kind"] for row in await store.history({})] == ["OperationOpened", "OperationEnded"]
+        assert "Switchover of files to nas-b" in (await store.history({}))[0]["summary"]
+        assert (await store.history({}))[1]["detail"]["seconds"] == 4.5
+
+    async def test_the_same_is_not_asked_for_twice(self, store: Store, clock: ManualClock) -> None:
+        """A move of a group, a drain of a node; pauses may overlap. What is over or expired is in nobody's way."""
+        move = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
+        drain = {"kind": "Drain", "cluster": "nas", "actor": "root", "node": "nas-a"}
+        soon = START + timedelta(seconds=60)
+        first = await store.open_operation(move | {"expires_at": soon})
+        await store.open_operation(drain)
+        for again in (move | {"node": "nas-a"}, drain):
+            with pytest.raises(Busy, match="asked for already"):
+                await store.open_operation(again)
+        await store.open_operation(drain | {"node": "nas-b"})
+        await store.open_operation(drain | {"cluster": "fw"})
+        await store.open_operation(move | {"group": "web"})
+        for _ in range(2):
+            await store.open_operation({"kind": "Pause", "cluster": "", "actor": "root"})
+        clock.seconds = 61
+        await store.open_operation(move)
+        assert await store.end_operation(first, State.EXPIRED, "")
+
+    async def test_a_request_has_its_keys_and_no_others(self, store: Store) -> None:
+        """A missing or unknown key, or an unknown kind, is refused; so is the end of what was never asked for."""
+        with pytest.raises(StoreError, match="actor"):
+            await store.open_operation({"kind": "Pause", "cluster": ""})
+        with pytest.raises(StoreError, match="until"):
+            await store.open_operation({"kind": "Pause", "cluster": "", "actor": "root", "until": 1})
+        with pytest.raises(ValueError, match="Dance"):
+            await store.open_operation({"kind": "Dance", "cluster": "", "actor": "root"})
+        with pytest.raises(StoreError, match="no operation 7"):
+            await store.end_operation(7, State.DONE, "")
+        assert list(await store.operations()) == []
+
+    async def test_requests_are_what_counts_now(self, store: Store) -> None:
+        """Open ones of the cluster and the fleet, and the newest move of each group if it failed."""
+        move = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
+        ended = []
+        for state in (State.FAILED, State.DONE, State.FAILED):
+            ended.append(await store.open_operation(move))
+            await store.end_operation(ended[-1], state, "")
+        other = await store.open_operation({"kind": "Drain", "cluster": "fw", "actor": "root", "node": "fw-a"})
+        fleet = await store.open_operation({"kind": "Pause", "cluster": "", "actor": "root"})
+        assert [each.id for each in await store.requests("nas")] == [ended[-1], fleet]
+        assert [each.id for each in await store.requests("fw")] == [other, fleet]
+        again = await store.open_operation(move)
+        assert [each.id for each in await store.requests("nas")] == [fleet, again]
+        assert [each.id for each in await store.operations("nas")] == [*ended, fleet, again]
+        assert [each.id for each in await store.operations(open_only=True)] == [other, fleet, again]
+
+    async def test_retention_forgets_old_operations_that_are_over(self, store: Store, clock: ManualClock) -> None:
+        """An open one stays however old it is; numbers are never used again."""
+        drain = {"kind": "Drain", "cluster": "nas", "actor": "root", "node": "nas-a"}
+        over = await store.open_operation(drain)
+        await store.end_operation(over, State.CANCELLED, "")
+        stays = await store.open_operation(drain)
+        clock.seconds = 10 * 86400
+        await store.prune(keep_days=9)
+        assert [each.id for each in await store.operations()] == [stays]
+        assert await store.open_operation({"kind": "Pause", "cluster": "", "actor": "root"}) == stays + 1
 
     async def test_many_writers_at_once(self, store: Store) -> None:
         """Concurrent tasks each get an id of their own."""

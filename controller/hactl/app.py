@@ -27,6 +27,7 @@ from hactl.adapters.ssh import SSHNodes
 from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml_documents import read_documents
 from hactl.core.facts import fingerprint
+from hactl.core.operations import Operation
 from hactl.core.wanted import Cluster
 from hactl.errors import Busy, DocumentError, StoreError
 from hactl.ports import Document, Store
@@ -115,12 +116,7 @@ class App:
                 f"{name} is managed by a running controller ({holder}) from {known[name]['source']}, "
                 f"which says something else than {document.source}; change that file instead"
             )
-        generation = await self.store.put_document(document, actor=who)
-        if not same:
-            summary = f"generation {generation} of {document.source} accepted"
-            detail = {"digest": document.digest, "actor": who}
-            await self.store.record("DocumentAccepted", name, summary, detail=detail)
-        return Accepted(document, generation)
+        return Accepted(document, await self.store.put_document(document, actor=who))
 
 
 @asynccontextmanager
@@ -149,6 +145,17 @@ async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterato
         yield App(clock, store, nodes, locks, reconciler)
     finally:
         await nodes.close()
+        await store.close()
+
+
+async def asked_for(path: Path, cluster: str) -> list[Operation]:
+    """What counts for the cluster on that record; nothing when there is no record."""
+    if not await asyncio.to_thread(path.exists):
+        return []
+    store = await SQLiteStore.open(path, read_only=True)
+    try:
+        return list(await store.requests(cluster))
+    finally:
         await store.close()
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hactl.core.objects import HACluster
+from hactl.core.operations import Operation, State
 from hactl.core.problems import Problem
+
+if TYPE_CHECKING:
+    from hactl.core.objects import HACluster
 
 
 class Clock(Protocol):
@@ -71,9 +74,13 @@ class Nodes(Protocol):
         *,
         timeout_seconds: float,
         on_output: Callable[[str], None] | None = None,
+        exclusive: bool = False,
     ) -> Answer:
         """Run `/bin/sh -s` as root with the script on standard input.
 
+        `exclusive`: nothing of hactl, the node's own hook included, changes anything there meanwhile. The lock is
+        waited for up to `hactl.core.script.LOCK_WAIT_SECONDS`, which `timeout_seconds` does not count; when it is not
+        had the script does not run and the Answer has exit status `LOCK_BUSY_STATUS`.
         Raises NodeError (NodeUnreachable, HostKeyMismatch, LoginRefused, NodeGarbled) when no answer exists.
         A NodeGarbled or a timed-out Answer means the script may have run.
         """
@@ -131,15 +138,25 @@ class Source(Protocol):
         ...
 
 
+#: Something that changed, for the record: kind (of `hactl.core.catalogue.EVENTS`), summary, node, detail.
+Change = tuple[str, str, str | None, Any]
+
+
 class Store(Protocol):
     """The record. Every method raises StoreError when the record cannot be kept; then hactl does not act."""
 
     async def put_document(self, document: Document, *, actor: str) -> int:
-        """Record a document; returns its generation (1, 2 ...). The same digest: no write, same generation."""
+        """Record a document; returns its generation (1, 2 ...). The same digest: no write, same generation.
+
+        The event DocumentAccepted is part of the same transaction.
+        """
         ...
 
     async def unmanage(self, cluster: str, *, why: str) -> None:
-        """The document vanished from the source: no longer managed. History stays. No write if already so."""
+        """The document vanished from the source: no longer managed. History stays. No write if already so.
+
+        The event DocumentVanished is part of the same transaction.
+        """
         ...
 
     async def documents(self) -> Sequence[Mapping[str, Any]]:
@@ -153,11 +170,20 @@ class Store(Protocol):
         """Every recorded document of a cluster, newest last; keys as `documents`."""
         ...
 
-    async def begin_step(self, record: Mapping[str, Any]) -> int:
+    async def lease(self, cluster: str) -> int:
+        """The generation under which this process acts on the cluster: to be asked while holding the cluster's lock.
+
+        The same one, without a write, as long as no other process has taken it; else a new one that is greater than
+        every one before and at least the wall clock's seconds since 1970.
+        """
+        ...
+
+    async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """Record the intent to run a step, durably, before it runs; returns its id.
 
         Keys: cluster, generation, plan (digest), node, verb, target, command, risk, why, actor, cause; all of them.
-        Raises Busy when the generation is not the newest one (any more), or the cluster is not managed.
+        Raises Busy when the generation is not the newest one (any more), the cluster is not managed, or `lease` is no
+        longer the one this process holds (None: not looked at).
         """
         ...
 
@@ -171,9 +197,37 @@ class Store(Protocol):
         """Record something that changed: kind is a key of `hactl.core.catalogue.EVENTS`."""
         ...
 
-    async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
+    async def open_operation(self, request: Mapping[str, Any]) -> int:
+        """Record what a person asks for, with the event OperationOpened in the same transaction; returns its id.
+
+        Keys as the fields of `hactl.core.operations.Operation`: kind, cluster and actor must be there; reason, group,
+        node, resource, detail, not_before, expires_at may be. Raises Busy when the same is asked for already: a
+        switchover of the group, a drain of the node, an approval of the digest, a resolution of the resource.
+        """
+        ...
+
+    async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
+        """It is over, with the event OperationEnded in the same transaction. False: it was over already.
+
+        `seconds`: how long the work took, as measured. Raises StoreError when there is no such operation.
+        """
+        ...
+
+    async def operations(self, cluster: str | None = None, *, open_only: bool = False) -> Sequence[Operation]:
+        """What was asked for, oldest first: everything, or what is about that cluster or the whole fleet."""
+        ...
+
+    async def requests(self, cluster: str) -> Sequence[Operation]:
+        """What counts now for a cluster: open operations, also of the fleet; a group's newest switchover if it failed.
+
+        Cheap: asked in every pass.
+        """
+        ...
+
+    async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
         """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed.
 
+        `events`: what changed since the status before; recorded in the same transaction if there is a write.
         Ages are the keys named age, ageSeconds, observedAt, observedTime, seenAt, lastSeenTime, *Age and *AgeSeconds,
         at any depth.
         """

@@ -23,6 +23,9 @@ def test_the_requests_are_exactly_these() -> None:
     assert exec_command(target(), 30) == "timeout --foreground -k 5 30 /bin/sh -s"
     assert exec_command(target("doas"), 0.0) == "doas -n timeout --foreground -k 5 1 /bin/sh -s"
     assert exec_command(target("sudo"), 2.01) == "sudo -n timeout --foreground -k 5 3 /bin/sh -s"
+    lock = "lockf -k -t 20 /var/run/hactl.lock"
+    assert exec_command(target(), 30, exclusive=True) == f"{lock} timeout --foreground -k 5 30 /bin/sh -s"
+    assert exec_command(target("doas"), 1, exclusive=True).startswith(f"doas -n {lock} timeout ")
     assert stream_command(target()) == "/bin/sh -s"
     assert stream_command(target("sudo")) == "sudo -n /bin/sh -s"
 
@@ -58,6 +61,8 @@ def test_csh_and_sh_understand_the_request_alike() -> None:
         (None, 1, "This account is currently not available.\n", "nologin"),
         (None, 1, "timeout: Command not found.\n", "timeout"),
         (None, 127, "sh: timeout: not found\n", "timeout"),
+        (None, 1, "lockf: timeout: No such file or directory\n", "timeout"),
+        (None, 1, "lockf: Command not found.\n", "lockf"),
     ],
 )
 def test_refusals(become: Literal["doas", "sudo"] | None, status: int, stderr: str, words: str) -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
 
 from hactl.adapters.lock import lock_directory
 from hactl.adapters.store import SQLiteStore, default_state_path
-from hactl.adapters.store_schema import APPLICATION_ID, schema_sql
+from hactl.adapters.store_schema import APPLICATION_ID, MIGRATIONS, schema_sql
 from hactl.errors import Busy, StoreError
 from store_contract import ManualClock, StoreContract, document, intent
 from store_process import REPOSITORY, finish, process, rows, stamp
@@ -141,7 +143,7 @@ async def test_a_killed_process_leaves_an_indeterminate_step(path: Path) -> None
     killed.communicate(timeout=30)
     assert killed.returncode == -signal.SIGKILL
     store = await SQLiteStore.open(path)
-    (step,) = await store.history({})
+    (step,) = await store.history({"kind": "Step"})
     assert (step["outcome"], step["output"]) == ("Indeterminate", "controller died")
     assert list(lock_directory(path).glob("process-*")) == []
     await store.close()
@@ -163,7 +165,7 @@ async def test_a_living_process_keeps_its_step(path: Path) -> None:
     assert await asyncio.to_thread(other.stdout.readline) == "begun\n"
     store = await SQLiteStore.open(path)
     assert await store.recover() == 0
-    assert (await store.history({}))[0]["outcome"] is None
+    assert (await store.history({"kind": "Step"}))[0]["outcome"] is None
     other.kill()
     other.communicate(timeout=30)
     assert await store.recover() == 1
@@ -200,6 +202,47 @@ async def test_a_document_applied_by_another_process_makes_a_plan_stale(store: S
         await store.begin_step(intent(generation=1))
 
 
+async def test_another_process_that_acts_takes_the_lease(store: SQLiteStore, path: Path) -> None:
+    """The one that held it may not begin a step any more, asks again, and gets a newer one; both are on record."""
+    await store.put_document(document(), actor="root")
+    first = await store.lease("nas")
+    other = process(
+        """
+        store = await SQLiteStore.open(path, command="hactl run")
+        print(await store.lease("nas"))
+        await store.close()
+        """,
+        path,
+    )
+    second = int(await asyncio.to_thread(finish, other))
+    assert second > first
+    with pytest.raises(Busy, match="another hactl process"):
+        await store.begin_step(intent(), lease=first)
+    third = await store.lease("nas")
+    assert third > second
+    assert await store.begin_step(intent(), lease=third) > 0
+    taken = [row["summary"] for row in await store.history({"kind": "LeaseTaken"})]
+    assert taken == [f"hactl run acts now, with lease {second}", f"hactl apply acts now, with lease {third}"]
+
+
+async def test_a_record_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """What it holds stays; operations and leases are there afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    db = Database(connection, execute_plugins=False)
+    old = Migrations("hactl")
+    old(name="0001-first")(lambda db: [db.conn.execute(s) for s in MIGRATIONS["0001-first"]])
+    old.apply(db)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("INSERT INTO statuses VALUES ('nas', '{}', '{}', '2026-11-24T03:00:00.000Z')")
+    connection.commit()
+    connection.close()
+    store = await SQLiteStore.open(path)
+    assert await store.open_operation({"kind": "Pause", "cluster": "nas", "actor": "root"}) == 1
+    assert [row["cluster"] for row in await store.statuses()] == ["nas"]
+    await store.close()
+
+
 async def test_an_orderly_end_settles_its_own_steps(store: SQLiteStore, path: Path) -> None:
     """A process that ends with a step in flight does not leave it running for ever."""
     await store.put_document(document(), actor="root")
@@ -224,7 +267,7 @@ async def test_many_processes_make_one_record(path: Path) -> None:
     for one in running:
         await asyncio.to_thread(finish, one)
     assert rows(path, "SELECT count(*), max(id) FROM events") == [(20, 20)]
-    assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(2,)]
 
 
 async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
@@ -235,7 +278,7 @@ async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    (step,) = await store.history({})
+    (step,) = await store.history({"kind": "Step"})
     assert (step["outcome"], step["output"]) == ("Failed", "cancelled before it was sent")
 
 
@@ -274,6 +317,8 @@ async def test_every_operators_query_runs(store: SQLiteStore, path: Path) -> Non
     await store.record("NodeLost", "nas", "nas-a: no answer", node="nas-a")
     conditions = [{"type": "Ready", "status": "True", "reason": "AsWanted", "message": "fine"}]
     await store.put_status("nas", {"conditions": conditions})
+    await store.open_operation({"kind": "Pause", "cluster": "nas", "actor": "root"})
+    await store.lease("nas")
     text = (REPOSITORY / "state" / "queries.sql").read_text()
     queries = [query for query in text.split(";\n") if query.strip()]
     assert len(queries) >= 10

@@ -9,7 +9,7 @@ import pytest
 
 from facts_builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 from hactl.core.audit import audit
-from hactl.core.facts import CarpState, HastRole
+from hactl.core.facts import CarpState
 from hactl.core.operations import Wishes
 from hactl.core.plan import make_plan
 from hactl.core.steps import Hold, Plan, Step
@@ -79,7 +79,11 @@ OBSTACLES: list[tuple[str, Tweak, str]] = [
     ("silent", lambda s: s.silent("nas-b"), "does not answer"),
     ("old word of the active node", lambda s: s.aged(26, "nas-a"), "is too old"),
     ("old word of the other node", lambda s: s.aged(26, "nas-b"), "is too old"),
-    ("held back since its boot", lambda s: s.hook("nas-b", held=240, confirmed={}).unknown("nas-b", "demotions"), "held"),
+    (
+        "held back since its boot",
+        lambda s: s.hook("nas-b", held=240, confirmed={}).unknown("nas-b", "demotions"),
+        "held",
+    ),
     ("interface down", lambda s: s.vhid("nas-b", state=CarpState.INIT), "is down"),
     (
         "demoted",
@@ -227,7 +231,11 @@ def test_beside_the_boot_hold_only_what_came_by_hand_is_taken_back() -> None:
     ("tweak", "node", "phrase"),
     [
         (lambda s: s.hook("nas-b", confirmed={}).resource("nas-a", dirty=4096), "nas-b", "not known to be complete"),
-        (lambda s: s.unknown("nas-a", "resources").unknown("nas-a", "hast_devices", "mounts"), "nas-b", "nobody is known"),
+        (
+            lambda s: s.unknown("nas-a", "resources").unknown("nas-a", "hast_devices", "mounts"),
+            "nas-b",
+            "nobody is known",
+        ),
         (
             lambda s: s.unmounted("nas-a").hast_device("nas-a", blank=None).service("nas-a", running=False),
             "nas-a",

@@ -13,6 +13,7 @@ from hactl.core.objects import HACluster
 from hactl.lab.build import build_world
 from hactl.lab.clock import RealClock, VirtualClock
 from hactl.lab.machine import Machine, osreldate
+from hactl.lab.shell import drive
 from hactl.lab.world import World
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
@@ -48,7 +49,7 @@ def test_cancelled_events_do_not_happen() -> None:
 
 
 def test_virtual_sleep_advances_the_world_without_suspending() -> None:
-    """A coroutine that sleeps runs to its end in one go, and events happen meanwhile."""
+    """A coroutine driven by hand runs to its end in one go, and events happen meanwhile."""
     world, seen = World(VirtualClock()), list[str]()
 
     async def work() -> None:
@@ -56,7 +57,7 @@ def test_virtual_sleep_advances_the_world_without_suspending() -> None:
         seen.append("woke")
 
     world.at(1, lambda: seen.append("event"))
-    world.spawn(work())
+    drive(work())
     assert seen == ["event", "woke"]
 
 
@@ -117,7 +118,7 @@ def test_wait_until() -> None:
         assert world.clock.monotonic() == pytest.approx(2.0, abs=0.11)
         assert not await world.wait_until(lambda: False, 1)
 
-    world.spawn(work())
+    drive(work())
 
 
 async def test_real_time_runs_what_is_due_and_tells_the_pump() -> None:

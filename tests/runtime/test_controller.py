@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -144,11 +145,12 @@ def test_a_changed_document_is_acted_on_within_a_second() -> None:
 
 
 def test_dead_and_hanging_clusters_delay_no_other() -> None:
-    """A hundred clusters that hang, and one that must be done as fast as if it were alone."""
+    """Fifty clusters that hang in a fleet of a hundred, and one that must be done as fast as if it were alone."""
 
     async def alone(others: int) -> float:
         documents = [make_document(f"dead{n}") for n in range(others)]
-        house = House({"clusters": ToySource(*documents, make_document())})
+        living = [make_document(f"living{n}", mode="Observe") for n in range(others)]
+        house = House({"clusters": ToySource(*documents, *living, make_document())})
         for n in range(others):
             for node in "ab":
                 machine = house.nodes.node(node, f"dead{n}")
@@ -157,7 +159,36 @@ def test_dead_and_hanging_clusters_delay_no_other() -> None:
             await asyncio.sleep(60)
             return max(at for node in "ab" for at, _ in house.nodes.node(node).applied) - 1000.0
 
-    assert play(lambda: alone(100)) <= play(lambda: alone(0)) + 3.5
+    assert play(lambda: alone(50)) <= play(lambda: alone(0)) + 3.5
+
+
+def test_when_most_of_the_fleet_vanishes_nothing_is_changed_and_it_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Our own network is suspected: observed, planned, held; it goes on by itself when they answer again."""
+    caplog.set_level(logging.INFO, "hactl.runtime.reconcile")
+
+    async def story() -> None:
+        house = House({"clusters": ToySource(make_document(), make_document("two"), make_document("three"))})
+        async with house.running():
+            await asyncio.sleep(30)
+            for node in "ab":
+                house.nodes.node(node, "two").unreachable = True
+            house.nodes.node("a", "three").unreachable = True
+            await asyncio.sleep(70)
+            house.nodes.node("a").modules.clear()
+            await asyncio.sleep(70)
+            assert house.nodes.node("a").modules == {}
+            assert any("3 of 6 nodes are silent" in hold for hold in house.store.kept["pair"]["holds"])
+            house.nodes.node("a", "three").unreachable = False
+            await asyncio.sleep(90)
+            assert set(house.nodes.node("a").modules) == set(WANTED)
+        assert [r.getMessage() for r in caplog.records if "vanished at once" in r.getMessage()] == [
+            "many nodes vanished at once; nothing is changed until they answer"
+        ]
+        assert any("going on" in r.getMessage() for r in caplog.records)
+
+    play(story)
 
 
 def test_a_broken_file_leaves_the_last_good_generation_in_force_and_says_so() -> None:

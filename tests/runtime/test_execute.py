@@ -36,7 +36,8 @@ class Bench:
         """Carry out one stage."""
         resolved = await resolve(make_document(), 1)
         plan = Plan("pair", 1, (Stage("test", steps, ordered=ordered),))
-        errand = Errand(plan, resolved.targets, secret or resolved.secret, "tester", "test")
+        errand = Errand(plan, resolved.targets, secret or resolved.secret, "tester", "test", 1000)
+        self.store.leases["pair"] = 1000
         try:
             return await self.executor.execute(errand, plan.stages[0], stop=self.stop, on_step=self.tell)
         finally:
@@ -192,7 +193,71 @@ def test_an_adapter_that_never_returns_is_bounded_here() -> None:
         return await bench.execute(make_step("a", "one", timeout_seconds=10))
 
     outcome = play(story)
-    assert outcome.trouble[0].result.reason == "no answer within 50 s"
+    assert outcome.trouble[0].result.reason == "no answer within 70 s"
+
+
+def test_a_node_that_has_seen_a_newer_lease_runs_nothing() -> None:
+    """The answer says whose lease is newer; the other node is not concerned."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("a").lease = 1001
+        return bench, await bench.execute(make_step("a", "one"), make_step("b", "one"))
+
+    bench, outcome = play(story)
+    assert outcome.newer_lease == 1001
+    assert [(e.step.node, e.result.reason) for e in outcome.trouble] == [
+        ("a", "not run: a newer controller (lease 1001) acts on this node; this one (lease 1000) is out of date")
+    ]
+    assert bench.nodes.node("a").modules == {}
+    assert bench.nodes.node("b").lease == 1000
+
+
+def test_the_nodes_own_hook_at_work_is_told_as_such() -> None:
+    """lockf(1) gave up: nothing was run, and it is no trouble of the step."""
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        bench.nodes.node("a").hook_at_work = 1
+        return await bench.execute(make_step("a", "one"))
+
+    (ended,) = play(story).ended
+    assert (ended.result.outcome.value, ended.result.busy) == ("Failed", True)
+    assert "failover hook is at work" in ended.result.reason
+
+
+def test_a_process_that_stood_still_sends_nothing_it_had_planned_before() -> None:
+    """Suspended between two steps, or between a step's record and its sending: look again first."""
+
+    async def between_steps() -> tuple[list[str], StageOutcome]:
+        bench = Bench()
+        jump = asyncio.get_running_loop().jump  # type: ignore[attr-defined]
+
+        def suspend(event: StepEvent) -> None:
+            if event.kind == "end":
+                jump(60.0)
+
+        bench.tell = suspend  # type: ignore[method-assign]
+        outcome = await bench.execute(make_step("a", "one"), make_step("a", "two"), ordered=True)
+        return sorted(bench.nodes.node("a").modules), outcome
+
+    async def before_sending() -> tuple[list[str], StageOutcome]:
+        bench = Bench()
+        jump = asyncio.get_running_loop().jump  # type: ignore[attr-defined]
+
+        def suspend(event: StepEvent) -> None:
+            if event.kind == "begin":
+                jump(60.0)
+
+        bench.tell = suspend  # type: ignore[method-assign]
+        outcome = await bench.execute(make_step("a", "one"))
+        return sorted(bench.nodes.node("a").modules), outcome
+
+    done, outcome = play(between_steps)
+    assert (done, [step.target for step in outcome.not_run]) == (["one"], ["two"])
+    nothing, outcome = play(before_sending)
+    assert nothing == []
+    assert outcome.ended[0].result.reason == "not run: hactl stood still meanwhile"
 
 
 def test_without_a_record_of_the_intent_nothing_runs() -> None:

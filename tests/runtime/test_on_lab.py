@@ -40,6 +40,7 @@ class Lab:
     nodes: LabNodes
     store: ToyStore = field(default_factory=ToyStore)
     lines: list[str] = field(default_factory=list)
+    lease: int = 1000
 
     @property
     def targets(self) -> dict[str, Target]:
@@ -49,7 +50,8 @@ class Lab:
     async def execute(self, *steps: Step) -> StageOutcome:
         """Carry out one stage."""
         plan = Plan("pair", 1, (Stage("test", steps),))
-        errand = Errand(plan, self.targets, lambda use: "s3cret-pass", "tester", "test")
+        self.store.leases["pair"] = self.lease
+        errand = Errand(plan, self.targets, lambda use: "s3cret-pass", "tester", "test", self.lease)
         executor = Executor(self.nodes, self.store, self.time)
         return await executor.execute(errand, plan.stages[0], stop=asyncio.Event(), on_step=self.hear)
 

@@ -12,17 +12,19 @@ import re
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hactl.adapters.operation_rows import in_force, operation, request_row
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
+from hactl.core.operations import Operation, State
 from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
 from hactl.core.wanted import Cluster
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
-from hactl.ports import Answer, Document, SourceState, Target
+from hactl.ports import Answer, Change, Document, SourceState, Target
 from hactl.runtime.passes import Accepted, Resolved
 
 PASSWORD = "s3cr3t-of-the-vhid"
@@ -264,6 +266,10 @@ class ToyNode:
     #: Scripts received that change something: (virtual second, module).
     received: list[tuple[float, str]] = field(default_factory=list)
     probes: int = 0
+    #: Generation of the lease that last acted here.
+    lease: int = 0
+    #: So many steps find the lock taken by the node's own hook.
+    hook_at_work: int = 0
 
 
 class ToyNodes:
@@ -289,6 +295,7 @@ class ToyNodes:
         *,
         timeout_seconds: float,
         on_output: Callable[[str], None] | None = None,
+        exclusive: bool = False,
     ) -> Answer:
         """As `ports.Nodes.run` says."""
         machine = self.node(target.node, target.cluster)
@@ -319,6 +326,14 @@ class ToyNodes:
         assert frame is not None
         assert command is not None
         nonce, module = frame[1], command[1]
+        ours = re.search(r'"\$hactl_seen" -le (\d+)', script)
+        assert ours is not None, "a step without a lease"
+        if machine.hook_at_work:
+            machine.hook_at_work -= 1
+            return Answer(75, "", "lockf: /var/run/hactl.lock: already locked\n", 20.0)
+        if machine.lease > int(ours[1]):
+            return Answer(0, f"{FRAME} {nonce} lease {machine.lease} {ours[1]}\n", "", machine.latency_seconds)
+        machine.lease = int(ours[1])
         machine.received.append((self._clock.monotonic(), module))
         secret = re.search(r"^HACTL_PASS_1='(.*)'$", script, re.MULTILINE)
 
@@ -405,7 +420,10 @@ class ToyStore:
         self.unmanaged: dict[str, str] = {}
         self.steps: dict[int, dict[str, Any]] = {}
         self.events: list[tuple[Any, ...]] = []
+        self.changes: list[Change] = []
         self.kept: dict[str, Mapping[str, Any]] = {}
+        self.leases: dict[str, int] = {}
+        self.asked: dict[int, Operation] = {}
         #: Called before each write: a test may kill the process there.
         self.before_write: Callable[[str], None] | None = None
 
@@ -465,8 +483,14 @@ class ToyStore:
         self._write("unmanage", cluster)
         self.unmanaged[cluster] = why
 
-    async def begin_step(self, record: Mapping[str, Any]) -> int:
+    async def lease(self, cluster: str) -> int:
+        """One for each cluster; a test that sets another one is another process."""
+        self._check()
+        return self.leases.setdefault(cluster, 1000)
+
+    async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """Intent; durable a moment before the caller knows."""
+        assert lease is None or lease == self.leases[record["cluster"]]
         known = self.put.get(record["cluster"], ())
         if len(known) > record["generation"]:
             raise Busy(f"generation {len(known)} is newer")
@@ -491,13 +515,47 @@ class ToyStore:
         self._write("event", kind, cluster, summary)
         self.events.append((kind, cluster, summary))
 
-    async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
-        """Written when it changed."""
+    async def open_operation(self, request: Mapping[str, Any]) -> int:
+        """Keep it."""
+        self._write("ask", dict(request))
+        number = len(self.asked) + 1
+        row = request_row(request, VirtualClock().now())
+        self.asked[number] = operation(row | {"id": number})
+        return number
+
+    async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
+        """Over, once."""
+        if self.asked[number].state is not State.OPEN:
+            return False
+        self._write("over", number, state.value, message)
+        self.asked[number] = replace(
+            self.asked[number], state=state, message=message, seconds=seconds, ended_at=VirtualClock().now()
+        )
+        return True
+
+    async def operations(self, cluster: str | None = None, *, open_only: bool = False) -> Sequence[Operation]:
+        """Those of the cluster and the fleet."""
+        self._check()
+        return [
+            each
+            for each in self.asked.values()
+            if (cluster is None or each.about(cluster)) and (not open_only or each.state is State.OPEN)
+        ]
+
+    async def requests(self, cluster: str) -> Sequence[Operation]:
+        """What counts now."""
+        self._check()
+        return in_force(self.asked.values(), cluster)
+
+    async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
+        """Written when it changed, with its events."""
         self._check()
         if self.kept.get(cluster) == status:
             return False
         self._write("status", cluster, dict(status))
         self.kept[cluster] = dict(status)
+        self.events += [(kind, cluster, summary) for kind, summary, _, _ in events]
+        self.changes += events
         return True
 
     async def statuses(self) -> Sequence[Mapping[str, Any]]:
@@ -506,8 +564,11 @@ class ToyStore:
         return [{"cluster": name, "managed": True, "status": status} for name, status in self.kept.items()]
 
     async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Steps only."""
+        """Steps only, or moves only."""
         self._check()
+        if query.get("kind") == "GroupMoved":
+            at = VirtualClock().now().isoformat()
+            return [{"at": at, "detail": detail} for kind, _, _, detail in self.changes if kind == "GroupMoved"]
         return list(self.steps.values())
 
     async def close(self) -> None:

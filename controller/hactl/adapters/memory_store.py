@@ -6,14 +6,26 @@ Nothing is durable, and there is no other process, so `recover` has nothing to s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from hactl.adapters.clock import SystemClock
+from hactl.adapters.operation_rows import (
+    check_new,
+    described,
+    ended_summary,
+    in_force,
+    opened_detail,
+    operation,
+    request_row,
+)
+from hactl.adapters.store_requests import check_lease
 from hactl.adapters.store_rows import (
     FAILED_EVENTS,
     NOT_DONE,
     STEP_KEYS,
+    accepted_summary,
     canonical,
     check_kind,
     check_newest,
@@ -28,9 +40,10 @@ from hactl.adapters.store_rows import (
     time_text,
     without_ages,
 )
+from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError
-from hactl.ports import Clock, Document
+from hactl.ports import Change, Clock, Document
 
 _UNENDED: dict[str, Any] = dict.fromkeys(("ended_at", "outcome", "exit_status", "output", "seconds"))
 
@@ -47,6 +60,9 @@ class MemoryStore:
         self._events: dict[int, dict[str, Any]] = {}
         self._statuses: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, float] = {}
+        self._operations: dict[int, Operation] = {}
+        self._leases: dict[str, int] = {}
+        self._last_operation = 0
         self._last_id = 0
         self._closed = False
         #: How many calls changed the record: an unchanged pass changes nothing.
@@ -60,7 +76,6 @@ class MemoryStore:
         same = bool(known) and known[-1]["digest"] == document.digest
         if same and name not in self._unmanaged:
             return int(known[-1]["generation"])
-        self.writes += 1
         self._unmanaged.pop(name, None)
         if not same:
             known.append(
@@ -75,14 +90,17 @@ class MemoryStore:
                     "text": document.text,
                 }
             )
-        return int(known[-1]["generation"])
+        generation = int(known[-1]["generation"])
+        detail = {"digest": document.digest, "actor": actor}
+        await self.record("DocumentAccepted", name, accepted_summary(document, generation), detail=detail)
+        return generation
 
     async def unmanage(self, cluster: str, *, why: str) -> None:
         """See `hactl.ports.Store`."""
         self._check_open()
         if self._documents.get(cluster) and cluster not in self._unmanaged:
-            self.writes += 1
             self._unmanaged[cluster] = why
+            await self.record("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down")
 
     async def documents(self) -> Sequence[Mapping[str, Any]]:
         """See `hactl.ports.Store`."""
@@ -96,13 +114,15 @@ class MemoryStore:
         self._check_open()
         return [dict(row) for row in self._documents.get(cluster, [])]
 
-    async def begin_step(self, record: Mapping[str, Any]) -> int:
+    async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """See `hactl.ports.Store`."""
         self._check_open()
         fields = dict(zip(STEP_KEYS, step_values(record), strict=True))
         known = self._documents.get(fields["cluster"], [])
         managed = bool(known) and fields["cluster"] not in self._unmanaged
         check_newest(fields["cluster"], fields["generation"], known[-1]["generation"] if known else 0, managed)
+        held = self._leases.get(fields["cluster"])
+        check_lease(None if held is None else ("", held), fields["cluster"], "", lease)
         step = self._next_id()
         self._steps[step] = {"id": step, "at": self._now()} | fields | _UNENDED
         return step
@@ -139,7 +159,55 @@ class MemoryStore:
             "detail": text,
         }
 
-    async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
+    async def lease(self, cluster: str) -> int:
+        """See `hactl.ports.Store`: there is no other process that could act."""
+        self._check_open()
+        if cluster not in self._leases:
+            self.writes += 1
+            self._leases[cluster] = int(self._clock.now().timestamp())
+        return self._leases[cluster]
+
+    async def open_operation(self, request: Mapping[str, Any]) -> int:
+        """See `hactl.ports.Store`."""
+        self._check_open()
+        now = self._clock.now()
+        made = operation(request_row(request, now) | {"id": self._last_operation + 1})
+        check_new(made, self._operations.values(), now)
+        self._last_operation = made.id
+        self._operations[made.id] = made
+        summary = f"operation {made.id}: {described(made)}"
+        await self.record("OperationOpened", made.cluster, summary, detail=opened_detail(made))
+        return made.id
+
+    async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
+        """See `hactl.ports.Store`."""
+        self._check_open()
+        if number not in self._operations:
+            raise StoreError(f"has no operation {number}")
+        if self._operations[number].state is not State.OPEN:
+            return False
+        now = datetime.fromisoformat(self._now())
+        ended = replace(self._operations[number], state=state, message=message, ended_at=now, seconds=seconds)
+        self._operations[number] = ended
+        detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
+        await self.record("OperationEnded", ended.cluster, ended_summary(ended), detail=detail)
+        return True
+
+    async def operations(self, cluster: str | None = None, *, open_only: bool = False) -> Sequence[Operation]:
+        """See `hactl.ports.Store`."""
+        self._check_open()
+        return [
+            each
+            for each in self._operations.values()
+            if (cluster is None or each.about(cluster)) and (not open_only or each.state is State.OPEN)
+        ]
+
+    async def requests(self, cluster: str) -> Sequence[Operation]:
+        """See `hactl.ports.Store`."""
+        self._check_open()
+        return in_force(self._operations.values(), cluster)
+
+    async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
         """See `hactl.ports.Store`."""
         self._check_open()
         meaning = canonical(without_ages(status))
@@ -148,6 +216,8 @@ class MemoryStore:
             return False
         self.writes += 1
         self._statuses[cluster] = {"status": plain(status), "meaning": meaning, "changed_at": self._now()}
+        for kind, summary, node, detail in events:
+            await self.record(kind, cluster, summary, node=node, detail=detail)
         return True
 
     async def statuses(self) -> Sequence[Mapping[str, Any]]:
@@ -191,6 +261,10 @@ class MemoryStore:
             kept = [row for row in known[:-1] if row["at"] >= before or (name, row["generation"]) in used]
             deleted += len(known[:-1]) - len(kept)
             self._documents[name] = kept + known[-1:]
+        for number, each in list(self._operations.items()):
+            if each.ended_at is not None and time_text(each.ended_at) < before:
+                del self._operations[number]
+                deleted += 1
         self.writes += 1 if deleted else 0
         return deleted
 

@@ -21,12 +21,14 @@ from hactl.adapters.ssh_connection import CONNECT_SECONDS, Connection, NotOpened
 from hactl.adapters.ssh_session import Channel, ExecSession, StreamSession, text
 from hactl.adapters.ssh_words import (
     KILL_AFTER_SECONDS,
+    LOCKF_SIGNAL_STATUS,
     TIMEOUT_STATUS,
     exec_command,
     node_seconds,
     refusal,
     stream_command,
 )
+from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.errors import LoginRefused, NodeError, NodeGarbled, NodeUnreachable
 from hactl.ports import Answer, Target
 
@@ -128,6 +130,7 @@ class SSHNodes:
         *,
         timeout_seconds: float,
         on_output: Callable[[str], None] | None = None,
+        exclusive: bool = False,
     ) -> Answer:
         """Run `/bin/sh -s` as root with the script on standard input; see `hactl.ports.Nodes.run`.
 
@@ -135,6 +138,7 @@ class SSHNodes:
         """
         link = self._link(target)
         limit = node_seconds(timeout_seconds)
+        longest = limit + (LOCK_WAIT_SECONDS if exclusive else 0) + self._grace_seconds
         loop = asyncio.get_running_loop()
 
         def make() -> ExecSession:
@@ -144,11 +148,12 @@ class SSHNodes:
 
         async with (
             link.execs,
-            self._exec(link, exec_command(target, timeout_seconds), make) as (channel, connection, session),
+            self._exec(link, exec_command(target, timeout_seconds, exclusive=exclusive), make) as opened,
         ):
+            channel, connection, session = opened
             began = loop.time()
             _send(channel, script)
-            timed_out = not await _ended(session, limit + self._grace_seconds)
+            timed_out = not await _ended(session, longest)
             if timed_out:
                 # The node should have killed it long ago: whatever this connection is, it is not healthy.
                 connection.retire()
@@ -276,7 +281,7 @@ def _answer(target: Target, session: ExecSession, timed_out: bool, seconds: floa
         raise NodeGarbled(target.node, f"{_how_it_broke(session)} {seconds:.1f} s into a script; it may have run")
     if why := refusal(target, session.exit_status, stdout, stderr):
         raise LoginRefused(target.node, why)
-    killed = session.exit_status == 128 + 9 or session.signal == "KILL"
+    killed = session.exit_status in {128 + 9, LOCKF_SIGNAL_STATUS} or session.signal == "KILL"
     stopped = session.exit_status == TIMEOUT_STATUS or (killed and seconds >= node_limit)
     return Answer(session.exit_status, stdout, stderr, seconds, timed_out=stopped)
 

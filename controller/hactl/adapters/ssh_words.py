@@ -1,7 +1,7 @@
 """What hactl runs over SSH, and what it says when a node's shell refuses to run it.
 
 The exec request must mean the same to sh and to csh, root's shell on FreeBSD 13: no quotes, no redirections
-(timeout(1), doas(1), sudo(8), csh(1)).
+(timeout(1), lockf(1), doas(1), sudo(8), csh(1)).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from hactl.core.hook import LOCK
+from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.ports import Target
 
 #: timeout(1) sends SIGKILL this many seconds after SIGTERM.
@@ -19,6 +21,8 @@ KILL_AFTER_SECONDS = 5
 
 #: What timeout(1) exits with when the time was up.
 TIMEOUT_STATUS = 124
+#: What lockf(1) exits with when its command was ended by a signal (EX_SOFTWARE).
+LOCKF_SIGNAL_STATUS = 70
 
 _NOT_FOUND = r"(?:[Cc]ommand )?not found"
 _REFUSALS: dict[str, str] = {
@@ -28,13 +32,17 @@ _REFUSALS: dict[str, str] = {
 }
 
 
-def exec_command(target: Target, timeout_seconds: float) -> str:
-    """The exec request of a bounded script.
+def exec_command(target: Target, timeout_seconds: float, *, exclusive: bool = False) -> str:
+    """The exec request of a bounded script; `exclusive`: under the lock that the node's hook takes too.
+
+    lockf(1) waits first, and its child does not inherit the lock: a daemon that the script starts does not keep it.
 
     `--foreground`: without it FreeBSD's timeout(1) becomes the reaper of everything the script starts, waits for it
     all, and at the limit kills it all: a daemon started by `service hastd onestart` would die with the exec.
     """
-    return f"{_prefix(target)}timeout --foreground -k {KILL_AFTER_SECONDS} {node_seconds(timeout_seconds)} /bin/sh -s"
+    lock = f"lockf -k -t {LOCK_WAIT_SECONDS} {LOCK} " if exclusive else ""
+    limit = f"timeout --foreground -k {KILL_AFTER_SECONDS} {node_seconds(timeout_seconds)}"
+    return f"{_prefix(target)}{lock}{limit} /bin/sh -s"
 
 
 def stream_command(target: Target) -> str:
@@ -65,7 +73,9 @@ def refusal(target: Target, exit_status: int | None, stdout: str, stderr: str) -
         rule = {"doas": f"permit nopass {user} as root", "sudo": f"{user} ALL=(root) NOPASSWD: ALL"}[tool]
         where = {"doas": "/usr/local/etc/doas.conf", "sudo": "/usr/local/etc/sudoers.d/hactl"}[tool]
         return f"{tool} does not let {user} become root without a password ({said}); put `{rule}` into {where}"
-    if re.search(rf"\btimeout: {_NOT_FOUND}", stderr):
+    if re.search(rf"\blockf: {_NOT_FOUND}", stderr):
+        return "lockf(1) is not there: it is in the base system of every FreeBSD; is this one?"
+    if re.search(rf"\btimeout: (?:{_NOT_FOUND}|No such file)", stderr):
         return "timeout(1) is not there: hactl needs FreeBSD 13.2 or later (its base system has it)"
     return None
 

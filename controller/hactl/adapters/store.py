@@ -21,12 +21,14 @@ from typing import Any, TypeVar
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.store_file import default_state_path, open_reader, translated
+from hactl.adapters.store_requests import list_operations, list_requests
 from hactl.adapters.store_rows import event_row, filters, merged, seconds_between, step_row
 from hactl.adapters.store_schema import check_readable
 from hactl.adapters.store_writer import Writer
+from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError
-from hactl.ports import Clock, Document
+from hactl.ports import Change, Clock, Document
 
 __all__ = ["SQLiteStore", "default_state_path"]
 
@@ -89,9 +91,9 @@ class SQLiteStore:
         """See `hactl.ports.Store`."""
         await self._write(lambda writer: writer.unmanage(cluster, why))
 
-    async def begin_step(self, record: Mapping[str, Any]) -> int:
+    async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """See `hactl.ports.Store`. A caller that is cancelled meanwhile leaves a Failed step: it was never sent."""
-        begun = self._submit(lambda: self._open_writer().begin_step(record))
+        begun = self._submit(lambda: self._open_writer().begin_step(record, lease))
         try:
             return await _finished(begun)
         except asyncio.CancelledError:
@@ -115,11 +117,31 @@ class SQLiteStore:
         """See `hactl.ports.Store`."""
         await self._write(lambda writer: writer.record(kind, cluster, summary, node, detail))
 
-    async def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
+    async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
         """See `hactl.ports.Store`."""
-        changed = await self._write(lambda writer: writer.put_status(cluster, status))
+        changed = await self._write(lambda writer: writer.put_status(cluster, status, events))
         self._seen[cluster] = self._clock.monotonic()
         return changed
+
+    async def lease(self, cluster: str) -> int:
+        """See `hactl.ports.Store`."""
+        return await self._write(lambda writer: writer.lease(cluster))
+
+    async def open_operation(self, request: Mapping[str, Any]) -> int:
+        """See `hactl.ports.Store`."""
+        return await self._write(lambda writer: writer.open_operation(request))
+
+    async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
+        """See `hactl.ports.Store`."""
+        return await self._write(lambda writer: writer.end_operation(number, state, message, seconds))
+
+    async def operations(self, cluster: str | None = None, *, open_only: bool = False) -> Sequence[Operation]:
+        """See `hactl.ports.Store`."""
+        return await self._read(lambda connection: list_operations(connection, cluster, open_only=open_only))
+
+    async def requests(self, cluster: str) -> Sequence[Operation]:
+        """See `hactl.ports.Store`."""
+        return await self._read(lambda connection: list_requests(connection, cluster))
 
     async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
         """See `hactl.ports.Store`."""

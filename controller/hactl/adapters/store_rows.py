@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hactl.core.catalogue import EVENTS
 from hactl.core.steps import Outcome
 from hactl.errors import Busy, StoreError
+
+if TYPE_CHECKING:
+    from hactl.ports import Document
 
 #: What `begin_step` takes, all of it and nothing else.
 STEP_KEYS: Final = (
@@ -113,6 +116,11 @@ def check_newest(cluster: str, wanted: int, newest: int, managed: bool) -> None:
         raise Busy(f"cluster {cluster} is not managed (any more): no document of it is in force")
     if wanted != newest:
         raise Busy(f"cluster {cluster} has generation {newest} by now; this plan is for generation {wanted}")
+
+
+def accepted_summary(document: Document, generation: int) -> str:
+    """What the event of a document that came into force says."""
+    return f"generation {generation} of {document.source} accepted"
 
 
 def check_kind(kind: str) -> None:

@@ -105,9 +105,41 @@ _FIRST = (
     """,
 )
 
+_REQUESTS = (
+    """
+    CREATE TABLE operations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- people name it; never used twice
+        cluster TEXT NOT NULL,  -- empty: the whole fleet
+        kind TEXT NOT NULL,  -- Switchover, Drain, Pause, Approve, Resolve
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        opened_at TEXT NOT NULL,
+        group_name TEXT NOT NULL,
+        node TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        detail TEXT NOT NULL,  -- JSON
+        not_before TEXT,
+        expires_at TEXT,
+        state TEXT NOT NULL,  -- Open, Done, Failed, Cancelled, Expired
+        message TEXT NOT NULL,  -- how it ended, for people
+        ended_at TEXT,
+        seconds REAL  -- as measured
+    )
+    """,
+    "CREATE INDEX operations_open ON operations (cluster) WHERE state = 'Open'",
+    "CREATE INDEX operations_moves ON operations (cluster, group_name, id) WHERE kind = 'Switchover'",
+    """
+    CREATE TABLE leases (
+        cluster TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,  -- token of the process that acts
+        generation INTEGER NOT NULL,  -- only grows; travels with each step
+        at TEXT NOT NULL
+    )
+    """,
+)
 
 #: Name -> statements. Released ones are never changed or renamed.
-MIGRATIONS: dict[str, tuple[str, ...]] = {"0001-first": _FIRST}
+MIGRATIONS: dict[str, tuple[str, ...]] = {"0001-first": _FIRST, "0002-requests": _REQUESTS}
 
 
 def migrations() -> Migrations:
@@ -176,7 +208,8 @@ def schema_sql() -> str:
     try:
         migrate(memory)
         rows = memory.conn.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' ORDER BY rowid"
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' "
+            "AND tbl_name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY rowid"
         ).fetchall()
     finally:
         memory.close()

@@ -12,17 +12,20 @@ import os
 import socket
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
+from hactl.adapters.operation_rows import described, ended_summary, opened_detail
 from hactl.adapters.store_file import open_writer, transaction
+from hactl.adapters.store_requests import check_lease, close_operation, held_lease, insert_operation, take_lease
 from hactl.adapters.store_rows import (
     CONTROLLER_DIED,
     STEP_KEYS,
+    accepted_summary,
     canonical,
     check_kind,
     check_newest,
@@ -32,9 +35,10 @@ from hactl.adapters.store_rows import (
     without_ages,
 )
 from hactl.adapters.store_schema import migrate
+from hactl.core.operations import State
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError
-from hactl.ports import Clock, Document
+from hactl.ports import Change, Clock, Document
 
 _NEXT_ID = "SELECT 1 + max(coalesce((SELECT max(id) FROM steps), 0), coalesce((SELECT max(id) FROM events), 0))"
 
@@ -93,6 +97,8 @@ class Writer:
                         document.text,
                     ),
                 )
+            detail = {"digest": document.digest, "actor": actor}
+            self._event("DocumentAccepted", name, accepted_summary(document, generation), None, detail)
         return generation
 
     def unmanage(self, cluster: str, why: str) -> None:
@@ -103,14 +109,16 @@ class Writer:
             connection.execute(
                 "UPDATE clusters SET managed = 0, why = ?, changed_at = ? WHERE name = ?", (why, self._now(), cluster)
             )
+            self._event("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down", None, None)
 
-    def begin_step(self, record: Mapping[str, Any]) -> int:
+    def begin_step(self, record: Mapping[str, Any], lease: int | None) -> int:
         """See `hactl.ports.Store.begin_step`."""
         values = step_values(record)
         cluster, wanted = record["cluster"], int(record["generation"])
         with self._writing() as connection:
             generation, _, managed = self._newest(cluster)
             check_newest(cluster, wanted, generation, managed)
+            check_lease(held_lease(connection, cluster), cluster, self._token, lease)
             controller = self._registered()
             step = int(connection.execute(_NEXT_ID).fetchone()[0])
             connection.execute(
@@ -142,18 +150,51 @@ class Writer:
 
     def record(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
         """See `hactl.ports.Store.record`."""
+        with self._writing():
+            self._event(kind, cluster, summary, node, detail)
+
+    def _event(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
+        """Inside a transaction."""
         check_kind(kind)
         text = None if detail is None else canonical(detail)
-        with self._writing() as connection:
-            controller = self._registered()
-            event = int(connection.execute(_NEXT_ID).fetchone()[0])
-            connection.execute(
-                "INSERT INTO events (id, at, kind, cluster, node, summary, detail, controller) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (event, self._now(), kind, cluster, node, summary, text, controller),
-            )
+        controller = self._registered()
+        event = int(self.db.conn.execute(_NEXT_ID).fetchone()[0])
+        self.db.conn.execute(
+            "INSERT INTO events (id, at, kind, cluster, node, summary, detail, controller) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (event, self._now(), kind, cluster, node, summary, text, controller),
+        )
 
-    def put_status(self, cluster: str, status: Mapping[str, Any]) -> bool:
+    def lease(self, cluster: str) -> int:
+        """See `hactl.ports.Store.lease`."""
+        before = held_lease(self.db.conn, cluster)
+        if before is not None and before[0] == self._token:
+            return before[1]
+        with self._writing() as connection:
+            taken = take_lease(connection, cluster, self._token, self._clock.now().timestamp(), self._now())
+            if before is not None:
+                self._event("LeaseTaken", cluster, f"{self._command} acts now, with lease {taken}", None, None)
+        return taken
+
+    def open_operation(self, request: Mapping[str, Any]) -> int:
+        """See `hactl.ports.Store.open_operation`."""
+        with self._writing() as connection:
+            made = insert_operation(connection, request, self._clock.now())
+            self._event(
+                "OperationOpened", made.cluster, f"operation {made.id}: {described(made)}", None, opened_detail(made)
+            )
+        return made.id
+
+    def end_operation(self, number: int, state: State, message: str, seconds: float | None) -> bool:
+        """See `hactl.ports.Store.end_operation`."""
+        with self._writing() as connection:
+            ended = close_operation(connection, number, state, message, seconds, self._now())
+            if ended is not None:
+                detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
+                self._event("OperationEnded", ended.cluster, ended_summary(ended), None, detail)
+        return ended is not None
+
+    def put_status(self, cluster: str, status: Mapping[str, Any], events: Sequence[Change]) -> bool:
         """See `hactl.ports.Store.put_status`."""
         text, meaning = canonical(status), canonical(without_ages(status))
         row = self.db.conn.execute("SELECT meaning FROM statuses WHERE cluster = ?", (cluster,)).fetchone()
@@ -166,6 +207,8 @@ class Writer:
                 "changed_at = excluded.changed_at",
                 (cluster, text, meaning, self._now()),
             )
+            for kind, summary, node, detail in events:
+                self._event(kind, cluster, summary, node, detail)
         return True
 
     def prune(self, keep_days: float | None, keep_rows: int | None) -> int:
@@ -194,6 +237,7 @@ class Writer:
                     "WHERE steps.cluster = documents.cluster AND steps.generation = documents.generation)",
                     (before,),
                 ),
+                ("DELETE FROM operations WHERE state <> 'Open' AND ended_at < ?", (before,)),
             ):
                 deleted += connection.execute(statement, values).rowcount
             connection.execute(
@@ -224,7 +268,8 @@ class Writer:
     def close(self) -> None:
         """Say that this process ended, and close."""
         try:
-            if self._controller is not None and self._is_registered():
+            # A record that was removed meanwhile has nothing of ours that anybody could read.
+            if self._controller is not None and _identity(self._path) == self._identity and self._is_registered():
                 self._settle(self._controller, "hactl ended before the outcome was known")
         finally:
             self.db.close()

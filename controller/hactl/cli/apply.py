@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hactl.runtime.passes import PassResult
 
 #: End of a run -> exit status.
-STATUSES = {"converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "stopped": 130}
+STATUSES = {"converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "stopped": 130, "over": 0}
 MARKS = {
     Outcome.DONE: ("done", "green"),
     Outcome.FAILED: ("failed", "red"),
@@ -72,7 +72,12 @@ def apply(
     summaries = asyncio.run(_run(ctx, documents, approve, timeout_seconds, quiet=quiet))
     for document, summary in zip(documents, summaries, strict=True):
         _tell(document, summary)
-    return max((STATUSES[summary.end] for summary in summaries), default=0)
+    return worst([STATUSES[summary.end] for summary in summaries])
+
+
+def worst(statuses: Sequence[int]) -> int:
+    """One exit status of several: stopped before an error, an error before what is only not there yet."""
+    return next((status for status in (130, 1, 3) if status in statuses), 0)
 
 
 async def _run(
@@ -83,7 +88,7 @@ async def _run(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal(stop))
+        loop.add_signal_handler(number, on_signal(stop))
     async with opened(state_path(ctx)) as app:
         accepted = [await app.accept(document, who=actor()) for document in documents]
         screens = [Screen(d.cluster.name if len(documents) > 1 else "", app, quiet=quiet) for d in documents]
@@ -101,7 +106,9 @@ async def _run(
         return await asyncio.gather(*runs)
 
 
-def _on_signal(stop: asyncio.Event) -> Callable[[], None]:
+def on_signal(stop: asyncio.Event) -> Callable[[], None]:
+    """For Ctrl-C: say once what it means, and set `stop`."""
+
     def told() -> None:
         if not stop.is_set():
             click.echo("\nstopping: a running step may end, no other is started", err=True)

@@ -6,13 +6,16 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.output import indent, output_option, print_data, safe
+from hactl.cli.output import indent, output_option, print_data, safe, told_operation
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
+
+if TYPE_CHECKING:
+    from hactl.core.operations import Operation
 
 COLOURS = {"Done": "green", "Failed": "red", "Indeterminate": "yellow"}
 
@@ -65,6 +68,8 @@ def history(
         return
     for row in rows:
         _show(row, wide=form == "wide", named=name is None)
+    for each in asyncio.run(_asked(ctx, name)):
+        click.echo(f"{click.style('asked for now', fg='magenta')}  {safe(told_operation(each))}")
     if not rows:
         click.echo("nothing on record" + (f" for {name}" if name else ""))
 
@@ -75,6 +80,12 @@ async def _read(ctx: click.Context, query: dict[str, Any], *, failed: bool) -> S
             return await store.history({**query, "failed": True} if failed else query)
         except ValueError as error:
             raise HactlError(str(error)) from error
+
+
+async def _asked(ctx: click.Context, name: str | None) -> Sequence[Operation]:
+    """What is asked for and not over."""
+    async with reading(state_path(ctx)) as store:
+        return await store.operations(name, open_only=True)
 
 
 def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:

@@ -10,12 +10,16 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hactl.core.problems import printable
 from hactl.core.steps import Hold, Plan, Risk, Step
+
+if TYPE_CHECKING:
+    from hactl.core.operations import Operation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,6 +163,38 @@ def plan_data(plan: Plan) -> dict[str, Any]:
             for stage in plan.stages
         ],
         "holds": [hold_data(hold) for hold in plan.holds],
+    }  # fmt: skip
+
+
+def told_operation(operation: Operation) -> str:
+    """One line about what somebody asked for."""
+    what = {
+        "Switchover": f"{operation.group} is to move to {operation.node}",
+        "Drain": f"{operation.node} is drained",
+        "Pause": f"{operation.node or operation.group or operation.cluster or 'the whole fleet'} is paused",
+        "Approve": f"plan {operation.detail.get('digest', '')} is approved",
+        "Resolve": f"the copy of {operation.resource} on {operation.node} is to be thrown away",
+    }[operation.kind.value]
+    since = f"not before {_local(operation.not_before)}, " if operation.not_before else ""
+    until = f"until {_local(operation.expires_at)}, " if operation.expires_at else ""
+    where = f"{operation.cluster}: " if operation.cluster else ""
+    return f"{where}{what}, {since}{until}asked for by {operation.told()} (request {operation.id})"
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def operation_data(operation: Operation) -> dict[str, Any]:
+    """What somebody asked for, for `-o json`."""
+    return {
+        "id": operation.id, "kind": operation.kind.value, "cluster": operation.cluster, "group": operation.group,
+        "node": operation.node, "resource": operation.resource, "actor": operation.actor, "reason": operation.reason,
+        "detail": dict(operation.detail), "state": operation.state.value, "message": operation.message,
+        **{key: moment.isoformat() if moment else None for key, moment in (
+            ("openedAt", operation.opened_at), ("notBefore", operation.not_before),
+            ("expiresAt", operation.expires_at), ("endedAt", operation.ended_at))},
+        "seconds": operation.seconds,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from hactl.cli.documents import load_all, selected
-from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan
+from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan, safe, told_operation
 from hactl.cli.record import state_path
 from hactl.core.steps import Plan
 from hactl.ports import Document
@@ -43,12 +43,21 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
 
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
-    from hactl.app import likely_generations, opened
+    from hactl.app import asked_for, likely_generations, opened
+    from hactl.core.operations import wishes
     from hactl.runtime.passes import Accepted
 
     generations = await likely_generations(state_path(ctx), documents)
     async with opened(None) as app:
-        looks = [app.reconciler.look(Accepted(d, generations[d.cluster.name])) for d in documents]
+        looks = []
+        for document in documents:
+            name = document.cluster.name
+            asked = await asked_for(state_path(ctx), name)
+            for each in asked:
+                if each.state == "Open":
+                    click.echo(f"asked for: {safe(told_operation(each))}", err=True)
+            wanted = wishes(asked, name, app.clock.now())
+            looks.append(app.reconciler.look(Accepted(document, generations[name]), wishes=wanted))
         return [found for _, _, found in await asyncio.gather(*looks)]
 
 

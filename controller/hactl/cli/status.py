@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.output import age, coloured_truth, condition, output_option, print_data, safe, table
+from hactl.cli.output import (
+    age,
+    coloured_truth,
+    condition,
+    operation_data,
+    output_option,
+    print_data,
+    safe,
+    table,
+    told_operation,
+)
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
+
+if TYPE_CHECKING:
+    from hactl.core.operations import Operation
 
 #: Conditions that are only there while something is the matter.
 TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
@@ -26,30 +39,47 @@ def status(ctx: click.Context, names: tuple[str, ...], form: str | None) -> int:
 
     Exit status: 0 everything shown is Ready, 3 something is not, 1 error.
     """
-    rows, holder = asyncio.run(_read(ctx, names))
+    rows, asked, holder = asyncio.run(_read(ctx, names))
     if form in ("json", "yaml"):
         print_data(
-            form, [{**row["status"], "managed": row["managed"], "ageSeconds": row["age_seconds"]} for row in rows]
+            form,
+            [
+                {
+                    **row["status"],
+                    "managed": row["managed"],
+                    "ageSeconds": row["age_seconds"],
+                    "requests": [operation_data(each) for each in asked if each.about(row["cluster"])],
+                }
+                for row in rows
+            ],
         )
     elif form == "name":
         for row in rows:
             click.echo(row["cluster"])
     else:
-        _show(rows, holder, wide=form == "wide" or bool(names))
+        _show(rows, asked, holder, wide=form == "wide" or bool(names))
     return 0 if all(condition(row["status"], "Ready").get("status") == "True" for row in rows if row["managed"]) else 3
 
 
-async def _read(ctx: click.Context, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], str | None]:
+async def _read(
+    ctx: click.Context, names: Sequence[str]
+) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
+    """Statuses, what is asked for, and the controller that runs."""
     from hactl.adapters.lock import ClusterLock, lock_directory
 
     path = state_path(ctx)
     async with reading(path) as store:
         rows = [row for row in await store.statuses() if not names or row["cluster"] in names]
+        asked = [
+            each
+            for each in await store.operations(open_only=True)
+            if not names or any(each.about(name) for name in names)
+        ]
     holder = ClusterLock(lock_directory(path)).controller_holder()
     missing = sorted(set(names) - {row["cluster"] for row in rows})
     if missing:
         raise HactlError(f"the record has no cluster {', '.join(missing)}")
-    return sorted(rows, key=_badness), None if holder is None else str(holder)
+    return sorted(rows, key=_badness), asked, None if holder is None else str(holder)
 
 
 def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
@@ -64,7 +94,7 @@ def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
     return (0 if row["managed"] else 1, order, row["cluster"])
 
 
-def _show(rows: Sequence[Mapping[str, Any]], holder: str | None, *, wide: bool) -> None:
+def _show(rows: Sequence[Mapping[str, Any]], asked: Sequence[Operation], holder: str | None, *, wide: bool) -> None:
     if not rows:
         click.echo("no cluster is on record yet")
     lines = []
@@ -79,6 +109,10 @@ def _show(rows: Sequence[Mapping[str, Any]], holder: str | None, *, wide: bool) 
         ])  # fmt: skip
     if rows:
         click.echo(table(lines, ["CLUSTER", "READY", "ACTIVE", "FAILOVER", "SYNC", "CHANGED", "WHAT"]))
+    if asked:
+        click.echo(f"\n{click.style('Asked for', bold=True)}")
+    for each in asked:
+        click.echo(f"  {click.style(each.kind.value.lower(), fg='magenta')}  {safe(told_operation(each))}")
     if wide:
         for row in rows:
             _details(row)

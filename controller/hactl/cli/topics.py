@@ -9,10 +9,10 @@ import click
 from hactl import __version__
 
 EXIT_STATUSES: dict[int, str] = {
-    0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready",
+    0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready; switchover, drain: done",
     1: "an error: a document, a secret, a node or the record; the message says which and what to do",
     2: "plan: there are changes",
-    3: "apply: held back or not there yet; status: something is not Ready",
+    3: "apply, drain, switchover: held back or not there yet; status, why: something is not Ready",
     64: "the command line is wrong",
     70: "a bug of ours; nothing is done any more",
     130: "stopped by Ctrl-C or SIGTERM; what was and was not done is printed",
@@ -23,7 +23,8 @@ MODES = """\
 spec.mode says how far hactl may go:
 
   Observe   look and report; nothing is ever touched
-  Propose   plan, and wait until a person runs: hactl apply -f FILE --approve DIGEST
+  Propose   plan, and wait until a person runs: hactl approve CLUSTER DIGEST
+            (or, without a controller: hactl apply -f FILE --approve DIGEST)
   Apply     converge (the default)
 
 Whatever the mode, `destructive` steps run only with initialize: IfBlank and only on devices whose first and last MiB

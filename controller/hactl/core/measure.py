@@ -34,15 +34,16 @@ def targets_of(group: GroupSpec) -> frozenset[str]:
     return frozenset(found)
 
 
-def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]]) -> float | None:
-    """From the first step that took service away to the end of the last step of the move; None: not known."""
+def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrived_at: datetime) -> float | None:
+    """From the first step that took service away to the look that saw the group served, addresses and all.
+
+    That is what it was without service at most. None: no step of ours took service away, or the clock was set back.
+    """
     targets = targets_of(group)
-    mine = [row for row in rows if row["verb"] in MOVING and row["target"] in targets]
-    begun = [row for row in mine if row["verb"] in LETTING_GO]
-    ends = [row["ended_at"] for row in mine if row["ended_at"] is not None]
-    if not begun or not ends:
+    begun = [row["at"] for row in rows if row["verb"] in LETTING_GO and row["target"] in targets]
+    if not begun:
         return None
-    seconds = (datetime.fromisoformat(max(ends)) - datetime.fromisoformat(begun[0]["at"])).total_seconds()
+    seconds = (arrived_at - datetime.fromisoformat(begun[0])).total_seconds()
     return seconds if seconds >= 0 else None
 
 

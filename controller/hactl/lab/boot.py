@@ -4,6 +4,7 @@ Rules:
 - Configuration files are sourced by the node's shell, never parsed: `rc.conf` is a program (rc.conf(5)).
 - The order is rcorder's of 13.2 (FACTS 1.8): sysctl, kld, hostname, netif, devd, syslogd, hastd, services, sysctl
   again.
+- Scripts somebody installed run where rcorder(8) puts them (`hactl.lab.rc_local`).
 - At shutdown rc.d/hastd sets every role to init while filesystems are still mounted (FACTS 2.10).
 - Man pages: rc(8), rc.conf(5), loader.conf(5), sysctl.conf(5).
 """
@@ -13,18 +14,18 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bashkit import Bash, BashError
 
-from hactl.lab import netif
+from hactl.lab import netif, rc_local
 from hactl.lab.boot_files import (
     FSTAB,
     LOADER_CONF,
-    RC_SUBR,
+    RC_ENVIRONMENT,
     SYSCTL_CONF,
     YES,
     defaults_rc_conf,
@@ -33,13 +34,14 @@ from hactl.lab.boot_files import (
     rc_script,
 )
 from hactl.lab.commands.registry import COMMANDS, Call, Process, Result, attend
+from hactl.lab.devd_conf import DEVD_CONF
+from hactl.lab.rc_subr import RC_SUBR
+from hactl.lab.rcorder import Installed
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
     from hactl.lab.rc import Rc, Script
 
-#: The environment service(8) leaves a script.
-RC_ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
 _DIRECTORIES = (
     "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/etc/rc.d", "/usr/local/sbin", "/usr/local/bin", "/mnt",
     "/etc/defaults", "/etc/rc.d", "/etc/rc.conf.d", "/etc/ssh", "/etc/devd", "/boot/kernel", "/var/log", "/var/run",
@@ -73,6 +75,7 @@ def furnish(machine: Machine, rc: Rc) -> None:
         "/boot/loader.conf": LOADER_CONF,
         "/etc/fstab": FSTAB,
         "/etc/rc.subr": RC_SUBR,
+        "/etc/devd.conf": DEVD_CONF,
         "/var/log/messages": "",
         "/var/log/daemon.log": "",
     }
@@ -90,7 +93,7 @@ def furnish(machine: Machine, rc: Rc) -> None:
 def _install_programs(machine: Machine) -> None:
     """A file for every program, so that absolute paths, PATH, `test -x` and `which` work."""
     import hactl.lab.commands
-    from hactl.lab.shell import ONLY_WHERE, PLAYED
+    from hactl.lab.shell_words import ONLY_WHERE, PLAYED
 
     fs = machine.files.fs
     for name, directory in hactl.lab.commands.PLACES.items():
@@ -158,11 +161,17 @@ def load_rc_config(machine: Machine, name: str | None, *, defaults: bool = True)
 # boot
 
 
-async def run_as_rc(machine: Machine, argv: Sequence[str], stdin: str = "") -> Result:
-    """Run one program as rc does."""
+async def run_as_rc(machine: Machine, argv: Sequence[str], stdin: str = "", *, parent: Process | None = None) -> Result:
+    """Run one program as rc does; killed with its parent, if it has one."""
     process = Process(machine.pid(), " ".join(argv))
+    if parent is not None:
+        parent.children.append(process)
     call = Call(machine, argv[0], list(argv[1:]), stdin, dict(RC_ENVIRONMENT), "/", machine.files, process)
-    return await attend(process, COMMANDS[argv[0]](call))
+    try:
+        return await attend(process, COMMANDS[argv[0]](call))
+    finally:
+        if parent is not None:
+            parent.children.remove(process)
 
 
 async def boot(machine: Machine) -> None:
@@ -170,20 +179,52 @@ async def boot(machine: Machine) -> None:
     rc = machine.rc
     make_sockets(machine)
     await load_modules_of_loader(machine)
-    await apply_sysctl_conf(machine, quietly=True)
     try:
-        variables = load_rc_config(machine, None)
+        common = load_rc_config(machine, None)
     except RcSyntaxError as problem:
         # rc cannot read its configuration: the console asks for a shell; the lab lets sshd start.
         machine.log("messages", "rc", str(problem))
-        variables = {}
+        common = {"sshd_enable": "YES"}
+    for step in rc_local.order(rc):
+        if isinstance(step, Installed):
+            if "nostart" not in step.keywords:
+                await rc_local.run(rc, step, "faststart")
+        elif step in _AT_BOOT:
+            await _AT_BOOT[step](machine, common)
+        elif rc.scripts[step].daemon is not None:
+            await _start_service(rc, rc.scripts[step], common)
+
+
+async def _sysctl(machine: Machine, _variables: Mapping[str, str]) -> None:
+    await apply_sysctl_conf(machine, quietly=True)
+
+
+async def _sysctl_lastload(machine: Machine, _variables: Mapping[str, str]) -> None:
+    await apply_sysctl_conf(machine, quietly=False)
+
+
+async def _kld(machine: Machine, variables: Mapping[str, str]) -> None:
     for module in variables.get("kld_list", "").split():
         await run_as_rc(machine, ["kldload", "-n", posixpath.basename(module).removesuffix(".ko")])
+
+
+async def _hostname(machine: Machine, variables: Mapping[str, str]) -> None:
     if variables.get("hostname"):
         machine.hostname = variables["hostname"]
+
+
+async def _netif(machine: Machine, _variables: Mapping[str, str]) -> None:
     await netif.start(machine, None)
-    await start_services(rc)
-    await apply_sysctl_conf(machine, quietly=False)
+
+
+#: Scripts without a daemon that do something here.
+_AT_BOOT: dict[str, Callable[[Machine, Mapping[str, str]], Awaitable[None]]] = {
+    "sysctl": _sysctl,
+    "kld": _kld,
+    "hostname": _hostname,
+    "netif": _netif,
+    "sysctl_lastload": _sysctl_lastload,
+}
 
 
 def make_sockets(machine: Machine) -> None:
@@ -216,18 +257,17 @@ async def apply_sysctl_conf(machine: Machine, *, quietly: bool) -> None:
                 await run_as_rc(machine, words)
 
 
-async def start_services(rc: Rc) -> None:
-    """Every enabled script with a daemon, in rc's order."""
+async def _start_service(rc: Rc, script: Script, common: Mapping[str, str]) -> None:
+    """A script with a daemon, if it is enabled and executable."""
     from hactl.lab.commands.rc import run_script_of
 
-    try:
-        common = load_rc_config(rc.machine, None)
-    except RcSyntaxError:
-        common = {"sshd_enable": "YES"}
-    for script in list(rc.scripts.values()):
-        if script.daemon is not None and _enabled(rc.machine, script, common):
-            call = Call(rc.machine, "service", [], "", dict(RC_ENVIRONMENT), "/", rc.machine.files, Process(1, "rc"))
-            await run_script_of(call, script, "start", ())
+    files = rc.machine.files
+    if not files.exists(script.path) or not files.stat_mode(script.path) & 0o111:
+        return
+    if _enabled(rc.machine, script, common):
+        call = Call(rc.machine, "service", [], "", dict(RC_ENVIRONMENT), "/", files, Process(1, "rc"))
+        result = await run_script_of(call, script, "start", ())
+        rc.console += (result.stdout + result.stderr).splitlines()
 
 
 def _enabled(machine: Machine, script: Script, common: Mapping[str, str]) -> bool:
@@ -247,16 +287,33 @@ def _enabled(machine: Machine, script: Script, common: Mapping[str, str]) -> boo
 async def shutdown(machine: Machine) -> None:
     """rc.shutdown(8), then what init does: programs end, filesystems are unmounted."""
     rc = machine.rc
-    for script in reversed(list(rc.scripts.values())):
-        if script.name == "hastd":
+    whole = Process(machine.pid(), "/bin/sh /etc/rc.shutdown")
+    alarm = machine.world.at(_shutdown_seconds(machine), lambda: whole.kill(9), machine=machine)
+    for step in reversed(rc_local.order(rc)):
+        if whole.killed is not None:
+            rc.console.append("rc.shutdown: timed out, terminated")
+            break
+        if isinstance(step, Installed):
+            if "shutdown" in step.keywords:
+                await rc_local.run(rc, step, "faststop", whole)
+        elif step == "hastd":
             if machine.hast.pid is not None:
-                await run_as_rc(machine, ["hastctl", "role", "init", "all"])
+                await run_as_rc(machine, ["hastctl", "role", "init", "all"], parent=whole)
                 machine.hast.stop()
-        elif rc.pid_of(script.name) is not None:
-            rc.stop_daemon(script.name)
+        elif rc.pid_of(step) is not None:
+            rc.stop_daemon(step)
+    alarm.cancel()
     for process in list(rc.processes.values()):
         process.kill(15)
     unmount_all(machine)
+
+
+def _shutdown_seconds(machine: Machine) -> float:
+    try:
+        value = load_rc_config(machine, None).get("rcshutdown_timeout", "90")
+    except RcSyntaxError:
+        value = "90"
+    return float(value) if value.isdigit() and int(value) else 90.0
 
 
 def unmount_all(machine: Machine) -> None:

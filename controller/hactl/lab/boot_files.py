@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hactl.lab.rc import Script
 
+#: The environment rc and service(8) leave a script.
+RC_ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
 #: What checkyesno of rc.subr takes for yes, in capitals.
 YES = frozenset({"YES", "TRUE", "ON", "1"})
 SYSCTL_CONF = """\
@@ -58,6 +60,7 @@ _MORE_DEFAULTS = {
     "kld_list": "",
     "network_interfaces": "auto",
     "ifconfig_lo0": "inet 127.0.0.1",
+    "rcshutdown_timeout": "90",
     "hastd_program": "/sbin/hastd",
     "hastd_flags": "",
     "syslogd_flags": "-s",
@@ -91,14 +94,6 @@ def rc_conf(hostname: str, interfaces: Mapping[str, str]) -> str:
         'dumpdev="NO"',
     ]
     return "\n".join(lines) + "\n"
-
-
-#: The functions scripts of rc.d source; service(8) of the lab does what the real ones do.
-RC_SUBR = """\
-# rc.subr - functions used by various rc scripts
-load_rc_config() { :; }
-run_rc_command() { __run service "${name}" "$@"; }
-"""
 
 
 def rc_script(script: Script) -> str:

@@ -2,7 +2,8 @@
 
 Rules:
 - A command of a simulated node waits by `sleep` only, so that it runs the same under both clocks.
-- Under virtual time `sleep` never suspends: it runs the world's events and returns.
+- Under virtual time a sleeper that a test drives never suspends: it runs the world's events and returns. A sleeper
+  the world itself resumes (`hactl.lab.fiber`) suspends, and the world goes on.
 - Times are seconds; `epoch` is seconds since 1970 (a machine adds its own offset, see `Machine.epoch`).
 """
 
@@ -40,12 +41,10 @@ class VirtualClock:
         self.now = 0.0
         self._start_epoch = start_epoch
         self._advance: Callable[[float], None] | None = None
-        self._check_power: Callable[[], None] | None = None
 
-    def attach(self, advance: Callable[[float], None], check_power: Callable[[], None] | None = None) -> None:
-        """Let sleepers drive this world's events; `check_power` raises in a sleeper whose machine lost power."""
+    def attach(self, advance: Callable[[float], None]) -> None:
+        """Let sleepers drive this world's events."""
         self._advance = advance
-        self._check_power = check_power
 
     def monotonic(self) -> float:
         """Virtual seconds since the start."""
@@ -56,9 +55,14 @@ class VirtualClock:
         return self._start_epoch + self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Run all events of the coming seconds, without suspending; raises registry.Killed if one of them kills us."""
+        """Run all events of the coming seconds (a fiber: suspend); raises registry.Killed if one of them kills us."""
         from hactl.lab.commands.registry import CURRENT, SLICE_SECONDS, check_alive
+        from hactl.lab.fiber import RUNNING
 
+        fiber = RUNNING.get()
+        if fiber is not None:
+            await fiber.sleep(seconds)
+            return
         if self._advance is None:
             raise RuntimeError("the virtual clock belongs to no world")
         end = self.now + max(0.0, seconds)
@@ -67,8 +71,6 @@ class VirtualClock:
                 self._advance(SLICE_SECONDS)
                 check_alive()
         self._advance(max(0.0, end - self.now))
-        if self._check_power is not None:
-            self._check_power()
         check_alive()
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 - What ash does not have must fail here too: `[[`, here-strings, arrays, bash's expansions, GNU tools.
-- `cmd &` becomes a call of the builtin `__background` with the text of the command (the player runs jobs in order).
+- `cmd &` becomes a call of the builtin `__background` with the text of the command and what it inherits.
 - Only scripts that need it are scanned; the scanner knows quotes, comments, here-documents and nesting.
 - Man pages: sh(1). Messages: bin/sh/exec.c, expand.c, redir.c.
 """
@@ -93,7 +93,9 @@ _LONE_AMPERSAND = re.compile(r"(?<![&<>|])&(?![&>])")
 _DOUBLE_BRACKET = re.compile(r"(^|[;&|(\s!])\[\[(?=\s)", re.MULTILINE)
 _COMMAND_V = re.compile(r"\bcommand\s+-v\b")
 _ZEROS = re.compile(r"(?<![\w./'\"-])tr(?=\s+-c?d\s+'\\000')")
-_PLAIN_SH = re.compile(r"(?<![\w./'\"-])sh(?=\s+-)")
+_PLAIN_SH = re.compile(
+    r"(?<![\w./'\"-])(?<!__run )sh(?=\s+-)|(?:(?<=^)|(?<=[;&|(\n])|(?<=then |exec ))sh(?=\s+(?:/|\"?\$))"
+)
 _BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
 _BASHISMS = (
     (re.compile(r"<<<"), 'redirection unexpected (here-string "<<<")'),
@@ -190,7 +192,10 @@ def quote(text: str) -> str:
 class _Scanner:
     """One pass over a script that finds the commands ended by a lone `&`."""
 
-    OPENERS = frozenset({"then", "do", "else", "elif", "{", "(", "if", "while", "until", "!"})
+    #: Words that open a compound command, those that begin a list inside one, and those that close one.
+    OPENERS = frozenset({"{", "if", "while", "until", "for", "case"})
+    INNER = frozenset({"then", "do", "else", "elif", "!"})
+    CLOSERS = frozenset({"}", "fi", "done", "esac"})
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -204,11 +209,16 @@ class _Scanner:
         return "".join(self.out)
 
     def _list(self, closer: str) -> None:
-        """A command list up to `closer` (")" or the end); out[start:] is the list since the last separator."""
-        start, word = len(self.out), ""
+        """A command list up to `closer` (")" or the end); out[start:] is the command since the last separator.
+
+        `opened`: where the compound commands around began. `fresh`: a word here would be a command's first.
+        """
+        start, word, fresh = len(self.out), "", True
+        opened: list[tuple[int, str]] = []
         while self.at < len(self.text):
             c = self.text[self.at]
-            if c == closer:
+            in_case = bool(opened) and opened[-1][1] == "case" and not (fresh and word == "esac")
+            if c == closer and not in_case:
                 return
             if c in "'\"`\\":
                 self._quoted(c)
@@ -228,39 +238,55 @@ class _Scanner:
                 self._take(1)
                 self._list(")")
                 self._take(1)
-                word = ""
+                word, fresh = "", False
                 continue
             if self.text.startswith("<<", self.at) and not self.text.startswith("<<<", self.at):
                 self._heredoc_start()
                 word = ""
                 continue
-            if c == "&":
-                previous, following = self.text[self.at - 1 : self.at], self.text[self.at + 1 : self.at + 2]
-                if following == "&" or previous in {">", "<", "|"} or following == ">":
-                    self._take(2 if following == "&" else 1)
-                    word = ""
-                    continue
-                self.at += 1
-                segment = "".join(self.out[start:])
-                del self.out[start:]
-                lead = segment[: len(segment) - len(segment.lstrip())]
-                self.out.append(f'{lead}__background_pid=$(__background {quote(segment.strip())} "$(set)"); ')
-                start, word = len(self.out), ""
+            if c not in " \t;\n&|)":
+                self._take(1)
+                word += c
                 continue
-            if c in ";\n":
+            if fresh and word in self.CLOSERS and opened:
+                start = opened.pop()[0]
+            if word == "{" or (fresh and word in self.OPENERS):
+                opened.append((start, word))
+                fresh = word not in {"for", "case"}
+                start = len(self.out) if fresh else start
+            elif fresh and word in self.INNER:
+                start = len(self.out)
+            elif word:
+                fresh = False
+            word = ""
+            if c == "&" and not self._is_lone():
+                fresh = self.text.startswith("&&", self.at)
+                self._take(2 if fresh else 1)
+            elif c == "&":
+                self.at += 1
+                self._background(start)
+                start, fresh = len(self.out), True
+            else:
                 self._take(1)
                 if c == "\n" and self.heredocs:
                     self._heredoc_bodies()
-                start, word = len(self.out), ""
-                continue
-            self._take(1)
-            if c in " \t":
-                if word in self.OPENERS:
+                if c in ";\n)":
                     start = len(self.out)
-                word = ""
-            else:
-                word += c
+                fresh = fresh or c in ";\n)|"
         self.at = len(self.text)
+
+    def _is_lone(self) -> bool:
+        """Whether the `&` here ends a command."""
+        previous, following = self.text[self.at - 1 : self.at], self.text[self.at + 1 : self.at + 2]
+        return following not in {"&", ">"} and previous not in {">", "<", "|"}
+
+    def _background(self, start: int) -> None:
+        """Turn out[start:] into a call that starts it as a job."""
+        segment = "".join(self.out[start:])
+        del self.out[start:]
+        lead = segment[: len(segment) - len(segment.lstrip())]
+        state = '"$(set)" "$(builtin declare -f)" "$@"'
+        self.out.append(f"{lead}__background_pid=$(__background {quote(segment.strip())} {state}); ")
 
     def _take(self, count: int) -> None:
         self.out.append(self.text[self.at : self.at + count])

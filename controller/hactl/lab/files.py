@@ -5,6 +5,7 @@ Rules:
 - Paths are absolute. Errors are OSError with FreeBSD's texts (FACTS section 0), numbers are Linux's.
 - `reboot` empties what FreeBSD keeps in memory or clears at boot: /tmp, /var/run, /dev (rc.d/cleartmp is off
   by default, but /tmp of a lab node is a memory disk).
+- Symbolic links are followed as namei(9) does, except where a link itself is meant (`link`, `remove`, `rename`).
 - Man pages: hier(7), devfs(5).
 """
 
@@ -20,6 +21,10 @@ from bashkit import FileSystem
 
 Kind = Literal["file", "dir", "link", "char", "socket", "fifo"]
 
+#: How many symbolic links namei(9) follows.
+MAX_LINKS = 32
+#: The mode of a symbolic link in a tree (S_IFLNK).
+LINK_MODE = 0o120777
 #: Errors as FreeBSD words them where Linux words them otherwise.
 TEXTS = {errno.EBUSY: "Device busy", errno.ENXIO: "Device not configured"}
 
@@ -64,7 +69,7 @@ class Files:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         if kind == "dir":
             raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
-        return self.fs.read_file(path)
+        return self.fs.read_file(self.real(path))
 
     def read_text(self, path: str) -> str:
         """The whole content as text; bytes that are not UTF-8 become surrogates."""
@@ -76,12 +81,34 @@ class Files:
 
     def kind(self, path: str) -> Kind | None:
         """What is there, links followed; None: nothing."""
-        path = posixpath.normpath(path)
+        path = self.real(path)
         if path in self._nodes:
             return self._nodes[path].kind
         if not self.fs.exists(path):
             return None
         return "dir" if self.fs.stat(path)["file_type"] == "directory" else "file"
+
+    def link(self, path: str) -> str | None:
+        """Where a symbolic link points; None: there is none at this path."""
+        path = posixpath.join(self.real(posixpath.dirname(posixpath.normpath(path))), posixpath.basename(path))
+        if not self.fs.exists(path) or self.fs.stat(path)["file_type"] != "symlink":
+            return None
+        return str(self.fs.read_link(path))
+
+    def real(self, path: str) -> str:
+        """The path without symbolic links, as far as it exists; a circle ends where it is noticed."""
+        path = posixpath.normpath(path)
+        for _ in range(MAX_LINKS):
+            if path in self._nodes:
+                return path
+            top, rest = path, ""
+            while top != "/" and not self.fs.exists(top):
+                top, rest = posixpath.dirname(top), posixpath.join(posixpath.basename(top), rest)
+            if top == "/" or self.fs.stat(top)["file_type"] != "symlink":
+                return path
+            target = posixpath.join(posixpath.dirname(top), str(self.fs.read_link(top)), rest)
+            path = posixpath.normpath(target)
+        return path
 
     def node(self, path: str) -> Node | None:
         """The device node, socket or fifo at a path, if it is one."""
@@ -97,7 +124,7 @@ class Files:
         if node is not None:
             return node.mode
         status = self._stat(path)
-        return self._modes.get(posixpath.normpath(path), int(status["mode"]) & 0o7777)
+        return self._modes.get(self.real(path), int(status["mode"]) & 0o7777)
 
     def size(self, path: str) -> int:
         """Size in bytes (512 for a directory). Raises FileNotFoundError."""
@@ -118,7 +145,7 @@ class Files:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         if kind != "dir":
             raise NotADirectoryError(errno.ENOTDIR, "Not a directory", path)
-        base = posixpath.normpath(path)
+        base = self.real(path)
         names = {str(entry["name"]) for entry in self.fs.read_dir(base)}
         if base == "/dev":
             names.discard("fd")
@@ -135,6 +162,7 @@ class Files:
         if self.is_dir(path):
             raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
         old = self.stat_mode(path) if self.exists(path) else None
+        path = self.real(path)
         self.fs.write_file(path, content)
         self._set_mode(path, mode if mode is not None else (old if old is not None else 0o644))
 
@@ -178,8 +206,8 @@ class Files:
         """Remove a file, or a directory (empty, unless `recursive`)."""
         path = posixpath.normpath(path)
         self._check_writable(path)
-        if path in self._nodes:
-            del self._nodes[path]
+        if path in self._nodes or self.link(path) is not None:
+            self._nodes.pop(path, None)
             if self.fs.exists(path):
                 self.fs.remove(path)
             return
@@ -237,14 +265,20 @@ class Files:
     # whole trees: mounting and unmounting a filesystem
 
     def tree(self, path: str) -> dict[str, tuple[bytes, int] | None]:
-        """Everything below a directory by relative path: (content, mode), or None for a directory."""
+        """Everything below a directory by relative path: (content, mode), or None for a directory.
+
+        A symbolic link is (its target, LINK_MODE).
+        """
         found: dict[str, tuple[bytes, int] | None] = {}
         base = posixpath.normpath(path)
         for name in self.list(base):
             inner = posixpath.join(base, name)
             if self.node(inner) is not None:
                 continue
-            if self.is_dir(inner):
+            link = self.link(inner)
+            if link is not None:
+                found[name] = (link.encode(), LINK_MODE)
+            elif self.is_dir(inner):
                 found[name] = None
                 found.update({f"{name}/{below}": what for below, what in self.tree(inner).items()})
             else:
@@ -260,6 +294,9 @@ class Files:
                 self.fs.mkdir(target, True)
             else:
                 self.fs.mkdir(posixpath.dirname(target), True)
+                if what[1] == LINK_MODE:
+                    self.fs.symlink(what[0].decode(), target)
+                    continue
                 self.fs.write_file(target, what[0])
                 self._set_mode(target, what[1])
 
@@ -302,8 +339,9 @@ class Files:
             raise problem
 
     def _set_mode(self, path: str, mode: int) -> None:
+        path = self.real(path)
         self.fs.chmod(path, mode)
-        self._modes[posixpath.normpath(path)] = mode
+        self._modes[path] = mode
 
     def _forget_modes(self, path: str) -> None:
         path = posixpath.normpath(path)
@@ -311,6 +349,7 @@ class Files:
             del self._modes[name]
 
     def _stat(self, path: str) -> dict[str, Any]:
+        path = self.real(path)
         if not self.fs.exists(path):
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         return dict(self.fs.stat(path))

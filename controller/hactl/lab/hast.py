@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from hactl.lab import hast_reload, hastconf_grammar
 from hactl.lab.commands.registry import adopt
 from hactl.lab.hast_accept import Answer, accept
+from hactl.lab.hast_hook import execute
 from hactl.lab.hast_loop import SelectLoop
 from hactl.lab.hast_primary import PrimaryWorker
 from hactl.lab.hast_route import Route, find_route, split_address
@@ -140,13 +141,12 @@ class Hast:
         self.hooks.append((world.clock.monotonic(), argv))
 
         async def work() -> None:
-            from hactl.lab.shell import run_script
-
-            _, _, status = await run_script(machine, " ".join(argv))
+            status, process = await execute(machine, argv)
             if status:
-                self.log_main("error", f"Hook exited ungracefully (pid={machine.pid()}, exitcode={status}).")
+                how = f"exitcode={status}"
+                self.log_main("error", f"Hook exited ungracefully (pid={process.pid}, {how}, cmd=[{' '.join(argv)}]).")
 
-        world.at(0.0, lambda: world.spawn(work()), machine=machine)
+        world.at(0.0, lambda: world.spawn(work(), machine=machine), machine=machine)
 
     # start, stop, signals
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from hactl.lab.devd import Devd
 from hactl.lab.kernel import Kernel
 from hactl.lab.net import Network
 
@@ -74,11 +75,11 @@ class Machine:
         self.hostname = name
         self.hostuuid = str(uuid.UUID(int=world.random.getrandbits(128), version=4))
         self.hostid = world.random.getrandbits(32)
-        self.devd_listeners: list[Callable[[str], None]] = []
         self._pid = 100
         self._repeats: dict[str, Repeats] = {}
         self.net = Network(self)
         self.kernel = Kernel(self)
+        self.devctl = Devd(self)
         world.machines[name] = self
 
     # parts of other modules
@@ -140,13 +141,12 @@ class Machine:
 
     def boot_userland(self) -> None:
         """rc runs; sshd answers afterwards."""
-        self.world.spawn(self._boot_userland(self.power_cycles), machine=self)
+        self.world.spawn(self._boot_userland(), machine=self)
 
-    async def _boot_userland(self, cycle: int) -> None:
+    async def _boot_userland(self) -> None:
         await self.rc.boot()
-        if cycle == self.power_cycles:
-            self.running = True
-            self.world.tell(self)
+        self.running = True
+        self.world.tell(self)
 
     async def shutdown(self) -> None:
         """What rc.shutdown(8) does before the kernel stops."""
@@ -158,7 +158,7 @@ class Machine:
         self.powered = self.running = False
         self.frozen_at = None
         self.power_cycles += 1
-        self.devd_listeners.clear()
+        self.devctl.reset()
         self._repeats.clear()
         self.hast.on_power_off()
         self.disks.on_power_off()
@@ -186,10 +186,14 @@ class Machine:
         now = time.gmtime(self.epoch())
         return f"{time.strftime('%b', now)} {now.tm_mday:2d} {time.strftime('%H:%M:%S', now)}"
 
+    @property
+    def devd_listeners(self) -> list[Callable[[str], None]]:
+        """Who reads devd's socket."""
+        return self.devctl.listeners
+
     def devd(self, line: str) -> None:
-        """Emit a devd event (a raw line without its newline)."""
-        for listener in list(self.devd_listeners):
-            listener(line)
+        """Emit an event for devd (a raw line without its newline)."""
+        self.devctl.emit(line)
 
     def log(self, facility_file: LogFile, ident: str, text: str) -> None:
         """Append to /var/log/messages or daemon.log; equal lines in a row are counted as syslogd counts them."""

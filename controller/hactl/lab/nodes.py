@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from hactl.core.hook import LOCK
+from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
 from hactl.errors import NodeGarbled, NodeUnreachable
 from hactl.lab.commands.registry import Process
 from hactl.lab.shell import run_script
@@ -68,6 +70,7 @@ class LabNodes:
         *,
         timeout_seconds: float,
         on_output: Callable[[str], None] | None = None,
+        exclusive: bool = False,
     ) -> Answer:
         """As `ports.Nodes.run`."""
         trouble = self._trouble(target)
@@ -90,11 +93,18 @@ class LabNodes:
                 await clock.sleep(0.25)
             if trouble is not None and trouble.fault == "slow":
                 await clock.sleep(trouble.seconds)
-            return await run_script(machine, script, on_output=hear, process=process)
+            if not exclusive:
+                return await run_script(machine, script, on_output=hear, process=process)
+            if not await self._lock(machine):
+                return "", f"lockf: {LOCK}: already locked\n", LOCK_BUSY_STATUS
+            try:
+                return await run_script(machine, script, on_output=hear, process=process)
+            finally:
+                machine.rc.locks.discard(LOCK)
 
         self._processes.add(process)
         try:
-            done = await within(self.world, work(), timeout_seconds)
+            done = await within(self.world, work(), timeout_seconds + (LOCK_WAIT_SECONDS if exclusive else 0))
         finally:
             self._processes.discard(process)
         entry.ended = clock.monotonic()
@@ -154,10 +164,17 @@ class LabNodes:
         """End everything that still runs."""
         for process in list(self._processes):
             process.kill(1)
-        for machine in self.world.machines.values():
-            for job in list(machine.rc.jobs):
-                job.cancel()
-                await asyncio.gather(job, return_exceptions=True)
+        await self.world.close()
+
+    async def _lock(self, machine: Any) -> bool:
+        """lockf(1) on the file that the node's hook locks too; whether it was had in time."""
+        deadline = self.world.clock.monotonic() + LOCK_WAIT_SECONDS
+        while LOCK in machine.rc.locks:
+            if self.world.clock.monotonic() >= deadline:
+                return False
+            await self.world.clock.sleep(0.1)
+        machine.rc.locks.add(LOCK)
+        return True
 
     def _trouble(self, target: Target) -> Trouble | None:
         trouble = self.faults.get(target.node)

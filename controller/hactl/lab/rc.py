@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -117,8 +116,8 @@ class Rc:
         self.running: dict[str, Process] = {}
         #: Every running program, system daemons included, by pid.
         self.processes: dict[int, Process] = {}
-        #: Background jobs of scripts under asyncio.
-        self.jobs: set[asyncio.Task[Any]] = set()
+        #: What rc and its scripts printed, line by line.
+        self.console: list[str] = []
         #: What starting a program costs, seconds: 0 except where a slow machine is to be played.
         self.program_seconds = 0.0
         #: Files lockf(1) holds.
@@ -143,6 +142,7 @@ class Rc:
         if machine is self.machine and machine.power_cycles != self._power_cycles:
             self._power_cycles = machine.power_cycles
             self.running.clear()
+            self.locks.clear()
             for process in list(self.processes.values()):
                 process.kill(9)
             self.processes.clear()
@@ -200,7 +200,8 @@ class Rc:
     def start_daemon(self, name: str) -> int:
         """Let a service's daemon run; returns its pid."""
         script = self.scripts[name]
-        process = Process(self.machine.pid(), script.daemon or name)
+        pid = self.machine.pid()
+        process = self.machine.devctl.process(pid) if name == "devd" else Process(pid, script.daemon or name)
         self.running[name] = process
         self.enter(process)
         adopt(self.machine, process.pid)
@@ -221,7 +222,7 @@ class Rc:
         if self.running.get(name) is process:
             del self.running[name]
         if name == "devd":
-            self.machine.devd_listeners.clear()
+            self.machine.devctl.ended()
 
     # variables
 

@@ -121,9 +121,8 @@ class LabServer:
             for process in list(node.machine.rc.processes.values()):
                 process.kill(9)
             await node.sshd.close()
-            for job in list(node.machine.rc.jobs):
-                job.cancel()
-                await asyncio.gather(job, return_exceptions=True)
+        for world in self.worlds:
+            await world.close()
         await asyncio.sleep(0)
         await self.control.stop()
 

@@ -4,28 +4,29 @@ Rules:
 - Each script is a shell of its own; all shells of a machine share its files. Scripts may run at the same time.
 - A script runs in a thread of its own and stops whenever it calls a program; the program runs where `run_script`
   is awaited, so the world is never touched by two threads, and a waiting program suspends only its own script.
-- `run_script` awaits nothing but what programs await: under a clock that never suspends it can be driven by hand.
+- `run_script` awaits nothing but what programs await: driven by hand (`drive`) it moves the world's time itself, as a
+  fiber (`World.spawn`) it suspends with its programs.
+- The thread knows its shell weakly: a world nobody holds any more takes its unfinished scripts with it.
 - What FreeBSD does not have is not found here either (`hactl.lab.dialect`).
 - Man pages: sh(1), environ(7).
 """
 
 from __future__ import annotations
 
-import asyncio
-import posixpath
-import re
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bashkit import Bash, BuiltinContext, BuiltinResult, FileSystem
+from bashkit import Bash, BuiltinContext, BuiltinResult
 
 from hactl.lab import dialect
-from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, adopt, attend
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend, is_script
+from hactl.lab.files import Files
 from hactl.lab.shell_builtins import LOCAL
+from hactl.lab.shell_jobs import Jobs
+from hactl.lab.shell_words import read_words
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
@@ -40,23 +41,8 @@ ENVIRONMENT = {
     "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin",
     "LANG": "C.UTF-8",
 }
-_PATHS = re.compile(r"/[\w./-]+")
-_WORDS = re.compile(r"[\w.\[-]+")
-#: Programs that the player itself has.
-PLAYED = frozenset(Bash().capabilities().builtins) - dialect.FOREIGN
-#: Programs that are the player's own except where the script uses them in FreeBSD's way.
-ONLY_WHERE = {
-    "sed": re.compile(r"\bsed\b[^\n]*\s-[iI]"),
-    "tail": re.compile(r"\btail\b[^\n]*\s-[fF]"),
-}
-_QUOTED = re.compile(r"'[^']*'")
-#: A redirection that can create a file.
-_INTO_FILES = re.compile(r">(?!&|\s*/dev/null\b)")
 #: Programs before which files the script made must have the modes its umask gives them.
 _MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
-#: Programs that print while they run, when nothing stands between them and the reader.
-_LIVE = re.compile(r"^\s*(?:exec\s+)?(?:timeout\s+[^|>&;]*?)?(?:/usr/bin/)?(?:nc|tail)\b[^|>&;\n]*$", re.MULTILINE)
-_REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -92,35 +78,6 @@ async def run_script(
     return await shell.run(script, arguments=arguments, cwd=cwd, on_output=on_output, on_error=on_error)
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a script names: found once per text, because simulations run the same scripts again and again."""
-
-    #: Programs of the lab, and names FreeBSD has not.
-    programs: frozenset[str]
-    foreign: frozenset[str]
-    #: Directories of the paths it names.
-    directories: frozenset[str]
-    #: It prints while it runs.
-    live: bool
-    #: It may create files by redirection (what stands in single quotes is taken for another program's text).
-    redirects: bool
-
-
-@lru_cache(maxsize=256)
-def read_words(script: str) -> Words:
-    """Look at a script's words."""
-    words = set(_WORDS.findall(script))
-    known = words & COMMANDS.keys()
-    return Words(
-        programs=frozenset(word for word in known if word not in ONLY_WHERE or ONLY_WHERE[word].search(script)),
-        foreign=frozenset(words & dialect.FOREIGN),
-        directories=frozenset({posixpath.dirname(path) for path in _PATHS.findall(script)} - {"", "/"}),
-        live=_LIVE.search(script) is not None,
-        redirects=_INTO_FILES.search(_QUOTED.sub("", script)) is not None,
-    )
-
-
 class Shell:
     """One run of one script."""
 
@@ -148,7 +105,7 @@ class Shell:
         self._live: Callable[[str], None] | None = None
         self._printed: list[tuple[str, str]] = []
         self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
-        self._jobs: list[tuple[Process, asyncio.Task[Any] | None]] = []
+        self.jobs = Jobs(self)
 
     async def run(
         self,
@@ -173,8 +130,12 @@ class Shell:
             self._live = on_output
         self._directories = words.directories | {cwd, "/tmp"} if words.redirects else frozenset()
         prepared = dialect.prepare(script, self.process.pid)
-        if arguments:
-            prepared = f"set -- {' '.join(dialect.quote(argument) for argument in arguments)}\n{prepared}"
+        given = " ".join(dialect.quote(argument) for argument in arguments)
+        if words.own_name or "/etc/rc.subr" in script:
+            # The only way to tell the player who it is.
+            prepared = f"sh -c {dialect.quote(prepared)} {dialect.quote(self.name)} {given}"
+        elif arguments:
+            prepared = f"set -- {given}\n{prepared}"
         bash = self._interpreter(prepared, cwd)
         self.machine.rc.enter(self.process)
         try:
@@ -186,8 +147,9 @@ class Shell:
 
     def _interpreter(self, script: str, cwd: str) -> Bash:
         words = read_words(script)
-        builtins: dict[str, Any] = dict.fromkeys(words.foreign, _not_found)
-        builtins |= dict.fromkeys(words.programs | LOCAL.keys() | {"__run"}, self._dispatch)
+        builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
+        scripts = words.scripts | {self.name} if self.name.startswith("/") else words.scripts
+        builtins |= dict.fromkeys(words.programs | LOCAL.keys() | {"__run"} | scripts, self._dispatcher())
         bash = Bash(
             username=self.env["USER"],
             hostname=self.machine.name,
@@ -200,18 +162,19 @@ class Shell:
         files = self.machine.files
         bash.mount("/", files.fs, read_only=files.full or "/" in files.read_only)
         for directory in sorted(files.read_only - {"/"}):
-            copy = FileSystem()
-            copy.mkdir("/", True)
-            for path, what in files.tree(directory).items():
-                if what is None:
-                    copy.mkdir(f"/{path}", True)
-                else:
-                    copy.write_file(f"/{path}", what[0])
-            bash.mount(directory, copy, read_only=True)
+            copy = Files()
+            copy.plant("/", files.tree(directory))
+            bash.mount(directory, copy.fs, read_only=True)
         return bash
 
     async def _drive(self, bash: Bash, script: str) -> tuple[str, str, int]:
-        thread = threading.Thread(target=self._body, args=(bash, script), name=f"sh-{self.process.pid}", daemon=True)
+        heard = self._on_output is not None or self._on_error is not None
+        thread = threading.Thread(
+            target=_play,
+            args=(bash, script, self._channel, self._printed, heard),
+            name=f"sh-{self.process.pid}",
+            daemon=True,
+        )
         self.process.on_kill.append(bash.cancel)
         thread.start()
         outcome: Any = None
@@ -240,21 +203,6 @@ class Shell:
             raise interrupted
         self._settle_modes()
         return self._result(outcome)
-
-    def _body(self, bash: Bash, script: str) -> None:
-        """The thread: plays the script, hands programs over."""
-
-        def emit(out: str, err: str) -> None:
-            self._printed.append((out, err))
-            if self._on_output is not None or self._on_error is not None:
-                self._channel.put(("output", (out, err), None))
-
-        try:
-            result = bash.execute_sync(script, on_output=emit)
-        except BaseException as problem:  # noqa: BLE001
-            self._channel.put(("done", problem, None))
-        else:
-            self._channel.put(("done", result, None))
 
     def _report(self, out: str, err: str) -> None:
         full = self.machine.files.full
@@ -285,11 +233,30 @@ class Shell:
 
     # programs
 
-    def _dispatch(self, context: BuiltinContext) -> BuiltinResult:
+    def _dispatcher(self) -> Callable[[BuiltinContext], BuiltinResult]:
+        """What the script's thread calls for every program; while that waits, only the channel holds the call."""
+        me = weakref.ref(self)
+
+        def dispatch(context: BuiltinContext) -> BuiltinResult:
+            shell = me()
+            if shell is None:
+                return BuiltinResult("", "", 137)
+            answer = shell._dispatch(context)
+            del shell
+            return answer if isinstance(answer, BuiltinResult) else answer.get()
+
+        return dispatch
+
+    def _dispatch(self, context: BuiltinContext) -> BuiltinResult | SimpleQueue[BuiltinResult]:
         """In the script's thread: answer quick programs here, hand the others over."""
         name, argv = context.name, list(context.argv)
-        if name == "__run":
-            name, argv = argv[0], argv[1:]
+        if "__run" in argv or name == "__run":
+            # hactl.lab.dialect put it before names the player keeps for itself, also among words of lockf(1) and such.
+            name, *argv = (word for word in (name, *argv) if word != "__run")
+        if not name:
+            return BuiltinResult("", "", 0)
+        if "/" in name and is_script(name):
+            name, argv = "__exec", [name, *argv]
         name = name.rsplit("/", 1)[-1]
         call = Call(
             self.machine,
@@ -307,7 +274,7 @@ class Shell:
             return BuiltinResult(done.stdout, done.stderr, done.status)
         reply: SimpleQueue[BuiltinResult] = SimpleQueue()
         self._channel.put(("call", call, reply))
-        return reply.get()
+        return reply
 
     def _emitter(self, name: str) -> Callable[[str], None] | None:
         return self._live if name in {"nc", "tail", "timeout"} else None
@@ -316,7 +283,8 @@ class Shell:
         if call.name in _MODE_MATTERS:
             self._settle_modes()
         local = LOCAL.get(call.name)
-        process = Process(self.machine.pid(), " ".join([call.name, *call.argv]), self.process.pid)
+        shown = "/bin/sh" if call.name == "__exec" else call.name
+        process = Process(self.machine.pid(), " ".join([shown, *call.argv]), self.process.pid)
         call.process = process
         self.process.children.append(process)
         self.machine.rc.enter(process)
@@ -359,50 +327,27 @@ class Shell:
         self.umask = mask
         self._seen_files = self._all_files() if mask != 0o022 and self._directories else None
 
-    # background jobs
 
-    async def start_job(self, text: str, variables: str) -> Process:
-        """Start `text &`: beside the script under asyncio, before the rest of it otherwise."""
-        process = Process(self.machine.pid(), text, self.process.pid)
-        target = _REDIRECTED.match(text)
-        write: Callable[[str], None] | None = None
-        if target is not None and target["file"] != "/dev/null":
-            text, path = target["body"], posixpath.join("/root", target["file"])
-            self.machine.files.write_text(path, "")
-            write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
-        text = text.strip()
-        if text.startswith("(") and text.endswith(")"):
-            text = text[1:-1].strip()
-        shell = Shell(self.machine, env=self.env, process=process)
-        work = shell.run(_assignments(variables) + text, on_output=write, on_error=write)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            await work
-            self._jobs.append((process, None))
-            return process
-        adopt(self.machine, process.pid)
-        task = asyncio.ensure_future(work)
-        self.machine.rc.jobs.add(task)
-        task.add_done_callback(self.machine.rc.jobs.discard)
-        self._jobs.append((process, task))
-        return process
+def _play(
+    bash: Bash,
+    script: str,
+    channel: SimpleQueue[tuple[str, Any, Any]],
+    printed: list[tuple[str, str]],
+    heard: bool,
+) -> None:
+    """The thread of a script: plays it, hands programs over."""
 
-    async def wait_jobs(self) -> None:
-        """`wait`: until every job of this script ended."""
-        for _, task in self._jobs:
-            if task is not None:
-                await asyncio.wait({task})
+    def emit(out: str, err: str) -> None:
+        printed.append((out, err))
+        if heard:
+            channel.put(("output", (out, err), None))
 
-
-_ASSIGNMENT = re.compile(
-    r"^(?!BASH|EUID|UID|PPID|PIPESTATUS|SHELLOPTS|OPTIND|_=|PS4|HOSTTYPE|MACHTYPE|OSTYPE|SHLVL)[A-Za-z_]\w*="
-)
-
-
-def _assignments(variables: str) -> str:
-    """The assignments `set` printed, without the shell's own."""
-    return "".join(f"{line}\n" for line in variables.splitlines() if _ASSIGNMENT.match(line))
+    try:
+        result = bash.execute_sync(script, on_output=emit)
+    except BaseException as problem:  # noqa: BLE001
+        channel.put(("done", problem, None))
+    else:
+        channel.put(("done", result, None))
 
 
 def _not_found(context: BuiltinContext) -> BuiltinResult:

@@ -36,13 +36,13 @@ async def _umask(shell: Shell, call: Call) -> Result:
 
 
 async def _background(shell: Shell, call: Call) -> Result:
-    process = await shell.start_job(call.argv[0], call.argv[1])
+    text, variables, functions, *arguments = call.argv
+    process = shell.jobs.start(text, variables, functions, arguments, call.cwd)
     return Result(f"{process.pid}\n")
 
 
-async def _wait(shell: Shell, _call: Call) -> Result:
-    await shell.wait_jobs()
-    return Result()
+async def _wait(shell: Shell, call: Call) -> Result:
+    return Result("", "", await shell.jobs.wait(call, [int(word) for word in call.argv if word.isdigit()]))
 
 
 async def _command_v(shell: Shell, call: Call) -> Result:

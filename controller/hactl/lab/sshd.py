@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from hactl.lab.commands.registry import COMMANDS, Call, Process, attend
-from hactl.lab.shell import ENVIRONMENT, PLAYED, run_script
+from hactl.lab.shell import ENVIRONMENT, run_script
+from hactl.lab.shell_words import PLAYED
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine

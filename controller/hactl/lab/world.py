@@ -5,6 +5,7 @@ Rules:
 - An event that belongs to a machine dies with its power; while the machine is frozen it waits, and
   afterwards has the rest of its time still to go (a stopped virtual machine: recording 06).
 - Real time is the same world with `run_due` called by a pump; `on_earlier` tells the pump to look again.
+- What machines do in the background (`spawn`) goes on as events under virtual time, as tasks otherwise.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal
 
 from hactl.lab.clock import LabClock, VirtualClock
+from hactl.lab.fiber import Fiber, Job
 
 if TYPE_CHECKING:
     from hactl.lab.machine import Machine
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
 #: How long the machines of a new world have been up, seconds.
 UP_SECONDS = 290.0
 Direction = Literal["both", "in", "out"]
-
-
-class PowerLost(Exception):
-    """The machine a coroutine ran on lost power."""
 
 
 class Handle:
@@ -62,6 +61,8 @@ class World:
         self.machines: dict[str, Machine] = {}
         #: Interfaces by the L2 segment they are plugged into, in the order they were made.
         self.segments: dict[str, list[Interface]] = {}
+        #: Addresses that answer ping on a segment without being machines here: a router, a witness.
+        self.hosts: dict[str, str] = {}
         #: From power to a reachable sshd, seconds.
         self.boot_seconds = 15.0
         #: How late kernel timers fire, seconds: tvtohz adds a tick (hz is 100 in a virtual machine). The recorded
@@ -74,11 +75,9 @@ class World:
         self._queue: list[Handle] = []
         self._parked: list[Handle] = []
         self._order = 0
-        self._tasks: dict[asyncio.Task[None], Machine | None] = {}
-        #: Whose coroutines run now, innermost last: the machine and its power cycle.
-        self._owners: list[tuple[Machine, int] | None] = []
+        self._jobs: dict[Job, Machine | None] = {}
         if isinstance(clock, VirtualClock):
-            clock.attach(self.advance, self.check_power)
+            clock.attach(self.advance)
 
     # events
 
@@ -126,30 +125,40 @@ class World:
             return
         handle.action()
 
-    def spawn(self, work: Coroutine[Any, Any, None], *, machine: Machine | None = None) -> None:
-        """Run a coroutine of the simulated side: to its end under virtual time, as a task under real time.
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], *, machine: Machine | None = None, context: Context | None = None
+    ) -> Job:
+        """Run a coroutine of the simulated side in the background: a fiber under virtual time, a task under asyncio.
 
-        With a machine it ends where it stands when that machine loses power.
+        A fiber has run to its first sleep when this returns. With a machine it ends where it stands when that
+        machine loses power. `context`: what it sees of its maker's context variables (None: nothing).
         """
         if isinstance(self.clock, VirtualClock):
-            self._owners.append(None if machine is None else (machine, machine.power_cycles))
-            try:
-                work.send(None)
-            except (StopIteration, PowerLost):
-                return
-            finally:
-                self._owners.pop()
-            work.close()
-            raise RuntimeError("a coroutine suspended under virtual time: it awaited something that is not the clock")
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks[task] = machine
-        task.add_done_callback(self._tasks.pop)
+            fiber = Fiber(self, work, machine, context)
+            self._jobs[fiber] = machine
+            fiber.begin()
+            return fiber
+        task = asyncio.get_running_loop().create_task(work, context=context or Context())
+        self._jobs[task] = machine
+        task.add_done_callback(self.forget)
+        return task
 
-    def check_power(self) -> None:
-        """Raise PowerLost in a sleeper whose machine has lost power meanwhile (virtual time only)."""
-        owner = self._owners[-1] if self._owners else None
-        if owner is not None and owner[0].power_cycles != owner[1]:
-            raise PowerLost(owner[0].name)
+    def forget(self, job: Job) -> None:
+        """A background job ended."""
+        self._jobs.pop(job, None)
+
+    def end_jobs(self, machine: Machine | None = None) -> list[Job]:
+        """End what runs in the background, of one machine or everywhere; returns it (tasks end a little later)."""
+        ended = [job for job, owner in self._jobs.items() if machine is None or owner is machine]
+        for job in ended:
+            job.cancel()
+        return ended
+
+    async def close(self) -> None:
+        """End everything that runs in the background, and wait for its end."""
+        tasks = [job for job in self.end_jobs() if isinstance(job, asyncio.Task)]
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait_until(
         self, predicate: Callable[[], bool], timeout_seconds: float, step_seconds: float = 0.1
@@ -197,8 +206,7 @@ class World:
         if not machine.powered:
             return
         machine.lose_power()
-        for task in [task for task, owner in self._tasks.items() if owner is machine]:
-            task.cancel()
+        self.end_jobs(machine)
         self._parked = [handle for handle in self._parked if not handle.dead]
         self.tell(machine)
 
@@ -222,19 +230,19 @@ class World:
                 self.at(0, machine.boot_userland, machine=machine)
         if isinstance(self.clock, VirtualClock):
             self.advance(0)
+            while any(machine.powered and not machine.running for machine in self.machines.values()):
+                self.advance(0.25)
 
     def reboot(self, node: str) -> None:
         """shutdown(8) -r: rc.shutdown runs, then the machine boots again."""
         machine = self.machines[node]
         if machine.running:
-            self.spawn(self._reboot(machine))
+            self.spawn(self._reboot(machine), machine=machine)
 
     async def _reboot(self, machine: Machine) -> None:
-        cycle = machine.power_cycles
         await machine.shutdown()
-        if machine.power_cycles == cycle:
-            self.power_off(machine.name)
-            self.power_on(machine.name)
+        self.power_off(machine.name)
+        self.power_on(machine.name)
 
     def cut(self, node: str, interface: str | None = None, direction: Direction = "both") -> None:
         """Pull a cable (both: carrier goes), or lose packets one way only (in or out: carrier stays)."""

@@ -1,7 +1,8 @@
 """Mode Propose: a person approves the digest of a plan, and only that plan may be carried out.
 
 Rules: a plan is carried out stage by stage and planned anew after each, so what is left of an approved plan counts as
-approved; a step that the approved plan did not have, to the letter of its command, does not.
+approved; a step that the approved plan did not have, to the letter of its command, does not. The one exception is a
+note on a node about what the approved steps brought about (`NOTES`), which no plan can foretell.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hactl.core.steps import Plan, Stage
+
+#: Verbs that only note a fact on a node, and are part of any approved plan.
+NOTES = frozenset({"ConfirmCopy"})
 
 
 class Approval:
@@ -33,4 +37,9 @@ class Approval:
 
 
 def _shape(stages: Sequence[Stage]) -> frozenset[tuple[str, ...]]:
-    return frozenset((s.node, s.verb, s.target, s.command, s.risk.value) for stage in stages for s in stage.steps)
+    return frozenset(
+        (s.node, s.verb, s.target, s.command, s.risk.value)
+        for stage in stages
+        for s in stage.steps
+        if s.verb not in NOTES
+    )

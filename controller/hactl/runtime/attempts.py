@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hactl.core.script import step_budget_seconds
+from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
 from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
 from hactl.runtime.execute import StageOutcome
 
@@ -31,6 +31,8 @@ class _Trouble:
     last_at: float
     #: It rests, or the newest plan has it.
     current: bool = True
+    #: The newest attempt ran on the node and failed there.
+    ran: bool = False
 
 
 #: A step that is tested by the node before it runs and destroys nothing is over, or harmless, after this long, seconds.
@@ -39,7 +41,7 @@ CUT_LIMIT_SECONDS = 20.0
 
 def _may_run_seconds(step: Step) -> float:
     """How long a step of a dead process is taken to be running on its node."""
-    whole = step_budget_seconds(step) + KILL_AFTER_SECONDS
+    whole = LOCK_WAIT_SECONDS + step_budget_seconds(step) + KILL_AFTER_SECONDS
     return whole if step.risk is Risk.DESTRUCTIVE else min(whole, CUT_LIMIT_SECONDS)
 
 
@@ -69,12 +71,16 @@ class Attempts:
                 self._quiet_at[ended.step.node] = max(ended.quiet_at, self._quiet_at.get(ended.step.node, 0.0))
             if outcome.stopped and ended.result.outcome is Outcome.INDETERMINATE:
                 continue
+            if ended.result.busy or ended.result.newer_lease:
+                # Nothing was run, and nothing of the step is to blame.
+                continue
             before = self._troubles.get(key)
             count = before.count + 1 if before else 1
             ceiling = min(self._limit_seconds, self._first_delay_seconds * 2.0 ** min(count - 1, 30))
             delay = self._chance.uniform(ceiling / 2, ceiling)
             message = f"{ended.result.outcome.value} {_times(count)}: {ended.result.reason or 'no reason given'}"
-            self._troubles[key] = _Trouble(count, message, now + delay, now)
+            ran = ended.result.outcome is Outcome.FAILED and ended.result.exit_status is not None
+            self._troubles[key] = _Trouble(count, message, now + delay, now, ran=ran)
 
     def resting(self, now: float) -> Mapping[str, str]:
         """Steps that are not to be tried yet: key -> what happened, for people."""
@@ -109,6 +115,11 @@ class Attempts:
     def failing(self) -> Mapping[str, str]:
         """Steps still wanted that failed repeatedly: key -> what happened, for people."""
         return {key: t.message for key, t in self._troubles.items() if t.current and t.count >= REPEATED}
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Steps still wanted that surely failed on their node, or failed repeatedly: key -> what happened."""
+        return {key: t.message for key, t in self._troubles.items() if t.current and (t.ran or t.count >= REPEATED)}
 
     @property
     def worst(self) -> int:

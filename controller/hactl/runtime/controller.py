@@ -41,8 +41,12 @@ class Controller:
         stop_seconds: float = 20.0,
         reread_seconds: float = 60.0,
         retry_seconds: float = 5.0,
+        requests_seconds: float = 1.0,
     ) -> None:
-        """`stop_seconds` bounds a stop; sources are read again every `reread_seconds` even if no change was told."""
+        """`stop_seconds` bounds a stop; sources are read again every `reread_seconds` even if no change was told.
+
+        What people ask for (moves, pauses ...) is noticed within `requests_seconds`.
+        """
         self._sources = sources
         self._store = store
         self._reconciler = reconciler
@@ -54,6 +58,7 @@ class Controller:
         self._stop_seconds = stop_seconds
         self._reread_seconds = reread_seconds
         self._retry_seconds = retry_seconds
+        self._requests_seconds = requests_seconds
         self._stop = asyncio.Event()
         self._hints = {label: asyncio.Event() for label in sources}
         self._causes: dict[str, str] = {}
@@ -104,6 +109,7 @@ class Controller:
         await self._settle_the_dead()
         await self._record("ControllerStarted", f"controller started with {', '.join(self._sources) or 'no source'}")
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
+        followers.append(asyncio.ensure_future(self._hear_requests()))
         working = asyncio.ensure_future(self._queue.run(self._work))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -159,6 +165,24 @@ class Controller:
                 seconds = self._reread_seconds
         finally:
             await discard(self._clock, listening)
+
+    async def _hear_requests(self) -> None:
+        """Look soon at the clusters that somebody asked something for, or took it back."""
+        known: dict[int, str] = {}
+        while True:
+            try:
+                now = {each.id: each.cluster for each in await self._store.operations(open_only=True)}
+            except StoreError:
+                # Every pass says so; there is nothing else to do about it here.
+                now = known
+            for number in known.keys() ^ now.keys():
+                cluster = now[number] if number in now else known[number]
+                for name in [cluster] if cluster else list(self._intake.accepted):
+                    if name in self._intake.accepted:
+                        self._causes[name] = "request"
+                        self._queue.add(name, Priority.SPEC)
+            known = now
+            await self._clock.sleep(self._requests_seconds)
 
     async def _hear(self, label: str, hint: asyncio.Event) -> None:
         while True:

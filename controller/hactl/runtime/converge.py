@@ -20,8 +20,9 @@ from hactl.runtime.passes import Accepted, PassResult, Request
 from hactl.runtime.reconcile import Reconciler
 from hactl.runtime.waiting import pause
 
-#: How a run ended. `held`: the mode or a missing approval forbids acting. `refused`: references do not resolve.
-End = Literal["converged", "stalled", "held", "refused", "deadline", "stopped", "store"]
+#: How a run ended. `held`: the mode, a pause, a missing approval or a newer controller forbids acting. `refused`:
+#: references do not resolve. `over`: the request that was waited for is over.
+End = Literal["converged", "stalled", "held", "refused", "deadline", "stopped", "store", "over"]
 
 #: A step that failed this often in a row ends the run: somebody should look.
 FAILURES_LIMIT = 3
@@ -69,6 +70,10 @@ class _Journey:
     """What adds up over the passes."""
 
     passes: int = 0
+    #: The request that is waited for, instead of convergence; 0: none.
+    awaited: int = 0
+    #: What is waited for otherwise; None: convergence.
+    done: Callable[[PassResult], bool] | None = None
     ended: list[Ended] = field(default_factory=list)
     last: PassResult | None = None
     #: Monotonic seconds since when nothing was done or waited for, without being Ready.
@@ -96,17 +101,21 @@ class Converger:
         stop: asyncio.Event,
         approved: str | None = None,
         listener: Listener | None = None,
+        awaited: int = 0,
+        done: Callable[[PassResult], bool] | None = None,
+        cause: str = "apply",
     ) -> Summary:
         """Pass after pass until an end. Raises InvariantBroken only.
 
+        With `awaited` the end is that this operation is over, with `done` what it says of a pass.
         After `timeout_seconds` no new pass begins; a stage that runs is carried to its end.
         """
         listener = listener or Listener()
         began = self._clock.monotonic()
-        journey = _Journey()
+        journey = _Journey(awaited=awaited, done=done)
         request = Request(
             accepted,
-            cause="apply",
+            cause=cause,
             actor=actor,
             approved=approved,
             stop=stop,
@@ -136,13 +145,17 @@ class Converger:
         """The end this pass means, or None to go on."""
         if stop.is_set():
             return "stopped"
-        if result.gate in ("Observe", "WaitingForApproval", "LookOnly"):
+        if any(each.id == journey.awaited for each in result.ended):
+            return "over"
+        if journey.done is not None and journey.done(result):
+            return "over"
+        if result.gate in ("Observe", "Paused", "WaitingForApproval", "LookOnly", "LeaseLost", "FleetSilent"):
             return "held"
         if result.gate == "References":
             return "refused"
         if isinstance(result.error, StoreError):
             return "store"
-        if result.converged:
+        if result.converged and not journey.awaited and journey.done is None:
             return "converged"
         if result.failures >= FAILURES_LIMIT:
             return "stalled"

@@ -1,6 +1,7 @@
 """Carrying out one stage: intent on record, the step on the node, the outcome on record.
 
-Rules: no record, no action; a step is sent once and never resent from here; a timeout or a broken session is
+Rules: no record, no action; a step is sent once and never resent from here, under the lease we hold (I9) and the lock
+that the node's own hook takes too; nothing is sent after a standstill of ours; a timeout or a broken session is
 Indeterminate; when told to stop no new step starts, a running one gets a grace and is then abandoned as
 Indeterminate; a secret exists only while its step runs and is blacked out of whatever comes back.
 """
@@ -13,7 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from hactl.core.script import StepResult, read_answer, step_budget_seconds, step_script, visible_line
+from hactl.core.script import (
+    LOCK_WAIT_SECONDS,
+    StepResult,
+    read_answer,
+    step_budget_seconds,
+    step_script,
+    visible_line,
+)
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Store, Target
@@ -26,6 +34,8 @@ Secret = Callable[[SecretUse], str]
 
 #: Errors that are raised before anything is sent to the node (see ports.Nodes.run).
 NOTHING_SENT = (NodeUnreachable, HostKeyMismatch, LoginRefused)
+#: Between two things we do one after the other no more time passes than this, unless the process was suspended.
+STANDSTILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,11 @@ class StageOutcome:
         """The steps that ended otherwise than Done."""
         return tuple(ended for ended in self.ended if ended.result.outcome is not Outcome.DONE)
 
+    @property
+    def newer_lease(self) -> int:
+        """The newest lease of another controller that a node has seen; 0: none."""
+        return max((ended.result.newer_lease for ended in self.ended), default=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -89,6 +104,8 @@ class Errand:
     actor: str
     #: Why now: "spec", "drift", "incident" ...
     cause: str
+    #: Generation of the lease we act under (`ports.Store.lease`).
+    lease: int
 
 
 class Executor:
@@ -122,7 +139,7 @@ class Executor:
 
         Cancelling it abandons the running steps, records them as Indeterminate, and goes on being cancelled.
         """
-        run = _StageRun(stop)
+        run = _StageRun(stop, self._clock.monotonic())
         watch = _Careful(on_step)
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(run.watch_stop())
@@ -138,9 +155,13 @@ class Executor:
         return StageOutcome(stage, tuple(run.ended), not_run, stopped=stop.is_set())
 
     async def _lane(self, errand: Errand, steps: tuple[Step, ...], run: _StageRun, watch: _Careful) -> None:
-        """Some steps one after the other, up to the first that is not Done."""
+        """Some steps one after the other, up to the first that is not Done, or to a standstill of ours."""
+        before = run.began
         for step in steps:
             if run.halt.is_set():
+                return
+            if self._clock.monotonic() - before > STANDSTILL_SECONDS:
+                log.error("stood still; looking again before anything else is done", extra=_where(errand, step))
                 return
             try:
                 ended = await self._perform(errand, step, run.halt, watch)
@@ -152,6 +173,7 @@ class Executor:
             run.ended.append(ended)
             if ended.result.outcome is not Outcome.DONE:
                 return
+            before = ended.quiet_at
 
     async def _perform(self, errand: Errand, step: Step, halt: asyncio.Event, watch: _Careful) -> Ended:
         """One step between its two records."""
@@ -162,8 +184,11 @@ class Executor:
             await finish(self._clock, self._begin(errand, step, number), bound_seconds=self._record_seconds)
             log.info("step begins", extra=_where(errand, step))
             watch(StepEvent(step, "begin"))
-            sent = True
-            result = await self._attempt(errand, step, halt, watch)
+            if self._clock.monotonic() - started > STANDSTILL_SECONDS:
+                result = StepResult(Outcome.FAILED, None, "", "not run: hactl stood still meanwhile", busy=True)
+            else:
+                sent = True
+                result = await self._attempt(errand, step, halt, watch)
         except asyncio.CancelledError:
             if number:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl was stopped")
@@ -171,9 +196,10 @@ class Executor:
                     result = StepResult(Outcome.INDETERMINATE, None, "", "abandoned: hactl was stopped")
                 await self._end(errand, step, number[0], result, started, watch)
             raise
+        answered = self._clock.monotonic()
         await self._end(errand, step, number[0], result, started, watch)
         unsure = result.outcome is Outcome.INDETERMINATE
-        return Ended(step, result, started + self._limit_seconds(step) if unsure else self._clock.monotonic())
+        return Ended(step, result, started + self._limit_seconds(step) if unsure else answered)
 
     async def _begin(self, errand: Errand, step: Step, number: list[int]) -> None:
         plan = errand.plan
@@ -190,7 +216,7 @@ class Executor:
             "actor": errand.actor,
             "cause": errand.cause,
         }
-        number.append(await self._store.begin_step(record))
+        number.append(await self._store.begin_step(record, lease=errand.lease))
 
     async def _end(
         self, errand: Errand, step: Step, number: int, result: StepResult, started: float, watch: _Careful
@@ -208,7 +234,7 @@ class Executor:
 
     def _limit_seconds(self, step: Step) -> float:
         """From the begin of a step to when we stop waiting; the node has killed its command by then."""
-        return step_budget_seconds(step) + self._margin_seconds
+        return LOCK_WAIT_SECONDS + step_budget_seconds(step) + self._margin_seconds
 
     async def _attempt(self, errand: Errand, step: Step, halt: asyncio.Event, watch: _Careful) -> StepResult:
         try:
@@ -219,9 +245,10 @@ class Executor:
         blackout = _Blackout(nonce, tuple(values.values()))
         run = self._nodes.run(
             errand.targets[step.node],
-            step_script(step, values, nonce),
+            step_script(step, values, nonce, lease=errand.lease),
             timeout_seconds=step_budget_seconds(step),
             on_output=lambda text: _show(watch, step, text, blackout),
+            exclusive=True,
         )
         return await self._answer(step, asyncio.ensure_future(run), blackout, halt)
 
@@ -303,7 +330,8 @@ def _show(watch: _Careful, step: Step, text: str, blackout: _Blackout) -> None:
 class _StageRun:
     """What the lanes of one stage share."""
 
-    def __init__(self, stop: asyncio.Event) -> None:
+    def __init__(self, stop: asyncio.Event, began: float) -> None:
+        self.began = began
         self.halt = asyncio.Event()
         self.ended: list[Ended] = []
         self.broken: StoreError | Busy | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hactl.core.facts import Snapshot
+from hactl.core.operations import Operation
 from hactl.core.steps import Plan
 from hactl.core.wanted import Cluster
 from hactl.errors import HactlError
@@ -42,7 +43,19 @@ Resolve = Callable[[Document, int], Awaitable[Resolved]]
 Lock = Callable[[str], AbstractAsyncContextManager[Any]]
 #: Why a plan with stages was not carried out in this pass. Empty: it was, or there was nothing to do.
 Gate = Literal[
-    "", "Observe", "WaitingForApproval", "Busy", "Backoff", "Stopped", "Store", "LookOnly", "References", "NeedsLock"
+    "",
+    "Observe",
+    "Paused",
+    "WaitingForApproval",
+    "FleetSilent",
+    "LeaseLost",
+    "Busy",
+    "Backoff",
+    "Stopped",
+    "Store",
+    "LookOnly",
+    "References",
+    "NeedsLock",
 ]
 
 
@@ -81,6 +94,9 @@ class PassResult:
     failures: int = 0
     #: How the nodes are reached; empty when references do not resolve.
     targets: Mapping[str, Target] = field(default_factory=dict)
+    #: Requests of people that count for the cluster, and those of them that ended in this pass, as they ended.
+    operations: tuple[Operation, ...] = ()
+    ended: tuple[Operation, ...] = ()
     #: What kept the pass from doing its job: SecretError, DocumentError, StoreError, Busy.
     error: HactlError | None = None
 
@@ -104,6 +120,8 @@ class Pace:
     #: While something passes by itself: first this often, later more rarely.
     passing_seconds: float = 1.0
     passing_limit_seconds: float = 10.0
+    #: While a group is to move and nothing can be done.
+    moving_seconds: float = 2.0
     #: After Busy, or while the record cannot be written.
     blocked_seconds: float = 3.0
     #: Act on no snapshot older than this.

@@ -1,34 +1,39 @@
 """One look at one cluster, and at most one stage of work: observe, plan, audit, record, carry out the first stage.
 
 Rules: everything that decides is in core; a plan that the audit complains about stops the process; nothing is done
-without the cluster's lock, without a record, on a plan made before the lock was held, or on an old snapshot; an
-unchanged look writes nothing. A crash anywhere is just an early next look.
+without the cluster's lock, without a record and a lease, on a plan made before the lock was held, or on an old
+snapshot; an unchanged look writes nothing. A crash anywhere is just an early next look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from hactl.core.audit import audit
+from hactl.core.breaker import fleet_silent
 from hactl.core.facts import Snapshot, Unknown
+from hactl.core.moves import judge as judge_request
 from hactl.core.objects import Mode
+from hactl.core.operations import State, Wishes
 from hactl.core.plan import make_plan
 from hactl.core.status import changes, cluster_status
-from hactl.core.steps import Hold, Outcome, Plan
+from hactl.core.steps import Outcome, Plan
 from hactl.core.wanted import Cluster
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
-from hactl.ports import Clock, Store
-from hactl.runtime.approval import Approval
+from hactl.ports import Change, Clock, Store
 from hactl.runtime.attempts import Attempts
 from hactl.runtime.execute import Errand, Executor
+from hactl.runtime.memory import Look, Memory, looks, with_hold
 from hactl.runtime.observe import Observer
 from hactl.runtime.passes import Accepted, Gate, Lock, Pace, PassResult, Request, Resolve, Resolved
+from hactl.runtime.requests import Asked, Judge, Requests
 from hactl.runtime.waiting import Stopped, within
 
 log = logging.getLogger("hactl.runtime.reconcile")
@@ -37,33 +42,6 @@ log = logging.getLogger("hactl.runtime.reconcile")
 LOOK_LIMIT_SECONDS = 120.0
 #: How many of the newest steps of a cluster are looked at before acting.
 CUT_STEPS = 100
-
-
-class _Memory:
-    """What is remembered of one cluster between passes; all of it may be lost at any time."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self.generation = 0
-        #: What the record has of it was read.
-        self.remembered = False
-        self.status: Mapping[str, Any] | None = None
-        #: Why the record does not let this generation act; empty: it does.
-        self.outdated = ""
-        #: What changed and is not on record yet.
-        self.untold: list[tuple[str, str, str | None, Any]] = []
-        self.attempts = Attempts(chance)
-        #: The last pass had work: take the lock before looking.
-        self.working = False
-        self.passing: tuple[tuple[str, str, str | None], ...] = ()
-        self.passing_since = 0.0
-        self.snapshot: Snapshot | None = None
-        self.approval = Approval()
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    snapshot: Snapshot
-    plan: Plan
 
 
 class Reconciler:
@@ -83,7 +61,8 @@ class Reconciler:
         plan: Callable[..., Plan] = make_plan,
         second_opinion: Callable[[Cluster, Snapshot, Plan, float], tuple[str, ...]] = audit,
         judge: Callable[..., Mapping[str, Any]] = cluster_status,
-        compare: Callable[..., Sequence[tuple[str, str, str | None, Any]]] = changes,
+        compare: Callable[..., Sequence[Change]] = changes,
+        verdict: Judge = judge_request,
     ) -> None:
         """Everything is injected; `chance` only spreads the times of the next looks."""
         self._observer = observer
@@ -98,7 +77,10 @@ class Reconciler:
         self._second_opinion = second_opinion
         self._judge = judge
         self._compare = compare
-        self._memories: dict[str, _Memory] = {}
+        self._verdict = verdict
+        self._judge_hears_wishes = "wishes" in inspect.signature(judge).parameters
+        self._memories: dict[str, Memory] = {}
+        self._fleet_silent = ""
 
     async def reconcile(self, request: Request) -> PassResult:
         """One pass. Raises InvariantBroken when the plan is not safe; trouble of the world is in the result."""
@@ -123,14 +105,17 @@ class Reconciler:
         try:
             async with self._lock(accepted.document.cluster.name):
                 await self._note_cuts(memory, accepted.document.cluster.name)
-                return await self._pass(request, memory, resolved, locked=True)
+                second = await self._pass(request, memory, resolved, locked=True)
         except (Busy, StoreError) as error:
-            return await self._pass(request, memory, resolved, locked=False, blocked=error)
+            second = await self._pass(request, memory, resolved, locked=False, blocked=error)
+        return replace(second, ended=(*result.ended, *second.ended))
 
-    async def look(self, accepted: Accepted, *, stop: asyncio.Event | None = None) -> tuple[Resolved, Snapshot, Plan]:
+    async def look(
+        self, accepted: Accepted, *, stop: asyncio.Event | None = None, wishes: Wishes | None = None
+    ) -> tuple[Resolved, Snapshot, Plan]:
         """Observe and plan, nothing else: nothing is recorded or touched. Raises SecretError, DocumentError."""
         resolved = await self._resolve(accepted.document, accepted.generation)
-        look = await self._look(resolved, stop or asyncio.Event())
+        look = await self._look(resolved, stop or asyncio.Event(), wishes or Wishes())
         return resolved, look.snapshot, look.plan
 
     def status(self, cluster: str) -> Mapping[str, Any] | None:
@@ -143,68 +128,87 @@ class Reconciler:
         self._memories.pop(cluster, None)
         self._observer.forget(cluster)
 
-    def _memory(self, accepted: Accepted) -> _Memory:
-        memory = self._memories.setdefault(accepted.document.cluster.name, _Memory(self._chance))
-        if memory.generation != accepted.generation:
-            memory.attempts.forget()
-            memory.approval.forget()
-            memory.outdated = ""
-            memory.generation = accepted.generation
-        return memory
+    def _memory(self, accepted: Accepted) -> Memory:
+        name = accepted.document.cluster.name
+        if name not in self._memories:
+            requests = Requests(self._store, self._clock, verdict=self._verdict)
+            self._memories[name] = Memory(self._chance, requests)
+        self._memories[name].renew(accepted.generation)
+        return self._memories[name]
 
     # -- looking --------------------------------------------------------------------------------------------------
 
-    async def _look(self, resolved: Resolved, stop: asyncio.Event, attempts: Attempts | None = None) -> _Look:
+    async def _look(
+        self, resolved: Resolved, stop: asyncio.Event, wishes: Wishes, attempts: Attempts | None = None
+    ) -> Look:
         observe = self._observer.observe(resolved.cluster, resolved.targets)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if attempts is None else attempts.resting(now)
-        plan = self._plan(resolved.cluster, snapshot, now, failing=failing)
+        plan = self._plan(resolved.cluster, snapshot, now, failing=failing, **_asked_for(wishes))
         complaints = self._second_opinion(resolved.cluster, snapshot, plan, now)
         if complaints:
             log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
             raise InvariantBroken(f"{resolved.cluster.name}: plan {plan.digest}: " + "; ".join(complaints))
-        return _Look(snapshot, plan)
+        return Look(snapshot, plan)
 
     async def _pass(
         self,
         request: Request,
-        memory: _Memory,
+        memory: Memory,
         resolved: Resolved,
         *,
         locked: bool,
         blocked: Busy | StoreError | None = None,
     ) -> PassResult:
         """Look, record, and act when `locked`. Gate NeedsLock: there is work, come back with the lock."""
+        asked = await memory.requests.read(resolved.cluster)
         try:
-            look = await self._look(resolved, request.stop, memory.attempts)
+            look = await self._look(resolved, request.stop, asked.wishes, memory.attempts)
         except Stopped:
             return self._stopped(request, memory, resolved)
         now = self._clock.monotonic()
         memory.attempts.review(look.plan, now)
         memory.snapshot = look.snapshot
-        gate = self._gate(request, memory, resolved.cluster, look.plan, now)
+        ended = await memory.requests.settle(
+            resolved.cluster, asked, look.snapshot, look.plan, memory.attempts.failed, now
+        )
+        lease = 0
+        gate = self._gate(request, memory, resolved.cluster, look.plan, asked, now)
+        if locked and not gate and look.plan.stages:
+            try:
+                lease = await self._store.lease(resolved.cluster.name)
+            except StoreError as problem:
+                blocked = problem
+            else:
+                gate = "LeaseLost" if lease <= memory.newer_lease else ""
         if blocked is not None and not gate and look.plan.stages:
             gate = "Busy" if isinstance(blocked, Busy) else "Store"
-        look = replace(look, plan=_with_hold(look.plan, gate))
+        look = replace(look, plan=with_hold(look.plan, gate, self._why(gate, memory, lease)))
         if request.on_look is not None:
             request.on_look(look.snapshot, look.plan)
-        status, trouble = await self._publish(request, memory, resolved.cluster, look)
+        status, trouble = await self._publish(request, memory, resolved.cluster, look, asked)
         error: HactlError | None = trouble or blocked
         if trouble is not None and look.plan.stages:
             gate = "Store"
-        memory.working = bool(look.plan.stages) and gate in ("", "Busy")
-        base = self._result(memory, look, status, gate, resolved, error)
+        memory.working = bool(look.plan.stages) and gate in ("", "Busy", "LeaseLost")
+        base = self._result(memory, look, status, gate, resolved, error, asked)
+        base = replace(base, ended=ended, operations=asked.operations)
+        if any(each.state is not State.DONE for each in ended):
+            # Something else is wanted than what this plan was made for.
+            return replace(base, next="again", after_seconds=0.0)
         if gate or not look.plan.stages:
             return base
         if not locked:
             return replace(base, gate="NeedsLock")
         if self._clock.monotonic() - look.snapshot.taken_at > self._pace.fresh_seconds:
             return replace(base, next="again", after_seconds=0.0)
-        return await self._act(request, memory, resolved, look.plan, base)
+        memory.requests.acting(look.plan)
+        return await self._act(request, memory, resolved, look.plan, base, lease)
 
-    def _gate(self, request: Request, memory: _Memory, cluster: Cluster, plan: Plan, now: float) -> Gate:
+    def _gate(self, request: Request, memory: Memory, cluster: Cluster, plan: Plan, asked: Asked, now: float) -> Gate:
         """Why this plan may not be carried out now."""
+        silent = self._breaker()
         if not plan.stages:
             return ""
         if not request.act:
@@ -212,18 +216,38 @@ class Reconciler:
         mode = cluster.document.spec.mode
         if mode is Mode.OBSERVE:
             return "Observe"
-        if mode is Mode.PROPOSE and not memory.approval.covers(plan, request.approved):
+        if asked.wishes.paused:
+            return "Paused"
+        if silent:
+            return "FleetSilent"
+        approved = asked.wishes.approved | ({request.approved} if request.approved else set())
+        if mode is Mode.PROPOSE and not any(memory.approval.covers(plan, digest) for digest in sorted(approved)):
             return "WaitingForApproval"
         if memory.attempts.quiet_at(plan.stages[0]) > now:
             return "Backoff"
         return "Stopped" if request.stop.is_set() else ""
 
+    def _breaker(self) -> str:
+        """Why nothing is changed on the whole fleet; said once, and once when it is over."""
+        silent = fleet_silent(looks(self._memories))
+        if silent and not self._fleet_silent:
+            log.error("many nodes vanished at once; nothing is changed until they answer", extra={"why": silent})
+        elif self._fleet_silent and not silent:
+            log.info("enough nodes answer again; going on")
+        self._fleet_silent = silent
+        return silent
+
+    def _why(self, gate: Gate, memory: Memory, lease: int) -> str:
+        if gate == "LeaseLost":
+            return f"a newer controller (lease {memory.newer_lease}) acts on its nodes; this one has lease {lease}"
+        return self._fleet_silent
+
     # -- acting ---------------------------------------------------------------------------------------------------
 
     async def _act(
-        self, request: Request, memory: _Memory, resolved: Resolved, plan: Plan, base: PassResult
+        self, request: Request, memory: Memory, resolved: Resolved, plan: Plan, base: PassResult, lease: int
     ) -> PassResult:
-        errand = Errand(plan, resolved.targets, resolved.secret, request.actor, request.cause)
+        errand = Errand(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
         try:
             outcome = await self._executor.execute(errand, plan.stages[0], stop=request.stop, on_step=request.on_step)
         except (StoreError, Busy) as error:
@@ -238,6 +262,10 @@ class Reconciler:
         memory.outdated = ""
         now = self._clock.monotonic()
         memory.attempts.note(outcome, now)
+        if outcome.newer_lease > memory.newer_lease:
+            memory.newer_lease = outcome.newer_lease
+            why = self._why("LeaseLost", memory, lease)
+            log.critical("not acting on this cluster any more", extra={"cluster": plan.cluster, "why": why})
         base = replace(
             base,
             outcome=outcome,
@@ -253,24 +281,22 @@ class Reconciler:
     # -- recording ------------------------------------------------------------------------------------------------
 
     async def _publish(
-        self, request: Request, memory: _Memory, cluster: Cluster, look: _Look
+        self, request: Request, memory: Memory, cluster: Cluster, look: Look, asked: Asked
     ) -> tuple[Mapping[str, Any], StoreError | None]:
-        """Keep the status and what changed; without a record the status says so."""
+        """Keep the status and what changed, in one piece; without a record the status says so."""
         try:
-            status = self._status(request, memory, cluster, look)
-            if await self._store.put_status(cluster.name, status):
-                memory.untold += self._compare(memory.status, status)
+            status = self._status(request, memory, cluster, look, asked)
+            moved = await memory.requests.moved(cluster.name, memory.status, status, look.snapshot)
+            events = [*self._compare(memory.status, status), *moved]
+            await self._store.put_status(cluster.name, status, events=events)
             memory.status = status
-            while memory.untold:
-                kind, summary, node, detail = memory.untold[0]
-                await self._store.record(kind, cluster.name, summary, node=node, detail=detail)
-                del memory.untold[0]
+            memory.requests.recorded(status, events)
         except StoreError as error:
             log.error("the record cannot be written; not acting", extra={"cluster": cluster.name, "error": str(error)})
-            return self._status(request, memory, cluster, look, f"store unavailable: {error}"), error
+            return self._status(request, memory, cluster, look, asked, f"store unavailable: {error}"), error
         return status, None
 
-    async def _remember(self, memory: _Memory, cluster: str) -> None:
+    async def _remember(self, memory: Memory, cluster: str) -> None:
         """Once per process and cluster: its last status."""
         if memory.remembered:
             return
@@ -283,7 +309,7 @@ class Reconciler:
             return
         memory.remembered = True
 
-    async def _note_cuts(self, memory: _Memory, cluster: str) -> None:
+    async def _note_cuts(self, memory: Memory, cluster: str) -> None:
         """Steps that any process, dead or stopped, has left running as far as the record knows. Raises StoreError."""
         for row in await self._store.history({"cluster": cluster, "kind": "Step", "limit": CUT_STEPS}):
             if row["outcome"] in (None, Outcome.INDETERMINATE.value):
@@ -292,7 +318,7 @@ class Reconciler:
                 memory.attempts.note_cut(key, self._clock.monotonic() - max(0.0, age))
 
     def _status(
-        self, request: Request, memory: _Memory, cluster: Cluster, look: _Look, *problems: str
+        self, request: Request, memory: Memory, cluster: Cluster, look: Look, asked: Asked, *problems: str
     ) -> Mapping[str, Any]:
         return self._judge(
             cluster,
@@ -304,21 +330,23 @@ class Reconciler:
             previous=memory.status,
             problems=(*request.accepted.problems, *problems, *([memory.outdated] if memory.outdated else ())),
             failing=memory.attempts.failing,
+            **(_asked_for(asked.wishes) if self._judge_hears_wishes else {}),
         )
 
-    async def _unresolved(self, request: Request, memory: _Memory, error: HactlError) -> PassResult:
+    async def _unresolved(self, request: Request, memory: Memory, error: HactlError) -> PassResult:
         """References do not resolve: nothing can be observed safely, the status says why."""
         document = request.accepted.document
         cluster = Cluster(document.cluster, request.accepted.generation)
+        asked = await memory.requests.read(cluster)
         now = self._clock.monotonic()
         silent = Unknown("References", now, str(error))
-        look = _Look(
+        look = Look(
             memory.snapshot or Snapshot(now, {node.name: silent for node in cluster.nodes}),
             Plan(cluster.name, request.accepted.generation),
         )
         problems = tuple(line for line in str(error).splitlines() if line.strip())
         known = replace(request.accepted, problems=(*request.accepted.problems, *problems))
-        status, trouble = await self._publish(replace(request, accepted=known), memory, cluster, look)
+        status, trouble = await self._publish(replace(request, accepted=known), memory, cluster, look, asked)
         memory.working = False
         return PassResult(
             plan=look.plan,
@@ -333,18 +361,19 @@ class Reconciler:
 
     def _result(
         self,
-        memory: _Memory,
-        look: _Look,
+        memory: Memory,
+        look: Look,
         status: Mapping[str, Any],
         gate: Gate,
         resolved: Resolved,
         error: HactlError | None,
+        asked: Asked,
     ) -> PassResult:
         return PassResult(
             plan=look.plan,
             status=status,
             next="wait",
-            after_seconds=self._after_seconds(memory, look.plan, gate),
+            after_seconds=self._after_seconds(memory, look.plan, gate, asked),
             gate=gate,
             failing=memory.attempts.failing,
             failures=memory.attempts.worst,
@@ -352,42 +381,21 @@ class Reconciler:
             error=error,
         )
 
-    def _stopped(self, request: Request, memory: _Memory, resolved: Resolved) -> PassResult:
+    def _stopped(self, request: Request, memory: Memory, resolved: Resolved) -> PassResult:
         plan = Plan(resolved.cluster.name, request.accepted.generation)
         return PassResult(plan, memory.status or {}, "wait", 0.0, gate="Stopped", targets=resolved.targets)
 
-    def _after_seconds(self, memory: _Memory, plan: Plan, gate: Gate) -> float:
+    def _after_seconds(self, memory: Memory, plan: Plan, gate: Gate, asked: Asked) -> float:
         now = self._clock.monotonic()
-        passing = tuple(sorted((h.reason, h.target, h.node) for h in plan.holds if h.passing))
-        if passing != memory.passing:
-            memory.passing, memory.passing_since = passing, now
-        after = self._spread(self._pace.resync_seconds)
-        if gate in ("Busy", "Store"):
-            after = self._spread(self._pace.blocked_seconds)
-        if gate == "Backoff":
-            after = min(after, memory.attempts.quiet_at(plan.stages[0]) - now)
-        rested = memory.attempts.next_at(now)
-        if rested is not None:
-            after = min(after, rested - now)
-        if passing:
-            patience = (now - memory.passing_since) / 10
-            after = min(
-                after, self._spread(min(self._pace.passing_limit_seconds, self._pace.passing_seconds + patience))
-            )
-        return after
+        seconds = memory.after_seconds(plan, gate, asked.moving, self._pace, now, self._spread)
+        due = asked.next_seconds(self._clock.now())
+        return seconds if due is None else min(seconds, due + 0.01)
 
     def _spread(self, seconds: float) -> float:
         """Plus up to a fifth, so that many clusters do not stay in step."""
         return seconds * self._chance.uniform(1.0, 1.2)
 
 
-def _with_hold(plan: Plan, gate: Gate) -> Plan:
-    """The plan with the reason why it is only a plan, for people."""
-    if gate == "Observe":
-        hold = Hold("ObserveOnly", "the document's mode is Observe: hactl looks and never touches")
-    elif gate == "WaitingForApproval":
-        message = f"the document's mode is Propose: plan {plan.digest} waits for a person's approval"
-        hold = Hold("WaitingForApproval", message, remedy=f"hactl apply -f FILE --approve {plan.digest}")
-    else:
-        return plan
-    return replace(plan, holds=(*plan.holds, hold))
+def _asked_for(wishes: Wishes) -> dict[str, Wishes]:
+    """For planner and status: nothing when nobody asked for anything."""
+    return {} if wishes == Wishes() else {"wishes": wishes}

@@ -17,14 +17,14 @@ _BIN = (
 )
 _SBIN = (
     "camcontrol devd dmesg fsck geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload kldstat kldunload md5 "
-    "mount newfs nologin ping reboot shutdown sha256 swapinfo swapon sysctl umount zfs zpool fsck_ufs mdmfs"
+    "mount newfs nologin ping ping6 reboot shutdown sha256 swapinfo swapon sysctl umount zfs zpool fsck_ufs mdmfs"
 )
 _USR_BIN = (
     "awk basename bc cmp cut dirname du egrep env false fgrep find fstat fsync fuser grep head id install join less "
     "locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort split stat tail tee touch tr true "
     "truncate tsort uname uniq uptime uuidgen wc which who whoami xargs yes freebsd-version column"
 )
-_USR_SBIN = "chown diskinfo iostat jls service sysrc syslogd sshd nfsd mountd rpcbind"
+_USR_SBIN = "chown daemon diskinfo iostat jls service sysrc syslogd sshd nfsd mountd rpcbind"
 PLACES: dict[str, str] = {
     name: directory
     for directory, names in (

@@ -63,7 +63,7 @@ async def ls(call: Call) -> Result:
     files, errors, singles, directories = call.files, "", [], []
     for name in operands or ["."]:
         path = resolve(call, name)
-        kind = files.kind(path)
+        kind = "link" if files.link(path) is not None and flags & {"l", "d"} else files.kind(path)
         if kind is None:
             errors += f"ls: {name}: No such file or directory\n"
         elif kind == "dir" and "d" not in flags:
@@ -98,7 +98,9 @@ def _rows(call: Call, entries: list[tuple[str, str]], flags: set[str], directory
 
 def _row(call: Call, name: str, path: str) -> tuple[str, str, str, str, str, str, str]:
     files = call.files
-    node, kind = files.node(path), files.kind(path)
+    node, kind, link = files.node(path), files.kind(path), files.link(path)
+    if link is not None:
+        return "lrwxr-xr-x", "1", "root", "wheel", str(len(link)), _when(call, path), f"{name} -> {link}"
     letter = {"dir": "d", "char": "c", "socket": "s", "fifo": "p"}.get(kind or "file", "-")
     mode = letter + stat_bits.filemode(files.stat_mode(path) | stat_bits.S_IFREG)[1:]
     if kind == "dir":
@@ -286,6 +288,8 @@ class _Test:
         if word == "-t":
             return False
         files, path = self.call.files, resolve(self.call, operand) if operand else ""
+        if word in {"-h", "-L"}:
+            return bool(path) and files.link(path) is not None
         kind = files.kind(path) if path else None
         if path == "/dev/null" and kind is not None:
             kind = "char"
@@ -294,8 +298,6 @@ class _Test:
         kinds = {"-b": "block", "-c": "char", "-d": "dir", "-f": "file", "-p": "fifo", "-S": "socket"}
         if word in kinds:
             return kind == kinds[word]
-        if word in {"-h", "-L"}:
-            return False
         if word == "-s":
             return files.size(path) > 0
         if word == "-x":

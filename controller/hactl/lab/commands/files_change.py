@@ -117,7 +117,7 @@ async def rm(call: Call) -> Result:
     errors = ""
     for name in operands:
         path = resolve(call, name)
-        kind = call.files.kind(path)
+        kind = "link" if call.files.link(path) is not None else call.files.kind(path)
         if kind is None:
             if "f" not in flags:
                 errors += f"rm: {name}: No such file or directory\n"

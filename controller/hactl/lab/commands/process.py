@@ -311,7 +311,7 @@ async def shutdown(call: Call) -> Result:
         if "r" in flags:
             machine.world.reboot(machine.name)
         else:
-            machine.world.spawn(power_down())
+            machine.world.spawn(power_down(), machine=machine)
 
     machine.world.at(minutes * 60, go, machine=machine)
     return Result("Shutdown NOW!\n" if not minutes else "")

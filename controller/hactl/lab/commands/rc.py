@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from hactl.lab import boot, netif
-from hactl.lab.boot_files import YES
+from hactl.lab import boot, netif, rc_local
+from hactl.lab.boot_files import RC_ENVIRONMENT, YES
 from hactl.lab.commands.registry import Call, Result, command, pause, run
+from hactl.lab.devd_conf import DevdSyntaxError
 from hactl.lab.rc import Script
+from hactl.lab.rcorder import Installed
 
 _PREFIXES = ("fast", "force", "one", "quiet")
 _USAGE = "usage: service [-j <jail name or id>] -e\n       service [-j <jail name or id>] -R\n       service [-j <jail name or id>] [-v] -l | -r\n       service [-j <jail name or id>] [-v] <rc.d script> start|stop|etc.\n       service -h\n"  # noqa: E501
@@ -40,10 +42,11 @@ async def service(call: Call) -> Result:
     if path is None or not call.files.stat_mode(path) & 0o111:
         text = f"{argv[0]} does not exist in /etc/rc.d or the local startup\n"
         return Result(f"{text}directories (/usr/local/etc/rc.d), or is not executable\n", "", 1)
-    if script is None and ". /etc/rc.subr" in call.files.read_text(path):
-        script = call.machine.rc.adopt(argv[0], path)
+    local = path.startswith(f"{rc_local.DIRECTORY}/")
+    if (local or script is None) and rc_local.is_real(call.files.read_text(path)):
+        return await run(call, [path, *argv[1:]], env=RC_ENVIRONMENT)
     if script is None:
-        return await run(call, ["sh", path, *argv[1:]], env={"HOME": "/", "PATH": boot.RC_ENVIRONMENT["PATH"]})
+        script = call.machine.rc.adopt(argv[0], path)
     result = await run_script_of(call, script, argv[1], argv[2:])
     if verbose:
         result.stdout = f"{script.name} is located in {script.directory}\n{result.stdout}"
@@ -56,11 +59,12 @@ async def _enabled_services(call: Call) -> Result:
         variables = boot.load_rc_config(call.machine, None)
     except boot.RcSyntaxError as problem:
         return Result("", f"{problem}\n", 2)
-    listed = [
-        script.path
-        for script in rc.scripts.values()
-        if script.rcvar is not None and variables.get(script.rcvar, script.default).upper() in YES
-    ]
+    listed = []
+    for step in rc_local.order(rc):
+        script = step if isinstance(step, Installed) else rc.scripts[step]
+        default = "" if isinstance(script, Installed) else script.default
+        if script.rcvar is not None and variables.get(script.rcvar, default).upper() in YES:
+            listed.append(script.path)
     return Result("".join(f"{path}\n" for path in listed))
 
 
@@ -139,10 +143,22 @@ async def _start(call: Call, script: Script, prefix: str) -> Result:
     pid = rc.pid_of(script.name)
     if pid is not None:
         return Result("", f"{script.name} already running?  (pid={pid}).\n", 1)
-    rc.start_daemon(script.name)
-    if script.name == "devd":
-        boot.make_sockets(call.machine)
-    return Result("" if prefix == "quiet" else f"Starting {script.name}.\n")
+    said = "" if prefix == "quiet" else f"Starting {script.name}.\n"
+    if script.name != "devd":
+        rc.start_daemon(script.name)
+        return Result(said)
+    devd = call.machine.devctl
+    try:
+        devd.load()
+    except DevdSyntaxError as problem:
+        return Result(said, f"devd: {problem}\n" + warn(call, script, "failed to start devd"), 1)
+    rc.start_daemon("devd")
+    boot.make_sockets(call.machine)
+    devd.begin()
+    # It becomes a daemon when nothing is left of what the kernel kept.
+    while devd.running and (devd.queue or devd.acting):
+        await pause(call, 0.1)
+    return Result(said)
 
 
 async def _stop(call: Call, script: Script, prefix: str) -> Result:
@@ -150,6 +166,8 @@ async def _stop(call: Call, script: Script, prefix: str) -> Result:
     if pid is None:
         return Result("", _not_running(script), 1)
     call.machine.rc.stop_daemon(script.name)
+    while call.machine.rc.pid_of(script.name) == pid:
+        await pause(call, 0.1)
     return Result("" if prefix == "quiet" else f"Stopping {script.name}.\nWaiting for PIDS: {pid}.\n")
 
 

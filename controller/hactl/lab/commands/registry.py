@@ -76,6 +76,8 @@ def adopt(machine: Machine, pid: int) -> None:
         reaped.add((machine.name, pid))
 
 
+#: Where the base system's programs live.
+_BASE = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/rescue"})
 #: How often a waiting command looks whether it was killed, seconds.
 SLICE_SECONDS = 0.25
 
@@ -166,7 +168,8 @@ async def attend(process: Process, work: Coroutine[Any, Any, Result]) -> Result:
         task.uncancel()
         return Result(process.leftover, "", 128 + process.killed)
     finally:
-        CURRENT.reset(token)
+        with suppress(ValueError):  # collected together with its world, outside of its own context
+            CURRENT.reset(token)
         if task is not None:
             process.on_kill.remove(interrupt)
             if outer is None:
@@ -177,17 +180,12 @@ async def attend(process: Process, work: Coroutine[Any, Any, Result]) -> Result:
 
 async def pause(call: Call, seconds: float) -> None:
     """Wait; ends early with Killed when the process is ended (under asyncio `attend` interrupts it)."""
-    clock = call.machine.world.clock
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        slice_seconds = SLICE_SECONDS
-    else:
-        slice_seconds = seconds
-    end = clock.monotonic() + seconds
-    while (left := end - clock.monotonic()) > 1e-9:
+    machine, clock = call.machine, call.machine.world.clock
+    end = machine.uptime_seconds() + seconds
+    while (left := end - machine.uptime_seconds()) > 1e-9:
         check_alive()
-        await clock.sleep(min(left, slice_seconds))
+        # A frozen machine's sleeper has the rest still to go when it thaws; a fiber does not even wake.
+        await clock.sleep(max(left, SLICE_SECONDS) if machine.frozen else left)
     check_alive()
 
 
@@ -208,6 +206,8 @@ async def run(
         argv = argv[1:]  # hactl.lab.dialect put it before a name the player keeps for itself
     name = argv[0].rsplit("/", 1)[-1]
     words = list(argv[1:])
+    if is_script(argv[0]):
+        name, words = "__exec", list(argv)
     if name not in COMMANDS:
         if not any(
             call.files.kind(f"{place}/{name}") == "file" for place in ("/bin", "/sbin", "/usr/bin", "/usr/sbin")
@@ -233,6 +233,11 @@ async def run(
         call.machine.rc.leave(process)
         if process in call.process.children:
             call.process.children.remove(process)
+
+
+def is_script(word: str) -> bool:
+    """Whether a word to be run is the path of something that is no program of the base system."""
+    return "/" in word and word.rsplit("/", 1)[0] not in _BASE
 
 
 def spawn(call: Call, argv: Sequence[str]) -> Process:

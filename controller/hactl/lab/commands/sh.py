@@ -45,3 +45,32 @@ async def sh(call: Call) -> Result:
         process=call.process,
     )
     return Result("" if call.emit else out, "" if call.emit_error else err, status)
+
+
+@command("__exec")
+async def execute(call: Call) -> Result:
+    """execve(2) of a file by its path: a script of sh. Without one: what sh says, 126 or 127."""
+    from hactl.lab.shell import run_script
+
+    path = posixpath.normpath(posixpath.join(call.cwd, call.argv[0]))
+    kind = call.files.kind(path)
+    if kind is None:
+        return Result("", f"{call.argv[0]}: not found\n", 127)
+    if kind != "file" or not call.files.stat_mode(path) & 0o111:
+        return Result("", f"{call.argv[0]}: Permission denied\n", 126)
+    text = call.files.read_text(path)
+    found = re.match(r"#!\s*(\S+)(?:[ \t]+-([a-z]+))?", text)
+    if found is not None and found.group(1) != "/bin/sh":
+        return Result("", f"{call.argv[0]}: not found\n", 127)
+    flags = f"set -{found.group(2)}\n" if found is not None and found.group(2) else ""
+    out, err, status = await run_script(
+        call.machine,
+        flags + text,
+        env=call.env,
+        stdin=call.stdin,
+        arguments=tuple(call.argv[1:]),
+        name=call.argv[0],
+        cwd=call.cwd,
+        process=call.process,
+    )
+    return Result(out, err, status)

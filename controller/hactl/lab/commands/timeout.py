@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hactl.lab.commands.process import Row, duration, rows, signal_number
@@ -57,7 +58,8 @@ async def timeout(call: Call) -> Result:
             await pause(call, SLICE_SECONDS)
     finally:
         if token is not None:
-            REAPED.reset(token)
+            with suppress(ValueError):  # collected together with its world, outside of its own context
+                REAPED.reset(token)
         for handle in handles:
             handle.cancel()
     if process.killed is not None and not limit.preserve and call.process.killed is None:

@@ -1,0 +1,146 @@
+"""Coroutines of the simulated side under virtual time: each is resumed by the world's own events.
+
+Rules:
+- A fiber runs until it sleeps on the clock; the world resumes it at its time, in the order of the event queue.
+- It belongs to a machine: frozen with it, ended where it stands when the machine loses power.
+- Killing the process whose command it runs wakes it; `registry.check_alive` then ends that command.
+- Each has a context of its own, so that what one sets (the running process) no other sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hactl.lab.commands.registry import CURRENT, check_alive
+
+if TYPE_CHECKING:
+    from hactl.lab.machine import Machine
+    from hactl.lab.world import Handle, World
+
+#: The fiber whose code runs now; None: somebody outside drives (a test, `drive`).
+RUNNING: ContextVar[Fiber | None] = ContextVar("hactl_lab_fiber", default=None)
+
+
+class PowerLost(Exception):
+    """The machine a coroutine ran on lost power."""
+
+
+def inherited() -> Context:
+    """The context of a process that leaves its parent: what it inherits, but not who waits for it."""
+    context = copy_context()
+    context.run(CURRENT.set, None)
+    return context
+
+
+class Job(Protocol):
+    """Work in the background: a fiber, or a task of asyncio."""
+
+    def done(self) -> bool:
+        """Whether it ended."""
+        ...
+
+    def cancel(self) -> object:
+        """End it where it stands."""
+        ...
+
+
+class _Sleep:
+    """What a fiber hands out when it suspends."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __await__(self) -> Generator[_Sleep, None, None]:
+        yield self
+
+
+class Fiber:
+    """One coroutine and its place in the world's queue."""
+
+    def __init__(
+        self, world: World, work: Coroutine[Any, Any, Any], machine: Machine | None, context: Context | None = None
+    ) -> None:
+        """Nothing runs yet; `begin` does. `context`: None for an empty one."""
+        self.world, self.machine = world, machine
+        self._work = work
+        self._context = context if context is not None else Context()
+        self._context.run(RUNNING.set, self)
+        self._handle: Handle | None = None
+        self._active = False
+        self._doomed = False
+        self._done = False
+
+    def begin(self) -> None:
+        """Run to the first sleep. Raises what the coroutine raises (but PowerLost)."""
+        self._step()
+
+    def done(self) -> bool:
+        """Whether it ended."""
+        return self._done
+
+    def cancel(self) -> None:
+        """End it where it stands, as a loss of power does."""
+        if self._done:
+            return
+        self._doomed = True
+        if not self._active:
+            self._unwind()
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspend; raises registry.Killed when the process whose command runs is ended."""
+        process = CURRENT.get()
+        check_alive()
+        if process is not None:
+            process.on_kill.append(self.wake)
+        try:
+            await _Sleep(max(0.0, seconds))
+        finally:
+            if process is not None:
+                process.on_kill.remove(self.wake)
+        check_alive()
+
+    def wake(self) -> None:
+        """Go on at once instead of at the end of the sleep."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = self.world.at(0.0, self._step, machine=self.machine)
+
+    def _step(self) -> None:
+        if self._done:
+            return
+        self._handle = None
+        wish = self._run(lambda: self._work.send(None))
+        if wish is None:
+            return
+        if self._doomed:
+            self._unwind()
+        else:
+            self._handle = self.world.at(wish.seconds, self._step, machine=self.machine)
+
+    def _unwind(self) -> None:
+        """Let it clean up; whatever it waits for meanwhile it does not get."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        while not self._done:
+            self._run(lambda: self._work.throw(PowerLost()))
+
+    def _run(self, resume: Callable[[], Any]) -> _Sleep | None:
+        """Go on to the next sleep, or to the end (None)."""
+        self._active, wish = True, None
+        try:
+            asked = self._context.run(resume)
+            wish = asked if isinstance(asked, _Sleep) else None
+        except (StopIteration, PowerLost):
+            return None
+        finally:
+            self._active = False
+            if wish is None:
+                self._done = True
+                self.world.forget(self)
+        if wish is None:
+            self._work.close()
+            raise RuntimeError("a coroutine suspended under virtual time: it awaited something that is not the clock")
+        return wish

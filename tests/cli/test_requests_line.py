@@ -1,0 +1,203 @@
+"""Pauses, approvals and what is refused, on a record without nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hactl.adapters.lock import ClusterLock, lock_directory
+from hactl.adapters.store import SQLiteStore
+from hactl.cli.apply import worst
+from hactl.cli.drain import left_on
+from hactl.core.operations import State
+from store_contract import document
+
+Hactl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A record with one managed cluster and its status."""
+    path = tmp_path / "hactl.db"
+
+    async def make() -> None:
+        store = await SQLiteStore.open(path, actor="tester")
+        await store.put_document(document(), actor="tester")
+        plan = {"digest": "24585e5da65f", "steps": 3, "next": {"title": "Boot"}}
+        ready = {"type": "Ready", "status": "True", "reason": "AsDesired", "message": "fine"}
+        status = {
+            "conditions": [ready], "nodes": [{"name": "nas-a"}, {"name": "nas-b"}], "problems": [], "plan": plan,
+            "groups": [{"name": "files", "active": "nas-a", "storage": [], "addresses": [], "services": []}],
+        }  # fmt: skip
+        await store.put_status("nas", status)
+        await store.close()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+def hactl(state: Path) -> Hactl:
+    """Run the program on that record as a person does, without a terminal."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hactl", *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=50,
+            env={**os.environ, "HACTL_STATE": str(state)},
+        )  # fmt: skip
+
+    return run
+
+
+def operations(state: Path) -> list[tuple[str, str, str, str, str]]:
+    """Kind, cluster, group, node, state of everything that was asked for."""
+
+    async def read() -> list[tuple[str, str, str, str, str]]:
+        store = await SQLiteStore.open(state, read_only=True)
+        found = await store.operations()
+        await store.close()
+        return [(o.kind.value, o.cluster, o.group, o.node, o.state.value) for o in found]
+
+    return asyncio.run(read())
+
+
+@pytest.mark.parametrize(
+    ("words", "scope"),
+    [
+        (("nas",), ("nas", "", "")),
+        (("nas", "--group", "files"), ("nas", "files", "")),
+        (("--node", "nas-b"), ("nas", "", "nas-b")),
+        (("--all",), ("", "", "")),
+    ],
+    ids=["cluster", "group", "node", "fleet"],
+)
+def test_a_pause_shows_in_every_listing_until_it_is_resumed_with_the_same_words(
+    hactl: Hactl, state: Path, words: tuple[str, ...], scope: tuple[str, str, str]
+) -> None:
+    """Owner, reason and end; resuming something else ends nothing and says what is paused."""
+    paused = hactl("pause", *words, "--reason", "new switch", "--for", "4h")
+    assert paused.returncode == 0, paused.stderr
+    assert "still fail over by themselves" in paused.stdout
+    for listing in (("status",), ("history",), ("status", "nas")):
+        told = hactl(*listing).stdout
+        assert "is paused, until" in told, listing
+        assert "new switch" in told
+    (asked,) = json.loads(hactl("status", "-o", "json").stdout)[0]["requests"]
+    assert (asked["kind"], asked["reason"], asked["state"]) == ("Pause", "new switch", "Open")
+    other = ("--all",) if words != ("--all",) else ("nas",)
+    wrong = hactl("resume", *other)
+    assert wrong.returncode == 1
+    assert "new switch" in wrong.stderr
+    assert hactl("resume", *words).returncode == 0
+    assert operations(state) == [("Pause", *scope, "Done")]
+    assert "paused" not in hactl("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("pause", "nas"), 64, "--reason"),
+        (("pause", "--reason", "x"), 64, "name a cluster"),
+        (("pause", "nas", "--all", "--reason", "x"), 64, "whole fleet"),
+        (("pause", "nas", "--group", "files", "--node", "nas-a", "--reason", "x"), 64, "not both"),
+        (("pause", "fw", "--reason", "x"), 1, "no cluster fw; it has nas"),
+        (("pause", "nas", "--group", "web", "--reason", "x"), 1, "no group web"),
+        (("pause", "--node", "fw-a", "--reason", "x"), 1, "no node fw-a"),
+        (("pause", "nas", "--reason", "x", "--for", "soon"), 64, "no duration"),
+        (("resume", "nas"), 1, "nas is not paused"),
+        (("approve", "nas", "0" * 12), 1, "digest 24585e5da65f"),
+        (("approve", "fw", "0" * 12), 1, "no document of fw"),
+        (("uncordon", "fw-a"), 1, "."),
+        (("switchover", "fw"), 1, "."),
+        (("switchover", "nas", "--cancel"), 1, "no switchover of nas"),
+        (("switchover", "nas", "--at", "2020-01-01T00:00"), 64, "over already"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    hactl: Hactl, state: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    """One line, no traceback, nothing on record."""
+    done = hactl(*arguments)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert operations(state) == []
+
+
+def test_an_approval_is_recorded_once_and_says_who_carries_it_out(hactl: Hactl, state: Path) -> None:
+    """Without a controller apply does; with one it does."""
+    first = hactl("approve", "nas", "24585e5da65f")
+    assert first.returncode == 0, first.stderr
+    assert "hactl apply carries it out" in first.stdout
+    again = hactl("approve", "nas", "24585e5da65f")
+    assert again.returncode == 1
+    assert "asked for already" in again.stderr
+    assert operations(state) == [("Approve", "nas", "", "", "Open")]
+
+
+def test_with_a_controller_a_request_is_only_asked_for(hactl: Hactl, state: Path) -> None:
+    """It is named."""
+
+    async def told() -> str:
+        async with ClusterLock(lock_directory(state), command="hactl run --source x").controller():
+            return (await asyncio.to_thread(hactl, "approve", "nas", "24585e5da65f")).stdout
+
+    assert "the running controller (hactl run --source x" in asyncio.run(told())
+
+
+def test_taking_a_switchover_back_ends_it(hactl: Hactl, state: Path) -> None:
+    """As Cancelled."""
+
+    async def ask() -> None:
+        store = await SQLiteStore.open(state)
+        request = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
+        await store.open_operation(request)
+        await store.close()
+
+    asyncio.run(ask())
+    assert "files is to move to nas-b" in hactl("status").stdout
+    assert hactl("switchover", "nas", "--cancel").returncode == 0
+    assert operations(state) == [("Switchover", "nas", "files", "nas-b", State.CANCELLED.value)]
+
+
+def test_an_error_counts_more_than_what_is_only_not_there_yet() -> None:
+    """The one exit status of an apply of several clusters."""
+    assert [worst(each) for each in ([], [0, 0], [0, 3], [3, 1, 0], [3, 1, 130])] == [0, 0, 3, 1, 130]
+
+
+def test_a_node_is_empty_when_everything_of_its_groups_is_at_another_one() -> None:
+    """Address, role and service; a group of other nodes does not count."""
+
+    def status(active: str | None, master: str, primary: str) -> dict[str, object]:
+        def states(chosen: str, one: str, other: str) -> dict[str, str]:
+            return {node: one if node == chosen else other for node in ("a", "b")}
+
+        group = {
+            "name": "files", "active": active,
+            "addresses": [{"states": states(master, "MASTER", "BACKUP")}],
+            "storage": [{"roles": states(primary, "primary", "secondary")}],
+        }  # fmt: skip
+        return {"groups": [group, {"name": "web", "active": None, "addresses": [], "storage": []}]}
+
+    assert left_on(status("b", "b", "b"), "a") == []
+    for still in (status("a", "b", "b"), status("b", "a", "b"), status("b", "b", "a"), status(None, "b", "b")):
+        assert left_on(still, "a") == ["files"]
+    assert left_on(status("b", "b", "b"), "c") == []
+
+
+def test_render_prints_the_hook_of_a_node(hactl: Hactl, tmp_path: Path) -> None:
+    """Every file under a line that names it; a wrong node is told."""
+    example = Path(__file__).resolve().parents[2] / "manifests" / "examples" / "nas.yaml"
+    shown = hactl("render", "nas-a", "-f", str(example))
+    assert shown.returncode == 0, shown.stderr
+    assert "# --- /usr/local/libexec/hactl/hook (mode 0755)" in shown.stdout
+    assert "#!/bin/sh" in shown.stdout
+    assert "no node nas-x" in hactl("render", "nas-x", "-f", str(example)).stderr

@@ -1,0 +1,62 @@
+"""The circuit breaker, and what is measured of moves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from facts_builder import healthy_pair
+from hactl.core.breaker import fleet_silent
+from hactl.core.measure import measured_seconds, seconds_by_verb, targets_of
+from hactl.core.moves import group_of
+
+START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("silent", "answering", "trips"),
+    [(0, 0, False), (2, 0, False), (2, 2, False), (3, 0, True), (3, 3, True), (3, 4, False), (50, 49, True)],
+)
+def test_the_breaker_trips_at_three_silent_nodes_that_are_half_of_all(silent: int, answering: int, trips: bool) -> None:
+    """A pair that lost its power is a pair's trouble; half a fleet is ours."""
+    looks = [("c", f"s{n}", False) for n in range(silent)] + [("c", f"a{n}", True) for n in range(answering)]
+    assert bool(fleet_silent(looks)) is trips
+
+
+def test_the_breaker_names_some_of_them() -> None:
+    """Enough to know where to look, in an order that does not change from look to look."""
+    looks = [(cluster, "a", False) for cluster in "dcba"]
+    assert fleet_silent(looks) == fleet_silent(reversed(looks))
+    assert fleet_silent(looks).startswith("4 of 4 nodes are silent (a/a, b/a, c/a and 1 more)")
+
+
+def row(verb: str, target: str, at: float, seconds: float | None = 1.0, outcome: str = "Done") -> dict[str, Any]:
+    """A step on record."""
+    began = START + timedelta(seconds=at)
+    return {"verb": verb, "target": target, "at": began.isoformat(), "outcome": outcome, "seconds": seconds}
+
+
+def test_a_move_is_measured_from_its_first_step_that_takes_service_away() -> None:
+    """Other steps, and those of other groups, do not count; without one of ours nothing was measured."""
+    group = group_of(healthy_pair().cluster, "files")
+    assert group is not None
+    assert {"data", "nfsd", "/data"} <= targets_of(group)
+    rows = [
+        row("SetRole", "other", 0),
+        row("NoteDrained", "data", 1),
+        row("Unmount", "/data", 3),
+        row("Mount", "/data", 5),
+    ]
+    assert measured_seconds(group, rows, START + timedelta(seconds=9)) == 6.0
+    assert measured_seconds(group, rows[:2], START + timedelta(seconds=9)) is None
+    assert measured_seconds(group, rows, START) is None
+
+
+def test_what_steps_usually_take_is_the_mean_of_the_newest_that_were_done() -> None:
+    """Failures say nothing; old samples are forgotten."""
+    rows = [row("Mount", "x", n, seconds=100.0) for n in range(5)]
+    rows += [row("Mount", "x", 10 + n, seconds=2.0) for n in range(10)]
+    rows += [row("Unmount", "x", 30, seconds=9.0, outcome="Failed"), row("LoadModule", "x", 31)]
+    assert seconds_by_verb(rows) == {"Mount": 2.0}
