@@ -10,7 +10,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check lint bench sim gen fmt install clean
+#   make mutants  mutations of the planner that the tests must catch
+
+.PHONY: mutants demo test check lint bench sim gen fmt install clean
 
 demo: $(STAMP)
 	$(BIN)/hactl demo
@@ -33,6 +35,9 @@ bench: $(STAMP)
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
+
+mutants: $(STAMP)
+	cd tests && ../$(BIN)/python -m mutants
 
 gen: $(STAMP)
 	$(BIN)/python -m hactl.cli.generated
