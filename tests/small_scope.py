@@ -387,11 +387,9 @@ class Scope:
         for directory in ("/var/db/hactl", "/var/run"):
             for name in machine.files.list(directory) if machine.files.is_dir(directory) else ():
                 path = f"{directory}/{name}"
-                if name.startswith("disconnected."):
+                if name.startswith(("disconnected.", "parted.", "released.", "alone.", "hactl.master.")):
                     text = machine.files.read_text(path).strip()
                     yield name, bucket(machine.epoch() - float(text)) if text.isdigit() else -1
-                elif name.startswith("hactl.master."):
-                    yield name, bucket(machine.epoch() - float(machine.files.read_text(path)))
                 elif name.startswith(("confirmed.", "drained", "hactl.held", "hactl.event")):
                     yield name, 0
 

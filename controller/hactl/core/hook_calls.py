@@ -11,7 +11,9 @@ CALLS = r"""
 
 # With the lock: every group as CARP says now. What has to go goes first: the peer may wait for it.
 react() {
+	unsettled=no
 	for one in $ALL_GROUPS; do
+		AGAIN=no
 		group "$one"
 		carp_state
 		case "$CARP" in
@@ -19,14 +21,17 @@ react() {
 		MIXED) AGAIN=yes; say "$one: its addresses are on different nodes; waiting" ;;
 		*) ;; # here: see below; not set up: nothing that CARP could say
 		esac
+		[ "$AGAIN" = no ] || unsettled=yes
 	done
 	for one in $ALL_GROUPS; do
+		AGAIN=no
 		group "$one"
 		carp_state
 		[ "$CARP" = MASTER ] || continue
 		if serving; then advskew serving; else take "$one"; fi
+		[ "$AGAIN" = no ] || unsettled=yes
 	done
-	[ "$AGAIN" = no ]
+	[ "$unsettled" = no ]
 }
 
 # One follower at a time; an event that comes while it works makes it look once more.

@@ -96,7 +96,8 @@ release() { # GROUP RESOURCE: never by force, never a role under a device in use
 		esac
 		tries=$((tries + 1))
 	done
-	[ "$(role "$2")" = primary ] || return 0
+	# The device tells too: a hastd that does not answer may still be primary.
+	[ "$(role "$2")" = primary ] || [ -c "/dev/hast/$2" ] || return 0
 	if mounted "/dev/hast/$2 on "; then stopped "$1" "/dev/hast/$2 is mounted"; return 1; fi
 	# Nothing writes any more: what the secondary has not got yet is on its way.
 	tries=0

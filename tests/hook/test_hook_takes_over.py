@@ -1,0 +1,227 @@
+"""The node hook takes a group over by itself, and does not where it must not; on the lab, without a controller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hook_pair import HOOK, LAN, REPLICATION, STATE, A, B, HookPair
+
+
+def _failover(**values: Any) -> Any:
+    def change(data: dict[str, Any]) -> None:
+        data["spec"]["failover"] = values
+
+    return change
+
+
+def test_the_standby_takes_over_when_the_active_node_loses_power() -> None:
+    """Storage, filesystem and services follow the address; what it took is written down phase by phase."""
+    pair = HookPair()
+    pair.sh(A, "echo precious > /data/file; sync")
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.sh(B, "cat /data/file") == "precious\n"
+    assert pair.carp(B) == "MASTER 0"
+    (took,) = pair.moves(B)
+    word, *phases = took.split(" ")
+    assert word == "took"
+    assert phases[::2] == ["peer", "role", "fsck", "filesystem", "services"]
+    assert all(seconds.isdigit() for seconds in phases[1::2])
+
+
+def test_a_copy_that_was_never_confirmed_is_not_promoted() -> None:
+    """Nobody knows that it is complete (I4): the node says so, once, and stays as it is."""
+    pair = HookPair()
+    pair.sh(B, f"rm {STATE}/confirmed.data")
+    pair.world.power_off(A)
+    pair.wait(120)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B) == ["stopped the copy of data is not known to be complete; hactl or a person decides"]
+
+
+def test_a_copy_that_was_lost_long_before_is_not_promoted() -> None:
+    """The primary went on without it: it is old (I4)."""
+    pair = HookPair()
+    pair.world.cut(A, REPLICATION)
+    pair.wait(60)
+    pair.sh(A, "echo newer > /data/file; sync")
+    pair.world.power_off(A)
+    pair.wait(120)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B)[-1].startswith("stopped the copy of data was disconnected before the addresses came")
+
+
+def test_a_drained_node_takes_nothing() -> None:
+    """It reports that the addresses came."""
+    pair = HookPair()
+    pair.sh(B, f"echo maintenance > {STATE}/drained")
+    pair.world.power_off(A)
+    pair.wait(60)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B) == ["reported the addresses are here; the node is drained"]
+
+
+def test_policy_manual_moves_nothing() -> None:
+    """It reports that the addresses came."""
+    pair = HookPair(_failover(policy="Manual"))
+    pair.world.power_off(A)
+    pair.wait(60)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B) == ["reported the addresses are here; the policy is Manual"]
+
+
+def test_a_witness_decides() -> None:
+    """A node that hears nobody stays as it is, and goes on when somebody answers again."""
+    pair = HookPair(_failover(witness=["192.0.2.1", "192.0.2.2"]))
+    pair.world.power_off(A)
+    pair.wait(60)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B) == ["stopped no witness answers: this node may be cut off"]
+    pair.world.hosts["192.0.2.2"] = "lan"
+    pair.until(lambda: pair.complaints() == [], 60)
+
+
+def test_a_peer_that_is_connected_is_primary() -> None:
+    """Its hook is dead and its LAN is gone: the standby waits for it to let go, and never makes a second primary."""
+    pair = HookPair()
+    pair.sh(A, f"rm {HOOK}")
+    pair.world.cut(A, LAN)
+    for _ in range(120):
+        pair.wait(1)
+        assert pair.primaries() == [A]
+    assert set(pair.moves(B)) == {"stopped the peer is still primary for data and connected"}
+    pair.sh(A, "service nfsd onestop; umount /data; hastctl role secondary data")
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.primaries() == [B]
+
+
+def test_two_events_at_once_are_one_move() -> None:
+    """Triggers are hints: whoever comes second finds nothing left to do."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.wait(5)
+    pair.sh(B, f"{HOOK} carp 80@vtnet1 MASTER; {HOOK} carp 80@vtnet1 BACKUP; {HOOK} carp 80@vtnet1 MASTER")
+    pair.sh(B, f"{HOOK} react >/dev/null 2>&1 </dev/null &")
+    pair.until(lambda: pair.complaints() == [], 60)
+    pair.wait(60)
+    assert [move.split(" ")[0] for move in pair.moves(B)] == ["took"]
+    assert pair.complaints() == []
+
+
+def test_an_event_returns_at_once() -> None:
+    """devd waits for its actions and delays everybody's events meanwhile."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.wait(4)
+    before = pair.world.clock.monotonic()
+    pair.sh(B, f"{HOOK} carp 80@vtnet1 MASTER")
+    assert pair.world.clock.monotonic() - before < 0.5
+
+
+@pytest.mark.parametrize("seconds", [5, 7, 9, 12, 15, 18, 21, 24, 26, 27, 28, 30])
+def test_a_killed_hook_is_healed_by_the_next_run(seconds: int) -> None:
+    """Killed anywhere in a takeover; the next event, whenever it comes, brings the group up."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.wait(seconds)
+    pair.kill_hooks(B)
+    pair.wait(3)
+    pair.sh(B, f"{HOOK} carp 80@vtnet1 MASTER")
+    pair.until(lambda: pair.complaints() == [], 90)
+    pair.until(lambda: pair.carp(B) == "MASTER 0", 30)
+
+
+def test_a_serving_node_is_left_alone() -> None:
+    """Nothing differs, nothing is done, nothing is written down."""
+    pair = HookPair()
+    before = pair.sh(A, f"ls -la {STATE}; ifconfig {LAN}; mount")
+    assert pair.sh(A, f"{HOOK} react") == ""
+    assert pair.sh(B, f"{HOOK} react") == ""
+    assert pair.sh(A, f"ls -la {STATE}; ifconfig {LAN}; mount") == before
+    assert (pair.moves(A), pair.moves(B)) == ([], [])
+    assert pair.complaints() == []
+
+
+def test_a_service_that_does_not_start_stops_the_takeover_and_nothing_else() -> None:
+    """What is up stays up; as soon as it starts, the rest follows."""
+    pair = HookPair()
+    pair.sh(B, "mv /etc/rc.d/nfsd /root/nfsd")
+    pair.world.power_off(A)
+    pair.wait(60)
+    assert pair.mounted(B)
+    assert pair.moves(B)[-1] == "stopped service nfsd does not start"
+    pair.sh(B, "mv /root/nfsd /etc/rc.d/nfsd")
+    pair.until(lambda: pair.complaints() == [], 30)
+
+
+def test_nothing_is_mounted_over_anything() -> None:
+    """Somebody uses the mountpoint: it is said, and the next run goes on once it is free."""
+    pair = HookPair()
+    pair.sh(B, "newfs -U /dev/vtbd2 && mkdir -p /data && mount -t ufs /dev/vtbd2 /data")
+    pair.world.power_off(A)
+    pair.wait(60)
+    assert not pair.mounted(B)
+    assert pair.moves(B)[-1] == "stopped something else is mounted on /data"
+    pair.sh(B, "umount /data")
+    pair.until(lambda: pair.complaints() == [], 30)
+
+
+def test_the_device_mounted_elsewhere_is_not_taken_for_the_document() -> None:
+    """The services would run on an empty directory."""
+    pair = HookPair()
+    pair.sh(B, "mv /etc/rc.d/nfsd /root/nfsd")
+    pair.world.power_off(A)
+    pair.until(lambda: pair.mounted(B), 60)
+    pair.sh(B, "umount /data; mkdir -p /elsewhere; mount -t ufs /dev/hast/data /elsewhere; mv /root/nfsd /etc/rc.d/nfsd")
+    pair.wait(30)
+    assert not pair.runs(B)
+    assert pair.moves(B)[-1] == "stopped /dev/hast/data is mounted, but not on /data"
+
+
+def test_a_pool_is_imported() -> None:
+    """ZFS: the pool was last used by the other node."""
+
+    def zfs(data: dict[str, Any]) -> None:
+        data["spec"]["groups"][0]["storage"][0]["filesystem"] = {"zfs": {"pool": "tank", "mountpoint": "/data"}}
+
+    pair = HookPair(zfs)
+    pair.sh(A, "echo precious > /data/file; sync")
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.sh(B, "cat /data/file") == "precious\n"
+
+
+def test_services_without_storage_follow_the_addresses() -> None:
+    """Nothing to replicate: the services are started where the addresses are."""
+
+    def bare(data: dict[str, Any]) -> None:
+        del data["spec"]["groups"][0]["storage"]
+
+    pair = HookPair(bare)
+    pair.world.cut(A, LAN)
+    pair.until(lambda: pair.runs(B) and not pair.runs(A), 30)
+    assert pair.moves(B)[-1].startswith("took services")
+    assert pair.moves(A) == ["gave"]
+
+
+def test_hastd_started_anew_has_an_unproven_copy() -> None:
+    """Its role was init: no primary could connect, so that none did says nothing (I1)."""
+    pair = HookPair()
+    pair.sh(A, f"rm {HOOK}")
+    pair.sh(B, "pkill -9 hastd; sleep 1; service hastd onestart")
+    pair.world.cut(A, LAN)
+    pair.wait(60)
+    assert pair.primaries() == [A]
+    assert "stopped data had no role: it is secondary now, and its copy is not known to be complete" in pair.moves(B)
+
+
+def test_a_hung_hastd_is_no_answer() -> None:
+    """The hook waits and says so instead of taking silence for a peer that is gone."""
+    pair = HookPair()
+    pair.sh(B, "pkill -STOP hastd")
+    pair.world.power_off(A)
+    pair.wait(90)
+    assert pair.role(B) == "secondary"
+    assert pair.moves(B)[-1] == "stopped hastd does not tell the role of data"
