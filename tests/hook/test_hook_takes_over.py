@@ -147,12 +147,12 @@ def test_a_serving_node_is_left_alone() -> None:
 def test_a_service_that_does_not_start_stops_the_takeover_and_nothing_else() -> None:
     """What is up stays up; as soon as it starts, the rest follows."""
     pair = HookPair()
-    pair.sh(B, "mv /etc/rc.d/nfsd /root/nfsd")
+    pair.sh(B, "mv /etc/rc.d/nfsd /var/tmp/nfsd")
     pair.world.power_off(A)
     pair.wait(60)
     assert pair.mounted(B)
     assert pair.moves(B)[-1] == "stopped service nfsd does not start"
-    pair.sh(B, "mv /root/nfsd /etc/rc.d/nfsd")
+    pair.sh(B, "mv /var/tmp/nfsd /etc/rc.d/nfsd")
     pair.until(lambda: pair.complaints() == [], 30)
 
 
@@ -171,10 +171,12 @@ def test_nothing_is_mounted_over_anything() -> None:
 def test_the_device_mounted_elsewhere_is_not_taken_for_the_document() -> None:
     """The services would run on an empty directory."""
     pair = HookPair()
-    pair.sh(B, "mv /etc/rc.d/nfsd /root/nfsd")
+    pair.sh(B, "mv /etc/rc.d/nfsd /var/tmp/nfsd")
     pair.world.power_off(A)
     pair.until(lambda: pair.mounted(B), 60)
-    pair.sh(B, "umount /data; mkdir -p /elsewhere; mount -t ufs /dev/hast/data /elsewhere; mv /root/nfsd /etc/rc.d/nfsd")
+    pair.sh(
+        B, "umount /data; mkdir -p /elsewhere; mount -t ufs /dev/hast/data /elsewhere; mv /var/tmp/nfsd /etc/rc.d/nfsd"
+    )
     pair.wait(30)
     assert not pair.runs(B)
     assert pair.moves(B)[-1] == "stopped /dev/hast/data is mounted, but not on /data"

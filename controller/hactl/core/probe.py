@@ -99,7 +99,7 @@ def storages_on(cluster: Cluster, node: str) -> list[StorageSpec]:
 
 
 def services_of(cluster: Cluster) -> list[str]:
-    """Names of the services, each once, in document order: sections of the answer are numbered by it."""
+    """Names of the services, each once: sections of the answer are numbered by it."""
     return list(dict.fromkeys(service.name for group in cluster.groups for service in group.services))
 
 
@@ -132,7 +132,6 @@ def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> 
         _examine(disks),
         _geom(disks),
     ]
-    # The empty line ends whatever a login shell printed before us without ending its line.
     return "\n".join(
         [
             *_head(nonce),

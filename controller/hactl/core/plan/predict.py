@@ -42,6 +42,7 @@ from hactl.core.plan.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict_hook import (
     confirm_copy,
+    discard_copy,
     lift_hold,
     note_drained,
     remove_hook,
@@ -229,16 +230,6 @@ def _create(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     return replace(facts, metadata={**facts.metadata, step.target: _known(copy, facts)})
 
 
-def _discard(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    """Role init, and metadata that holds nothing yet."""
-    facts = _create(scene, step, unconfirm(facts, step.target))
-    resources = dict(known(facts.resources) or {})
-    if step.target in resources:
-        resources[step.target] = replace(resources[step.target], role=HastRole.INIT, status=None, workerpid=None)
-    devices = {**facts.hast_devices, step.target: _known(Device(f"/dev/hast/{step.target}", exists=False), facts)}
-    return replace(facts, resources=_known(resources, facts), hast_devices=devices)
-
-
 def _role(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     primary = " role primary " in step.command
     resources = dict(known(facts.resources) or {})
@@ -421,7 +412,7 @@ EFFECTS: Mapping[str, Callable[[Scene, Step, NodeFacts], NodeFacts]] = {
     "DisableService": _service,
     "WriteHook": write_hook,
     "PreserveCopy": _same,
-    "DiscardCopy": _discard,
+    "DiscardCopy": discard_copy,
     "RemoveHook": remove_hook,
     "RestartDevd": restart_devd,
     "ConfirmCopy": confirm_copy,

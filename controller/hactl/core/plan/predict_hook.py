@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from hactl.core.facts import HookFacts, Known, NodeFacts
+from hactl.core.facts import Device, HastMetadata, HastRole, HookFacts, Known, NodeFacts
 from hactl.core.hook import DEVD_RULE
 from hactl.core.plan.hook import checksum
 from hactl.core.plan.scene import Scene, known
@@ -71,3 +71,20 @@ def note_drained(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     """The note is there, or gone."""
     note = "drained" if step.verb == "NoteDrained" else None
     return replace(facts, hook=_seen(replace(_hook(facts), drained=note), facts))
+
+
+def discard_copy(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
+    """Role init, and metadata that holds nothing yet."""
+    name = step.target
+    facts = unconfirm(facts, name)
+    copy = HastMetadata(name, 0, 2097152, 64, 4608, 0, 0, 0, "init")
+    resources = dict(known(facts.resources) or {})
+    if name in resources:
+        resources[name] = replace(resources[name], role=HastRole.INIT, status=None, workerpid=None)
+    device = _seen(Device(f"/dev/hast/{name}", exists=False), facts)
+    return replace(
+        facts,
+        resources=_seen(resources, facts),
+        metadata={**facts.metadata, name: _seen(copy, facts)},
+        hast_devices={**facts.hast_devices, name: device},
+    )
