@@ -102,8 +102,9 @@ OBSTACLES: list[tuple[str, Tweak, str]] = [
 def test_nothing_is_let_go_of_before_the_other_node_could_take_it(tweak: Tweak, phrase: str) -> None:
     """Each obstacle is said, and no step takes service away (I4, I5, I6)."""
     plan = plan_of(tweak(healthy_pair()), TO_B)
-    assert not [step.key for step in plan.steps if step.node == "nas-a" and step.verb in LETS_GO]
-    (hold,) = holds(plan, "MoveWaits")
+    now = plan.stages[0].steps if plan.stages else ()  # later stages are predictions: a hold may be lifted by then
+    assert not [step.key for step in now if step.node == "nas-a" and step.verb in LETS_GO]
+    (hold, *_) = holds(plan, "MoveWaits")
     assert phrase in hold.message
 
 

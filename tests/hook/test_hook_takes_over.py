@@ -174,9 +174,7 @@ def test_the_device_mounted_elsewhere_is_not_taken_for_the_document() -> None:
     pair.sh(B, "mv /etc/rc.d/nfsd /var/tmp/nfsd")
     pair.world.power_off(A)
     pair.until(lambda: pair.mounted(B), 60)
-    pair.sh(
-        B, "umount /data; mkdir -p /elsewhere; mount -t ufs /dev/hast/data /elsewhere; mv /var/tmp/nfsd /etc/rc.d/nfsd"
-    )
+    pair.sh(B, "umount /data; mkdir -p /else; mount -t ufs /dev/hast/data /else; mv /var/tmp/nfsd /etc/rc.d/nfsd")
     pair.wait(30)
     assert not pair.runs(B)
     assert pair.moves(B)[-1] == "stopped /dev/hast/data is mounted, but not on /data"

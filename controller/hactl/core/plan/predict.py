@@ -1,7 +1,6 @@
 """What the facts will be when a stage is done: how the planner looks ahead.
 
-Rules: it predicts success and nothing more; what only the node can tell (who wins an election, how long a sync takes)
-is predicted as the usual outcome. The audit has its own model and shares nothing with this one.
+Rules: it predicts success, and the usual outcome of what only a node can tell. The audit has a model of its own.
 """
 
 from __future__ import annotations
@@ -367,7 +366,7 @@ def _boot_aliases(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
 
 
 def _same(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    """A check changes nothing that the facts show."""
+    """Nothing that the facts show changes."""
     return facts
 
 
