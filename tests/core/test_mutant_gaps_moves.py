@@ -81,8 +81,8 @@ OBSTACLES: list[tuple[str, Tweak, str]] = [
     ("old word of the other node", lambda s: s.aged(26, "nas-b"), "is too old"),
     (
         "held back since its boot",
-        lambda s: s.hook("nas-b", held=240, confirmed={}).unknown("nas-b", "demotions"),
-        "held",
+        lambda s: s.hook("nas-b", held=240, confirmed={}).resource("nas-a", status="degraded"),
+        "held back",
     ),
     ("interface down", lambda s: s.vhid("nas-b", state=CarpState.INIT), "is down"),
     (

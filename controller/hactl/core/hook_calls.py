@@ -56,7 +56,8 @@ guard() {
 		return 0
 	fi
 	mkdir -p -m 700 "$STATE"
-	rm -f "$STATE"/confirmed.* "$STATE"/disconnected.* "$STATE"/parted.* "$STATE"/released.* "$STATE"/alone.*
+	rm -f "$STATE"/confirmed.* "$STATE"/disconnected.* "$STATE"/parted.* "$STATE"/released.* \
+		"$STATE"/alone.* "$STATE"/doubt.*
 	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.*
 	kldload -n carp
 	hold
@@ -203,7 +204,7 @@ connect) # hastd: a sync may be running, so the copy is unproven until hactl con
 	;;
 role) # RESOURCE OLD NEW: somebody changed the role; what was released is told by who did that
 	rm -f "$STATE/confirmed.$2" "$STATE/disconnected.$2" "$STATE/parted.$2" "$STATE/alone.$2"
-	[ "${4:-}" != primary ] || rm -f "$STATE/released.$2"
+	if [ "${4:-}" = primary ]; then rm -f "$STATE/released.$2"; else rm -f "$STATE/doubt.$2"; fi
 	;;
 disconnect) lost_peer "$2" ;;
 watch) watch "$2" ;;

@@ -22,6 +22,7 @@ QUICK=no
 #   parted.RES        secondary: the primary let go, it did not just lose us
 #   released.RES      this node gave the role up in order, nobody took it since
 #   alone.RES         primary: since when it writes without a secondary
+#   doubt.RES         hastd is to compare this copy with the peer's before it is used
 
 # --- small questions --------------------------------------------------------
 

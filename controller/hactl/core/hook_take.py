@@ -25,7 +25,7 @@ take() { # GROUP
 	AGAIN=yes
 	still_master "$SETTLE" || return 0
 	witness || { stopped "$1" "no witness answers: this node may be cut off"; return 0; }
-	PHASES= DOUBT=
+	PHASES=
 	for name in $RESOURCES; do
 		[ "$(role "$name")" = primary ] || may_promote "$1" "$name" || return 0
 	done
@@ -62,91 +62,12 @@ proven() { [ -f "$STATE/confirmed.$1" ] || [ -f "$STATE/released.$1" ]; }
 
 may_promote() { # GROUP RESOURCE
 	resource "$2"
-	case "$(role "$2")" in
-	secondary) ;;
-	init)
-		# hastd was started anew, and no primary could connect to it: what was known of the copy is void.
-		forget "$2"
-		bounded 30 hastctl role secondary "$2"
-		stopped "$1" "$2 had no role: it is secondary now, and its copy is not known to be complete"
-		return 1
-		;;
-	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
-	esac
-	proven "$2" ||
-		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
-	# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
-	# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
-	# says something only if it did answer while all was well: a firewall may keep ping out.
-	waited=0 silent=0 pings=no
-	if grep -q answers "$STATE/confirmed.$2" 2>/dev/null; then pings=yes; fi
-	while connected "$2"; do
-		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
-		[ "$silent" -lt 3 ] || break
-		[ "$waited" -lt $((TIMEOUT + 10)) ] ||
-			{ stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
-		sleep 1
-		waited=$((waited + 1))
-		still_master 0 || return 1
-	done
-	PHASES="$PHASES peer $waited"
-	if [ "$silent" -ge 3 ]; then return 0; fi
-	if recent "$2"; then gone "$1" "$2"; else let_go "$1" "$2"; fi
-}
-
-# A copy is complete as of the moment its primary was last heard: a primary acknowledges no write alone before
-# its own timeout has passed, and by then this side has noticed too. If the addresses came long after that
-# moment, the peer may have served on without this copy.
-recent() { # RESOURCE
-	[ -f "$STATE/confirmed.$1" ] || return 1
-	tries=0
-	while [ ! -f "$STATE/disconnected.$1" ] && [ "$tries" -lt 3 ]; do sleep 1; tries=$((tries + 1)); done
-	split "${VHIDS%% *}"
-	came=$(number "$RUN.master.$NUMBER@$IF")
-	[ "$came" -gt 0 ] || came=$(now)
-	[ "$(number "$STATE/disconnected.$1")" -ge $((came - WAIT - 2)) ]
-}
-
-# Long ago, but in order (a switch was off, and both nodes had lost the addresses): whoever would have served
-# since then would have connected to this copy. If the peer can be asked, hastd asks it before anything is written.
-let_go() { # GROUP RESOURCE
-	if answers "$PEER"; then
-		DOUBT="$DOUBT $2 "
-		gone "$1" "$2"
-		return
-	fi
-	[ ! -f "$STATE/parted.$2" ] || return 0
-	AGAIN=no
-	stopped "$1" "the copy of $2 was disconnected before the addresses came and may be old; hactl or a person decides"
-	return 1
-}
-
-# A primary that lives connects again every 10 s: one that could and does not has let go, or is gone.
-gone() { # GROUP RESOURCE
-	left=12
-	while [ "$left" -gt 0 ] && { [ "$pings" = no ] || answers "$PEER"; }; do
-		if connected "$2"; then stopped "$1" "the peer is primary for $2 again"; return 1; fi
-		sleep 1
-		left=$((left - 1))
-		still_master 0 || return 1
-	done
-	PHASES="$PHASES gone $((12 - left))"
-}
-
-promote() { # GROUP RESOURCE
-	case "$(role "$2")" in
-	primary) return 0 ;;
-	secondary) ;;
-	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
-	esac
-	# A connection that came since we looked has made the notes void.
-	proven "$2" || { stopped "$1" "the peer connected to $2 again"; return 1; }
-	resource "$2"
-	say "$1: making $2 primary here"
 	started=$(now)
-	# All that was asked took seconds; a peer that only slept has the addresses back by now.
-	still_master 0 || return 1
-	bounded $((TIMEOUT + 15)) hastctl role primary "$2" || { stopped "$1" "hastctl role primary $2 fails"; return 1; }
+	case "$(role "$2")" in
+	primary) ;; # an earlier run came this far
+	secondary) become "$1" "$2" || return 1 ;;
+	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
+	esac
 	left=$((TIMEOUT + 15))
 	while [ ! -c "/dev/hast/$2" ]; do
 		[ "$left" -gt 0 ] || { stopped "$1" "/dev/hast/$2 does not come"; return 1; }
@@ -154,16 +75,25 @@ promote() { # GROUP RESOURCE
 		left=$((left - 1))
 	done
 	[ "$(role "$2")" = primary ] || { stopped "$1" "$2 did not stay primary: see /var/log/messages"; return 1; }
-	case "$DOUBT" in *" $2 "*) asked "$1" "$2" || return 1 ;; esac
-	forget "$2"
+	if [ -f "$STATE/doubt.$2" ]; then asked "$1" "$2" || return 1; fi
 	PHASES="$PHASES role $(($(now) - started))"
+}
+
+become() { # GROUP RESOURCE
+	# A connection that came since we looked has made the notes void.
+	proven "$2" || { stopped "$1" "the peer connected to $2 again"; return 1; }
+	# All that was asked took seconds; a peer that only slept has the addresses back by now.
+	still_master 0 || return 1
+	say "$1: making $2 primary here"
+	bounded $((TIMEOUT + 15)) hastctl role primary "$2" || { stopped "$1" "hastctl role primary $2 fails"; return 1; }
+	forget "$2"
 }
 
 # hastd compares the counters of both copies when it connects, and brings over what is newer there. Nothing
 # was written here yet: without an answer the role is given back.
 asked() { # GROUP RESOURCE
 	left=$((TIMEOUT + 30))
-	while ! clean "$2"; do
+	while ! clean "$2" && ! used "$2"; do
 		if [ "$left" -le 0 ]; then
 			bounded $((TIMEOUT + 15)) hastctl role secondary "$2"
 			AGAIN=no
@@ -173,6 +103,7 @@ asked() { # GROUP RESOURCE
 		sleep 1
 		left=$((left - 1))
 	done
+	rm -f "$STATE/doubt.$2"
 }
 
 attach() { # GROUP RESOURCE
@@ -186,8 +117,7 @@ attach() { # GROUP RESOURCE
 	ufs)
 		free "$1" "$2" || return 1
 		say "$1: checking and mounting /dev/hast/$2 on $WHERE"
-		bounded 1800 fsck -p -t ufs "/dev/hast/$2" >/dev/null ||
-			{ AGAIN=no; stopped "$1" "fsck -p of /dev/hast/$2 fails: fsck -t ufs /dev/hast/$2 by hand"; return 1; }
+		check "$1" "$2" || return 1
 		PHASES="$PHASES fsck $(($(now) - started))"
 		mkdir -p "$WHERE"
 		if [ -n "$OPTIONS" ]; then
@@ -203,6 +133,17 @@ attach() { # GROUP RESOURCE
 		;;
 	esac
 	PHASES="$PHASES filesystem $(($(now) - started))"
+}
+
+# A lock of its own: the fsck of a run that was killed may still be at work.
+check() { # GROUP RESOURCE
+	lockf -k -t 60 "$RUN.fsck.$2" timeout --foreground -k 2 1800 fsck -p -t ufs "/dev/hast/$2" >/dev/null
+	said=$?
+	[ "$said" -ne 0 ] || return 0
+	# 8: it wants a person. Anything else, or without the device: another run may do better.
+	if [ "$said" -eq 8 ] && [ -c "/dev/hast/$2" ]; then AGAIN=no; fi
+	stopped "$1" "fsck -p of /dev/hast/$2 fails: fsck -t ufs /dev/hast/$2 by hand"
+	return 1
 }
 
 free() { # GROUP RESOURCE: nothing is mounted over anything, nor behind a symbolic link

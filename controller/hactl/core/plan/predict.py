@@ -64,8 +64,7 @@ def predict(
     failing: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """The snapshot as it should be after every step of the stage is Done."""
-    scene = set_scene(cluster, snapshot, snapshot.taken_at, wishes, failing)
-    place(scene)
+    place(scene := set_scene(cluster, snapshot, snapshot.taken_at, wishes, failing))
     nodes: dict[str, Reading[NodeFacts]] = dict(snapshot.nodes)
     for step in stage.steps:
         reading = nodes[step.node]
