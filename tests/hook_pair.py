@@ -47,10 +47,10 @@ class HookPair:
 
     def until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait until it is so; fails if it does not become so in time."""
-        for _ in range(int(seconds * 4)):
+        for _ in range(int(seconds * 2)):
             if condition():
                 return
-            self.wait(0.25)
+            self.wait(0.5)
         raise AssertionError(f"not within {seconds} s: {self.told()}")
 
     def sh(self, node: str, script: str) -> str:

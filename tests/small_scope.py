@@ -272,7 +272,7 @@ class Scope:
 
     # the end
 
-    def settle(self, good: Callable[[str], bool]) -> list[str]:
+    def settle(self, good: Callable[[str], bool] = lambda _: False) -> list[str]:
         """Mended, it converges, serves and rests; the digests on the way. `good`: from there it is known to.
 
         Raises Broken.

@@ -129,7 +129,7 @@ def test_the_parts_of_the_prediction() -> None:
     assert (line.settle_seconds, line.storage_seconds, line.services_seconds) == (2.0, 30.0, 2.0)
     assert line.filesystem_seconds == 2.0
     assert line.total_seconds == pytest.approx(39.39, abs=0.01)
-    assert line.told().startswith("files: nas-b serves within about 49 s (address 3.4, HAST up to 40, settling 2")
+    assert line.told().startswith("files: nas-b serves within about 39 s (address 3.4, HAST up to 30, settling 2")
 
 
 def test_the_prediction_follows_document_and_facts() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -203,3 +206,18 @@ def test_a_world_nobody_holds_takes_its_scripts_with_it() -> None:
     del pair
     gc.collect()
     assert threading.active_count() == before
+
+
+def test_an_interpreter_ends_with_scripts_half_way() -> None:
+    """A process that ends while a world still runs scripts ends as it should: no crash, no hang."""
+    program = "from lab_pair import Pair\np = Pair()\np.sh(p.a, '(while :; do sleep 1; done) &')\np.world.advance(3)\n"
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

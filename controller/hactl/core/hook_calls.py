@@ -126,7 +126,13 @@ leave() { # with the lock, at shutdown: the address is on its way, everything el
 # if the peer can be reached all the time and does not connect again (a primary tries every 10 s), it let go.
 lost_peer() { # RESOURCE
 	if [ -f "$STATE/confirmed.$1" ]; then
-		now >"$STATE/disconnected.$1"
+		lost=$(now)
+		echo "$lost" >"$STATE/disconnected.$1"
+		resource "$1"
+		# Over a network that works connections do not break: the primary closed it.
+		if grep -q answers "$STATE/confirmed.$1" && answers "$PEER" && [ -f "$STATE/disconnected.$1" ]; then
+			echo "$lost closed" >"$STATE/disconnected.$1"
+		fi
 		/bin/sh "$0" watch "$1" </dev/null >/dev/null 2>&1 &
 	elif [ "$(role "$1")" = primary ] && [ ! -f "$STATE/alone.$1" ]; then
 		now >"$STATE/alone.$1"

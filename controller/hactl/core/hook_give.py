@@ -50,6 +50,7 @@ keep() { # GROUP
 		carp_state
 		[ "$CARP" != MASTER ] || return 0
 	fi
+	if [ "$CARP" = BACKUP ]; then AGAIN=yes; fi
 	stopped "$1" "the addresses are not here; no other node can have the data, so storage and services stay"
 }
 

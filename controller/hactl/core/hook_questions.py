@@ -26,7 +26,10 @@ QUICK=no
 
 # --- small questions --------------------------------------------------------
 
-say() { logger -t hactl -p daemon.notice "$1"; echo "$1"; }
+say() { # TEXT
+	logger -t hactl -p daemon.notice "$1"
+	echo "$1"
+}
 
 now() { date +%s; }
 
@@ -85,19 +88,25 @@ advskew() { # serving | standby
 	done
 }
 
-role() { bounded 10 hastctl list "$1" 2>/dev/null | awk '$1 == "role:" { print $2 }'; }
+role() { # RESOURCE
+	bounded 10 hastctl list "$1" 2>/dev/null | awk '$1 == "role:" { print $2 }'
+}
 
 # A secondary whose primary is there: the peer is alive, and primary. A primary
 # whose secondary is there.
-connected() { bounded 10 hastctl list "$1" 2>/dev/null | grep -q '^  status: complete'; }
+connected() { # RESOURCE
+	bounded 10 hastctl list "$1" 2>/dev/null | grep -q '^  status: complete'
+}
 
 # Everything is on both disks (complete alone does not say that, FACTS trap 19).
-clean() {
+clean() { # RESOURCE
 	bounded 10 hastctl list "$1" 2>/dev/null |
 		awk '$1 == "status:" && $2 == "complete" { s = 1 } $1 == "dirty:" && $2 == "0" { d = 1 } END { exit !(s && d) }'
 }
 
-mounted() { mount | grep -Fq "$1"; }
+mounted() { # PART of a line of mount(8)
+	mount | grep -Fq "$1"
+}
 
 used() { # RESOURCE: its filesystem is mounted, wherever that is; its pool is imported
 	resource "$1"
@@ -117,7 +126,9 @@ ready() { # RESOURCE: as the document wants it on the node that serves
 	esac
 }
 
-running() { bounded 30 service "$1" onestatus >/dev/null 2>&1; }
+running() { # SERVICE
+	bounded 30 service "$1" onestatus >/dev/null 2>&1
+}
 
 serving() {
 	for name in $RESOURCES; do ready "$name" || return 1; done

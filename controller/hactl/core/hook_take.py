@@ -25,7 +25,7 @@ take() { # GROUP
 	AGAIN=yes
 	still_master "$SETTLE" || return 0
 	witness || { stopped "$1" "no witness answers: this node may be cut off"; return 0; }
-	PHASES=
+	PHASES= DOUBT=
 	for name in $RESOURCES; do
 		[ "$(role "$name")" = primary ] || may_promote "$1" "$name" || return 0
 	done
@@ -58,9 +58,86 @@ still_master() { # SECONDS
 	done
 }
 
-proven() { [ -f "$STATE/confirmed.$1" ] || [ -f "$STATE/released.$1" ]; }
+proven() { # RESOURCE
+	[ -f "$STATE/confirmed.$1" ] || [ -f "$STATE/released.$1" ]
+}
 
 may_promote() { # GROUP RESOURCE
+	resource "$2"
+	case "$(role "$2")" in
+	secondary) ;;
+	init)
+		# hastd was started anew, and no primary could connect to it: what was known of the copy is void.
+		forget "$2"
+		bounded 30 hastctl role secondary "$2"
+		stopped "$1" "$2 had no role: it is secondary now, and its copy is not known to be complete"
+		return 1
+		;;
+	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
+	esac
+	proven "$2" ||
+		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
+	# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
+	# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
+	# says something only if it did answer while all was well: a firewall may keep ping out.
+	waited=0 silent=0 pings=no
+	if grep -q answers "$STATE/confirmed.$2" 2>/dev/null; then pings=yes; fi
+	while connected "$2"; do
+		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
+		[ "$silent" -lt 3 ] || break
+		[ "$waited" -lt $((TIMEOUT + 10)) ] ||
+			{ stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
+		sleep 1
+		waited=$((waited + 1))
+		still_master 0 || return 1
+	done
+	PHASES="$PHASES peer $waited"
+	if [ "$silent" -ge 3 ]; then return 0; fi
+	if recent "$2"; then gone "$1" "$2"; else let_go "$1" "$2"; fi
+}
+
+# Whether the primary was gone before it could have acknowledged a write alone. It does that once it has closed the
+# connection, which is seen here at once, or TIMEOUT after the cut, which is seen here 20 s after it at the latest
+# (two keepalives, FACTS 2.7). It was gone WAIT - 2 seconds before the addresses came, or earlier.
+recent() { # RESOURCE
+	[ -f "$STATE/confirmed.$1" ] || return 1
+	tries=0
+	while [ ! -f "$STATE/disconnected.$1" ] && [ "$tries" -lt 3 ]; do sleep 1; tries=$((tries + 1)); done
+	split "${VHIDS%% *}"
+	came=$(number "$RUN.master.$NUMBER@$IF")
+	[ "$came" -gt 0 ] || came=$(now)
+	late=$((20 - TIMEOUT))
+	if [ "$late" -lt 0 ] || grep -q closed "$STATE/disconnected.$1" 2>/dev/null; then late=0; fi
+	[ "$(number "$STATE/disconnected.$1")" -ge $((came - WAIT + 2 + late)) ]
+}
+
+# Long ago, but in order (a switch was off, and both nodes had lost the addresses): whoever would have served
+# since then would have connected to this copy. If the peer can be asked, hastd asks it before anything is written.
+let_go() { # GROUP RESOURCE
+	if answers "$PEER"; then
+		DOUBT="$DOUBT $2 "
+		gone "$1" "$2"
+		return
+	fi
+	[ ! -f "$STATE/parted.$2" ] || return 0
+	AGAIN=no
+	stopped "$1" "the copy of $2 was disconnected before the addresses came and may be old; hactl or a person decides"
+	return 1
+}
+
+# A primary that lives connects again every 10 s: one that could and does not has let go, or is gone.
+gone() { # GROUP RESOURCE
+	left=12
+	while [ "$left" -gt 0 ] && { [ "$pings" = no ] || answers "$PEER"; }; do
+		if connected "$2"; then stopped "$1" "the peer is primary for $2 again"; return 1; fi
+		sleep 1
+		left=$((left - 1))
+		still_master 0 || return 1
+	done
+	PHASES="$PHASES gone $((12 - left))"
+}
+
+promote() { # GROUP RESOURCE
 	resource "$2"
 	started=$(now)
 	case "$(role "$2")" in
@@ -84,6 +161,7 @@ become() { # GROUP RESOURCE
 	proven "$2" || { stopped "$1" "the peer connected to $2 again"; return 1; }
 	# All that was asked took seconds; a peer that only slept has the addresses back by now.
 	still_master 0 || return 1
+	case "$DOUBT" in *" $2 "*) : >"$STATE/doubt.$2" ;; *) rm -f "$STATE/doubt.$2" ;; esac
 	say "$1: making $2 primary here"
 	bounded $((TIMEOUT + 15)) hastctl role primary "$2" || { stopped "$1" "hastctl role primary $2 fails"; return 1; }
 	forget "$2"

@@ -185,7 +185,8 @@ async def boot(machine: Machine) -> None:
         # rc cannot read its configuration: the console asks for a shell; the lab lets sshd start.
         machine.log("messages", "rc", str(problem))
         common = {"sshd_enable": "YES"}
-    for step in rc_local.order(rc):
+    steps, rc.console = rc_local.order(rc)
+    for step in steps:
         if isinstance(step, Installed):
             if "nostart" not in step.keywords:
                 await rc_local.run(rc, step, "faststart")
@@ -289,7 +290,7 @@ async def shutdown(machine: Machine) -> None:
     rc = machine.rc
     whole = Process(machine.pid(), "/bin/sh /etc/rc.shutdown")
     alarm = machine.world.at(_shutdown_seconds(machine), lambda: whole.kill(9), machine=machine)
-    for step in reversed(rc_local.order(rc)):
+    for step in reversed(rc_local.order(rc)[0]):
         if whole.killed is not None:
             rc.console.append("rc.shutdown: timed out, terminated")
             break

@@ -5,13 +5,17 @@ Rules:
 - It belongs to a machine: frozen with it, ended where it stands when the machine loses power.
 - Killing the process whose command it runs wakes it; `registry.check_alive` then ends that command.
 - Each has a context of its own, so that what one sets (the running process) no other sees.
+- None is left when the interpreter ends: the threads of their scripts must not meet its end half-way.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from hactl.lab.commands.registry import CURRENT, check_alive
 
@@ -71,6 +75,7 @@ class Fiber:
         self._active = False
         self._doomed = False
         self._done = False
+        _UNFINISHED.add(self)
 
     def begin(self) -> None:
         """Run to the first sleep. Raises what the coroutine raises (but PowerLost)."""
@@ -139,8 +144,22 @@ class Fiber:
             self._active = False
             if wish is None:
                 self._done = True
+                _UNFINISHED.discard(self)
                 self.world.forget(self)
         if wish is None:
             self._work.close()
             raise RuntimeError("a coroutine suspended under virtual time: it awaited something that is not the clock")
         return wish
+
+
+_UNFINISHED: WeakSet[Fiber] = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for fiber in list(_UNFINISHED):
+        fiber.cancel()
+
+
+# The threads of scripts are not forked: a child has nothing to end.
+os.register_at_fork(after_in_child=_UNFINISHED.clear)

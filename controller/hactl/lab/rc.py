@@ -116,7 +116,7 @@ class Rc:
         self.running: dict[str, Process] = {}
         #: Every running program, system daemons included, by pid.
         self.processes: dict[int, Process] = {}
-        #: What rc and its scripts printed, line by line.
+        #: What rc and its scripts printed since the last boot began, line by line.
         self.console: list[str] = []
         #: What starting a program costs, seconds: 0 except where a slow machine is to be played.
         self.program_seconds = 0.0

@@ -42,8 +42,8 @@ def find(rc: Rc, name: str) -> Installed | None:
     return rcorder.read(name, path, text) if is_real(text) else None
 
 
-def order(rc: Rc) -> list[str | Installed]:
-    """Everything rc runs, in its order; daemons of new scripts are adopted into the table first."""
+def order(rc: Rc) -> tuple[list[str | Installed], list[str]]:
+    """Everything rc runs, in its order, and rcorder's complaints; new scripts of daemons are adopted first."""
     files = rc.machine.files
     names = files.list(DIRECTORY) if files.is_dir(DIRECTORY) else []
     installed = [script for name in names if (script := find(rc, name)) is not None]
@@ -52,9 +52,7 @@ def order(rc: Rc) -> list[str | Installed]:
         path = f"{DIRECTORY}/{name}"
         if name not in real and name not in rc.scripts and files.kind(path) == "file" and files.stat_mode(path) & 0o111:
             rc.adopt(name, path)
-    steps, complaints = rcorder.order((name for name in rc.scripts if name not in real), installed)
-    rc.console += complaints
-    return steps
+    return rcorder.order((name for name in rc.scripts if name not in real), installed)
 
 
 async def run(rc: Rc, script: Installed, word: str, parent: Process | None = None) -> int:

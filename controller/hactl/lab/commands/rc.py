@@ -60,7 +60,7 @@ async def _enabled_services(call: Call) -> Result:
     except boot.RcSyntaxError as problem:
         return Result("", f"{problem}\n", 2)
     listed = []
-    for step in rc_local.order(rc):
+    for step in rc_local.order(rc)[0]:
         script = step if isinstance(step, Installed) else rc.scripts[step]
         default = "" if isinstance(script, Installed) else script.default
         if script.rcvar is not None and variables.get(script.rcvar, default).upper() in YES:

@@ -1,0 +1,139 @@
+"""The node hook at boot and at shutdown; on the lab, without a controller."""
+
+from __future__ import annotations
+
+from hactl.core.hook import HOOK
+from hook_pair import STATE, A, B, HookPair
+
+
+def _demotion(pair: HookPair, node: str) -> int:
+    return int(pair.sh(node, "sysctl -n net.inet.carp.demotion"))
+
+
+def test_the_active_node_reboots_in_order() -> None:
+    """It hands over on its way down, comes back as standby, and is held back until it could serve."""
+    pair = HookPair()
+    pair.sh(A, "echo last > /data/file")
+    pair.world.reboot(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.primaries() == [B]
+    assert pair.sh(B, "cat /data/file") == "last\n"
+    pair.until(lambda: pair.loop.reaches(A) and _demotion(pair, A) == 0, 120)
+    assert pair.role(A) == "secondary"
+    assert pair.carp(A) == "BACKUP 100"
+    pair.wait(60)
+    assert pair.complaints() == []
+
+
+def test_a_node_that_returns_is_held_until_it_is_connected() -> None:
+    """Its role is secondary, its notes of old are void, its demotion is 240 until a primary is there."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    pair.world.power_on(A)
+    pair.until(lambda: pair.machine(A).running, 30)
+    pair.until(lambda: pair.sh(A, "cat /var/run/hactl.held 2>/dev/null") == "240\n", 1)
+    assert _demotion(pair, A) == 240
+    pair.until(lambda: _demotion(pair, A) == 0, 60)
+    assert pair.role(A) == "secondary"
+    assert pair.sh(A, "hastctl status data | grep -c complete") == "1\n"
+    assert pair.complaints() == []
+
+
+def test_a_boot_forgets_what_the_node_knew_of_its_copy() -> None:
+    """While it was away the peer may have gone on."""
+    pair = HookPair()
+    pair.world.power_off(B)
+    pair.world.power_on(B)
+    pair.until(lambda: pair.machine(B).running, 30)
+    assert "confirmed" not in pair.notes(B)
+
+
+def test_a_boot_without_the_peer_promotes_nothing_and_stays_held() -> None:
+    """The addresses come, for nobody else is there; the data does not (I4): a person decides."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.world.power_off(B)
+    pair.world.power_on(B)
+    pair.wait(120)
+    assert pair.carp(B).startswith("MASTER")
+    assert pair.role(B) == "secondary"
+    assert _demotion(pair, B) == 240
+    assert pair.moves(B)[-1] == "stopped the copy of data is not known to be complete; hactl or a person decides"
+
+
+def test_both_boot_and_neither_promotes_itself() -> None:
+    """Nobody knows which copy is the newer one before hactl or a person compared them."""
+    pair = HookPair()
+    for node in (A, B):
+        pair.world.power_off(node)
+    for node in (A, B):
+        pair.world.power_on(node)
+    pair.wait(120)
+    assert pair.primaries() == []
+    assert [pair.role(node) for node in (A, B)] == ["secondary", "secondary"]
+    pair.loop.converge()
+    pair.wait(20)
+    assert pair.complaints() == []
+
+
+def test_the_guard_by_hand_holds_nothing() -> None:
+    """`service hactl_guard start` on a node that serves would send its addresses away."""
+    pair = HookPair()
+    assert "this is no boot" in pair.sh(A, "service hactl_guard start")
+    assert _demotion(pair, A) == 0
+    assert pair.complaints() == []
+
+
+def test_the_boot_script_by_hand_changes_nothing() -> None:
+    """`service hactl_node start` on nodes that are well."""
+    pair = HookPair()
+    for node in (A, B):
+        pair.sh(node, "service hactl_node start")
+    pair.wait(30)
+    assert pair.complaints() == []
+    assert (pair.moves(A), pair.moves(B)) == ([], [])
+
+
+def test_a_release_lifts_exactly_what_is_held() -> None:
+    """The write adds: without a note, or without the demotion it speaks of, nothing is taken back."""
+    pair = HookPair()
+    pair.sh(B, f"{HOOK} release")
+    assert _demotion(pair, B) == 0
+    pair.sh(B, f"echo 240 > /var/run/hactl.held; {HOOK} release")
+    assert _demotion(pair, B) == 0
+    pair.sh(B, f"echo 240 > /var/run/hactl.held; sysctl net.inet.carp.demotion=250; {HOOK} release; {HOOK} release")
+    assert _demotion(pair, B) == 10
+
+
+def test_the_address_leaves_first_at_shutdown() -> None:
+    """Somebody holds the lock: the address goes all the same, and at once."""
+    pair = HookPair()
+    pair.sh(A, "lockf -k -t 5 /var/run/hactl.lock sleep 300 </dev/null >/dev/null 2>&1 &")
+    pair.sh(A, f"{HOOK} shutdown >/dev/null 2>&1 </dev/null &")
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 2)
+
+
+def test_the_moves_are_kept_short() -> None:
+    """At most two hundred lines, the newest last, and what repeats is written once."""
+    pair = HookPair()
+    pair.sh(B, f'for n in $(seq 250); do echo "1 files gave $n"; done > {STATE}/moves')
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert len(pair.moves(B)) == 200
+    assert pair.moves(B)[-1].startswith("took")
+
+
+def test_the_status_is_for_people() -> None:
+    """What is served, what is known of the copies, what holds the node back."""
+    pair = HookPair()
+    assert pair.sh(A, HOOK).splitlines()[:2] == [
+        "files: policy Automatic, addresses MASTER, serving",
+        "  data: primary, copy not known to be complete",
+    ]
+    pair.sh(B, f"echo maintenance > {STATE}/drained")
+    assert pair.sh(B, f"{HOOK} status").splitlines() == [
+        "files: policy Automatic, addresses BACKUP, not serving",
+        "  data: secondary, copy complete",
+        "drained: maintenance",
+    ]
