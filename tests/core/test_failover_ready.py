@@ -154,7 +154,7 @@ def test_data_at_risk_is_data_and_not_in_the_message() -> None:
 def test_past_moves_correct_the_prediction() -> None:
     """A short one met a peer that let go, so HAST's waits come on top; a long one had them; others do not count."""
     short = hook(hooked_pair(), "nas-b", moves=("1795450000 files took 9 from devd",))
-    assert timeline(short).total_seconds == pytest.approx(3.39 + 40 + 9, abs=0.01)
+    assert timeline(short).total_seconds == pytest.approx(3.39 + 30 + 9, abs=0.01)
     long = hook(short, "nas-a", moves=("1795450100 files took 71.5 from devd", "1795450200 files gave 300 x"))
     assert timeline(long).measured_seconds == 71.5
     assert timeline(long).total_seconds == pytest.approx(3.39 + 71.5, abs=0.01)

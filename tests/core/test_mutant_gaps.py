@@ -569,6 +569,27 @@ def test_a_group_whose_newest_copies_are_on_two_nodes_is_active_on_none() -> Non
     assert not [step.key for step in plan.steps if "primary" in step.command and step.verb == "SetRole"]
 
 
+@pytest.mark.parametrize(
+    ("tweak", "reason"),
+    [
+        (lambda s: s.metadata("nas-b", "more", localcnt=1), "StorageApart"),
+        (lambda s: s.metadata("nas-a", "more", localcnt=1).metadata("nas-b", "more", localcnt=1), "SplitBrain"),
+        (lambda s: s.metadata("nas-b", "more", resuid=5), "ForeignCopy"),
+        (lambda s: s.silent("nas-b"), "PeerSilent"),
+        (lambda s: s.unknown("nas-b", "resources"), "RoleUnknown"),
+        (lambda s: s.aged(24, "nas-b"), "StaleFacts"),
+    ],
+    ids=["newer elsewhere", "split", "foreign", "silent", "role not told", "old word"],
+)
+def test_a_resource_does_not_follow_its_group_without_evidence_of_its_own(tweak: Tweak, reason: str) -> None:
+    """`data` is primary on nas-a, nobody is for `more`: it does not say whose copy is newer (I1, I4)."""
+    scene = _two_resources().resource("nas-a", "more", role=HastRole.INIT).hast_device("nas-a", "more", exists=False)
+    assert "nas-a SetRole more" in [step.key for step in plan_of(scene).steps]
+    plan = plan_of(tweak(scene))
+    assert "nas-a SetRole more" not in [step.key for step in plan.steps]
+    assert reason in reasons(plan)
+
+
 def test_addresses_of_a_silent_node_may_be_there() -> None:
     """Nobody who answers is MASTER: where the group is active is not known."""
     scene = edge_pair("fw-2").silent("fw-2")

@@ -151,6 +151,33 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     return (first == wished or drained or back) and hook is not None and resource in hook.confirmed
 
 
+def may_serve(scene: Scene, storage: StorageSpec, node: str) -> bool:
+    """Whether the node where the group is may be made primary: both nodes spoke, and no copy is newer (I1, I4, I6).
+
+    A group is placed by the resources that are primary somewhere; those that are not may tell another story.
+    """
+    nodes = (node, *(other for other in storage.hast.devices if other != node))
+    if not _both_spoke(scene, storage.name, nodes):
+        return False
+    copies = {each: known(scene.facts[each].metadata.get(storage.name)) for each in nodes}
+    real = {each: copy for each, copy in copies.items() if isinstance(copy, HastMetadata)}
+    if len(real) < len(nodes):
+        return False  # the metadata area says why
+    hook = known(scene.facts[node].hook)
+    choice = choose_copy(storage.name, real, nodes, moved=hook is not None and storage.name in hook.confirmed)
+    if choice.node is None:
+        scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
+    elif choice.node != node:
+        scene.hold(
+            "StorageApart",
+            f"{storage.name}: the rest of its group is on {node}, and {choice.why}",
+            target=storage.name,
+            remedy=f"bring them together by hand: hastctl role primary {storage.name} on {choice.node}, let it sync, "
+            "then make it secondary there",
+        )
+    return choice.node == node
+
+
 def only_primary(scene: Scene, storage: StorageSpec, node: str) -> bool:
     """Whether no other node that answers may be primary too: before that is known the device is not taken into use."""
     for peer in storage.hast.devices:

@@ -13,6 +13,7 @@ from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
 from hactl.core.plan.evidence import COMPARE, choose_copy
+from hactl.core.plan.placement import may_serve
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Risk, Step
@@ -247,13 +248,10 @@ def _second(scene: Scene, storage: StorageSpec, node: str, steps: Steps) -> bool
 
 
 def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) -> Steps:
-    """Make the chosen node primary; placement has already heard both nodes say that they are not."""
+    """Make the node where the group is primary, when both nodes say that they are not and no copy is newer."""
     role = scene.role(storage.name, node)
-    if role is None:
+    if role is None or not may_serve(scene, storage, node):
         return []
-    for peer in storage.hast.devices:
-        if peer != node and not isinstance(known(scene.facts[peer].metadata.get(storage.name)), HastMetadata):
-            return []  # the metadata area says why
     wait = storage.hast.timeout_seconds + PROMOTION_SLACK_SECONDS
     return [
         Step(
