@@ -76,12 +76,12 @@ def test_the_planner_is_given_what_people_asked_for_and_nothing_when_they_did_no
     async def story() -> None:
         world, desk = started()
         await desk.converge()
-        assert set(world.wishes) == {None}
+        assert all(wishes == Wishes() for wishes in world.wishes)
         writes = len(desk.store.writes)
         later = desk.clock.now() + timedelta(seconds=10)
         await desk.store.open_operation(MOVE | {"not_before": later})
         result = await desk.look()
-        assert world.wishes[-1] is None
+        assert world.wishes[-1] == Wishes()
         assert [each.id for each in result.operations] == [1]
         assert result.after_seconds == pytest.approx(10, abs=0.5)
         await asyncio.sleep(result.after_seconds)
@@ -105,7 +105,7 @@ def test_a_request_ends_when_the_facts_say_so_once() -> None:
         (ended,) = (await desk.look()).ended
         assert (ended.id, ended.state, ended.message) == (1, State.DONE, "g is served by b")
         assert (await desk.look()).ended == ()
-        assert world.wishes[-1] is None
+        assert world.wishes[-1] == Wishes()
         assert desk.store.writes[-1] == ("over", 1, "Done", "g is served by b")
 
     play(story)
@@ -125,7 +125,7 @@ def test_a_move_that_failed_ends_before_anything_more_is_done_and_the_group_goes
         assert world.wishes[-1] == Wishes(returning={"g": "a"})
         await asyncio.sleep(1000)
         await desk.look()
-        assert world.wishes[-1] is None
+        assert world.wishes[-1] == Wishes()
 
     play(story)
 
@@ -283,7 +283,7 @@ def test_a_group_that_moves_too_often_is_frozen_for_the_planner() -> None:
         await desk.converge()
         for world.active in ("b", "a", "b"):
             await desk.look()
-        assert world.wishes[-1] is None
+        assert world.wishes[-1] == Wishes()
         world.active = "a"
         await desk.look()
         for process in (desk, desk.reborn()):
@@ -292,7 +292,7 @@ def test_a_group_that_moves_too_often_is_frozen_for_the_planner() -> None:
             assert "4 times within an hour" in world.wishes[-1].frozen["g"]
         await asyncio.sleep(3601)
         await desk.look()
-        assert world.wishes[-1] is None
+        assert world.wishes[-1] == Wishes()
 
     play(story)
 

@@ -19,7 +19,7 @@ from typing import Any
 from hactl.adapters.operation_rows import in_force, operation, request_row
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
-from hactl.core.operations import Operation, State
+from hactl.core.operations import Operation, State, Wishes
 from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
 from hactl.core.wanted import Cluster
@@ -185,7 +185,13 @@ def make_step(node: str, module: str, *, secret: bool = False, timeout_seconds: 
 
 
 def toy_plan(
-    cluster: Cluster, snapshot: Snapshot, now: float, *, failing: Mapping[str, str] | None = None, secret: bool = True
+    cluster: Cluster,
+    snapshot: Snapshot,
+    now: float,
+    *,
+    failing: Mapping[str, str] | None = None,
+    wishes: Wishes | None = None,
+    secret: bool = True,
 ) -> Plan:
     """One stage per module of WANTED; a silent node is a passing hold and gets nothing."""
     stages: list[Stage] = []

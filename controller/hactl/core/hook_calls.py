@@ -39,6 +39,7 @@ follow() {
 	tries=0
 	while [ "$tries" -lt 60 ]; do
 		rm -f "$RUN.event"
+		patience
 		lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react >/dev/null 2>&1
 		settled=$?
 		if [ "$settled" -eq 0 ] && [ ! -f "$RUN.event" ]; then return 0; fi

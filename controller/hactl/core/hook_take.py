@@ -11,7 +11,9 @@ TAKE = r"""
 # --- taking over ------------------------------------------------------------
 
 take() { # GROUP
-	BEGAN=$(now)
+	split "${VHIDS%% *}"
+	BEGAN=$(number "$RUN.master.$NUMBER@$IF")
+	[ "$BEGAN" -gt 0 ] || BEGAN=$(now)
 	if [ "$POLICY" != Automatic ]; then
 		noted "$1" reported 0 "the addresses are here; the policy is Manual"
 		say "$1: the addresses are here and nothing is moved: the policy is Manual"
@@ -62,6 +64,34 @@ proven() { # RESOURCE
 	[ -f "$STATE/confirmed.$1" ] || [ -f "$STATE/released.$1" ]
 }
 
+# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
+# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
+# says something only if it did answer while all was well: a firewall may keep ping out.
+peer_gone() { # RESOURCE SECONDS
+	resource "$1"
+	waited=0 silent=0 pings=no
+	if grep -q answers "$STATE/confirmed.$1" 2>/dev/null; then pings=yes; fi
+	while connected "$1"; do
+		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
+		[ "$silent" -lt 3 ] || return 0
+		[ "$waited" -lt "$2" ] && still_master 0 || return 1
+		sleep 1
+		waited=$((waited + 1))
+	done
+}
+
+# Without the lock: whoever has to mend what made this node MASTER needs it (another password, for one).
+patience() {
+	for one in $ALL_GROUPS; do
+		group "$one"
+		if [ "$POLICY" != Automatic ] || [ -f "$STATE/drained" ] || ! still_master 0; then continue; fi
+		for name in $RESOURCES; do
+			resource "$name"
+			if [ "$(role "$name")" = secondary ] && proven "$name"; then peer_gone "$name" $((TIMEOUT + 10)); fi
+		done
+	done
+}
+
 may_promote() { # GROUP RESOURCE
 	resource "$2"
 	case "$(role "$2")" in
@@ -77,21 +107,8 @@ may_promote() { # GROUP RESOURCE
 	esac
 	proven "$2" ||
 		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
-	# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
-	# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
-	# says something only if it did answer while all was well: a firewall may keep ping out.
-	waited=0 silent=0 pings=no
-	if grep -q answers "$STATE/confirmed.$2" 2>/dev/null; then pings=yes; fi
-	while connected "$2"; do
-		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
-		[ "$silent" -lt 3 ] || break
-		[ "$waited" -lt $((TIMEOUT + 10)) ] ||
-			{ stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
-		sleep 1
-		waited=$((waited + 1))
-		still_master 0 || return 1
-	done
-	PHASES="$PHASES peer $waited"
+	peer_gone "$2" 3 || { stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
+	PHASES="$PHASES peer $(($(now) - BEGAN))"
 	if [ "$silent" -ge 3 ]; then return 0; fi
 	if recent "$2"; then gone "$1" "$2"; else let_go "$1" "$2"; fi
 }

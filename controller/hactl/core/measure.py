@@ -14,24 +14,12 @@ from hactl.core.facts import Known, Snapshot
 from hactl.core.moves import MOVING
 from hactl.core.objects import GroupSpec
 from hactl.core.steps import Outcome
+from hactl.core.wanted import targets_of
 
 #: What takes service away from where a group is.
 LETTING_GO = frozenset({"StopService", "Unmount", "ExportPool", "SetRole"})
 #: So many of the newest steps of a verb count.
 SAMPLES = 10
-
-
-def targets_of(group: GroupSpec) -> frozenset[str]:
-    """What the steps of a move of the group are about, in FreeBSD's words; addresses not included."""
-    found = {service.name for service in group.services}
-    for storage in group.storage:
-        found |= {storage.name, f"/dev/hast/{storage.name}"}
-        spec = storage.filesystem
-        if spec is not None and spec.ufs is not None:
-            found.add(spec.ufs.mountpoint)
-        if spec is not None and spec.zfs is not None:
-            found.add(spec.zfs.pool)
-    return frozenset(found)
 
 
 def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrived_at: datetime) -> float | None:

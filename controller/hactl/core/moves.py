@@ -20,7 +20,7 @@ from hactl.core.plan.services import serves_fully
 from hactl.core.resolve import judge_resolution
 from hactl.core.status_seen import Seen
 from hactl.core.steps import Plan, Step
-from hactl.core.wanted import Cluster
+from hactl.core.wanted import Cluster, targets_of
 
 #: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).
 USUAL_SECONDS: Mapping[str, float] = {
@@ -111,21 +111,15 @@ def judge(
         return State.FAILED, why
     if arrived(cluster, snapshot, now, group, operation.node):
         return State.DONE, f"{group.name} is served by {operation.node}"
-    return _failed(operation, group, failing)
+    return _failed(group, failing)
 
 
-def _failed(operation: Operation, group: GroupSpec, failing: Mapping[str, str]) -> tuple[State, str] | None:
-    targets = {service.name for service in group.services}
-    for storage in group.storage:
-        targets |= {storage.name, f"/dev/hast/{storage.name}"}
-        spec = storage.filesystem
-        if spec is not None:
-            targets |= {spec.ufs.mountpoint if spec.ufs else "", spec.zfs.pool if spec.zfs else ""}
+def _failed(group: GroupSpec, failing: Mapping[str, str]) -> tuple[State, str] | None:
+    targets = targets_of(group)
     for key, what in failing.items():
         node, verb, target = (*key.split(" ", 2), "", "")[:3]
         if verb in MOVING and target in targets and node in group.preferred:
             return State.FAILED, f"{key}: {what}"
-    del operation
     return None
 
 

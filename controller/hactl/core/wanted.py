@@ -55,3 +55,16 @@ def hooked_groups(cluster: Cluster, node: str) -> tuple[GroupSpec, ...]:
         and group.virtual_ips
         and (group.storage or any(service.run_on is RunOn.ACTIVE for service in group.services))
     )
+
+
+def targets_of(group: GroupSpec) -> frozenset[str]:
+    """What steps about the group are about, in FreeBSD's words; addresses not included."""
+    found = {service.name for service in group.services}
+    for storage in group.storage:
+        found |= {storage.name, f"/dev/hast/{storage.name}"}
+        spec = storage.filesystem
+        if spec is not None and spec.ufs is not None:
+            found.add(spec.ufs.mountpoint)
+        if spec is not None and spec.zfs is not None:
+            found.add(spec.zfs.pool)
+    return frozenset(found)

@@ -8,7 +8,6 @@ snapshot; an unchanged look writes nothing. A crash anywhere is just an early ne
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +77,6 @@ class Reconciler:
         self._judge = judge
         self._compare = compare
         self._verdict = verdict
-        self._judge_hears_wishes = "wishes" in inspect.signature(judge).parameters
         self._memories: dict[str, Memory] = {}
         self._fleet_silent = ""
 
@@ -145,7 +143,7 @@ class Reconciler:
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if attempts is None else attempts.resting(now)
-        plan = self._plan(resolved.cluster, snapshot, now, failing=failing, **_asked_for(wishes))
+        plan = self._plan(resolved.cluster, snapshot, now, failing=failing, wishes=wishes)
         complaints = self._second_opinion(resolved.cluster, snapshot, plan, now)
         if complaints:
             log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
@@ -187,7 +185,7 @@ class Reconciler:
         look = replace(look, plan=with_hold(look.plan, gate, self._why(gate, memory, lease)))
         if request.on_look is not None:
             request.on_look(look.snapshot, look.plan)
-        status, trouble = await self._publish(request, memory, resolved.cluster, look, asked)
+        status, trouble = await self._publish(request, memory, resolved.cluster, look)
         error: HactlError | None = trouble or blocked
         if trouble is not None and look.plan.stages:
             gate = "Store"
@@ -281,11 +279,11 @@ class Reconciler:
     # -- recording ------------------------------------------------------------------------------------------------
 
     async def _publish(
-        self, request: Request, memory: Memory, cluster: Cluster, look: Look, asked: Asked
+        self, request: Request, memory: Memory, cluster: Cluster, look: Look
     ) -> tuple[Mapping[str, Any], StoreError | None]:
         """Keep the status and what changed, in one piece; without a record the status says so."""
         try:
-            status = self._status(request, memory, cluster, look, asked)
+            status = self._status(request, memory, cluster, look)
             moved = await memory.requests.moved(cluster.name, memory.status, status, look.snapshot)
             events = [*self._compare(memory.status, status), *moved]
             await self._store.put_status(cluster.name, status, events=events)
@@ -293,7 +291,7 @@ class Reconciler:
             memory.requests.recorded(status, events)
         except StoreError as error:
             log.error("the record cannot be written; not acting", extra={"cluster": cluster.name, "error": str(error)})
-            return self._status(request, memory, cluster, look, asked, f"store unavailable: {error}"), error
+            return self._status(request, memory, cluster, look, f"store unavailable: {error}"), error
         return status, None
 
     async def _remember(self, memory: Memory, cluster: str) -> None:
@@ -318,7 +316,7 @@ class Reconciler:
                 memory.attempts.note_cut(key, self._clock.monotonic() - max(0.0, age))
 
     def _status(
-        self, request: Request, memory: Memory, cluster: Cluster, look: Look, asked: Asked, *problems: str
+        self, request: Request, memory: Memory, cluster: Cluster, look: Look, *problems: str
     ) -> Mapping[str, Any]:
         return self._judge(
             cluster,
@@ -330,14 +328,13 @@ class Reconciler:
             previous=memory.status,
             problems=(*request.accepted.problems, *problems, *([memory.outdated] if memory.outdated else ())),
             failing=memory.attempts.failing,
-            **(_asked_for(asked.wishes) if self._judge_hears_wishes else {}),
         )
 
     async def _unresolved(self, request: Request, memory: Memory, error: HactlError) -> PassResult:
         """References do not resolve: nothing can be observed safely, the status says why."""
         document = request.accepted.document
         cluster = Cluster(document.cluster, request.accepted.generation)
-        asked = await memory.requests.read(cluster)
+        await memory.requests.read(cluster)
         now = self._clock.monotonic()
         silent = Unknown("References", now, str(error))
         look = Look(
@@ -346,7 +343,7 @@ class Reconciler:
         )
         problems = tuple(line for line in str(error).splitlines() if line.strip())
         known = replace(request.accepted, problems=(*request.accepted.problems, *problems))
-        status, trouble = await self._publish(replace(request, accepted=known), memory, cluster, look, asked)
+        status, trouble = await self._publish(replace(request, accepted=known), memory, cluster, look)
         memory.working = False
         return PassResult(
             plan=look.plan,
@@ -394,8 +391,3 @@ class Reconciler:
     def _spread(self, seconds: float) -> float:
         """Plus up to a fifth, so that many clusters do not stay in step."""
         return seconds * self._chance.uniform(1.0, 1.2)
-
-
-def _asked_for(wishes: Wishes) -> dict[str, Wishes]:
-    """For planner and status: nothing when nobody asked for anything."""
-    return {} if wishes == Wishes() else {"wishes": wishes}

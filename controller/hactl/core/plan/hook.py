@@ -257,7 +257,8 @@ def lift_steps(scene: Scene) -> Steps:
                 f"{node} is held back since it booted (demotion {hook.held}): {why}",
                 node=node,
                 target=DEMOTION,
-                passing=True,
+                # Where a person has to decide first, time alone lifts nothing.
+                passing=all(hold.passing for hold in scene.holds),
             )
     return steps
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hactl.core.objects import GroupSpec
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Step
-from hactl.core.wanted import interface_on
+from hactl.core.wanted import interface_on, targets_of
 
 
 def hold_paused(scene: Scene) -> None:
@@ -45,17 +45,10 @@ def paused(scene: Scene, step: Step) -> str:
 
 def _targets(group: GroupSpec, step: Step) -> set[str]:
     """Every target a step about the group can have on that node."""
-    found = {service.name for service in group.services}
+    found = set(targets_of(group))
     for vip in group.virtual_ips:
         vhid = f"{interface_on(vip, step.node)} vhid {vip.vhid}"
         found |= {vhid, *(f"{vhid} {address}" for address in vip.addresses)}
         if step.target.startswith(f"{vhid} "):
             found.add(step.target)
-    for storage in group.storage:
-        found |= {storage.name, f"/dev/hast/{storage.name}"}
-        spec = storage.filesystem
-        if spec is not None and spec.ufs is not None:
-            found.add(spec.ufs.mountpoint)
-        if spec is not None and spec.zfs is not None:
-            found.add(spec.zfs.pool)
     return found

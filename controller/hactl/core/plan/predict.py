@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from hactl.core.facts import (
-    BootConfig,
     CarpState,
     Device,
     File,
@@ -24,7 +23,6 @@ from hactl.core.facts import (
     NodeFacts,
     NoMetadata,
     Pool,
-    RcAlias,
     Reading,
     Snapshot,
     Unknown,
@@ -36,9 +34,9 @@ from hactl.core.objects import StorageSpec, VirtualIP
 from hactl.core.operations import Wishes
 from hactl.core.plan.addresses import wanted_addresses
 from hactl.core.plan.advskews import wanted_advskews
-from hactl.core.plan.boot import NETIF, ours, wanted_aliases
 from hactl.core.plan.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place
+from hactl.core.plan.predict_boot import remove_variable, set_sysctl_line, set_variable, write_aliases
 from hactl.core.plan.predict_hook import (
     confirm_copy,
     discard_copy,
@@ -46,6 +44,7 @@ from hactl.core.plan.predict_hook import (
     note_drained,
     remove_hook,
     restart_devd,
+    seen,
     unconfirm,
     write_hook,
 )
@@ -102,10 +101,6 @@ def _with_vhid(facts: NodeFacts, name: str, vhid: Vhid) -> NodeFacts:
     return _with_interface(facts, replace(interface, vhids=vhids))
 
 
-def _known(value: T, facts: NodeFacts) -> Known[T]:
-    return Known(value, facts.seen_at)
-
-
 def _vip_of(scene: Scene, step: Step) -> tuple[VirtualIP, str, int]:
     """The virtual IP, interface and advskew that a step's target names."""
     interface, _, number = step.target.split(" ")[:3]
@@ -122,7 +117,7 @@ def _storage(scene: Scene, name: str) -> StorageSpec:
 def _with_interface(facts: NodeFacts, interface: Interface) -> NodeFacts:
     interfaces = dict(known(facts.interfaces) or {})
     interfaces[interface.name] = interface
-    return replace(facts, interfaces=_known(interfaces, facts))
+    return replace(facts, interfaces=seen(interfaces, facts))
 
 
 def _load_module(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -131,14 +126,14 @@ def _load_module(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     if any(interface.vhids for interface in interfaces.values()):
         # vhids without the module cannot be: what ifconfig will show, only ifconfig can tell.
         facts = replace(facts, interfaces=Unknown("ContradictsKldstat", facts.seen_at))
-    return replace(facts, modules=_known(modules, facts), carp_sysctls=_known(dict(CARP_DEFAULTS), facts))
+    return replace(facts, modules=seen(modules, facts), carp_sysctls=seen(dict(CARP_DEFAULTS), facts))
 
 
 def _sysctl(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     name, value = step.command.removeprefix("sysctl net.inet.carp.").split("=")
     sysctls = dict(known(facts.carp_sysctls) or CARP_DEFAULTS)
     sysctls[name] = sysctls.get(name, 0) + int(value) if step.verb == "AdjustDemotion" else int(value)
-    return replace(facts, carp_sysctls=_known(sysctls, facts))
+    return replace(facts, carp_sysctls=seen(sysctls, facts))
 
 
 def _add_address(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -183,12 +178,12 @@ def _write_hast_conf(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
         device = known(facts.devices.get(storage.hast.devices[step.node]))
         if device is not None and device.blank and known(metadata.get(storage.name)) is None:
             # hastctl could not be asked about a resource it did not know.
-            metadata[storage.name] = _known(NoMetadata.ABSENT, facts)
-    return replace(facts, files={**facts.files, HAST_CONF: _known(file, facts)}, metadata=metadata)
+            metadata[storage.name] = seen(NoMetadata.ABSENT, facts)
+    return replace(facts, files={**facts.files, HAST_CONF: seen(file, facts)}, metadata=metadata)
 
 
 def _reload(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    return replace(facts, resources=_known(_listed(scene, step.node, facts), facts))
+    return replace(facts, resources=seen(_listed(scene, step.node, facts), facts))
 
 
 def _listed(scene: Scene, node: str, facts: NodeFacts) -> dict[str, HastResource]:
@@ -215,17 +210,17 @@ def _listed(scene: Scene, node: str, facts: NodeFacts) -> dict[str, HastResource
 
 
 def _start_hastd(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    fresh = replace(facts, resources=_known({}, facts))
+    fresh = replace(facts, resources=seen({}, facts))
     return replace(
         facts,
-        hastd=_known(Hastd(running=True), facts),
-        resources=_known(_listed(scene, step.node, fresh), facts),
+        hastd=seen(Hastd(running=True), facts),
+        resources=seen(_listed(scene, step.node, fresh), facts),
     )
 
 
 def _create(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     copy = HastMetadata(step.target, 0, 2097152, 64, 4608, 0, 0, 0, "init")
-    return replace(facts, metadata={**facts.metadata, step.target: _known(copy, facts)})
+    return replace(facts, metadata={**facts.metadata, step.target: seen(copy, facts)})
 
 
 def _role(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -238,29 +233,29 @@ def _role(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     devices = dict(facts.hast_devices)
     facts = unconfirm(facts, step.target)
     if not primary:
-        devices[step.target] = _known(Device(f"/dev/hast/{step.target}", exists=False), facts)
+        devices[step.target] = seen(Device(f"/dev/hast/{step.target}", exists=False), facts)
     if primary:
         device = known(facts.devices.get(_storage(scene, step.target).hast.devices[step.node]))
         blank = device.blank if device is not None and device.blank else False
-        devices[step.target] = _known(Device(f"/dev/hast/{step.target}", exists=True, blank=blank), facts)
-    return replace(facts, resources=_known(resources, facts), hast_devices=devices)
+        devices[step.target] = seen(Device(f"/dev/hast/{step.target}", exists=True, blank=blank), facts)
+    return replace(facts, resources=seen(resources, facts), hast_devices=devices)
 
 
 def _filesystem(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     name = step.target.removeprefix("/dev/hast/")
     device = known(facts.hast_devices[name])
     assert device is not None
-    return replace(facts, hast_devices={**facts.hast_devices, name: _known(replace(device, blank=False), facts)})
+    return replace(facts, hast_devices={**facts.hast_devices, name: seen(replace(device, blank=False), facts)})
 
 
 def _pool(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     pools = {**(known(facts.pools) or {}), step.target: Pool(step.target, "ONLINE")}
-    return replace(facts, pools=_known(pools, facts))
+    return replace(facts, pools=seen(pools, facts))
 
 
 def _export(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     pools = {name: pool for name, pool in (known(facts.pools) or {}).items() if name != step.target}
-    return replace(facts, pools=_known(pools, facts))
+    return replace(facts, pools=seen(pools, facts))
 
 
 def _mount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -268,7 +263,7 @@ def _mount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     mounts = tuple(m for m in known(facts.mounts) or () if m.node != step.target)
     return replace(
         facts,
-        mounts=_known(
+        mounts=seen(
             (*mounts, Mount(f"/dev/hast/{storage}", step.target, "ufs", frozenset({"local", *options}))), facts
         ),
     )
@@ -286,7 +281,7 @@ def _storage_at(scene: Scene, mountpoint: str) -> tuple[str, list[str]]:
 
 
 def _unmount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    return replace(facts, mounts=_known(tuple(m for m in known(facts.mounts) or () if m.node != step.target), facts))
+    return replace(facts, mounts=seen(tuple(m for m in known(facts.mounts) or () if m.node != step.target), facts))
 
 
 def _service(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -296,72 +291,7 @@ def _service(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
         service = replace(service, running=step.verb == "StartService")
     else:
         service = replace(service, enabled=step.verb == "EnableService")
-    return replace(facts, services={**facts.services, step.target: _known(service, facts)})
-
-
-def _boot(facts: NodeFacts) -> BootConfig:
-    boot = known(facts.boot)
-    assert boot is not None
-    return boot
-
-
-def _rc(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    boot = _boot(facts)
-    rc = dict(boot.rc)
-    if "+=" in step.command:
-        name, _, value = step.command.removeprefix("sysrc ").partition("+=")
-        rc[name] = f"{rc.get(name, '')} {value}".strip()
-    else:
-        name, _, value = step.command.removeprefix("sysrc ").partition("=")
-        rc[name] = value
-    return replace(facts, boot=_known(replace(boot, rc=rc), facts))
-
-
-def _remove_rc(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    boot = _boot(facts)
-    return replace(
-        facts,
-        boot=_known(
-            replace(
-                boot,
-                rc={name: value for name, value in boot.rc.items() if name != step.target},
-                aliases=tuple(a for a in boot.aliases if a.variable != step.target),
-                scan_stops={i: v for i, v in boot.scan_stops.items() if v != step.target},
-            ),
-            facts,
-        ),
-    )
-
-
-def _sysctl_conf(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    boot = _boot(facts)
-    value = str(step.command.split(f"'{step.target}=")[1].split("'")[0])
-    return replace(facts, boot=_known(replace(boot, sysctl_conf={**boot.sysctl_conf, step.target: value}), facts))
-
-
-def _boot_aliases(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    boot = _boot(facts)
-    written = tuple(
-        RcAlias(
-            item.variable,
-            item.interface,
-            "inet6" if ":" in item.ip else "inet",
-            item.ip,
-            item.prefix_length,
-            item.vhid,
-            item.advbase,
-            item.advskew,
-            item.key,
-            file=NETIF,
-            managed=True,
-        )
-        for item in wanted_aliases(scene, step.node)
-        if f"{item.variable}=" in step.command
-    )
-    ipv6 = boot.ipv6_interfaces | {item.interface for item in written if item.family == "inet6"}
-    boot = replace(boot, aliases=(*(a for a in boot.aliases if not ours(a)), *written), ipv6_interfaces=ipv6)
-    file = File(NETIF, exists=True, mode=0o600)
-    return replace(facts, boot=_known(boot, facts), files={**facts.files, NETIF: _known(file, facts)})
+    return replace(facts, services={**facts.services, step.target: seen(service, facts)})
 
 
 def _same(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -377,7 +307,7 @@ def _remount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
         replace(m, options=frozenset({*(m.options - set(INVERSE_OPTIONS)), *options})) if m.node == step.target else m
         for m in known(facts.mounts) or ()
     )
-    return replace(facts, mounts=_known(mounts, facts))
+    return replace(facts, mounts=seen(mounts, facts))
 
 
 EFFECTS: Mapping[str, Callable[[Scene, Step, NodeFacts], NodeFacts]] = {
@@ -387,10 +317,10 @@ EFFECTS: Mapping[str, Callable[[Scene, Step, NodeFacts], NodeFacts]] = {
     "AddAddress": _add_address,
     "RemoveAddress": _remove_address,
     "SetVhid": _set_vhid,
-    "WriteBootAliases": _boot_aliases,
-    "SetRcVariable": _rc,
-    "RemoveRcVariable": _remove_rc,
-    "SetSysctlConf": _sysctl_conf,
+    "WriteBootAliases": write_aliases,
+    "SetRcVariable": set_variable,
+    "RemoveRcVariable": remove_variable,
+    "SetSysctlConf": set_sysctl_line,
     "WriteHastConf": _write_hast_conf,
     "ReloadHastd": _reload,
     "StartHastd": _start_hastd,

@@ -14,7 +14,8 @@ from hactl.core.steps import Step
 T = TypeVar("T")
 
 
-def _seen(value: T, facts: NodeFacts) -> Known[T]:
+def seen(value: T, facts: NodeFacts) -> Known[T]:
+    """A reading as old as the rest of the facts."""
     return Known(value, facts.seen_at)
 
 
@@ -24,7 +25,7 @@ def unconfirm(facts: NodeFacts, resource: str) -> NodeFacts:
     if hook is None or resource not in hook.confirmed:
         return facts
     rest = {name: at for name, at in hook.confirmed.items() if name != resource}
-    return replace(facts, hook=_seen(replace(hook, confirmed=rest), facts))
+    return replace(facts, hook=seen(replace(hook, confirmed=rest), facts))
 
 
 def _hook(facts: NodeFacts) -> HookFacts:
@@ -37,18 +38,18 @@ def write_hook(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     """The file is there."""
     file = next(file for file in scene.hook_files(step.node) if file.path == step.target)
     files = {**_hook(facts).files, file.path: (checksum(file.text), file.mode)}
-    return replace(facts, hook=_seen(replace(_hook(facts), files=files), facts))
+    return replace(facts, hook=seen(replace(_hook(facts), files=files), facts))
 
 
 def remove_hook(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     """No file of it is left."""
-    return replace(facts, hook=_seen(replace(_hook(facts), files={}, devd_loaded=""), facts))
+    return replace(facts, hook=seen(replace(_hook(facts), files={}, devd_loaded=""), facts))
 
 
 def restart_devd(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     """devd knows the rule."""
     rule = next(file for file in scene.hook_files(step.node) if file.path == DEVD_RULE)
-    return replace(facts, hook=_seen(replace(_hook(facts), devd_loaded=checksum(rule.text)), facts))
+    return replace(facts, hook=seen(replace(_hook(facts), devd_loaded=checksum(rule.text)), facts))
 
 
 def confirm_copy(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -56,7 +57,7 @@ def confirm_copy(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     hook = _hook(facts)
     gone = {name: at for name, at in hook.disconnected.items() if name != step.target}
     hook = replace(hook, confirmed={**hook.confirmed, step.target: 1}, disconnected=gone)
-    return replace(facts, hook=_seen(hook, facts))
+    return replace(facts, hook=seen(hook, facts))
 
 
 def lift_hold(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -64,13 +65,13 @@ def lift_hold(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     held = _hook(facts).held
     sysctls = dict(known(facts.carp_sysctls) or {})
     sysctls["demotion"] = sysctls.get("demotion", 0) - held
-    return replace(facts, carp_sysctls=_seen(sysctls, facts), hook=_seen(replace(_hook(facts), held=0), facts))
+    return replace(facts, carp_sysctls=seen(sysctls, facts), hook=seen(replace(_hook(facts), held=0), facts))
 
 
 def note_drained(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     """The note is there, or gone."""
     note = "drained" if step.verb == "NoteDrained" else None
-    return replace(facts, hook=_seen(replace(_hook(facts), drained=note), facts))
+    return replace(facts, hook=seen(replace(_hook(facts), drained=note), facts))
 
 
 def discard_copy(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
@@ -81,10 +82,10 @@ def discard_copy(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
     resources = dict(known(facts.resources) or {})
     if name in resources:
         resources[name] = replace(resources[name], role=HastRole.INIT, status=None, workerpid=None)
-    device = _seen(Device(f"/dev/hast/{name}", exists=False), facts)
+    device = seen(Device(f"/dev/hast/{name}", exists=False), facts)
     return replace(
         facts,
-        resources=_seen(resources, facts),
-        metadata={**facts.metadata, name: _seen(copy, facts)},
+        resources=seen(resources, facts),
+        metadata={**facts.metadata, name: seen(copy, facts)},
         hast_devices={**facts.hast_devices, name: device},
     )
