@@ -210,7 +210,10 @@ class Episode:
             if result.outcome != "Done":
                 self.note(f"      {result.outcome}: {result.reason or result.output.strip()[-200:]}")
                 stopped.add(step.node)
-            self.judge_roles(f"{step.node}: {shown}", before)
+            if " role primary " in step.command:
+                self.judge_roles(f"{step.node}: {shown}", before)
+            else:
+                self.judge_hooks(before, set())  # whatever happened meanwhile, this step did not do it
 
     def judge_step(self, step: Step) -> None:
         """I2, I3: what is about to run demotes no device in use and destroys nothing."""
@@ -364,7 +367,8 @@ class Episode:
         else:
             raise Broken(f"does not converge: {[s.key for s in plan.steps]} {[h.message for h in plan.holds]}")
         if plan.holds:
-            if (self.by_hand or self.split) and {hold.reason for hold in plan.holds} <= FOR_PEOPLE:
+            reasons = {hold.reason for hold in plan.holds} - {"HeldAtBoot"}  # follows from the others
+            if (self.by_hand or self.split) and reasons and reasons <= FOR_PEOPLE:
                 return
             raise Broken(f"held for good: {[f'{hold.reason}: {hold.message}' for hold in plan.holds]}")
         self.loop.world.advance(15.0)

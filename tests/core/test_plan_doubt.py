@@ -146,3 +146,17 @@ def test_a_prediction_leaves_the_master_where_it_is() -> None:
     interfaces = {node: after.nodes[node].value.interfaces.value for node in ("nas-a", "nas-b")}  # type: ignore[union-attr]
     states = {node: found["vtnet1"].vhid(80).state for node, found in interfaces.items()}  # type: ignore[union-attr]
     assert states == {"nas-a": CarpState.BACKUP, "nas-b": CarpState.MASTER}
+
+
+def test_a_boot_hold_beside_a_split_brain_is_nothing_to_wait_for() -> None:
+    """Time alone lifts a boot hold only while no person has to decide: `apply` must not wait for it for ever."""
+    held = healthy_pair().hook("nas-b", held=240, confirmed={}).sysctl("nas-b", demotion=240)
+    held = held.node("nas-b", demotions=((240, 240, "sysctl"),)).resource("nas-a", status="degraded")
+    split = held.metadata("nas-a", localcnt=1, remotecnt=0).metadata("nas-b", localcnt=1, remotecnt=0)
+
+    def waits(scene: Scene) -> bool:
+        plan = make_plan(scene.cluster, scene.snapshot, scene.now)
+        return next(hold for hold in plan.holds if hold.reason == "HeldAtBoot").passing
+
+    assert waits(held)
+    assert not waits(split)

@@ -205,7 +205,7 @@ def test_a_world_nobody_holds_takes_its_scripts_with_it() -> None:
     assert threading.active_count() > before
     del pair
     gc.collect()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may have ended meanwhile
 
 
 def test_an_interpreter_ends_with_scripts_half_way() -> None:

@@ -14,7 +14,7 @@ import pytest
 from episodes import Episode
 
 #: How many when HACTL_SEEDS is not set.
-SEEDS = 4
+SEEDS = 40
 #: Things that happen in one episode.
 EVENTS = 10
 

@@ -17,7 +17,7 @@ from hactl.core.plan.boot import boot_steps
 from hactl.core.plan.daemon import config_steps, reload_steps, start_daemon_steps
 from hactl.core.plan.election import election_waits
 from hactl.core.plan.filesystems import filesystem_steps
-from hactl.core.plan.hook import hook_steps, lift_steps, note_steps
+from hactl.core.plan.hook import held_for_people, hook_steps, lift_steps, note_steps
 from hactl.core.plan.kernel import kernel_steps
 from hactl.core.plan.moves import move_steps
 from hactl.core.plan.pauses import hold_paused, paused
@@ -106,6 +106,7 @@ def _next_stage(scene: Scene) -> Stage | None:
             return Stage(title, tuple(steps), ordered=ordered)
     storage_waits(scene)
     election_waits(scene)
+    held_for_people(scene)
     return None
 
 

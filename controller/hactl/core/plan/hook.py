@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from dataclasses import replace
 from functools import lru_cache
 
 from hactl.core.facts import HastRole, HookFacts
@@ -257,10 +258,16 @@ def lift_steps(scene: Scene) -> Steps:
                 f"{node} is held back since it booted (demotion {hook.held}): {why}",
                 node=node,
                 target=DEMOTION,
-                # Where a person has to decide first, time alone lifts nothing.
-                passing=all(hold.passing for hold in scene.holds),
+                passing=True,
             )
     return steps
+
+
+def held_for_people(scene: Scene) -> None:
+    """Where a person has to decide first, time alone lifts no boot hold: it is nothing to wait for."""
+    if all(hold.passing for hold in scene.holds):
+        return
+    scene.holds[:] = [replace(h, passing=False) if h.reason == "HeldAtBoot" else h for h in scene.holds]
 
 
 def _not_fit(scene: Scene, group: GroupSpec, node: str, hook: HookFacts) -> str | None:
