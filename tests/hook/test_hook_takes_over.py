@@ -100,6 +100,24 @@ def test_a_peer_that_is_connected_is_primary() -> None:
     assert pair.primaries() == [B]
 
 
+def test_a_peer_that_is_silent_only_on_the_replication_network_is_not_gone() -> None:
+    """It answers where hactl reaches it, and may be primary there: nothing is promoted."""
+
+    def reached_on_the_lan(data: dict[str, Any]) -> None:
+        for node, address in zip(data["spec"]["nodes"], ("192.0.2.11", "192.0.2.12"), strict=True):
+            node["ssh"] = {**node["ssh"], "host": address, "port": 22}
+
+    pair = HookPair(reached_on_the_lan)
+    pair.sh(A, f"rm {HOOK}")
+    pair.world.cut(A, REPLICATION)
+    pair.sh(A, "sysctl net.inet.carp.demotion=240")
+    for _ in range(90):
+        pair.wait(1)
+        assert pair.primaries() == [A]
+    assert pair.carp(B).startswith("MASTER")
+    assert any("only the replication network is silent" in move for move in pair.moves(B))
+
+
 def test_two_events_at_once_are_one_move() -> None:
     """Triggers are hints: whoever comes second finds nothing left to do."""
     pair = HookPair()

@@ -7,6 +7,7 @@ Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,8 +88,8 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "",
         "resource() {",
         '\tcase "$1" in',
-        *(line for group in groups for storage in group.storage for line in _resource(storage, node)),
-        "\t*) PEER= TIMEOUT=20 KIND=none WHERE= OPTIONS= ;;",
+        *(line for group in groups for storage in group.storage for line in _resource(cluster, storage, node)),
+        "\t*) PEER= TIMEOUT=20 ALSO= KIND=none WHERE= OPTIONS= ;;",
         "\tesac",
         "}",
     ]
@@ -130,7 +131,7 @@ def advskew_pair(group: GroupSpec, vip: VirtualIP, node: str) -> tuple[int | Non
     return 0, max(1, place) * step
 
 
-def _resource(storage: StorageSpec, node: str) -> Iterator[str]:
+def _resource(cluster: Cluster, storage: StorageSpec, node: str) -> Iterator[str]:
     hast, spec = storage.hast, storage.filesystem
     peer = next((address for other, address in hast.addresses.items() if other != node), "")
     kind, where, options = "none", "", ""
@@ -139,20 +140,33 @@ def _resource(storage: StorageSpec, node: str) -> Iterator[str]:
     elif spec is not None and spec.zfs is not None:
         kind, where = "zfs", spec.zfs.pool
     yield f"\t{storage.name})"
-    yield f"\t\tPEER={quote(peer)} TIMEOUT={hast.timeout_seconds}"
+    others = [spec.ssh.host for spec in cluster.nodes if spec.name in hast.devices and spec.name != node]
+    yield f"\t\tPEER={quote(peer)} TIMEOUT={hast.timeout_seconds} ALSO={quote(' '.join(filter(_elsewhere, others)))}"
     yield f"\t\tKIND={kind} WHERE={quote(where)} OPTIONS={quote(options)}"
     yield "\t\t;;"
 
 
+def _elsewhere(host: str) -> bool:
+    """Whether a node can ask another one there: an address, and not the controller's own loopback."""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
-    """devd's regular expressions are anchored (devd.conf(5)); dots of VLAN interfaces are meant literally."""
+    """devd's regular expressions are anchored (devd.conf(5)); dots of VLAN interfaces are meant literally.
+
+    Of several rules that match devd runs one, that of the highest priority (sbin/devd/devd.cc, find_and_execute): 100
+    is above the 30 of carp(4)'s example.
+    """
     names = [
         f"{vip.vhid}@{interface_on(vip, node).replace('.', '[.]')}" for group in groups for vip in group.virtual_ips
     ]
     return "\n".join(
         [
             head,
-            "notify 30 {",
+            "notify 100 {",
             '\tmatch "system"\t\t"CARP";',
             f'\tmatch "subsystem"\t"({"|".join(dict.fromkeys(names))})";',
             '\tmatch "type"\t\t"(MASTER|BACKUP|INIT)";',

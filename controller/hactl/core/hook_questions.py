@@ -143,6 +143,13 @@ holding() { # anything of the group that belongs on the serving node
 	return 1
 }
 
+# The peer answers somewhere: on the replication network, or where hactl reaches it. One that is silent on the
+# replication network only is not gone.
+alive() {
+	for address in $PEER $ALSO; do if answers "$address"; then return 0; fi; done
+	return 1
+}
+
 witness() {
 	[ -n "$WITNESSES" ] || return 0
 	for address in $WITNESSES; do if answers "$address"; then return 0; fi; done

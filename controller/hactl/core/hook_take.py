@@ -72,7 +72,7 @@ peer_gone() { # RESOURCE SECONDS
 	waited=0 silent=0 pings=no
 	if grep -q answers "$STATE/confirmed.$1" 2>/dev/null; then pings=yes; fi
 	while connected "$1"; do
-		if [ "$pings" = no ] || answers "$PEER"; then silent=0; else silent=$((silent + 1)); fi
+		if [ "$pings" = no ] || alive; then silent=0; else silent=$((silent + 1)); fi
 		[ "$silent" -lt 3 ] || return 0
 		[ "$waited" -lt "$2" ] && still_master 0 || return 1
 		sleep 1
@@ -144,8 +144,12 @@ let_go() { # GROUP RESOURCE
 
 # A primary that lives connects again every 10 s: one that could and does not has let go, or is gone.
 gone() { # GROUP RESOURCE
+	if [ "$pings" = yes ] && ! answers "$PEER" && alive; then
+		stopped "$1" "the peer lives and only the replication network is silent: it cannot be told from a primary"
+		return 1
+	fi
 	left=12
-	while [ "$left" -gt 0 ] && { [ "$pings" = no ] || answers "$PEER"; }; do
+	while [ "$left" -gt 0 ] && { [ "$pings" = no ] || alive; }; do
 		if connected "$2"; then stopped "$1" "the peer is primary for $2 again"; return 1; fi
 		sleep 1
 		left=$((left - 1))
