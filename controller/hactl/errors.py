@@ -9,7 +9,13 @@ HactlError                      a person can act on it; the message says what, w
 │   ├── LoginRefused            the node does not accept our user or key
 │   └── NodeGarbled             the session broke, or the answer was cut or too large
 ├── StoreError                  the record cannot be written or read; hactl stops acting
-└── Busy                        another hactl process holds this cluster or this database
+├── Busy                        another hactl process holds this cluster or this database
+├── ObjectError                 an object of the API is not as the caller thought
+│   ├── AlreadyExists           there is one of that name
+│   ├── NoSuchObject            there is none of that name
+│   ├── StaleRevision           it was changed meanwhile
+│   └── TooOld                  changes since that revision are no longer kept
+└── core.kube.errors.ApiError   a request the API refuses, with its HTTP status
 
 InvariantBroken                 our own promise does not hold: stop the process, never catch it
 
@@ -88,6 +94,26 @@ class StoreError(HactlError):
 
 class Busy(HactlError):
     """Another hactl process holds this cluster."""
+
+
+class ObjectError(HactlError):
+    """An object of the API is not as the caller thought."""
+
+
+class AlreadyExists(ObjectError):
+    """There is an object of that name."""
+
+
+class NoSuchObject(ObjectError):
+    """There is no object of that name."""
+
+
+class StaleRevision(ObjectError):
+    """The object was changed meanwhile."""
+
+
+class TooOld(ObjectError):
+    """Changes since that revision are no longer kept: list again."""
 
 
 class InvariantBroken(BaseException):

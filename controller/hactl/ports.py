@@ -265,3 +265,112 @@ class Store(Protocol):
     async def close(self) -> None:
         """Write what is pending and close."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChange:
+    """One change of a stored API object, as a watch tells it."""
+
+    revision: int
+    #: Plural name, e.g. "haclusters".
+    resource: str
+    name: str
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    #: The whole object as it was then (for DELETED: as it was last, with the new resourceVersion).
+    body: Mapping[str, Any]
+
+
+class Objects(Protocol):
+    """The API's side of the record: whole objects under one revision that only grows, and who may use the API.
+
+    Revisions count every change of an object, event or step; `metadata.resourceVersion` is a revision as text.
+    `put_document`, `unmanage`, `put_status`, `open_operation` and `end_operation` of `Store` change the objects
+    haclusters and haoperations in their own transaction. Raises StoreError as `Store` does.
+    """
+
+    async def revision(self) -> int:
+        """The newest revision; 0 for an empty record."""
+        ...
+
+    async def objects(self, resource: str, name: str | None = None) -> tuple[int, Sequence[Mapping[str, Any]]]:
+        """(revision of the read, whole objects in the order of their names); with `name` at most one."""
+        ...
+
+    async def origin(self, cluster: str) -> str | None:
+        """Where a cluster's document comes from: the label of its source; "" for the API; None: no such object."""
+        ...
+
+    async def create_object(
+        self, resource: str, body: Mapping[str, Any], *, actor: str, document: Document | None = None
+    ) -> Mapping[str, Any]:
+        """Store a new object; returns it with uid, resourceVersion, creationTimestamp and generation.
+
+        `document`: for haclusters, always: it becomes a generation as by `put_document`, in the same transaction.
+        Raises AlreadyExists.
+        """
+        ...
+
+    async def update_object(
+        self,
+        resource: str,
+        body: Mapping[str, Any],
+        *,
+        expected: int,
+        actor: str,
+        document: Document | None = None,
+    ) -> Mapping[str, Any]:
+        """Replace an object whose revision is `expected`; returns it as stored. Nothing differs: no write, no revision.
+
+        `document`: for haclusters, always; a new generation only when its digest (name and spec) differs. The status
+        of haclusters, metadata.uid, creationTimestamp and generation are kept by the store, whatever the body says.
+        Raises StaleRevision; NoSuchObject.
+        """
+        ...
+
+    async def delete_object(
+        self, resource: str, name: str, *, actor: str, expected: int | None = None
+    ) -> Mapping[str, Any]:
+        """Remove an object; returns it as it was last. haclusters: unmanaged, nothing is torn down; an open
+        haoperation is Cancelled. Raises StaleRevision; NoSuchObject.
+        """
+        ...
+
+    async def create_operation(self, request: Mapping[str, Any], *, name: str) -> Mapping[str, Any]:
+        """`Store.open_operation` with a name of its own ("": `KIND-NUMBER` in lower case); returns the haoperation.
+
+        Raises Busy; AlreadyExists.
+        """
+        ...
+
+    async def changes_since(self, revision: int, *, limit: int = 1000) -> Sequence[ObjectChange]:
+        """Changes of stored objects after `revision`, oldest first. Raises TooOld when some are no longer kept."""
+        ...
+
+    async def event_rows(
+        self, *, after: int | None = None, limit: int = 1000
+    ) -> tuple[int, Sequence[Mapping[str, Any]]]:
+        """(revision of the read, rows of `Store.history` with their key `revision`, in the order of revisions).
+
+        `after` None: the newest `limit` ones; else those after that revision, oldest first.
+        """
+        ...
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` (on the event loop) soon after this process wrote something; returns what ends it."""
+        ...
+
+    async def changed_outside(self) -> bool:
+        """Whether another process wrote to the record since this was asked last. Cheap (PRAGMA data_version)."""
+        ...
+
+    async def create_token(self, name: str, *, digest: str, role: str, actor: str, expires_at: datetime | None) -> None:
+        """Keep the sha256 (hex) of a token, with an event TokenCreated. Raises AlreadyExists for a name in use."""
+        ...
+
+    async def revoke_token(self, name: str, *, actor: str) -> bool:
+        """It is not accepted any more, with an event TokenRevoked. False: there was none."""
+        ...
+
+    async def tokens(self) -> Sequence[Mapping[str, Any]]:
+        """Tokens that were not revoked. Keys: name, digest, role, created_at, created_by, expires_at (ISO or None)."""
+        ...

@@ -1,0 +1,206 @@
+"""hactl's nouns as API objects: clusters, operations and events, and the way back from a body to what hactl works with.
+
+A body is plain JSON data with wire names. What only the store knows (uid, resourceVersion, generation,
+creationTimestamp) is added there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hactl.core.kube.errors import Cause, invalid
+from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
+from hactl.core.objects import HACluster
+from hactl.core.operations import Kind, Operation, State
+
+#: Keys of a status that the object's metadata says already.
+_SAID = frozenset({"name", "generation"})
+#: Event kinds that are warnings; a step is one when it did not end as Done.
+WARNINGS = frozenset({"DocumentRefused", "DocumentVanished", "NodeLost", "RequestRefused"})
+
+#: Fields of an operation's spec -> keys of `Store.open_operation`.
+_PLAIN = {"cluster": "cluster", "group": "group", "node": "node", "resource": "resource", "reason": "reason"}
+_DETAIL = ("digest", "preserve", "from")
+_TIMES = {"notBefore": "not_before", "expiresAt": "expires_at"}
+#: What each type must have besides its cluster.
+_NEEDED = {
+    Kind.SWITCHOVER: ("cluster", "group", "node"),
+    Kind.DRAIN: ("cluster", "node"),
+    Kind.PAUSE: (),
+    Kind.APPROVE: ("cluster", "digest"),
+    Kind.RESOLVE: ("cluster", "resource", "node"),
+}
+
+
+def cluster_body(cluster: HACluster) -> dict[str, Any]:
+    """A document as an object without what only the store knows; the spec as it was given, no defaults filled in."""
+    data = cluster.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    metadata = {key: value for key, value in data["metadata"].items() if value}
+    return {
+        "apiVersion": HACLUSTERS.api_version,
+        "kind": HACLUSTERS.kind,
+        "metadata": {**metadata, "namespace": NAMESPACE},
+        "spec": data["spec"],
+    }
+
+
+def document_data(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an object is the document, as `hactl.core.invalid.read_cluster` takes it."""
+    metadata = body.get("metadata")
+    kept: Any = metadata
+    if isinstance(metadata, Mapping):
+        kept = {key: metadata[key] for key in ("name", "labels", "annotations") if metadata.get(key) is not None}
+    rest = {key: value for key, value in body.items() if key not in ("metadata", "status")}
+    return {**rest, "metadata": kept} if metadata is not None else rest
+
+
+def status_view(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status of the record (`hactl.core.status`) as the object's status: one line each for ACTIVE and SYNC added."""
+    view = {key: value for key, value in status.items() if key not in _SAID}
+    groups = status.get("groups", ())
+    nobody = "nobody"
+    by_group = {group["name"]: group["active"] or nobody for group in groups}
+    nodes = sorted(set(by_group.values()))
+    view["active"] = nodes[0] if len(nodes) == 1 else ",".join(f"{name}={node}" for name, node in by_group.items())
+    view["sync"] = ",".join(sorted({_sync(storage) for group in groups for storage in group["storage"]})) or "-"
+    return view
+
+
+def _sync(storage: Mapping[str, Any]) -> str:
+    dirty = storage.get("dirtyBytes")
+    return f"{storage.get('status') or 'unknown'}" + (f" ({dirty // 1048576} MiB dirty)" if dirty else "")
+
+
+def time_text(moment: datetime) -> str:
+    """RFC 3339 with seconds, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def operation_body(operation: Operation, name: str) -> dict[str, Any]:
+    """What somebody asked for, as an object."""
+    spec: dict[str, Any] = {"type": operation.kind.value}
+    spec |= {field: value for field, key in _PLAIN.items() if (value := getattr(operation, key))}
+    spec |= {key: operation.detail[key] for key in _DETAIL if operation.detail.get(key)}
+    spec |= {field: time_text(value) for field, key in _TIMES.items() if (value := getattr(operation, key))}
+    status: dict[str, Any] = {
+        "number": operation.id,
+        "state": operation.state.value,
+        "actor": operation.actor,
+        "openedAt": time_text(operation.opened_at),
+    }
+    if operation.ended_at is not None:
+        status["endedAt"] = time_text(operation.ended_at)
+    if operation.message:
+        status["message"] = operation.message
+    if operation.seconds is not None:
+        status["seconds"] = round(operation.seconds, 1)
+    status["conditions"] = _operation_conditions(operation)
+    return {
+        "apiVersion": HAOPERATIONS.api_version,
+        "kind": HAOPERATIONS.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+        "status": status,
+    }
+
+
+def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
+    """Complete and Failed, as Jobs have them, so that `kubectl wait` can wait."""
+    at = time_text(operation.ended_at or operation.opened_at)
+    over = operation.state is not State.OPEN
+    good = operation.state is State.DONE
+    truths = {"Complete": over and good, "Failed": over and not good}
+    return [
+        {
+            "type": kind,
+            "status": str(truth),
+            "reason": operation.state.value,
+            "message": operation.message,
+            "lastTransitionTime": at,
+        }
+        for kind, truth in truths.items()
+    ]
+
+
+def operation_request(body: Mapping[str, Any], name: str, *, actor: str) -> dict[str, Any]:
+    """What `Store.open_operation` takes, from the spec somebody posted. Raises ApiError (Invalid) with every fault."""
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, [Cause("spec", "this required field is missing")])
+    causes: list[Cause] = []
+    known = {"type", *_PLAIN, *_DETAIL, *_TIMES}
+    causes += [
+        Cause(f"spec.{field}", "unknown field; known here: " + ", ".join(sorted(known)))
+        for field in spec
+        if field not in known
+    ]
+    causes += [Cause(f"spec.{field}", "expected text") for field in spec if not isinstance(spec[field], str)]
+    if causes:
+        raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
+    kinds = [kind.value for kind in Kind]
+    if spec.get("type") not in kinds:
+        raise invalid(
+            HAOPERATIONS.group, HAOPERATIONS.kind, name, [Cause("spec.type", f"write one of {', '.join(kinds)}")]
+        )
+    kind = Kind(spec["type"])
+    missing = [field for field in _NEEDED[kind] if not spec.get(field)]
+    causes += [Cause(f"spec.{field}", f"a {kind.value} needs it", "FieldValueRequired") for field in missing]
+    request: dict[str, Any] = {"kind": kind.value, "actor": actor, "cluster": ""}
+    request |= {key: spec[field] for field, key in _PLAIN.items() if field in spec}
+    request["detail"] = {key: spec[key] for key in _DETAIL if spec.get(key)}
+    for field, key in _TIMES.items():
+        if field in spec:
+            try:
+                moment = datetime.fromisoformat(spec[field])
+            except ValueError:
+                causes.append(Cause(f"spec.{field}", "write a time as 2026-11-24T03:00:00Z"))
+                continue
+            request[key] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if causes:
+        raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
+    return request
+
+
+def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
+    """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
+    step = row["kind"] in ("StepBegun", "StepEnded")
+    bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in WARNINGS
+    message = row["summary"]
+    if step:
+        message = f"{row['summary']} ({row['why']})"
+    cluster = row["cluster"] or ""
+    ended = row.get("ended_at") or row["at"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{cluster or 'fleet'}.{row['id']:016x}",
+            "namespace": NAMESPACE,
+            "uid": f"event-{row['id']}",
+            "resourceVersion": str(row["revision"]),
+            "creationTimestamp": _seconds(row["at"]),
+        },
+        "involvedObject": {
+            "apiVersion": HACLUSTERS.api_version,
+            "kind": HACLUSTERS.kind,
+            "namespace": NAMESPACE,
+            "name": cluster,
+            **({"uid": uid} if uid else {}),
+        },
+        "reason": row["verb"] if step else row["kind"],
+        "message": message,
+        "type": "Warning" if bad else "Normal",
+        "firstTimestamp": _seconds(row["at"]),
+        "lastTimestamp": _seconds(ended),
+        "count": 1,
+        "source": {"component": "hactl", **({"host": row["node"]} if row["node"] else {})},
+        "reportingComponent": "hactl.dev/controller",
+        "reportingInstance": row["node"] or "",
+    }
+
+
+def _seconds(text: str) -> str:
+    """A time of the record without its milliseconds."""
+    return time_text(datetime.fromisoformat(text))

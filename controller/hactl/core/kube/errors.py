@@ -1,0 +1,179 @@
+"""Refusals of the API, each with the Status object that Kubernetes clients understand.
+
+https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md, "Response
+Status Kind": `reason` is for programs, `message` for people, `details.causes` names the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hactl.core.problems import Problem
+from hactl.errors import HactlError
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason: `field` is a path as `hactl validate` writes it; `reason` e.g. FieldValueInvalid."""
+
+    field: str
+    message: str
+    reason: str = "FieldValueInvalid"
+
+
+class ApiError(HactlError):
+    """A request that is refused, with the HTTP status and the Status object that says so."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        kind: str = "",
+        name: str = "",
+        group: str = "",
+        causes: Iterable[Cause] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        """`kind` in the details is the plural resource name, or the Kind for Invalid, as Kubernetes does."""
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.kind = kind
+        self.name = name
+        self.group = group
+        self.causes = tuple(causes)
+        self.retry_after_seconds = retry_after_seconds
+
+    def status(self) -> dict[str, Any]:
+        """The Status object (meta/v1)."""
+        details: dict[str, Any] = {
+            **({"name": self.name} if self.name else {}),
+            **({"group": self.group} if self.group else {}),
+            **({"kind": self.kind} if self.kind else {}),
+            **({"retryAfterSeconds": self.retry_after_seconds} if self.retry_after_seconds is not None else {}),
+        }
+        if self.causes:
+            details["causes"] = [
+                {"reason": cause.reason, "message": cause.message, **({"field": cause.field} if cause.field else {})}
+                for cause in self.causes
+            ]
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": self.reason,
+            **({"details": details} if details else {}),
+            "code": self.code,
+        }
+
+
+def success(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The Status object of a request that worked and has no object to return (a deletion)."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": dict(details)}
+
+
+def _of(group: str, plural: str) -> str:
+    return f"{plural}.{group}" if group else plural
+
+
+def not_found(group: str, plural: str, name: str) -> ApiError:
+    """404 for an object."""
+    message = f'{_of(group, plural)} "{name}" not found'
+    return ApiError(404, "NotFound", message, kind=plural, name=name, group=group)
+
+
+def no_such_path() -> ApiError:
+    """404 for a path that is no resource."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def already_exists(group: str, plural: str, name: str) -> ApiError:
+    """409 for a create."""
+    message = f'{_of(group, plural)} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, kind=plural, name=name, group=group)
+
+
+def conflict(group: str, plural: str, name: str, why: str = "") -> ApiError:
+    """409 for an update of what changed meanwhile."""
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {_of(group, plural)} "{name}": {why}'
+    return ApiError(409, "Conflict", message, kind=plural, name=name, group=group)
+
+
+def apply_conflict(group: str, plural: str, name: str, causes: Iterable[Cause]) -> ApiError:
+    """409 of server-side apply: fields that other managers own; each cause has reason FieldManagerConflict."""
+    causes = tuple(causes)
+    several = "s" if len(causes) != 1 else ""
+    told = "; ".join(f"{cause.message}: {cause.field}" for cause in causes)
+    message = f"Apply failed with {len(causes)} conflict{several}: {told}"
+    return ApiError(409, "Conflict", message, kind=plural, name=name, group=group, causes=causes)
+
+
+def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> ApiError:
+    """422: every fault of an object at once."""
+    causes = tuple(causes)
+    told = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
+    text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    message = f'{_of(group, kind)} "{name}" is invalid: {text}'
+    return ApiError(422, "Invalid", message, kind=kind, name=name, group=group, causes=causes)
+
+
+def invalid_document(group: str, kind: str, name: str, problems: Iterable[Problem]) -> ApiError:
+    """422 from what `hactl validate` finds, with its field paths."""
+    return invalid(
+        group, kind, name,
+        (Cause(p.path, f"{p.message}; {p.fix}" if p.fix else p.message) for p in problems),
+    )  # fmt: skip
+
+
+def bad_request(message: str) -> ApiError:
+    """400."""
+    return ApiError(400, "BadRequest", message)
+
+
+def unauthorized(message: str = "Unauthorized") -> ApiError:
+    """401: nobody knows who asks."""
+    return ApiError(401, "Unauthorized", message)
+
+
+def forbidden(group: str, plural: str, name: str, message: str) -> ApiError:
+    """403: who asks may not."""
+    told = f'{_of(group, plural)} "{name}" is forbidden: {message}' if plural else f"forbidden: {message}"
+    return ApiError(403, "Forbidden", told, kind=plural, name=name, group=group)
+
+
+def gone(message: str) -> ApiError:
+    """410: the version asked for is no longer kept; list again."""
+    return ApiError(410, "Expired", message)
+
+
+def unsupported_media_type(found: str, supported: Iterable[str]) -> ApiError:
+    """415."""
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(supported)}"
+    return ApiError(415, "UnsupportedMediaType", f"{message} (found {found})" if found else message)
+
+
+def method_not_allowed() -> ApiError:
+    """405."""
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def too_many(message: str, seconds: int) -> ApiError:
+    """429."""
+    return ApiError(429, "TooManyRequests", message, retry_after_seconds=seconds)
+
+
+def too_large(limit_bytes: int) -> ApiError:
+    """413."""
+    return ApiError(413, "RequestEntityTooLarge", f"the request is larger than {limit_bytes} bytes")
+
+
+def unavailable(message: str) -> ApiError:
+    """503: for instance the record cannot be written."""
+    return ApiError(503, "ServiceUnavailable", message, retry_after_seconds=1)

@@ -1,0 +1,77 @@
+"""The resources the API serves, and how Kubernetes calls them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Every namespaced object lives here; other namespaces are empty.
+NAMESPACE = "default"
+
+_ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of one group and version."""
+
+    group: str
+    version: str
+    plural: str
+    singular: str
+    kind: str
+    verbs: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    #: Names of subresources, each with get, patch and update.
+    subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, `hactl.dev/v1alpha1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def prefix(self) -> str:
+        """The path of the group's version."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+HACLUSTERS = Resource(
+    "hactl.dev", "v1alpha1", "haclusters", "hacluster", "HACluster", _ALL,
+    short_names=("hac",), categories=("all", "hactl"), subresources=("status",),
+)  # fmt: skip
+#: What people ask for: switchovers, drains, pauses, approvals, resolutions. Their spec never changes.
+HAOPERATIONS = Resource(
+    "hactl.dev", "v1alpha1", "haoperations", "haoperation", "HAOperation",
+    ("create", "delete", "get", "list", "watch"), short_names=("haop",), categories=("hactl",),
+)  # fmt: skip
+EVENTS = Resource("", "v1", "events", "event", "Event", ("get", "list", "watch"), short_names=("ev",))
+NAMESPACES = Resource(
+    "", "v1", "namespaces", "namespace", "Namespace", ("get", "list", "watch"), short_names=("ns",), namespaced=False
+)
+#: For leader election of another hactl (or anything else) that uses this API.
+LEASES = Resource(
+    "coordination.k8s.io",
+    "v1",
+    "leases",
+    "lease",
+    "Lease",
+    ("create", "delete", "get", "list", "patch", "update", "watch"),
+)
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview",
+    ("create",), namespaced=False,
+)  # fmt: skip
+
+RESOURCES = (HACLUSTERS, HAOPERATIONS, EVENTS, NAMESPACES, LEASES, ACCESS_REVIEWS)
+#: Those whose objects the store keeps whole, in its table `objects`.
+STORED = (HACLUSTERS, HAOPERATIONS, LEASES)
+
+
+def find(group: str, version: str, plural: str) -> Resource | None:
+    """The resource of that path, or None."""
+    for resource in RESOURCES:
+        if (resource.group, resource.version, resource.plural) == (group, version, plural):
+            return resource
+    return None
