@@ -1,0 +1,195 @@
+"""What the API serves beside Kubernetes' paths: health, metrics, who is active, tokens, nudges, the stream of changes.
+
+`Endpoints.handle` answers None for a path that is not one of them. Permissions are those of `hactl.core.kube.access`,
+asked by the caller with `Endpoints.resource_of`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hactl import __version__
+from hactl.api import health
+from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
+from hactl.api.metrics import CONTENT_TYPE_LATEST, Metrics
+from hactl.api.wire import Request, Response
+from hactl.core.kube.errors import (
+    Cause,
+    already_exists,
+    bad_request,
+    invalid,
+    method_not_allowed,
+    no_such_path,
+    not_found,
+)
+from hactl.errors import AlreadyExists, StoreError
+from hactl.ports import Clock, Objects
+
+#: Paths everybody may ask, without a credential.
+ANONYMOUS = frozenset({"healthz", "livez", "readyz", "version"})
+_PATHS = ANONYMOUS | {"metrics", "clusters", "tokens", "nudge", "stream"}
+_TOKEN_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+Statuses = Callable[[], Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass(slots=True)
+class Endpoints:
+    """Everything but the resources."""
+
+    objects: Objects
+    clock: Clock
+    #: The newest status of every cluster, as the controller saw it last (`hactl.core.status`).
+    statuses: Statuses
+    metrics: Metrics
+    authenticator: Authenticator
+    #: Sources are read again at once: all, or the one of that label.
+    nudge: Callable[[str | None], None]
+    #: Why the controller does not work as it should, one line each; empty: it does.
+    troubles: Callable[[], list[str]]
+    #: Changes of stored objects after a revision, for ever.
+    changes: Callable[[int | None], AsyncIterator[Mapping[str, Any]]]
+
+    @staticmethod
+    def resource_of(path: str) -> str | None:
+        """The first part of a path that is served here, else None."""
+        first = path.strip("/").partition("/")[0]
+        return first if first in _PATHS else None
+
+    async def handle(self, request: Request) -> Response | None:
+        """The answer; None: not one of these paths. Raises ApiError."""
+        match request.path.strip("/").split("/"):
+            case ["healthz" | "livez"]:
+                return health.plain(200, "ok")
+            case ["readyz"]:
+                return health.ready(await self._troubles())
+            case ["version"]:
+                return Response(body=_version())
+            case ["metrics"]:
+                return Response(raw=self.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+            case ["clusters", name, "active"]:
+                group = request.query.get("group", "")
+                return health.active(self.statuses().get(name), self.clock.now(), group=group)
+            case ["clusters", name, "nodes", node, "role"]:
+                group = request.query.get("group", "")
+                return health.role(self.statuses().get(name), node, self.clock.now(), group=group)
+            case ["tokens", *rest]:
+                return await self._tokens(request, rest)
+            case ["nudge"]:
+                return self._nudge(request)
+            case ["stream"]:
+                return self._stream(request)
+        if self.resource_of(request.path):
+            raise no_such_path()
+        return None
+
+    async def _troubles(self) -> list[str]:
+        troubles = self.troubles()
+        try:
+            await self.objects.revision()
+        except StoreError as error:
+            troubles = [str(error), *troubles]
+        return troubles
+
+    def _nudge(self, request: Request) -> Response:
+        """`POST /nudge[?source=LABEL]`: what a webhook of a Git server calls."""
+        if request.method != "POST":
+            raise method_not_allowed()
+        self.nudge(request.query.get("source") or None)
+        return health.plain(202, "the sources are read again")
+
+    def _stream(self, request: Request) -> Response:
+        """`GET /stream`: server-sent events, one for each change; Last-Event-ID goes on after that revision."""
+        if request.method != "GET":
+            raise method_not_allowed()
+        after = request.headers.get("last-event-id") or request.query.get("after")
+        if after is not None and not after.isdecimal():
+            raise bad_request("Last-Event-ID is a revision: a number")
+        stream = self.changes(None if after is None else int(after))
+        return Response(content_type="text/event-stream", stream=stream)
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    async def _tokens(self, request: Request, rest: list[str]) -> Response:
+        match request.method, rest:
+            case "GET", []:
+                rows = await self.objects.tokens()
+                return Response(body={"items": [_shown(row) for row in rows]})
+            case "POST", []:
+                return await self._make_token(request)
+            case "DELETE", [name]:
+                if not await self.objects.revoke_token(name, actor=request.identity.actor):
+                    raise not_found("", "tokens", name)
+                self.authenticator.forget()
+                return Response(body={"name": name, "revoked": True})
+            case _, ([] | [_]):
+                raise method_not_allowed()
+        raise no_such_path()
+
+    async def _make_token(self, request: Request) -> Response:
+        """The token itself is in this answer and nowhere else, ever."""
+        name, role, expires_at = _wanted(request.body, self.clock.now())
+        token = new_token()
+        try:
+            await self.objects.create_token(
+                name, digest=token_digest(token), role=role, actor=request.identity.actor, expires_at=expires_at
+            )
+        except AlreadyExists as error:
+            raise already_exists("", "tokens", name) from error
+        self.authenticator.forget()
+        until = None if expires_at is None else expires_at.isoformat()
+        return Response(201, body={"name": name, "role": role, "expiresAt": until, "token": token})
+
+
+def _version() -> dict[str, str]:
+    """As kubectl reads it. The minor is what it compares its own with: the newest whose API we follow."""
+    return {"major": "1", "minor": "36", "gitVersion": f"v1.36.0+hactl.{__version__}", "platform": "hactl"}
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A token without anything of it."""
+    return {
+        "name": row["name"],
+        "role": row["role"],
+        "createdAt": row["created_at"],
+        "createdBy": row["created_by"],
+        "expiresAt": row["expires_at"],
+    }
+
+
+def _wanted(body: bytes, now: datetime) -> tuple[str, str, datetime | None]:
+    """Name, role and end of a token to be made. Raises ApiError with every fault."""
+    try:
+        data = json.loads(body)
+    except ValueError as error:
+        raise bad_request(f"the body is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise bad_request("the body is a mapping: {name, role, expiresAt}")
+    name, role, until = (data.get(key) for key in ("name", "role", "expiresAt"))
+    causes = [Cause(key, "unknown field") for key in data if key not in ("name", "role", "expiresAt")]
+    if not isinstance(name, str) or len(name) > 63 or not _TOKEN_NAME.fullmatch(name):
+        causes.append(Cause("name", "lower-case letters, digits, - and ., at most 63"))
+    if role not in ROLES:
+        causes.append(Cause("role", f"one of {', '.join(ROLES)}"))
+    expires_at = None
+    if until is not None:
+        expires_at = _moment(until)
+        if expires_at is None or expires_at <= now:
+            causes.append(Cause("expiresAt", "a time to come, as 2026-11-24T03:00:00Z"))
+    if causes:
+        raise invalid("", "Token", name if isinstance(name, str) else "", causes)
+    return str(name), str(role), expires_at
+
+
+def _moment(text: object) -> datetime | None:
+    """A time with its offset; None for anything else."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else None

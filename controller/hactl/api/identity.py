@@ -1,0 +1,109 @@
+"""Who asks: the owner of the Unix socket, a token, a client certificate, or nobody known.
+
+- Only sha256 of a token is ever kept or compared, every kept one each time, in constant time.
+- A shown credential that is wrong is an error (401), never anonymous access; too many from one address have to wait.
+- A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. The first known one counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+from hactl.api.limits import FailureLimit
+from hactl.api.wire import Identity, Role
+from hactl.core.kube.errors import too_many, unauthorized
+from hactl.ports import Clock, Objects
+
+ROLES: tuple[Role, ...] = get_args(Role)
+#: What a token begins with, so that people and secret scanners recognise it.
+TOKEN_PREFIX = "hactl_"
+#: Tokens are read again from the record this often, seconds: so soon is one revoked by another process refused.
+REFRESH_SECONDS = 1.0
+
+
+def new_token() -> str:
+    """256 random bits as text."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+def token_digest(token: str) -> str:
+    """What is kept of a token: sha256, hex. Enough for 256 random bits; passwords would need more."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Authenticator:
+    """Tells who asks."""
+
+    def __init__(self, objects: Objects, clock: Clock) -> None:
+        """Tokens come from the record."""
+        self._objects = objects
+        self._clock = clock
+        self.limit = FailureLimit(clock)
+        self._tokens: Sequence[Mapping[str, Any]] = ()
+        self._read_at: float | None = None
+
+    async def of_request(
+        self, headers: Mapping[str, str], *, address: str, certificate: Mapping[str, Any] | None = None
+    ) -> Identity:
+        """Who asks over TCP; `headers` by lower-case name, `certificate` as `ssl.SSLSocket.getpeercert` gives it.
+
+        Raises ApiError: 429 for an address that has to wait, 401 for a credential that is wrong.
+        """
+        if (seconds := self.limit.wait_seconds(address)) > 0:
+            raise too_many("too many wrong credentials from this address", seconds)
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind:
+            if kind.lower() != "bearer" or not token.strip():
+                raise unauthorized("only bearer tokens are understood")
+            return await self._of_token(token.strip(), address)
+        if certificate and (found := of_certificate(certificate, address)) is not None:
+            return found
+        return Identity("anonymous", None, address)
+
+    async def _of_token(self, token: str, address: str) -> Identity:
+        digest = token_digest(token)
+        found: Mapping[str, Any] | None = None
+        for row in await self._current():
+            # All of them, whatever matched: how long it takes tells nothing.
+            if hmac.compare_digest(digest, row["digest"]):
+                found = row
+        if found is None or _over(found, self._clock.now()):
+            raise unauthorized("the token is not known (any more), or its time is over")
+        return Identity(f"token:{found['name']}", found["role"], address)
+
+    async def _current(self) -> Sequence[Mapping[str, Any]]:
+        now = self._clock.monotonic()
+        if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
+            self._tokens = await self._objects.tokens()
+            self._read_at = now
+        return self._tokens
+
+    def forget(self) -> None:
+        """A token was made or revoked here: read them again."""
+        self._read_at = None
+
+
+def of_owner(user: str) -> Identity:
+    """Who asks over the Unix socket, which only its owner and root can open."""
+    return Identity(f"{user}@local", "admin", "unix")
+
+
+def of_certificate(certificate: Mapping[str, Any], address: str) -> Identity | None:
+    """The user and role of a verified client certificate; None when it has no name."""
+    parts = [pair for group in certificate.get("subject", ()) for pair in group]
+    user = next((value for key, value in parts if key == "commonName"), "")
+    groups = tuple(value for key, value in parts if key == "organizationName")
+    if not user:
+        return None
+    wanted = [group.removeprefix("hactl:") for group in groups if group.startswith("hactl:")]
+    role = next((role for role in wanted if role in ROLES), None)
+    return Identity(f"cert:{user}", role, address, groups)
+
+
+def _over(row: Mapping[str, Any], now: datetime) -> bool:
+    return row["expires_at"] is not None and datetime.fromisoformat(row["expires_at"]) <= now

@@ -1,0 +1,104 @@
+"""The server's certificate: made once, pinned by clients, renewed by itself, never readable by others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hactl.api import tls
+
+NOW = datetime.now(UTC)
+HOSTS = ("localhost", "127.0.0.1", "::1", "hactl.example.org")
+
+
+async def handshake(directory: Path, authority: Path, name: str) -> str:
+    """Connect over loopback trusting only `authority`; the protocol that was spoken. Raises ssl.SSLError."""
+    context = tls.server_context(tls.ensured(directory, HOSTS, NOW))
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        trust = ssl.create_default_context(cafile=authority)
+        trust.verify_flags |= ssl.VERIFY_X509_STRICT
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname=name)
+        spoken = writer.get_extra_info("ssl_object").version()
+        writer.close()
+        return str(spoken)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("name", HOSTS)
+async def test_a_client_that_trusts_the_authority_gets_through_by_every_name(tmp_path: Path, name: str) -> None:
+    """Also under the strict checks of newer Pythons."""
+    directory = tmp_path / "tls"
+    made = tls.ensured(directory, HOSTS, NOW)
+    assert made.fresh
+    assert made.authority is not None
+    assert await handshake(directory, made.authority, name) == "TLSv1.3"
+
+
+async def test_a_client_that_trusts_another_authority_does_not(tmp_path: Path) -> None:
+    """That is what pinning is for."""
+    other = tls.ensured(tmp_path / "other", HOSTS, NOW).authority
+    assert other is not None
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await handshake(tmp_path / "tls", other, "localhost")
+
+
+async def test_a_name_that_is_not_in_it_is_refused(tmp_path: Path) -> None:
+    """A certificate for localhost is none for another host."""
+    authority = tls.ensured(tmp_path / "tls", HOSTS, NOW).authority
+    assert authority is not None
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await handshake(tmp_path / "tls", authority, "other.example.org")
+
+
+def test_it_is_made_once_and_renewed_before_it_ends(tmp_path: Path) -> None:
+    """The authority stays: what clients pinned stays right."""
+    first = tls.ensured(tmp_path, HOSTS, NOW)
+    server, authority = first.certificate.read_bytes(), tls.fingerprint(tmp_path / "ca.crt")
+    again = tls.ensured(tmp_path, HOSTS, NOW + timedelta(days=300))
+    assert not again.fresh
+    assert again.certificate.read_bytes() == server
+    renewed = tls.ensured(tmp_path, HOSTS, NOW + timedelta(days=380))
+    assert renewed.certificate.read_bytes() != server
+    assert tls.fingerprint(tmp_path / "ca.crt") == authority
+
+
+def test_another_name_makes_another_certificate(tmp_path: Path) -> None:
+    """Listening on one more address must not need anybody's help."""
+    before = tls.ensured(tmp_path, HOSTS, NOW).certificate.read_bytes()
+    assert tls.ensured(tmp_path, (*HOSTS, "192.0.2.9"), NOW).certificate.read_bytes() != before
+    kept = (tmp_path / "tls.crt").read_bytes()
+    assert tls.ensured(tmp_path, HOSTS, NOW).certificate.read_bytes() == kept, "fewer names are still covered"
+
+
+def test_keys_are_for_the_owner_only(tmp_path: Path) -> None:
+    """Whatever the umask is."""
+    before = os.umask(0)
+    try:
+        tls.ensured(tmp_path / "tls", HOSTS, NOW)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "tls").iterdir()}
+    assert modes == {"ca.key": 0o600, "tls.key": 0o600, "ca.crt": 0o644, "tls.crt": 0o644}
+
+
+def test_what_is_no_certificate_is_said_to_be_none(tmp_path: Path) -> None:
+    """A person put something else there."""
+    tls.ensured(tmp_path, HOSTS, NOW)
+    (tmp_path / "tls.crt").write_text("hello\n")
+    with pytest.raises(tls.TLSError, match="move it away"):
+        tls.ensured(tmp_path, HOSTS, NOW)
+    with pytest.raises(tls.TLSError, match="no certificate"):
+        tls.fingerprint(tmp_path / "tls.crt")
+    with pytest.raises(tls.TLSError, match="cannot be used"):
+        tls.server_context(tls.given(tmp_path / "tls.crt", tmp_path / "tls.key"))
+    with pytest.raises(tls.TLSError, match="there is no file"):
+        tls.given(tmp_path / "missing.crt", tmp_path / "tls.key")
