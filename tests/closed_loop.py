@@ -56,6 +56,8 @@ class Loop:
     seed: int = 1
     release: str = "13.2-RELEASE"
     generation: int = 1
+    #: Of the lease steps are sent under; None: nodes are not asked.
+    lease: int | None = None
     passwords: dict[tuple[str, str], str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     executed: list[str] = field(default_factory=list)
@@ -102,11 +104,12 @@ class Loop:
         machine = self.machine(node)
         return node not in self.silent and machine.powered and machine.running and not machine.frozen
 
-    def look(self) -> Snapshot:
-        """Observe every node."""
+    def look(self, between: Callable[[str], None] = lambda _: None) -> Snapshot:
+        """Observe every node. `between` is called before each one is asked: time may go by."""
         nodes: dict[str, Reading[NodeFacts]] = {}
         cluster = self.cluster
         for name in [n.name for n in self.document.spec.nodes]:
+            between(name)
             if not self.reaches(name):
                 nodes[name] = Unknown("Unreachable", self.now)
                 continue
@@ -114,16 +117,16 @@ class Loop:
             nodes[name] = Known(parse_probe(cluster, name, out, nonce=NONCE, seen_at=self.now, salt=SALT), self.now)
         return Snapshot(self.now, nodes)
 
-    def plan(self) -> Plan:
-        """Look and plan; the audit has no complaint."""
-        snapshot = self.look()
+    def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
+        """Look and plan; the audit has no complaint. `between`: see `look`."""
+        snapshot = self.look(between)
         plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, wishes=self.wishes)
         complaints = audit(self.cluster, snapshot, plan, self.now)
         assert complaints == (), complaints
         return plan
 
-    def step(self, step: Step, fate: Fate = "ok") -> StepResult:
-        """Carry out one step, or lose it."""
+    def step(self, step: Step, fate: Fate = "ok", *, lease: int | None = None) -> StepResult:
+        """Carry out one step, or lose it. `lease`: another one than the loop's own."""
         shown = f"{step.verb} {step.target}" if "\n" in step.command else step.command
         self.executed.append(f"{step.node}: {shown}")
         if fate == "unsent" or not self.reaches(step.node):
@@ -137,7 +140,8 @@ class Loop:
             return StepResult(Outcome.FAILED, None, "", "the node's own hook is at work")
         locks.add(LOCK)
         try:
-            out, _, status = drive(run_script(self.machine(step.node), step_script(step, secrets, NONCE)))
+            script = step_script(step, secrets, NONCE, lease=self.lease if lease is None else lease)
+            out, _, status = drive(run_script(self.machine(step.node), script))
         finally:
             locks.discard(LOCK)
         if fate == "lost":

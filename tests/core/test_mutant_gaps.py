@@ -101,6 +101,7 @@ TESTED: dict[str, tuple[Callable[[], Scene], str, list[str]]] = {
         [
             "data is init here",
             "metadata of data can be read",
+            "/dev/hast/data is not mounted",
             "> /dev/hast/data exists (30 s)",
             "> data is primary here (5 s)",
         ],

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from facts_builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
+from hactl.core.audit import audit
 from hactl.core.facts import CarpState, File, HastRole, Known, Mount, RcAlias, fingerprint
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan
@@ -215,6 +216,33 @@ def test_a_removed_virtual_ip_is_taken_down_standby_first_and_from_the_boot_bloc
         ("nas-a", "WriteBootAliases"),
         ("nas-b", "WriteBootAliases"),
     ]
+
+
+def test_with_two_masters_and_two_primaries_the_preferred_node_is_changed_last() -> None:
+    """A standby is not there any more; whoever is changed first, planner and audit agree on it (I5)."""
+    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.virtualIPs.0.advbase": 2}, generation=2))
+    for node in ("nas-a", "nas-b"):
+        scene = scene.vhid(node, state=CarpState.MASTER).resource(node, role=HastRole.PRIMARY)
+    plan = plan_of(scene)
+    assert [step.node for step in plan.steps if step.verb == "SetVhid"] == ["nas-b", "nas-a"]
+    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
+
+
+@pytest.mark.parametrize("master", ["nas-a", "nas-b"])
+def test_a_removed_virtual_ip_goes_last_from_where_it_answers(master: str) -> None:
+    """I5: whichever node is MASTER of it; and not at all from there while the other node is silent."""
+    other = "nas-b" if master == "nas-a" else "nas-a"
+    scene = _netif_files(healthy_pair()).vhid(master, state=CarpState.MASTER).vhid(other, state=CarpState.BACKUP)
+    scene = replace(scene, cluster=nas_cluster({"spec.groups.0.virtualIPs": []}, generation=2))
+    plan = plan_of(scene)
+    removals = [step.node for step in plan.steps if step.verb == "RemoveAddress"]
+    assert removals == [other, master]
+    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
+    alone = scene.silent(other)
+    plan = plan_of(alone)
+    assert "RemoveAddress" not in [step.verb for step in plan.steps]
+    assert "StandbyFirst" in [hold.reason for hold in plan.holds]
+    assert audit(alone.cluster, alone.snapshot, plan, NOW) == ()
 
 
 def test_a_new_address_is_added_to_the_standby_and_at_once_to_the_active_node() -> None:

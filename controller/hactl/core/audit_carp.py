@@ -101,18 +101,25 @@ def _is_a_place(group: GroupSpec, vip: VirtualIP, advskew: int) -> bool:
 
 
 def is_active_for(case: Case, group: GroupSpec | None, vhid: int, interface_of: Callable[[str], str]) -> bool:
-    """Whether this node is the one that serves a vhid: MASTER; of several MASTERs the one with the storage."""
+    """Whether this node is the one that serves a vhid: MASTER; of several MASTERs the one with the storage.
+
+    Of several that no group has, it is the first one: the others may lose it before.
+    """
     masters = [node for node in case.world.nodes.values() if node.may_be_master(interface_of(node.name), vhid)]
     names = [node.name for node in masters]
     if case.step.node not in names:
         return False
-    if len(names) == 1 or group is None:
+    if len(names) == 1:
         return True
+    if group is None:
+        return case.step.node == next((node.name for node in masters if node.facts), case.step.node)
     holders = [node.name for node in masters if any(node.is_primary(storage.name) for storage in group.storage)] or [
         node.name for node in masters if any(node.may_be_primary(storage.name) for storage in group.storage)
     ]
     chosen = case.plan.active.get(group.name)
-    return case.step.node in (holders or ([chosen] if chosen in names else group.preferred[:1]))
+    # Of two primaries somebody has to be changed first: the one the document prefers is last.
+    last = min(holders or names, key=lambda name: (name != chosen, group.preferred.index(name)))
+    return case.step.node == last
 
 
 def _standby_first(case: Case, shows: Callable[[Node], bool], what: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Literal
 from hactl.core.facts import HastRole
 from hactl.core.failover import failover_ready
 from hactl.core.objects import GroupSpec, Mode, StorageSpec, VirtualIP
-from hactl.core.status_seen import IN_FLIGHT_BYTES, UNKNOWN, Seen
+from hactl.core.status_seen import DEAD, IN_FLIGHT_BYTES, UNKNOWN, Seen
 from hactl.core.steps import Hold, Plan
 
 Status = Literal["True", "False", "Unknown"]
@@ -185,9 +185,15 @@ def _resource(seen: Seen, storage: StorageSpec, dirty_before: int | None) -> _Ve
         return _Verdict("False", "TwoPrimaries", f"{name} is {told}")
     if seen.diverged(storage):
         return _Verdict("False", "Diverged", f"both copies of {name} were written while they were apart")
+    dead = [node for node in roles if seen.mount(storage, node) == DEAD]
+    if dead:
+        told = f"what {' and '.join(dead)} has of {name} is dead: /dev/hast/{name} is gone under it ({told})"
+        return _Verdict("False", "MountDead", told)
     resource = seen.resource(name, primaries[0]) if primaries else None
     if resource is not None and resource.status != "complete":
         return _Verdict("False", "Degraded", f"{name} is {resource.status or 'without a worker'} on {primaries[0]}")
+    if resource is not None and (alone := seen.unconnected(storage)):
+        return _Verdict("False", "Degraded", f"{name} of {' and '.join(alone)} has no connection from {primaries[0]}")
     if resource is not None and resource.local_errors:
         return _Verdict("False", "LocalErrors", f"{primaries[0]} has had I/O errors on its own disk of {name}")
     if UNKNOWN in roles.values():

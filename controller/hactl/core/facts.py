@@ -310,6 +310,16 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class DevdRule:
+    """A `notify` rule of devd.conf(5) that is not the node hook's own."""
+
+    file: str
+    #: Line of its `notify`, from 1.
+    line: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class HookFacts:
     """What a node has of the node hook (`hactl.core.hook`) and what the hook and earlier steps wrote down there."""
 
@@ -329,6 +339,8 @@ class HookFacts:
     lease: int = 0
     #: The last lines of /var/db/hactl/moves: "EPOCH GROUP WHAT SECONDS TEXT", oldest first.
     moves: tuple[str, ...] = ()
+    #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: could not be told.
+    overtaken_by: tuple[DevdRule, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)

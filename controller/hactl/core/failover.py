@@ -13,7 +13,7 @@ from typing import Literal
 
 from hactl.core.facts import HastRole, HookFacts
 from hactl.core.failover_time import Timeline, predict_failover
-from hactl.core.hook import DEVD_RULE, hook_files
+from hactl.core.hook import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
 from hactl.core.plan.hook import checksum
 from hactl.core.status_seen import IN_FLIGHT_BYTES, UNKNOWN, Seen, known
@@ -169,6 +169,21 @@ def _hook_there(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     if rule is not None and hook.devd_loaded != checksum(rule.text):
         message = f"devd of {node} was not started with the rule of the node hook"
         yield Obstacle("HookNotLoaded", message, group.name, node)
+    yield from _overtaken(hook, group, node)
+
+
+def _overtaken(hook: HookFacts, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """Rules of somebody else that devd runs instead of the hook's."""
+    if hook.overtaken_by is None:
+        message = f"whether devd of {node} has a rule that it prefers to the node hook's could not be told"
+        yield Obstacle("HookUnknown", message, group.name, node, certain=False)
+    elif hook.overtaken_by:
+        where = ", ".join(f"{rule.file}:{rule.line} (notify {rule.priority})" for rule in hook.overtaken_by)
+        message = (
+            f"devd of {node} runs {where} for CARP and not the node hook (notify {RULE_PRIORITY}): give it a lower "
+            f"number, or let it call `{HOOK} carp $subsystem $type` too; then: service devd restart"
+        )
+        yield Obstacle("HookOvertaken", message, group.name, node)
 
 
 def _hook_notes(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:

@@ -27,6 +27,8 @@ STATE_DIRECTORY = "/var/db/hactl"
 RCVAR = "hactl_node_enable"
 #: lockf(1): the hook and the controller's steps take turns.
 LOCK = "/var/run/hactl.lock"
+#: devd runs one rule per event, the matching one of the highest priority; carp(4)'s example has 30.
+RULE_PRIORITY = 100
 #: What the boot guard adds to net.inet.carp.demotion: the most that counts (FACTS 1.2).
 HELD_DEMOTION = 240
 #: Distance between the advskews of two nodes, if there is room, and the highest that still counts.
@@ -154,21 +156,25 @@ def _elsewhere(host: str) -> bool:
         return False
 
 
+def carp_subsystems(groups: tuple[GroupSpec, ...], node: str) -> tuple[str, ...]:
+    """What the kernel calls the vhids of these groups in its events: `80@em0` (ip_carp.c, carp_set_state)."""
+    names = (f"{vip.vhid}@{interface_on(vip, node)}" for group in groups for vip in group.virtual_ips)
+    return tuple(dict.fromkeys(names))
+
+
 def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
     """devd's regular expressions are anchored (devd.conf(5)); dots of VLAN interfaces are meant literally.
 
     Of several rules that match devd runs one, that of the highest priority (sbin/devd/devd.cc, find_and_execute): 100
     is above the 30 of carp(4)'s example.
     """
-    names = [
-        f"{vip.vhid}@{interface_on(vip, node).replace('.', '[.]')}" for group in groups for vip in group.virtual_ips
-    ]
+    names = [name.replace(".", "[.]") for name in carp_subsystems(groups, node)]
     return "\n".join(
         [
             head,
-            "notify 100 {",
+            f"notify {RULE_PRIORITY} {{",
             '\tmatch "system"\t\t"CARP";',
-            f'\tmatch "subsystem"\t"({"|".join(dict.fromkeys(names))})";',
+            f'\tmatch "subsystem"\t"({"|".join(names)})";',
             '\tmatch "type"\t\t"(MASTER|BACKUP|INIT)";',
             f'\taction "{HOOK} carp $subsystem $type";',
             "};",

@@ -15,8 +15,8 @@ HOLD=240
 AGAIN=no
 QUICK=no
 
-# Notes in /var/db/hactl, each with the time it was written; a connection, a
-# change of the role and a boot make them void:
+# Notes in /var/db/hactl, each with the time since boot it was written at; a
+# connection, a change of the role and a boot make them void:
 #   confirmed.RES     secondary: hactl saw that this copy is complete
 #   disconnected.RES  secondary: when it lost its primary
 #   parted.RES        secondary: the primary let go, it did not just lose us
@@ -31,7 +31,13 @@ say() { # TEXT
 	echo "$1"
 }
 
-now() { date +%s; }
+# Seconds since boot. The wall clock may be stepped while notes are compared; kern.boottime steps with it.
+now() {
+	boot=$(sysctl -n kern.boottime)
+	boot=${boot#*sec = }
+	boot=${boot%%,*}
+	echo $(($(date +%s) - $boot))
+}
 
 # hastctl has no timeout of its own. --foreground: without it timeout(1) would
 # wait for, and kill, the daemons that a service leaves behind.
@@ -169,7 +175,7 @@ number() { # FILE: the number it begins with, 0 when there is none
 
 noted() { # GROUP WHAT SECONDS TEXT: one line for hactl and for people
 	mkdir -p -m 700 "$STATE"
-	line="$(now) $1 $2 $3 $4"
+	line="$(date +%s) $1 $2 $3 $4"
 	last=$(tail -n 1 "$STATE/moves" 2>/dev/null | cut -d ' ' -f 2,3,5-)
 	[ "$last" != "$1 $2 $4" ] || return 0
 	{ [ ! -f "$STATE/moves" ] || tail -n 199 "$STATE/moves"; echo "$line"; } >"$STATE/.moves" &&

@@ -40,6 +40,8 @@ UNKNOWN = "Unknown"
 #: Whether the filesystem or pool of a resource is there.
 MOUNTED = "Mounted"
 NOT_MOUNTED = "NotMounted"
+#: In the table still, but /dev/hast/NAME is gone under it: whatever uses it gets errors (FACTS 2.8).
+DEAD = "Dead"
 
 
 def known(reading: Reading[T] | None) -> T | None:
@@ -135,7 +137,12 @@ class Seen:
         )
 
     def mount(self, storage: StorageSpec, node: str) -> str:
-        """Mounted (or imported), NotMounted or Unknown; NotMounted too when nothing is to be mounted."""
+        """Mounted (or imported), Dead, NotMounted or Unknown; NotMounted too when nothing is to be mounted."""
+        state = self._in_table(storage, node)
+        device = known(self.facts[node].hast_devices.get(storage.name)) if node in self.facts else None
+        return DEAD if state == MOUNTED and device is not None and not device.exists else state
+
+    def _in_table(self, storage: StorageSpec, node: str) -> str:
         facts, spec = self.facts.get(node), storage.filesystem
         if spec is None:
             return NOT_MOUNTED
@@ -151,6 +158,16 @@ class Seen:
             return UNKNOWN
         special = f"/dev/hast/{storage.name}"
         return MOUNTED if any(mount.special == special for mount in mounts) else NOT_MOUNTED
+
+    def unconnected(self, storage: StorageSpec) -> list[str]:
+        """Secondaries that say that no primary is connected to them: they have a worker only while one is."""
+        return [
+            node
+            for node, role in self.roles(storage).items()
+            if role == HastRole.SECONDARY.value
+            and (resource := self.resource(storage.name, node)) is not None
+            and resource.workerpid is None
+        ]
 
     def service(self, name: str, node: str) -> str:
         """Running, Stopped, Missing or Unknown."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.plan.words import family
 from hactl.core.status_seen import Seen, known
 from hactl.core.wanted import Cluster, interface_on
 
@@ -131,20 +132,16 @@ def _addresses(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_
         for ip in sorted(set(wanted) - side.addresses):
             told.append(f"{side.node} lacks {ip}")
             remedies.append(
-                f"on {side.node}: ifconfig {side.interface} {_family(ip)} {wanted[ip]} alias vhid {vip.vhid}"
+                f"on {side.node}: ifconfig {side.interface} {family(ip)} {wanted[ip]} alias vhid {vip.vhid}"
             )
         for ip in sorted(side.addresses - set(wanted)):
             told.append(f"{side.node} has {ip} besides")
-            remedies.append(f"on {side.node}: ifconfig {side.interface} {_family(ip)} {ip} -alias")
+            remedies.append(f"on {side.node}: ifconfig {side.interface} {family(ip)} {ip} -alias")
     return MastersCause(
         "AddressSetsDiffer",
         f"vhid {vip.vhid}: the addresses differ ({', '.join(told)}), and they are part of what is authenticated",
         "; ".join(remedies),
     )
-
-
-def _family(ip: str) -> str:
-    return "inet6" if ":" in ip else "inet"
 
 
 def _unicast(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_Side]) -> MastersCause | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hactl.core.copies import Comparison, compare_seen, comparison_table
 from hactl.core.facts import HastMetadata, HastRole, Mount
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.status_seen import ABSENT, MOUNTED, UNKNOWN, known
+from hactl.core.status_seen import ABSENT, DEAD, MOUNTED, UNKNOWN, known
 from hactl.core.why_carp import why_backup, why_no_part
 from hactl.core.why_obstacle import hook_reason
 from hactl.core.why_words import Case, Explanation, Fact, Remedy, login
@@ -110,7 +110,11 @@ def _umount(case: Case, cause: str, head: str, node: str, mount: Mount) -> Expla
 def _pool(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
     zfs = storage.filesystem.zfs if storage.filesystem else None
     role = case.seen.role(storage.name, node)
-    if zfs is None or role in (HastRole.PRIMARY.value, UNKNOWN) or case.seen.mount(storage, node) != MOUNTED:
+    if (
+        zfs is None
+        or role in (HastRole.PRIMARY.value, UNKNOWN)
+        or case.seen.mount(storage, node) not in (MOUNTED, DEAD)
+    ):
         return None
     head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
     fact = case.fact(node, f"zpool list: {zfs.pool}")

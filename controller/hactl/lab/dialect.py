@@ -103,7 +103,7 @@ _BASHISMS = (
     (re.compile(r"\|&"), '"&" unexpected'),
     (re.compile(r"(?:^|[;\s])[A-Za-z_]\w*\+?=\("), '"(" unexpected'),
     (re.compile(r"(?:^|\s)[<>]\("), '"(" unexpected'),
-    (re.compile(r"\$\{[A-Za-z_0-9]+(?:/|\^|,|:[ ]?-?[0-9]|@)"), "Bad substitution"),
+    (re.compile(r"\$\{[A-Za-z_0-9]+(?:/|\^|,|:[ ]?[0-9]|:[ ]-[0-9]|@)"), "Bad substitution"),
     (re.compile(r"\$\{!"), "Bad substitution"),
     (re.compile(r"(?:^|[;\n])\s*function\s+\w+"), '"function" unexpected'),
 )

@@ -2,22 +2,43 @@
 
 Section `hook` of the probe: `file PATH` for each file that exists, then their permission bits and their sha256 in the
 same order, then `note PATH TEXT` (first line of a note) and `move LINE` (of /var/db/hactl/moves).
-Man pages: stat(1), sha256(1).
+Section `devd`: `FILE:LINE:TEXT`, every line of the files that could have rules devd prefers to the hook's.
+Man pages: stat(1), sha256(1), devd.conf(5).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from hactl.core.facts import HookFacts, Reading
+from hactl.core.facts import DevdRule, HookFacts, Known, Reading
+from hactl.core.hook import carp_subsystems
+from hactl.core.hook_rules import rules_before
 from hactl.core.parse.frames import Section
-from hactl.core.parse.reading import Reader
+from hactl.core.parse.reading import Reader, then
 from hactl.core.parse.text import NotUnderstood
+from hactl.core.probe_hook import RULES_LIMIT
+from hactl.core.wanted import hooked_groups
 
 
 def read_hook(reader: Reader) -> Reading[HookFacts]:
     """The hook of the node."""
-    return reader.read("hook", parse_hook)
+    names = carp_subsystems(hooked_groups(reader.cluster, reader.node), reader.node)
+    rules = reader.read("devd", lambda section: parse_rules(reader.good(section), names))
+    overtaken_by = rules.value if isinstance(rules, Known) else None
+    return then(reader.read("hook", parse_hook), lambda hook: replace(hook, overtaken_by=overtaken_by))
+
+
+def parse_rules(text: str, subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
+    """Rules of others that devd prefers to the hook's. Raises ValueError when the files are not understood."""
+    files: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        found = re.fullmatch(r"(/[^:]+):([0-9]+):(.*)", line)
+        if found is None or len(text) > RULES_LIMIT or int(found[2]) != len(files.get(found[1], ())) + 1:
+            raise NotUnderstood("devd's rules are not as grep shows them, or too many")
+        files.setdefault(found[1], []).append(found[3])
+    return rules_before({path: "\n".join(lines) + "\n" for path, lines in files.items()}, subsystems)
 
 
 def parse_hook(section: Section) -> HookFacts:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from hactl.core.facts import Address, CarpState, Interface, Vhid
+from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.advskews import wanted_advskews
+from hactl.core.plan.leftovers import leftover_steps, removal
 from hactl.core.plan.scene import Scene, Steps, known
-from hactl.core.plan.words import quote_plain
+from hactl.core.plan.words import family, quote_plain
 from hactl.core.steps import Check, Risk, SecretUse, Step
 from hactl.core.wanted import interface_on
 
@@ -93,14 +94,9 @@ def wanted_addresses(vip: VirtualIP) -> list[Address]:
     return [Address(str(address.ip), address.network.prefixlen, vip.vhid) for address in parsed]
 
 
-def family(ip: str) -> str:
-    """`inet` or `inet6`."""
-    return "inet6" if ":" in ip else "inet"
-
-
 def repair_steps(scene: Scene) -> Steps:
     """Bring vhids that are in use somewhere to what the document says; standby first."""
-    steps: Steps = _leftovers(scene)
+    steps: Steps = leftover_steps(scene)
     for group, vip in scene.vips():
         places = _places(scene, group, vip)
         if any(place.there is not None and place.interface.of_vhid(vip.vhid) for place in places):
@@ -204,12 +200,15 @@ def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
 
 
 def _serving_node(scene: Scene, group: GroupSpec, places: list[Place]) -> str | None:
-    """The node that is MASTER of the vhid; of several, or while there is none, the one where the group is active."""
+    """The node that is MASTER of the vhid; of several, or while there is none, the one where the group is active, or
+    while that is not known a primary.
+    """
     active = scene.active.get(group.name)
     masters = [p.node for p in places if p.there is not None and p.there.state is CarpState.MASTER]
     if not masters or active in masters:
         return active
-    return min(masters, key=group.preferred.index)
+    primaries = [node for node in masters for s in group.storage if scene.role(s.name, node) is HastRole.PRIMARY]
+    return min(primaries or masters, key=group.preferred.index)
 
 
 def _peer_allows(scene: Scene, place: Place) -> bool:
@@ -352,41 +351,3 @@ def _add_step(place: Place, address: Address, why: str, before: tuple[Check, ...
 def _remove(place: Place, address: Address, why: str) -> Step:
     assert address.vhid is not None
     return removal(place.node, place.interface.name, address.ip, address.cidr, address.vhid, why)
-
-
-def removal(node: str, interface: str, ip: str, cidr: str, vhid: int, why: str) -> Step:
-    """Take one address off a vhid; the vhid goes with its last address."""
-    return Step(
-        node,
-        "RemoveAddress",
-        f"{interface} vhid {vhid} {cidr}",
-        why,
-        f"ifconfig {quote_plain(interface)} {family(ip)} {ip} -alias",
-        Risk.OUTAGE,
-        before=(checks.address_on(interface, ip, vhid),),
-        after=(checks.address_gone(interface, ip, vhid),),
-    )
-
-
-def _leftovers(scene: Scene) -> Steps:
-    """Addresses that hactl wrote for the next boot once and the document no longer has: a virtual IP was removed."""
-    from hactl.core.plan.boot import ours
-
-    wanted = {(node, interface_on(vip, node), vip.vhid) for group, vip in scene.vips() for node in group.preferred}
-    steps: Steps = []
-    for node in reversed(scene.nodes):
-        facts = scene.facts.get(node)
-        boot = known(facts.boot) if facts else None
-        interfaces = known(facts.interfaces) if facts else None
-        if boot is None or interfaces is None:
-            continue
-        for alias in boot.aliases:
-            interface = interfaces.get(alias.interface)
-            if not ours(alias) or interface is None or (node, alias.interface, alias.vhid) in wanted:
-                continue
-            steps += [
-                removal(node, interface.name, a.ip, a.cidr, alias.vhid, f"the document has no vhid {alias.vhid} there")
-                for a in interface.of_vhid(alias.vhid)
-                if a.ip == alias.ip
-            ]
-    return steps

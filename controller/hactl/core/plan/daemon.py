@@ -14,6 +14,7 @@ from hactl.core.hastconf import PATH, render_hastconf, storages_of
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.plan import checks
 from hactl.core.plan.boot import FLUSH
+from hactl.core.plan.filesystems import clear_dead
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.steps import Check, Risk, Step, quote
 
@@ -41,8 +42,11 @@ def reload_steps(scene: Scene) -> Steps:
             continue
         write = _write(scene, node)
         if known(facts.resources) is None:
-            # Without a file hastctl asks nobody; once it is there, the next look tells what hastd runs with.
-            steps += write or _silent_daemon(scene, node)
+            # Without a file hastctl asks nobody; once it is there, the next look tells what hastd runs with. With one
+            # that can be read hastd itself is silent, and may be primary: its file waits (I5).
+            file = _file(scene, node)
+            readable = file is not None and isinstance(_parsed(file), HastConf)
+            steps += _silent_daemon(scene, node) if readable or not write else write
             continue
         why = _taken_over(scene, node, written=bool(write))
         if why is None or not _reload_is_safe(scene, node):
@@ -54,12 +58,15 @@ def reload_steps(scene: Scene) -> Steps:
 
 
 def start_daemon_steps(scene: Scene) -> Steps:
-    """Start hastd where it does not run and its file is right."""
+    """Start hastd where it does not run and its file is right; what died with the last one is let go of before."""
     steps: Steps = []
     for node, facts in scene.facts.items():
         hastd = known(facts.hastd)
         if hastd is None or hastd.running or not storages_of(scene.cluster, node) or not _in_sync(scene, node):
             continue
+        for group, storage in scene.storages():
+            if node in storage.hast.devices:
+                steps += clear_dead(scene, group, storage, node)
         steps.append(
             Step(
                 node,
@@ -77,9 +84,15 @@ def start_daemon_steps(scene: Scene) -> Steps:
 
 def _standbys_first(scene: Scene) -> list[str]:
     """Nodes with resources; those where a group is active come last."""
-    active = set(scene.active.values())
     nodes = [node for node in scene.facts if storages_of(scene.cluster, node)]
-    return sorted(nodes, key=lambda node: (node in active, -scene.nodes.index(node)))
+    return sorted(nodes, key=lambda node: (_serves(scene, node), -scene.nodes.index(node)))
+
+
+def _serves(scene: Scene, node: str) -> bool:
+    """Whether a group is active there, or, while nobody knows where it is (two primaries), it is primary itself."""
+    return node in scene.active.values() or any(
+        scene.role(storage.name, node) is HastRole.PRIMARY for storage in storages_of(scene.cluster, node)
+    )
 
 
 def _file(scene: Scene, node: str) -> File | None:
@@ -273,7 +286,7 @@ def _standby_in_doubt(scene: Scene, node: str, before: set[str]) -> bool:
 
     `before`: the nodes whose steps come before this one's in the same stage.
     """
-    if node not in scene.active.values():
+    if not _serves(scene, node):
         return False
     peers = {peer for s in storages_of(scene.cluster, node) for peer in s.hast.devices if peer != node} - before
     doubtful = sorted(peer for peer in peers if peer in scene.silent or not _in_sync(scene, peer))

@@ -66,7 +66,10 @@ def _nobody(scene: Scene, group: GroupSpec, vip: VirtualIP, seen: dict[str, Vhid
 
 
 def _elsewhere(scene: Scene, group: GroupSpec, vip: VirtualIP, master: str) -> None:
-    """The address is not where the group is; with everything as the document says, preemption brings it."""
+    """The address is not where the group is; with everything as the document says, preemption brings it.
+
+    By advskews of the document it stays, and the storage follows: not while a person has to decide about that.
+    """
     active = scene.active.get(group.name)
     if not group.storage or active in (None, master):
         return
@@ -74,6 +77,6 @@ def _elsewhere(scene: Scene, group: GroupSpec, vip: VirtualIP, master: str) -> N
         "AddressElsewhere",
         f"vhid {vip.vhid}: {master} is MASTER, {group.name} is active on {active}",
         target=f"vhid {vip.vhid}",
-        passing=True,
+        passing=vip.advskews is None or all(hold.passing for hold in scene.holds),
         remedy=f"if it lasts, on {active}: sysctl net.inet.carp.demotion; ifconfig {interface_on(vip, master)}",
     )

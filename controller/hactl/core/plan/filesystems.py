@@ -1,7 +1,9 @@
 """What lives on the replicated devices: made once on blank ones, checked, mounted or imported on the active node.
 
 Rules: a filesystem is made only on a device that is blank and whose copies were both just created; nothing is mounted
-over anything; only the active node's filesystems are touched, and a mount whose device is gone elsewhere is cleared.
+over anything; only the active node's filesystems are touched. A mount or pool whose /dev/hast/NAME is gone is dead
+for good (the kernel keeps the row until its first I/O fails: FACTS 2.8), and the device a new worker makes is another
+one: it is cleared, by force and with its services stopped, before anything could be taken for its device.
 Man pages: newfs(8), fsck(8), mount(8), umount(8), zpool(8).
 """
 
@@ -43,6 +45,8 @@ def filesystem_ready(scene: Scene, storage: StorageSpec, node: str) -> bool:
     spec = storage.filesystem
     if spec is None:
         return True
+    if _device_gone(scene, storage, node):
+        return False
     if spec.ufs is not None:
         mount = _mount_of(scene, storage, node)
         return mount is not None and mount.node == spec.ufs.mountpoint
@@ -54,7 +58,8 @@ def filesystem_steps(scene: Scene) -> Steps:
     """Whatever the active nodes' filesystems need next."""
     steps: Steps = []
     for group, storage in scene.storages():
-        steps += _left_behind(scene, storage)
+        for node in storage.hast.devices:
+            steps += clear_dead(scene, group, storage, node)
         active = scene.active.get(group.name)
         if active is None or active not in scene.facts or storage.filesystem is None:
             continue
@@ -81,48 +86,57 @@ def _mount_of(scene: Scene, storage: StorageSpec, node: str) -> Mount | None:
     return next((m for m in mounts or () if m.special == device_of(storage)), None)
 
 
-def _left_behind(scene: Scene, storage: StorageSpec) -> Steps:
-    """A mount or pool that outlived its device: the role was taken away under it (recording 03, step 83)."""
+def _device_gone(scene: Scene, storage: StorageSpec, node: str) -> bool:
+    """Whether the node was looked at and has no /dev/hast/NAME: what is mounted from there is dead."""
+    device = known(scene.facts[node].hast_devices.get(storage.name))
+    return device is not None and not device.exists
+
+
+def clear_dead(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) -> Steps:
+    """Let go of a mount or pool that outlived its device: the role, or hastd, was taken away under it.
+
+    Recording 03, step 83. The services of the group are stopped first: what they have open answers with errors only.
+    """
+    from hactl.core.plan.services import stop_active
+
+    if node not in scene.facts or scene.role(storage.name, node) is HastRole.PRIMARY:
+        return []
+    if not _device_gone(scene, storage, node):
+        return []
+    why = f"{device_of(storage)} is gone under it: {node} is not primary"
     steps: Steps = []
-    for node in storage.hast.devices:
-        if node not in scene.facts or scene.role(storage.name, node) is HastRole.PRIMARY:
-            continue
-        device = known(scene.facts[node].hast_devices.get(storage.name))
-        if device is None or device.exists:
-            continue
-        why = f"{device_of(storage)} is gone under it: {node} is not primary"
-        mount = _mount_of(scene, storage, node)
-        if mount is not None:
-            steps.append(
-                Step(
-                    node,
-                    "Unmount",
-                    mount.node,
-                    why,
-                    f"umount -f {quote_plain(mount.node)}",
-                    Risk.NONE,
-                    before=(checks.mounted(device_of(storage), mount.node), checks.device_absent(storage.name)),
-                    after=(checks.mountpoint_free(mount.node),),
-                    timeout_seconds=60.0,
-                )
+    mount = _mount_of(scene, storage, node)
+    if mount is not None:
+        steps.append(
+            Step(
+                node,
+                "Unmount",
+                mount.node,
+                why,
+                f"umount -f {quote_plain(mount.node)}",
+                Risk.NONE,
+                before=(checks.mounted(device_of(storage), mount.node), checks.device_absent(storage.name)),
+                after=(checks.mountpoint_free(mount.node),),
+                timeout_seconds=60.0,
             )
-        zfs = storage.filesystem.zfs if storage.filesystem else None
-        pools = known(scene.facts[node].pools) or {}
-        if zfs is not None and zfs.pool in pools and pools[zfs.pool].imported:
-            steps.append(
-                Step(
-                    node,
-                    "ExportPool",
-                    zfs.pool,
-                    why,
-                    f"zpool export -f {quote_plain(zfs.pool)}",
-                    Risk.NONE,
-                    before=(checks.pool_imported(zfs.pool), checks.device_absent(storage.name)),
-                    after=(checks.pool_absent(zfs.pool),),
-                    timeout_seconds=60.0,
-                )
+        )
+    zfs = storage.filesystem.zfs if storage.filesystem else None
+    pools = known(scene.facts[node].pools) or {}
+    if zfs is not None and zfs.pool in pools and pools[zfs.pool].imported:
+        steps.append(
+            Step(
+                node,
+                "ExportPool",
+                zfs.pool,
+                why,
+                f"zpool export -f {quote_plain(zfs.pool)}",
+                Risk.NONE,
+                before=(checks.pool_imported(zfs.pool), checks.device_absent(storage.name)),
+                after=(checks.pool_absent(zfs.pool),),
+                timeout_seconds=60.0,
             )
-    return steps
+        )
+    return [*stop_active(scene, group, node, f"{device_of(storage)} is gone under it"), *steps] if steps else []
 
 
 def _ufs(scene: Scene, group: GroupSpec, storage: StorageSpec, ufs: UfsSpec, node: str, device: Device) -> Steps:

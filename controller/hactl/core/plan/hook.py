@@ -196,6 +196,12 @@ def copy_complete(scene: Scene, storage: StorageSpec, active: str) -> bool:
     )
 
 
+def _errors(scene: Scene, storage: StorageSpec, active: str) -> bool:
+    """Whether the primary has had I/O errors on its own disk since its worker began (hastd counts until then)."""
+    resource = (known(scene.facts[active].resources) or {}).get(storage.name) if active in scene.facts else None
+    return resource is not None and resource.local_errors > 0
+
+
 def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, hook: HookFacts) -> Steps:
     """The standby's hook promotes only a copy that hactl called complete since its worker connected (I4)."""
     active = scene.active.get(group.name)
@@ -208,6 +214,18 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
     if mine is None or mine.role is not HastRole.SECONDARY or mine.workerpid is None:
         return []
     if not copy_complete(scene, storage, active):
+        if _errors(scene, storage, active):
+            scene.hold(
+                "DiskErrors",
+                f"{storage.name}: {active}, which is primary, has had I/O errors on its own disk; what is on it may be "
+                f"old, and hastd calls both copies the same all the same: the copy of {node} is not confirmed",
+                node=active,
+                target=storage.name,
+                remedy=f"look at the disk of {active}; {node} has what was written: stop what uses {storage.name}, "
+                f"unmount it, hastctl role secondary {storage.name} there, "
+                f"hastctl role primary {storage.name} on {node}; then create the copy of {active} again",
+            )
+            return []
         scene.hold(
             "Synchronising",
             f"{storage.name}: the copy of {node} is being brought up to date and cannot take over yet",

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.facts import CarpState, HastRole, Vhid
+from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
+from hactl.core.plan.evidence import choose_copy
 from hactl.core.plan.filesystems import device_of
 from hactl.core.plan.hook import copy_complete, hook_of
+from hactl.core.plan.placement import kept_by_advskews
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, Steps, known
 from hactl.core.plan.services import stop_active
 from hactl.core.plan.words import quote_plain
@@ -97,7 +99,7 @@ def obstacles_of(scene: Scene, group: GroupSpec, active: str, goal: str) -> Iter
         yield f"{goal} is drained", False
     for vip in group.virtual_ips:
         yield from _address(scene, goal, interface_on(vip, goal), vip.vhid, _vhid(scene, group, vip.vhid, goal))
-        if vip.advskews is not None and group.storage:
+        if vip.advskews is not None and group.storage and goal != kept_by_advskews(scene, group):
             yield f"the document's advskews keep vhid {vip.vhid} where it is", False
     for storage in group.storage:
         yield from _storage(scene, storage, active, goal)
@@ -130,10 +132,20 @@ def _storage(scene: Scene, storage: StorageSpec, active: str, goal: str) -> Iter
     if scene.role(storage.name, goal) is not HastRole.SECONDARY:
         yield f"{goal} is not secondary for {storage.name}", False
     hook = known(scene.facts[goal].hook)
+    together = not _refuse_each_other(scene, storage, active, goal)
     if hook is None or storage.name not in hook.confirmed:
-        yield f"the copy of {storage.name} on {goal} is not known to be complete yet", True
+        yield f"the copy of {storage.name} on {goal} is not known to be complete yet", together
     if not copy_complete(scene, storage, active):
-        yield _incomplete(scene, storage, active), True
+        resource = (known(scene.facts[active].resources) or {}).get(storage.name)
+        # hastd counts errors until its worker ends: they do not pass.
+        yield _incomplete(scene, storage, active), together and (resource is None or not resource.local_errors)
+
+
+def _refuse_each_other(scene: Scene, storage: StorageSpec, *nodes: str) -> bool:
+    """Whether hastd connects the copies no more until a person has decided (hastd/secondary.c)."""
+    copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
+    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
+    return len(real) == len(nodes) and choose_copy(storage.name, real, nodes).hold in ("SplitBrain", "ForeignCopy")
 
 
 def _incomplete(scene: Scene, storage: StorageSpec, active: str) -> str:

@@ -21,7 +21,9 @@ def place(scene: Scene) -> None:
 
 
 def _goal(scene: Scene, group: GroupSpec) -> str | None:
-    """Where the group should be: as a person asked, off drained nodes, else as the document's failback says."""
+    """Where the group should be: as a person asked, off drained nodes, where the document's advskews keep its
+    addresses, else as the document's failback says.
+    """
     active = scene.active[group.name]
     wished = scene.wishes.moves.get(group.name)
     if wished in group.preferred:
@@ -31,17 +33,41 @@ def _goal(scene: Scene, group: GroupSpec) -> str | None:
         return active
     if active not in allowed:
         return allowed[0]
+    kept = kept_by_advskews(scene, group)
+    if group.storage and kept in allowed:
+        return kept
     if group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen:
         return allowed[0]
     return active
 
 
 def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
-    """The group's nodes, best first: where it was asked to go, where it came from, then as the document says."""
-    first = scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name)
+    """The group's nodes, best first: where it was asked to go, where it came from, where the document's advskews keep
+    its addresses, then as the document says.
+    """
+    first = _asked(scene, group)
     drained = [node for node in group.preferred if node in scene.wishes.drained and node != first]
     rest = [node for node in group.preferred if node != first and node not in drained]
     return (*((first,) if first in group.preferred else ()), *rest, *drained)
+
+
+def _asked(scene: Scene, group: GroupSpec) -> str | None:
+    return (
+        scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name) or kept_by_advskews(scene, group)
+    )
+
+
+def kept_by_advskews(scene: Scene, group: GroupSpec) -> str | None:
+    """The node that has all addresses of the group by advskews of the document: they do not follow the storage, so the
+    storage follows them, or the hook of a node that is promoted elsewhere would give it up again.
+    """
+    if not group.virtual_ips or any(vip.advskews is None for vip in group.virtual_ips):
+        return None
+    for node in group.preferred:
+        vhids = [i.vhid(vip.vhid) if (i := scene.interface(vip, node)) else None for vip in group.virtual_ips]
+        if all(vhid is not None and vhid.state is CarpState.MASTER for vhid in vhids):
+            return node
+    return None
 
 
 def _by_addresses(scene: Scene, group: GroupSpec) -> str | None:
@@ -144,7 +170,7 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
 
 def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
-    wished = scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name)
+    wished = _asked(scene, group)
     drained = any(node in scene.wishes.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen
     hook = known(scene.facts[first].hook)

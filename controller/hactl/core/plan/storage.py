@@ -13,6 +13,7 @@ from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
 from hactl.core.plan.evidence import COMPARE, choose_copy
+from hactl.core.plan.filesystems import clear_dead, device_of
 from hactl.core.plan.placement import may_serve
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
@@ -253,7 +254,10 @@ def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) 
     if role is None or not may_serve(scene, storage, node):
         return []
     wait = storage.hast.timeout_seconds + PROMOTION_SLACK_SECONDS
+    zfs = storage.filesystem.zfs if storage.filesystem else None
     return [
+        # The new device has the old one's name: a dead mount would be taken for one of it.
+        *clear_dead(scene, group, storage, node),
         Step(
             node,
             "SetRole",
@@ -261,10 +265,14 @@ def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) 
             f"no node is primary; {node} holds the copy to serve ({group.name})",
             f"hastctl role primary {quote_plain(storage.name)}",
             Risk.NONE,
-            before=(checks.role_is(storage.name, role), checks.has_metadata(storage.name)),
+            before=(
+                checks.role_is(storage.name, role),
+                checks.has_metadata(storage.name),
+                checks.pool_absent(zfs.pool) if zfs is not None else checks.not_mounted(device_of(storage)),
+            ),
             after=(checks.device_ready(storage.name, wait), checks.role_is(storage.name, HastRole.PRIMARY, 5.0)),
             timeout_seconds=storage.hast.timeout_seconds + 30.0,
-        )
+        ),
     ]
 
 
@@ -279,15 +287,29 @@ def storage_waits(scene: Scene) -> None:
         peers = [n for n in storage.hast.devices if n != active]
         if resource.status != "complete" and _never_connects(scene, storage, group.preferred):
             continue
-        if resource.status != "complete" and all(scene.role(storage.name, n) is HastRole.SECONDARY for n in peers):
+        if not all(scene.role(storage.name, n) is HastRole.SECONDARY for n in peers):
+            continue  # a peer that is silent or has no role is said elsewhere, and connects to nobody by itself
+        message = ""
+        if resource.status != "complete":
+            message = f"{active} is not connected to {', '.join(peers)}; it tries every 10 s"
+        elif alone := [n for n in peers if _no_worker(scene, storage, n)]:
+            # A primary hears of a peer that lost its power, or of a cut, minutes later if it has nothing to send.
+            message = f"{', '.join(alone)} has no connection from {active}, which has not noticed yet"
+        if message:
             scene.hold(
                 "Reconnecting",
-                f"{storage.name}: {active} is not connected to {', '.join(peers)}; it tries every 10 s",
+                f"{storage.name}: {message}",
                 node=active,
                 target=storage.name,
                 passing=True,
                 remedy=f"if it lasts: grep hastd /var/log/messages on {active}",
             )
+
+
+def _no_worker(scene: Scene, storage: StorageSpec, node: str) -> bool:
+    """Whether the node says that nobody is connected to it: a secondary has a worker only while a primary is."""
+    resources = known(scene.facts[node].resources) or {}
+    return storage.name in resources and resources[storage.name].workerpid is None
 
 
 def _never_connects(scene: Scene, storage: StorageSpec, preferred: Sequence[str]) -> bool:

@@ -1,0 +1,117 @@
+"""What is true on the two nodes of the small scope: asked of the lab itself, never of hactl's facts.
+
+`Pair` is the converged pair of manifests/examples/nas.yaml in virtual time. It answers questions and judges nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from closed_loop import Loop
+from episodes import MARK
+from hactl.lab import hast_metadata, ufs
+from hactl.lab.disks import Provider
+from hactl.lab.hast_metadata import Metadata
+from hactl.lab.machine import Machine
+from replayed import converged
+
+A, B = "nas-a", "nas-b"
+GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"
+LAN, REPLICATION = "vtnet1", "vtnet2"
+
+
+class _Area(Provider):
+    """What HAST replicates of a disk, read without anybody's leave."""
+
+    def __init__(self, disk: Provider, offset: int) -> None:
+        """Behind the metadata."""
+        super().__init__("area", disk.mediasize - offset)
+        self.disk, self.offset = disk, offset
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As the disk does."""
+        return self.disk.read(self.offset + offset, length)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Only read."""
+        raise PermissionError(offset, len(data))
+
+
+class Copy(NamedTuple):
+    """What one disk holds."""
+
+    #: The number that the service wrote; 0 when none can be read.
+    number: int
+    #: The filesystem can be read, and it was unmounted in order.
+    sound: bool
+    clean: bool
+
+
+class Pair:
+    """Two nodes and their world."""
+
+    def __init__(self) -> None:
+        """Converged."""
+        self.loop: Loop = converged("nas")
+        self.loop.converge()
+        self.world = self.loop.world
+        #: The highest number that reached the disk.
+        self.written = 0
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self.loop.now
+
+    def machine(self, node: str) -> Machine:
+        """A node."""
+        return self.world.machines[node]
+
+    def role(self, node: str) -> str:
+        """What hastd there would say."""
+        found = self.machine(node).hast.resources.get(RESOURCE)
+        return found.role if found is not None else "none"
+
+    def mounted(self, node: str) -> bool:
+        """Whether the kernel there has the filesystem."""
+        return any(row.special == f"/dev/hast/{RESOURCE}" for row in self.machine(node).disks.mounts.table)
+
+    def metadata(self, node: str) -> Metadata:
+        """What HAST keeps on that node's disk. Raises NoMetadata or InvalidMetadata."""
+        disk = self.machine(node).disks.provider(DISK)
+        assert disk is not None
+        return hast_metadata.read(disk)
+
+    def copy(self, node: str) -> Copy:
+        """What the disk of that node holds, whoever may read it."""
+        disk = self.machine(node).disks.provider(DISK)
+        assert disk is not None
+        try:
+            image = ufs.load(_Area(disk, self.metadata(node).offset))
+            text = image.get(Path(MARK).name).decode().strip() if image is not None else ""
+        except (OSError, KeyError, hast_metadata.NoMetadata, hast_metadata.InvalidMetadata):
+            return Copy(0, sound=False, clean=False)
+        sound = image is not None and not image.damaged
+        return Copy(int(text) if text.isdigit() else 0, sound, image is not None and image.clean)
+
+    def number(self, node: str) -> int:
+        """The number in the copy on that node's disk; 0 when none can be read."""
+        return self.copy(node).number
+
+    def apart(self) -> bool:
+        """Whether one node cannot hear the other on the replication network."""
+        for node in (A, B):
+            machine = self.machine(node)
+            port = machine.net.interfaces.get(REPLICATION)
+            if machine.frozen or port is None or not port.carrier:
+                return True
+        return False
+
+    def hook_processes(self, node: str) -> list[tuple[int, str]]:
+        """Running parts of the hook there: (pid, what part), whether a shell or the lockf(1) around it."""
+        return [
+            (process.pid, process.command.partition("/hactl/hook ")[2])
+            for process in self.machine(node).rc.processes.values()
+            if process.killed is None and "/hactl/hook " in process.command
+        ]
