@@ -7,7 +7,7 @@
 -- Which clusters are there, which generation is in force, who brought it and when?
 SELECT c.name AS cluster,
        CASE c.managed WHEN 1 THEN 'managed' ELSE 'unmanaged: ' || c.why END AS managed,
-       d.generation, d.source, d.actor, d.at
+       d.generation, CASE d.origin WHEN '' THEN 'api' ELSE d.origin END AS origin, d.source, d.actor, d.at
   FROM clusters AS c
   JOIN documents AS d ON d.cluster = c.name
  WHERE d.generation = (SELECT max(generation) FROM documents WHERE cluster = c.name)
@@ -75,7 +75,8 @@ SELECT cluster, node, sum(kind = 'NodeLost') AS lost, sum(kind = 'NodeRebooted')
  ORDER BY lost DESC;
 
 -- How did the documents change?
-SELECT cluster, generation, at, actor, source, substr(digest, 1, 12) AS digest, length(text) AS characters
+SELECT cluster, generation, at, actor, source, revision, author, substr(digest, 1, 12) AS digest,
+       length(text) AS characters
   FROM documents
  ORDER BY cluster, generation;
 
@@ -89,7 +90,9 @@ SELECT c.id, c.command, c.actor, c.pid, c.host, c.started_at, coalesce(c.ended_a
 -- How large is each part?
 SELECT 'documents' AS part, count(*) AS number, coalesce(sum(length(text)), 0) AS characters FROM documents
 UNION ALL SELECT 'steps', count(*), coalesce(sum(length(output) + length(command)), 0) FROM steps
-UNION ALL SELECT 'events', count(*), coalesce(sum(length(summary) + coalesce(length(detail), 0)), 0) FROM events;
+UNION ALL SELECT 'events', count(*), coalesce(sum(length(summary) + coalesce(length(detail), 0)), 0) FROM events
+UNION ALL SELECT 'objects', count(*), coalesce(sum(length(body)), 0) FROM objects
+UNION ALL SELECT 'changes', count(*), coalesce(sum(length(body)), 0) FROM changes;
 
 -- What did people ask for, newest first, and how did it end?
 SELECT id, cluster, kind, trim(group_name || ' ' || resource || ' ' || node) AS what, actor, reason, opened_at,
@@ -103,3 +106,32 @@ SELECT l.cluster, l.generation, l.at, c.command, c.host, c.pid
   FROM leases AS l
   LEFT JOIN controllers AS c ON c.token = l.holder
  ORDER BY l.cluster;
+
+-- What does the API have, and in which revision (resourceVersion) was each object written?
+SELECT resource, name, revision,
+       json_extract(body, '$.metadata.generation') AS generation,
+       json_extract(body, '$.metadata.labels') AS labels,
+       length(body) AS characters
+  FROM objects
+ ORDER BY resource, name;
+
+-- What changed last, as a watch tells it, and how far back can a watch begin?
+SELECT c.revision, c.type, c.resource, c.name, r.forgotten AS watches_begin_at
+  FROM changes AS c, revision AS r
+ ORDER BY c.revision DESC
+ LIMIT 50;
+
+-- Who asked the API for what, and what was refused?
+SELECT at, kind, cluster,
+       json_extract(detail, '$.actor') AS actor, json_extract(detail, '$.origin') AS origin,
+       json_extract(detail, '$.verb') AS verb, json_extract(detail, '$.resource') AS resource,
+       json_extract(detail, '$.name') AS name, json_extract(detail, '$.code') AS code, summary
+  FROM events
+ WHERE kind IN ('RequestAccepted', 'RequestRefused', 'TokenCreated', 'TokenRevoked')
+ ORDER BY id DESC
+ LIMIT 100;
+
+-- Who may use the API with a token? (only its sha256 is kept)
+SELECT name, role, created_at, created_by, coalesce(expires_at, 'never') AS expires_at
+  FROM tokens
+ ORDER BY name;

@@ -28,7 +28,7 @@ CREATE TABLE documents (
     directory TEXT NOT NULL,
     actor TEXT NOT NULL,
     at TEXT NOT NULL,
-    text TEXT NOT NULL,  -- the YAML as found
+    text TEXT NOT NULL, origin TEXT NOT NULL DEFAULT 'files', revision TEXT NOT NULL DEFAULT '', author TEXT NOT NULL DEFAULT '', revised_at TEXT NOT NULL DEFAULT '',  -- the YAML as found
     UNIQUE (cluster, generation)
 );
 
@@ -52,7 +52,7 @@ CREATE TABLE steps (
     exit_status INTEGER,
     output TEXT,
     seconds REAL
-);
+, revision INTEGER NOT NULL DEFAULT 0);
 
 CREATE INDEX steps_by_cluster ON steps (cluster, id);
 
@@ -67,7 +67,7 @@ CREATE TABLE events (
     summary TEXT NOT NULL,
     detail TEXT,  -- JSON
     controller INTEGER NOT NULL REFERENCES controllers (id)
-);
+, revision INTEGER NOT NULL DEFAULT 0);
 
 CREATE INDEX events_by_cluster ON events (cluster, id);
 
@@ -95,7 +95,7 @@ CREATE TABLE operations (
     message TEXT NOT NULL,  -- how it ended, for people
     ended_at TEXT,
     seconds REAL  -- as measured
-);
+, name TEXT NOT NULL DEFAULT '', removed INTEGER NOT NULL DEFAULT 0);
 
 CREATE INDEX operations_open ON operations (cluster) WHERE state = 'Open';
 
@@ -107,3 +107,39 @@ CREATE TABLE leases (
     generation INTEGER NOT NULL,  -- only grows; travels with each step
     at TEXT NOT NULL
 );
+
+CREATE TABLE revision (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    newest INTEGER NOT NULL,  -- grows with every change of an object, event or step
+    forgotten INTEGER NOT NULL  -- changes up to this one are no longer kept
+);
+
+CREATE TABLE objects (
+    resource TEXT NOT NULL,  -- haclusters, haoperations, leases
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,  -- the same as its resourceVersion
+    body TEXT NOT NULL,  -- JSON, whole
+    PRIMARY KEY (resource, name)
+);
+
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY,  -- dense, for trimming
+    revision INTEGER NOT NULL UNIQUE,
+    resource TEXT NOT NULL,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,  -- ADDED, MODIFIED, DELETED
+    body TEXT NOT NULL  -- JSON, whole, as of then
+);
+
+CREATE TABLE tokens (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,  -- sha256 of the token, hex
+    role TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at TEXT
+);
+
+CREATE INDEX events_by_revision ON events (revision);
+
+CREATE INDEX steps_by_revision ON steps (revision);

@@ -97,6 +97,10 @@ class StoreContract:
                 "actor": "root",
                 "at": "2026-11-24T03:00:00.000Z",
                 "text": "a: ü\n",
+                "origin": "files",
+                "revision": "",
+                "author": "",
+                "revised_at": "",
             }
         ]
 

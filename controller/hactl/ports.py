@@ -108,10 +108,16 @@ class Document:
     source: str
     #: The directory its relative references start from.
     directory: str
-    #: sha256 of the canonical JSON of the document (defaults filled in), hex: the identity of a generation.
+    #: sha256 of the canonical JSON of its name and spec (defaults filled in), hex: the identity of a generation.
     digest: str
     #: The document as YAML text, as found.
     text: str
+    #: Which revision of the source it is from: a git commit, an ETag, a resourceVersion; "" where there are none.
+    revision: str = ""
+    #: Who wrote that revision, as far as the source knows; "" else.
+    author: str = ""
+    #: When that revision was made, by the source's own word (ISO 8601, UTC); "" where it does not say.
+    revised_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,11 @@ class SourceState:
     broken: frozenset[str] = frozenset()
     #: The source itself cannot be read (directory gone, no permission): everything stays in force.
     down: str | None = None
+    #: What is wrong with the source as a whole although its documents are known, for people: a commit was refused, the
+    #: newest state cannot be had.
+    trouble: str = ""
+    #: What is not here was taken away on purpose, even when nothing is left.
+    certain: bool = False
 
 
 class Source(Protocol):
@@ -138,6 +149,14 @@ class Source(Protocol):
         ...
 
 
+#: Origin of a cluster that was made through the API.
+API_ORIGIN = ""
+#: Label of the API among the sources of a controller; the origin of what comes from there is `API_ORIGIN`.
+API_LABEL = "api"
+#: Origin of a cluster whose document was handed in by a command, not by a source of a controller.
+FILES_ORIGIN = "files"
+
+
 #: Something that changed, for the record: kind (of `hactl.core.catalogue.EVENTS`), summary, node, detail.
 Change = tuple[str, str, str | None, Any]
 
@@ -145,24 +164,30 @@ Change = tuple[str, str, str | None, Any]
 class Store(Protocol):
     """The record. Every method raises StoreError when the record cannot be kept; then hactl does not act."""
 
-    async def put_document(self, document: Document, *, actor: str) -> int:
-        """Record a document; returns its generation (1, 2 ...). The same digest: no write, same generation.
+    async def put_document(self, document: Document, *, actor: str, origin: str | None = None) -> int:
+        """Record a document; returns its generation (1, 2 ...), in one transaction with its object and event.
 
-        The event DocumentAccepted is part of the same transaction.
+        The same digest: same generation; no write at all unless labels, annotations or the place it comes from differ.
+        `origin`: label of the source it comes from, `API_ORIGIN` for what was read from the API's own objects; None:
+        as it is (a new one: `FILES_ORIGIN`). What comes from `API_ORIGIN` writes nothing. Raises StoreError also for a
+        document of `API_ORIGIN` that is not the newest one any more, and for one of another origin while the cluster
+        is one of the API's.
         """
         ...
 
-    async def unmanage(self, cluster: str, *, why: str) -> None:
+    async def unmanage(self, cluster: str, *, why: str, origin: str | None = None) -> None:
         """The document vanished from the source: no longer managed. History stays. No write if already so.
 
-        The event DocumentVanished is part of the same transaction.
+        In one transaction with its object and event. `origin`: only if it is still the cluster's; clusters of
+        `API_ORIGIN` are removed by `Objects.delete_object` only. None: whatever its origin.
         """
         ...
 
     async def documents(self) -> Sequence[Mapping[str, Any]]:
         """The newest document of every managed cluster, by name: what stays in force while a source is broken.
 
-        Keys: cluster, generation, digest, source, directory, actor, at, text.
+        Keys: cluster, generation, digest, source, directory, actor, at, text, origin, revision, author, revised_at (the
+        last three as in `Document`, of when it became a generation).
         """
         ...
 
@@ -300,6 +325,10 @@ class Objects(Protocol):
         """Where a cluster's document comes from: the label of its source; "" for the API; None: no such object."""
         ...
 
+    async def origins(self) -> Mapping[str, str]:
+        """The origin of every managed cluster."""
+        ...
+
     async def create_object(
         self, resource: str, body: Mapping[str, Any], *, actor: str, document: Document | None = None
     ) -> Mapping[str, Any]:
@@ -343,7 +372,10 @@ class Objects(Protocol):
         ...
 
     async def changes_since(self, revision: int, *, limit: int = 1000) -> Sequence[ObjectChange]:
-        """Changes of stored objects after `revision`, oldest first. Raises TooOld when some are no longer kept."""
+        """Changes of stored objects after `revision`, oldest first.
+
+        Raises TooOld when some are no longer kept, and for a revision this record has not reached.
+        """
         ...
 
     async def event_rows(
@@ -360,7 +392,10 @@ class Objects(Protocol):
         ...
 
     async def changed_outside(self) -> bool:
-        """Whether another process wrote to the record since this was asked last. Cheap (PRAGMA data_version)."""
+        """Whether another process wrote to the record since this was asked last. Cheap (PRAGMA data_version).
+
+        If so, the listeners of `on_change` are called too: one who asks is enough for all who listen.
+        """
         ...
 
     async def create_token(self, name: str, *, digest: str, role: str, actor: str, expires_at: datetime | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hactl.adapters.memory_store import MemoryStore
+from objects_contract import ObjectsContract
 from store_contract import ManualClock, StoreContract, document, intent
 
 
@@ -26,6 +27,10 @@ async def store(clock: ManualClock) -> AsyncIterator[MemoryStore]:
 
 class TestMemoryStoreContract(StoreContract):
     """The contract, in memory."""
+
+
+class TestMemoryObjectsContract(ObjectsContract):
+    """The API's side of the contract, in memory."""
 
 
 async def test_an_unchanged_pass_counts_no_write(store: MemoryStore) -> None:

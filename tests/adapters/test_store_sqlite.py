@@ -20,6 +20,7 @@ from hactl.adapters.lock import lock_directory
 from hactl.adapters.store import SQLiteStore, default_state_path
 from hactl.adapters.store_schema import APPLICATION_ID, MIGRATIONS, schema_sql
 from hactl.errors import Busy, StoreError
+from objects_contract import ObjectsContract
 from store_contract import ManualClock, StoreContract, document, intent
 from store_process import REPOSITORY, finish, process, rows, stamp
 
@@ -46,6 +47,10 @@ async def store(path: Path, clock: ManualClock) -> AsyncIterator[SQLiteStore]:
 
 class TestSQLiteStoreContract(StoreContract):
     """The contract, in a file."""
+
+
+class TestSQLiteObjectsContract(ObjectsContract):
+    """The API's side of the contract, in a file."""
 
 
 async def test_files_are_private(store: SQLiteStore, path: Path) -> None:
@@ -267,7 +272,7 @@ async def test_many_processes_make_one_record(path: Path) -> None:
     for one in running:
         await asyncio.to_thread(finish, one)
     assert rows(path, "SELECT count(*), max(id) FROM events") == [(20, 20)]
-    assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(2,)]
+    assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(len(MIGRATIONS),)]
 
 
 async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
@@ -319,6 +324,8 @@ async def test_every_operators_query_runs(store: SQLiteStore, path: Path) -> Non
     await store.put_status("nas", {"conditions": conditions})
     await store.open_operation({"kind": "Pause", "cluster": "nas", "actor": "root"})
     await store.lease("nas")
+    await store.create_token("ci", digest="a" * 64, role="viewer", actor="root", expires_at=None)
+    await store.record("RequestRefused", "nas", "x", detail={"actor": "eve", "verb": "update", "code": 403})
     text = (REPOSITORY / "state" / "queries.sql").read_text()
     queries = [query for query in text.split(";\n") if query.strip()]
     assert len(queries) >= 10

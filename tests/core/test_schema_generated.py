@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,8 +11,13 @@ from document_texts import ROOT, firewall_data, nas_data
 from hactl.adapters.generated import GENERATORS, generated_files, main, stale_files
 from hactl.adapters.yaml_tree import read_trees
 from hactl.core.explain import UnknownField, explain
+from hactl.core.kube import bodies, kinds
 from hactl.core.objects import PATTERNS
+from hactl.core.operations import Kind, Operation, State
 from hactl.core.schema import custom_resource_definition, document_schema, json_schema
+from hactl.core.schema_operation import operation_definition, operation_schema
+
+DEFINITIONS = [custom_resource_definition, operation_definition]
 
 
 def nodes(schema):
@@ -31,9 +37,9 @@ def schemas(schema):
             yield from schemas(one)
 
 
-def structural():
-    """The schema of the CRD."""
-    return custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def structural(definition=custom_resource_definition):
+    """The schema of a CRD."""
+    return definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
 def test_committed_files_are_fresh():
@@ -49,17 +55,21 @@ def test_generator_writes_and_checks(tmp_path, capsys):
     assert main(["--check"], GENERATORS, tmp_path) == 0
 
 
-def test_crd_text_is_the_crd():
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_crd_text_is_the_crd(definition):
     """The committed YAML reads back as the definition."""
-    [tree] = read_trees(generated_files()["crds/hactl.dev_haclusters.yaml"].encode(), "crd")[0]
+    [tree] = read_trees(
+        generated_files()[f"crds/hactl.dev_{definition()['spec']['names']['plural']}.yaml"].encode(), "crd"
+    )[0]
     assert tree.problems == []
-    assert tree.data == custom_resource_definition()
+    assert tree.data == definition()
 
 
-def test_crd_is_structural():
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_crd_is_structural(definition):
     """What Kubernetes forbids in a structural schema is not there, and every node has a type."""
     forbidden = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "propertyNames", "uniqueItems"}
-    for node in schemas(structural()):
+    for node in schemas(structural(definition)):
         assert not forbidden & node.keys()
         assert isinstance(node["type"], str)
         assert not ("properties" in node and "additionalProperties" in node)
@@ -69,30 +79,107 @@ def test_crd_is_structural():
             assert "items" in node
         for key in node.get("x-kubernetes-list-map-keys", ()):
             assert key in node["items"]["required"]
+            assert node["items"]["properties"][key]["type"] == "string"
+        if node.get("x-kubernetes-list-type") == "set":
+            assert node["items"]["type"] == "string"
 
 
-def test_crd_names_and_columns():
-    """`kubectl get hac` works and shows what people ask for first."""
-    spec = custom_resource_definition()["spec"]
-    assert custom_resource_definition()["metadata"]["name"] == "haclusters.hactl.dev"
-    assert spec["names"]["shortNames"] == ["hac"]
+#: Field names of apiextensions.k8s.io/v1 JSONSchemaProps that our schemas may use; others are errors or are dropped.
+SCHEMA_WORDS = {
+    "description", "type", "format", "default", "enum", "required", "properties", "additionalProperties", "items",
+    "pattern", "maxLength", "minLength", "minimum", "maximum", "minItems", "maxItems", "nullable",
+    "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_crd_uses_words_a_real_server_knows(definition):
+    """A real kube-apiserver knows every word; defaults fit their own schema, and no metadata but the name is bound."""
+    for node in schemas(structural(definition)):
+        assert node.keys() <= SCHEMA_WORDS
+        if "default" in node:
+            assert fits(node["default"], node)
+        for rule in node.get("x-kubernetes-validations", ()):
+            assert rule.keys() == {"rule", "message"}
+    metadata = structural(definition)["properties"]["metadata"]
+    assert metadata.get("properties", {}).keys() <= {"name"}
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_crd_columns_are_simple(definition):
+    """Columns have known types and paths to fields the schema has; the server shows only the first match of a path."""
+    for column in definition()["spec"]["versions"][0]["additionalPrinterColumns"]:
+        assert column["type"] in {"string", "integer", "number", "date", "boolean"}
+        assert "*" not in column["jsonPath"]
+        first, *rest = column["jsonPath"].removeprefix(".").split("[")[0].split(".")
+        node = structural(definition)["properties"][first]
+        for part in rest if first != "metadata" else ():
+            node = node["properties"][part]
+
+
+@pytest.mark.parametrize(
+    ("definition", "resource"),
+    [(custom_resource_definition, kinds.HACLUSTERS), (operation_definition, kinds.HAOPERATIONS)],
+)
+def test_crd_names_are_those_of_our_own_api(definition, resource):
+    """A real API server that holds the CRDs and hactl's own API call everything the same."""
+    spec = definition()["spec"]
+    assert definition()["metadata"]["name"] == f"{resource.plural}.{resource.group}"
+    names = spec["names"]
+    assert (names["plural"], names["singular"], names["kind"]) == (resource.plural, resource.singular, resource.kind)
+    assert (tuple(names["shortNames"]), tuple(names["categories"])) == (resource.short_names, resource.categories)
+    assert names["listKind"] == f"{resource.kind}List"
     [version] = spec["versions"]
-    assert [column["name"].upper() for column in version["additionalPrinterColumns"]] == [
+    assert f"{spec['group']}/{version['name']}" == resource.api_version
+    assert version["subresources"] == {"status": {}}
+
+
+def test_crd_columns():
+    """`kubectl get hac` shows what people ask for first; -o wide adds the machines, the generation and the reason."""
+    [version] = custom_resource_definition()["spec"]["versions"]
+    columns = version["additionalPrinterColumns"]
+    assert [c["name"].upper() for c in columns if not c.get("priority")] == [
         "READY",
         "ACTIVE",
         "FAILOVER",
         "SYNC",
         "AGE",
     ]
-    assert version["subresources"] == {"status": {}}
+    assert [c["name"].upper() for c in columns if c.get("priority")] == ["NODES", "GENERATION", "REASON"]
+    paths = {c["name"]: c["jsonPath"] for c in columns}
+    assert (paths["Active"], paths["Sync"]) == (".status.active", ".status.sync")
     assert structural()["properties"]["status"]["x-kubernetes-preserve-unknown-fields"] is True
     assert structural()["properties"]["metadata"].keys() == {"type", "properties"}
 
 
+def test_operations_have_the_fields_that_are_read():
+    """The schema of HAOperation has the fields `operation_request` reads and no other, and every type and state."""
+    fields = operation_schema()["properties"]["spec"]["properties"]
+    assert set(fields) == {"type", *bodies._PLAIN, *bodies._DETAIL, *bodies._TIMES}
+    assert fields["type"]["enum"] == [kind.value for kind in Kind]
+    status = operation_schema()["properties"]["status"]["properties"]
+    assert status["state"]["enum"] == [state.value for state in State]
+
+
+def test_operations_as_they_are_stored_fit_their_schema():
+    """What hactl writes itself is valid, status and conditions included."""
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    for state in State:
+        made = Operation(
+            4, "nas", Kind.SWITCHOVER, "alice", "why", now, "files", "nas-b", detail={"from": "nas-a"},
+            not_before=now, expires_at=now, state=state, message="m", ended_at=now, seconds=1.5,
+        )  # fmt: skip
+        body = bodies.operation_body(made, "switchover-4")
+        body = {**body, "metadata": {}}
+        assert fits(body, operation_schema())
+        assert not fits({**body, "spec": {**body["spec"], "type": "Reboot"}}, operation_schema())
+
+
 def fits(value, schema):
     """Whether a value fits a schema, as far as the schema uses JSON Schema."""
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
-    if not isinstance(value, kinds[schema["type"]]) or (schema["type"] == "integer" and isinstance(value, bool)):
+    types = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": float | int}
+    if not isinstance(value, types[schema["type"]]) or (schema["type"] == "integer" and isinstance(value, bool)):
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from hactl.adapters.collection import Collection
 from hactl.adapters.yaml_documents import FileContent, read_documents
 from hactl.adapters.yaml_tree import MAX_BYTES
-from hactl.core.problems import Problem, printable, shown
-from hactl.ports import Clock, Document, SourceState
+from hactl.core.problems import Problem, printable
+from hactl.ports import Clock, SourceState
 
 POLL_SECONDS = 0.25
 #: A file younger than this that does not load is taken for half written.
@@ -69,49 +70,12 @@ class _Held:
     settled: bool = True
 
 
-@dataclass(slots=True)
-class _Collection:
-    """Documents of several files by name."""
-
-    documents: dict[str, Document] = field(default_factory=dict)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    broken: set[str] = field(default_factory=set)
-    _twice: set[str] = field(default_factory=set)
-
-    def add(self, content: FileContent) -> None:
-        """Take in a file; a name that is there already is an error at both places."""
-        self.problems += content.problems
-        self.broken |= content.broken
-        for document, place in zip(content.documents, content.places, strict=True):
-            name = document.cluster.name
-            if name in self.documents:
-                self._twice.add(name)
-                self.problems.append(_name_twice(document, place, self.documents[name]))
-                self.problems.append(_name_twice(self.documents[name], self.places[name], document))
-            else:
-                self.documents[name] = document
-                self.places[name] = place
-
-    def state(self, down: str | None = None) -> SourceState:
-        """What a source says. A name given twice is broken: nobody knows which one is meant."""
-        documents = {name: document for name, document in self.documents.items() if name not in self._twice}
-        broken = frozenset((self.broken | self._twice) - documents.keys())
-        return SourceState(documents, tuple(sorted(set(self.problems))), broken, down)
-
-
-def _name_twice(document: Document, place: tuple[int, int], other: Document) -> Problem:
-    source = re.sub(r"#[0-9]+$", "", document.source)
-    message = f"the cluster {shown(document.cluster.name)} is there twice, also in {other.source}"
-    return Problem(source, *place, "metadata.name", message, "give each cluster its own name; neither is loaded")
-
-
 def load_files(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> SourceState:
     """What the files, directories and standard input (`-`) of a command line hold now. Never raises.
 
     Here a missing file or an empty directory is a problem like any other, because somebody named it.
     """
-    collection = _Collection()
+    collection = Collection()
     seen: set[str] = set()
     for path in paths:
         if path == STDIN:
@@ -195,7 +159,10 @@ def _load(path: str, *, pipes: bool = False) -> tuple[Stamp | None, FileContent]
         said = _why(path, error).removeprefix(f"{label}: ")
         return None, FileContent(problems=(Problem(label, 0, 0, "", f"cannot be read: {said}"),), nameless=1)
     stamp = Stamp(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)
-    return stamp, read_documents(content, source=label, directory=directory)
+    read = read_documents(content, source=label, directory=directory)
+    written = datetime.fromtimestamp(found.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    documents = tuple(replace(document, revised_at=written) for document in read.documents)
+    return stamp, replace(read, documents=documents)
 
 
 class FileSource:
@@ -306,7 +273,7 @@ class FileSource:
 
     def _state(self, here: dict[str, Stamp | None], down: str | None) -> SourceState:
         """What all files together hold."""
-        collection = _Collection()
+        collection = Collection()
         for path in here:
             held = self._held.get(path)
             if held is not None:

@@ -1,9 +1,6 @@
-"""`hactl.ports.Store` in one SQLite file.
+"""`hactl.ports.Store` and `hactl.ports.Objects` in one SQLite file.
 
-- One thread makes and owns the connection that writes; a write that was begun is finished even if its caller is
-  cancelled, so a caller never has to guess.
-- Two threads read, each over a connection that cannot write.
-- Every error is a StoreError that names the file and the way out; hactl then stops acting and keeps observing.
+- Its threads and connections are in `store_threads`, the API's side in `store_api`.
 - `apply` and `run` share the file: see `store_writer` for how they tell each other's steps from dead ones.
 """
 
@@ -13,45 +10,36 @@ import asyncio
 import json
 import sqlite3
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.store_file import default_state_path, open_reader, translated
+from hactl.adapters.store_api import ObjectStore
+from hactl.adapters.store_file import default_state_path
 from hactl.adapters.store_requests import list_operations, list_requests
 from hactl.adapters.store_rows import event_row, filters, merged, seconds_between, step_row
 from hactl.adapters.store_schema import check_readable
+from hactl.adapters.store_threads import finished
 from hactl.adapters.store_writer import Writer
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
-from hactl.errors import StoreError
 from hactl.ports import Change, Clock, Document
 
 __all__ = ["SQLiteStore", "default_state_path"]
 
-READERS = 2
-_Result = TypeVar("_Result")
+_DOCUMENT_COLUMNS = (
+    "cluster, generation, digest, source, directory, actor, at, text, origin, revision, author, revised_at"
+)
 
-_DOCUMENT_COLUMNS = "cluster, generation, digest, source, directory, actor, at, text"
 
-
-class SQLiteStore:
+class SQLiteStore(ObjectStore):
     """The record. Made with `open`; belongs to one event loop."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         """Use `open`."""
-        self.path = path
-        self._clock = clock
-        self._writer: Writer | None = None
-        self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._reading = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="store-reader")
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        super().__init__(path, clock)
         self._seen: dict[str, float] = {}
-        self._closed = False
 
     @classmethod
     async def open(
@@ -76,26 +64,27 @@ class SQLiteStore:
         try:
             if read_only:
                 await store._read(check_readable)
+                await store.changed_outside()
             else:
-                await _finished(store._submit(make))
+                await finished(store._submit(make))
         except BaseException:
             await store.close()
             raise
         return store
 
-    async def put_document(self, document: Document, *, actor: str) -> int:
+    async def put_document(self, document: Document, *, actor: str, origin: str | None = None) -> int:
         """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.put_document(document, actor))
+        return await self._write(lambda writer: writer.put_document(document, actor, origin))
 
-    async def unmanage(self, cluster: str, *, why: str) -> None:
+    async def unmanage(self, cluster: str, *, why: str, origin: str | None = None) -> None:
         """See `hactl.ports.Store`."""
-        await self._write(lambda writer: writer.unmanage(cluster, why))
+        await self._write(lambda writer: writer.unmanage(cluster, why, origin))
 
     async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """See `hactl.ports.Store`. A caller that is cancelled meanwhile leaves a Failed step: it was never sent."""
         begun = self._submit(lambda: self._open_writer().begin_step(record, lease))
         try:
-            return await _finished(begun)
+            return await finished(begun)
         except asyncio.CancelledError:
             if not begun.cancelled() and begun.exception() is None:
                 await self.end_step(
@@ -129,7 +118,7 @@ class SQLiteStore:
 
     async def open_operation(self, request: Mapping[str, Any]) -> int:
         """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.open_operation(request))
+        return (await self._write(lambda writer: writer.open_operation(request, "")))[0]
 
     async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
         """See `hactl.ports.Store`."""
@@ -192,84 +181,15 @@ class SQLiteStore:
 
         def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             tail = " ORDER BY id DESC LIMIT ?"
-            # One transaction: a step that ends between the two reads must not be missed or told twice.
-            connection.execute("BEGIN")
-            try:
-                events = connection.execute(
-                    f"SELECT * FROM events{event_where}{tail}", [*event_values, limit]
-                ).fetchall()
-                steps = connection.execute(f"SELECT * FROM steps{step_where}{tail}", [*step_values, limit]).fetchall()
-            finally:
-                connection.rollback()
+            events = connection.execute(f"SELECT * FROM events{event_where}{tail}", [*event_values, limit]).fetchall()
+            steps = connection.execute(f"SELECT * FROM steps{step_where}{tail}", [*step_values, limit]).fetchall()
             return [event_row(row) for row in events] + [step_row(row) for row in steps]
 
-        return merged(await self._read(read), limit)
-
-    async def close(self) -> None:
-        """Write what is pending and close. Closing twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
-        # Readers first: the last connection to close tidies the log away, and only one that writes can.
-        await asyncio.to_thread(self._reading.shutdown)
-        for connection in self._readers:
-            connection.close()
-        try:
-            if self._writer is not None:
-                await _finished(self._submit(self._writer.close))
-        finally:
-            self._writing.shutdown(wait=True)
+        # Of one moment: a step that ends between the two reads must not be missed or told twice.
+        return merged(await self._read_at_once(read), limit)
 
     def _age_seconds(self, cluster: str, changed_at: str) -> float:
         """Since this process last put the status; else since it last changed."""
         if cluster in self._seen:
             return self._clock.monotonic() - self._seen[cluster]
         return seconds_between(changed_at, self._clock.now())
-
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            raise StoreError(f"the database {self.path} was opened to read only")
-        return self._writer
-
-    def _submit(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        def translating() -> _Result:
-            with translated(self.path):
-                return work()
-
-        return asyncio.get_running_loop().run_in_executor(self._writing, translating)
-
-    async def _write(self, work: Callable[[Writer], _Result]) -> _Result:
-        self._check_open()
-        return await _finished(self._submit(lambda: work(self._open_writer())))
-
-    async def _read(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        self._check_open()
-
-        def reading() -> _Result:
-            with translated(self.path):
-                return work(self._reader())
-
-        return await asyncio.get_running_loop().run_in_executor(self._reading, reading)
-
-    def _reader(self) -> sqlite3.Connection:
-        """The connection of this reader thread."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = open_reader(self.path)
-            self._readers.append(connection)
-        return connection
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError(f"the database {self.path} is closed")
-
-
-async def _finished(future: asyncio.Future[_Result]) -> _Result:
-    """Await what a thread does; a cancellation waits for its end, because the thread cannot be stopped."""
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()
-        raise

@@ -89,6 +89,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
         return connection
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection wrote (sqlite.org/pragma.html#pragma_data_version)."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 @contextlib.contextmanager
 def transaction(db: Database) -> Iterator[sqlite3.Connection]:
     """Take the write lock at once: a transaction that reads first could not get it later (SQLITE_BUSY_SNAPSHOT)."""
@@ -114,6 +119,8 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"the database {path} {error}") from error
     except sqlite3.Error as error:
         raise StoreError(f"the database {path} {_words(error)}") from error
+    except UnicodeEncodeError as error:
+        raise StoreError(f"the database {path} cannot keep text that is not Unicode: {error}") from error
 
 
 def _words(error: sqlite3.Error) -> str:

@@ -74,6 +74,14 @@ def close_operation(
     return _rows(connection, "WHERE id = ?", number)[0]
 
 
+def old_operations(connection: sqlite3.Connection, before: str) -> list[int]:
+    """Numbers of those that were over before that time and still have an object."""
+    rows = connection.execute(
+        "SELECT id FROM operations WHERE state <> 'Open' AND ended_at < ? AND removed = 0 ORDER BY id", (before,)
+    ).fetchall()
+    return [int(row[0]) for row in rows]
+
+
 def held_lease(connection: sqlite3.Connection, cluster: str) -> tuple[str, int] | None:
     """Holder and generation of the newest lease."""
     row = connection.execute("SELECT holder, generation FROM leases WHERE cluster = ?", (cluster,)).fetchone()

@@ -41,7 +41,7 @@ STEP_BEGUN: Final = "StepBegun"
 STEP_ENDED: Final = "StepEnded"
 NOT_DONE: Final = (Outcome.FAILED.value, Outcome.INDETERMINATE.value)
 #: Events that count as failed in a query.
-FAILED_EVENTS: Final = ("DocumentRefused", "NodeLost")
+FAILED_EVENTS: Final = ("DocumentRefused", "NodeLost", "RequestRefused")
 CONTROLLER_DIED: Final = "controller died"
 
 #: Keys of a status that only say how old a reading is; they change on every pass.

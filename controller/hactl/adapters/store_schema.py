@@ -138,8 +138,73 @@ _REQUESTS = (
     """,
 )
 
+_OBJECTS = (
+    """
+    CREATE TABLE revision (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        newest INTEGER NOT NULL,  -- grows with every change of an object, event or step
+        forgotten INTEGER NOT NULL  -- changes up to this one are no longer kept
+    )
+    """,
+    "INSERT INTO revision (id, newest, forgotten) VALUES (1, 0, 0)",
+    """
+    CREATE TABLE objects (
+        resource TEXT NOT NULL,  -- haclusters, haoperations, leases
+        name TEXT NOT NULL,
+        revision INTEGER NOT NULL,  -- the same as its resourceVersion
+        body TEXT NOT NULL,  -- JSON, whole
+        PRIMARY KEY (resource, name)
+    )
+    """,
+    """
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,  -- dense, for trimming
+        revision INTEGER NOT NULL UNIQUE,
+        resource TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,  -- ADDED, MODIFIED, DELETED
+        body TEXT NOT NULL  -- JSON, whole, as of then
+    )
+    """,
+    """
+    CREATE TABLE tokens (
+        name TEXT PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,  -- sha256 of the token, hex
+        role TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        created_by TEXT NOT NULL,
+        expires_at TEXT
+    )
+    """,
+    "ALTER TABLE events ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE steps ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE operations ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE operations ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE documents ADD COLUMN origin TEXT NOT NULL DEFAULT 'files'",
+    "ALTER TABLE documents ADD COLUMN revision TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE documents ADD COLUMN author TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE documents ADD COLUMN revised_at TEXT NOT NULL DEFAULT ''",
+    # Ids of events and steps are one sequence already.
+    "UPDATE events SET revision = id",
+    "UPDATE steps SET revision = id",
+    "CREATE INDEX events_by_revision ON events (revision)",
+    "CREATE INDEX steps_by_revision ON steps (revision)",
+)
+
 #: Name -> statements. Released ones are never changed or renamed.
-MIGRATIONS: dict[str, tuple[str, ...]] = {"0001-first": _FIRST, "0002-requests": _REQUESTS}
+MIGRATIONS: dict[str, tuple[str, ...]] = {
+    "0001-first": _FIRST,
+    "0002-requests": _REQUESTS,
+    "0003-objects": _OBJECTS,
+}
+
+
+def _fill(name: str, connection: sqlite3.Connection) -> None:
+    """What a migration does besides its statements."""
+    if name == "0003-objects":
+        from hactl.adapters.store_upgrade import fill_objects
+
+        fill_objects(connection)
 
 
 def migrations() -> Migrations:
@@ -148,14 +213,15 @@ def migrations() -> Migrations:
 
     made = Migrations("hactl")
     for name, statements in MIGRATIONS.items():
-        made(name=name)(_executing(statements))
+        made(name=name)(_executing(name, statements))
     return made
 
 
-def _executing(statements: tuple[str, ...]) -> Callable[[Database], None]:
+def _executing(name: str, statements: tuple[str, ...]) -> Callable[[Database], None]:
     def migration(db: Database) -> None:
         for statement in statements:
             db.conn.execute(dedent(statement).strip())
+        _fill(name, db.conn)
 
     return migration
 

@@ -12,20 +12,30 @@ import os
 import socket
 import sqlite3
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
-from hactl.adapters.operation_rows import described, ended_summary, opened_detail
-from hactl.adapters.store_file import open_writer, transaction
-from hactl.adapters.store_requests import check_lease, close_operation, held_lease, insert_operation, take_lease
+from hactl.adapters.object_bodies import Body
+from hactl.adapters.object_rules import (
+    end_operation,
+    forget_operations,
+    is_unmanaged,
+    kept_generation,
+    open_operation,
+    put_document,
+    put_status,
+    unmanage,
+)
+from hactl.adapters.store_file import data_version, open_writer, transaction
+from hactl.adapters.store_objects import StoreTables, ensure_revision, next_revision
+from hactl.adapters.store_requests import check_lease, held_lease, old_operations, take_lease
 from hactl.adapters.store_rows import (
     CONTROLLER_DIED,
     STEP_KEYS,
-    accepted_summary,
     canonical,
     check_kind,
     check_newest,
@@ -56,83 +66,58 @@ class Writer:
         self._token = uuid.uuid4().hex
         self._lock: int | None = None
         self._controller: int | None = None
+        #: How many transactions were committed.
+        self.commits = 0
         self.db = open_writer(path)
         try:
             self._identity = _identity(path)
             migrate(self.db)
+            if ensure_revision(self.db.conn):
+                self.db.conn.commit()
+            self.tables = StoreTables(self.db.conn, clock, self.event)
+            self._version = data_version(self.db.conn)
             self.recover()
         except BaseException:
             self.db.close()
             raise
 
-    def put_document(self, document: Document, actor: str) -> int:
+    def put_document(self, document: Document, actor: str, origin: str | None) -> int:
         """See `hactl.ports.Store.put_document`."""
-        name = document.cluster.name
-        generation, digest, managed = self._newest(name)
-        if managed and digest == document.digest:
-            return generation
-        with self._writing() as connection:
-            generation, digest, managed = self._newest(name)
-            now = self._now()
-            if not managed:
-                connection.execute(
-                    "INSERT INTO clusters (name, managed, why, changed_at) VALUES (?, 1, ?, ?) "
-                    "ON CONFLICT (name) DO UPDATE "
-                    "SET managed = 1, why = excluded.why, changed_at = excluded.changed_at",
-                    (name, f"document {document.source}", now),
-                )
-            if digest != document.digest:
-                generation += 1
-                connection.execute(
-                    "INSERT INTO documents (cluster, generation, digest, source, directory, actor, at, text) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        name,
-                        generation,
-                        document.digest,
-                        document.source,
-                        document.directory,
-                        actor,
-                        now,
-                        document.text,
-                    ),
-                )
-            detail = {"digest": document.digest, "actor": actor}
-            self._event("DocumentAccepted", name, accepted_summary(document, generation), None, detail)
-        return generation
+        kept = kept_generation(self.tables, document, origin)
+        if kept is not None:
+            return kept
+        with self.writing():
+            return put_document(self.tables, document, actor=actor, origin=origin)
 
-    def unmanage(self, cluster: str, why: str) -> None:
+    def unmanage(self, cluster: str, why: str, origin: str | None) -> None:
         """See `hactl.ports.Store.unmanage`."""
-        if not self._newest(cluster)[2]:
+        if is_unmanaged(self.tables, cluster, origin):
             return
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE clusters SET managed = 0, why = ?, changed_at = ? WHERE name = ?", (why, self._now(), cluster)
-            )
-            self._event("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down", None, None)
+        with self.writing():
+            unmanage(self.tables, cluster, why, origin)
 
     def begin_step(self, record: Mapping[str, Any], lease: int | None) -> int:
         """See `hactl.ports.Store.begin_step`."""
         values = step_values(record)
         cluster, wanted = record["cluster"], int(record["generation"])
-        with self._writing() as connection:
-            generation, _, managed = self._newest(cluster)
-            check_newest(cluster, wanted, generation, managed)
+        with self.writing() as connection:
+            newest = self.tables.newest(cluster)
+            check_newest(cluster, wanted, newest.generation, newest.managed)
             check_lease(held_lease(connection, cluster), cluster, self._token, lease)
             controller = self._registered()
             step = int(connection.execute(_NEXT_ID).fetchone()[0])
             connection.execute(
-                f"INSERT INTO steps (id, {', '.join(STEP_KEYS)}, controller, at) "
-                f"VALUES ({', '.join('?' * (len(STEP_KEYS) + 3))})",
-                (step, *values, controller, self._now()),
+                f"INSERT INTO steps (id, {', '.join(STEP_KEYS)}, controller, at, revision) "
+                f"VALUES ({', '.join('?' * (len(STEP_KEYS) + 4))})",
+                (step, *values, controller, self._now(), next_revision(connection)),
             )
         return step
 
     def end_step(self, step: int, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
         """See `hactl.ports.Store.end_step`."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             done = connection.execute(
-                "UPDATE steps SET ended_at = ?, outcome = ?, exit_status = ?, output = ?, seconds = ? "
+                "UPDATE steps SET ended_at = ?, outcome = ?, exit_status = ?, output = ?, seconds = ?, revision = ? "
                 "WHERE id = ? AND controller = ? AND (outcome IS NULL OR output = ?)",
                 (
                     self._now(),
@@ -140,6 +125,7 @@ class Writer:
                     exit_status,
                     shortened(output),
                     seconds,
+                    next_revision(connection),
                     step,
                     self._controller,
                     CONTROLLER_DIED,
@@ -150,19 +136,19 @@ class Writer:
 
     def record(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
         """See `hactl.ports.Store.record`."""
-        with self._writing():
-            self._event(kind, cluster, summary, node, detail)
+        with self.writing():
+            self.event(kind, cluster, summary, node, detail)
 
-    def _event(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
+    def event(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
         """Inside a transaction."""
         check_kind(kind)
         text = None if detail is None else canonical(detail)
         controller = self._registered()
         event = int(self.db.conn.execute(_NEXT_ID).fetchone()[0])
         self.db.conn.execute(
-            "INSERT INTO events (id, at, kind, cluster, node, summary, detail, controller) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (event, self._now(), kind, cluster, node, summary, text, controller),
+            "INSERT INTO events (id, at, kind, cluster, node, summary, detail, controller, revision) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (event, self._now(), kind, cluster, node, summary, text, controller, next_revision(self.db.conn)),
         )
 
     def lease(self, cluster: str) -> int:
@@ -170,29 +156,21 @@ class Writer:
         before = held_lease(self.db.conn, cluster)
         if before is not None and before[0] == self._token:
             return before[1]
-        with self._writing() as connection:
+        with self.writing() as connection:
             taken = take_lease(connection, cluster, self._token, self._clock.now().timestamp(), self._now())
             if before is not None:
-                self._event("LeaseTaken", cluster, f"{self._command} acts now, with lease {taken}", None, None)
+                self.event("LeaseTaken", cluster, f"{self._command} acts now, with lease {taken}", None, None)
         return taken
 
-    def open_operation(self, request: Mapping[str, Any]) -> int:
-        """See `hactl.ports.Store.open_operation`."""
-        with self._writing() as connection:
-            made = insert_operation(connection, request, self._clock.now())
-            self._event(
-                "OperationOpened", made.cluster, f"operation {made.id}: {described(made)}", None, opened_detail(made)
-            )
-        return made.id
+    def open_operation(self, request: Mapping[str, Any], name: str) -> tuple[int, Body]:
+        """See `hactl.ports.Objects.create_operation`; the number and the object."""
+        with self.writing():
+            return open_operation(self.tables, request, name)
 
     def end_operation(self, number: int, state: State, message: str, seconds: float | None) -> bool:
         """See `hactl.ports.Store.end_operation`."""
-        with self._writing() as connection:
-            ended = close_operation(connection, number, state, message, seconds, self._now())
-            if ended is not None:
-                detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
-                self._event("OperationEnded", ended.cluster, ended_summary(ended), None, detail)
-        return ended is not None
+        with self.writing():
+            return end_operation(self.tables, number, state, message, seconds)
 
     def put_status(self, cluster: str, status: Mapping[str, Any], events: Sequence[Change]) -> bool:
         """See `hactl.ports.Store.put_status`."""
@@ -200,21 +178,22 @@ class Writer:
         row = self.db.conn.execute("SELECT meaning FROM statuses WHERE cluster = ?", (cluster,)).fetchone()
         if row is not None and row[0] == meaning:
             return False
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 "INSERT INTO statuses (cluster, status, meaning, changed_at) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (cluster) DO UPDATE SET status = excluded.status, meaning = excluded.meaning, "
                 "changed_at = excluded.changed_at",
                 (cluster, text, meaning, self._now()),
             )
+            put_status(self.tables, cluster, status)
             for kind, summary, node, detail in events:
-                self._event(kind, cluster, summary, node, detail)
+                self.event(kind, cluster, summary, node, detail)
         return True
 
     def prune(self, keep_days: float | None, keep_rows: int | None) -> int:
         """See `hactl.ports.Store.prune`."""
         before = "" if keep_days is None else time_text(self._clock.now() - timedelta(days=keep_days))
-        with self._writing() as connection:
+        with self.writing() as connection:
             newest = int(connection.execute(_NEXT_ID).fetchone()[0]) - 1
             first_kept = 0
             if keep_rows is not None:
@@ -225,6 +204,7 @@ class Writer:
                 ).fetchone()
                 first_kept = 0 if row is None else int(row[0])
             old = "(at < ? OR id < ?) AND id <> ?"
+            forget_operations(self.tables, old_operations(connection, before))
             deleted = 0
             for statement, values in (
                 (f"DELETE FROM events WHERE {old}", (before, first_kept, newest)),
@@ -280,13 +260,16 @@ class Writer:
 
     def _settle(self, controller: int, why: str) -> int:
         now = self._now()
-        with self._writing() as connection:
-            settled = connection.execute(
-                "UPDATE steps SET outcome = ?, output = ?, ended_at = ? WHERE controller = ? AND outcome IS NULL",
-                (Outcome.INDETERMINATE.value, why, now, controller),
-            ).rowcount
+        with self.writing() as connection:
+            running = connection.execute(
+                "SELECT id FROM steps WHERE controller = ? AND outcome IS NULL ORDER BY id", (controller,)
+            ).fetchall()
+            connection.executemany(
+                "UPDATE steps SET outcome = ?, output = ?, ended_at = ?, revision = ? WHERE id = ?",
+                [(Outcome.INDETERMINATE.value, why, now, next_revision(connection), row[0]) for row in running],
+            )
             connection.execute("UPDATE controllers SET ended_at = ? WHERE id = ?", (now, controller))
-        return settled
+        return len(running)
 
     def _registered(self) -> int:
         """The row of this process, made with its first record; inside a transaction."""
@@ -307,19 +290,19 @@ class Writer:
         row = self.db.conn.execute("SELECT 1 FROM controllers WHERE token = ?", (self._token,)).fetchone()
         return row is not None
 
-    def _newest(self, cluster: str) -> tuple[int, str | None, bool]:
-        """Newest generation (0: none), its digest, and whether the cluster is managed."""
-        row = self.db.conn.execute(
-            "SELECT generation, digest, coalesce(managed, 0) FROM documents LEFT JOIN clusters ON name = cluster "
-            "WHERE cluster = ? ORDER BY generation DESC LIMIT 1",
-            (cluster,),
-        ).fetchone()
-        return (0, None, False) if row is None else (row[0], row[1], bool(row[2]))
-
-    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. Raises StoreError when the file is not the one that was opened."""
         if _identity(self._path) != self._identity:
             raise StoreError("was removed or replaced while hactl used it: restart hactl")
-        return transaction(self.db)
+        with transaction(self.db) as connection:
+            yield connection
+        self.commits += 1
+
+    def changed_outside(self) -> bool:
+        """Whether another connection wrote since this was asked last; our own commits do not count."""
+        before, self._version = self._version, data_version(self.db.conn)
+        return before != self._version
 
     def _now(self) -> str:
         return time_text(self._clock.now())

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hactl.adapters.yaml_tree import MAX_BYTES, MAX_PROBLEMS, Tree, read_trees
 from hactl.core.invalid import read_cluster
@@ -22,6 +23,9 @@ from hactl.ports import Document
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _METADATA_LINE = re.compile(r"[\"']?metadata[\"']?:[ \t]*(?:#.*)?")
 _NAME_LINE = re.compile(r"[ \t]+name:[ \t]+[\"']?([a-z0-9][-a-z0-9]*)")
+
+#: Rules beyond the meaning of the document, e.g. what a document from a network may name.
+Rules: TypeAlias = Callable[[HACluster], Iterable[Fault]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class FileContent:
     nameless: int = 0
 
 
-def read_documents(content: bytes, *, source: str, directory: str) -> FileContent:
+def read_documents(content: bytes, *, source: str, directory: str, rules: Rules | None = None) -> FileContent:
     """The documents of a file. Never raises: what is wrong is in `problems`.
 
-    `source` names the file for people; `directory` is where relative references of the documents start.
+    `source` names the file for people; `directory` is where relative references of the documents start. `rules`: what
+    else must hold for documents of this kind of source.
     """
     trees, problems = read_trees(content, source)
     if not trees:
@@ -52,7 +57,7 @@ def read_documents(content: bytes, *, source: str, directory: str) -> FileConten
     places: list[tuple[int, int]] = []
     broken: list[str | None] = []
     for number, tree in enumerate(trees, 1):
-        cluster, wrong = _read_tree(tree, source)
+        cluster, wrong = _read_tree(tree, source, rules)
         problems += _limited(wrong)
         if cluster is None:
             broken.append(_name_of(tree))
@@ -65,13 +70,17 @@ def read_documents(content: bytes, *, source: str, directory: str) -> FileConten
 
 
 def digest(cluster: HACluster) -> str:
-    """sha256, hex, of the canonical JSON of a document: wire names, defaults filled in, absent fields left out."""
-    data = cluster.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """sha256, hex, of the canonical JSON of name and spec: wire names, defaults filled in, absent fields left out.
+
+    Labels and annotations say nothing about what hactl does; they are not part of a generation.
+    """
+    spec = cluster.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data = {"name": cluster.name, "spec": spec}
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_tree(tree: Tree, source: str) -> tuple[HACluster | None, list[Problem]]:
+def _read_tree(tree: Tree, source: str, rules: Rules | None) -> tuple[HACluster | None, list[Problem]]:
     """The cluster of one YAML document, or None and every problem."""
     if not tree.readable:
         return None, tree.problems
@@ -81,7 +90,8 @@ def _read_tree(tree: Tree, source: str) -> tuple[HACluster | None, list[Problem]
 
     found = read_cluster(tree.data)
     if isinstance(found, HACluster):
-        problems = tree.problems + check(found, source, at)
+        more = _placed(rules(found), tree, source) if rules is not None else []
+        problems = [*tree.problems, *check(found, source, at), *more]
         return (None if problems else found), sorted(set(problems))
     wrong = [*found, *more_faults(tree.data, found)]
     return None, sorted({*tree.problems, *_placed(wrong, tree, source)})

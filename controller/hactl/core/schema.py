@@ -75,22 +75,29 @@ def json_schema() -> Schema:
     }
 
 
+@cache
 def custom_resource_definition() -> Schema:
-    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of HACluster."""
+    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of HACluster. Built once: callers must not change it."""
+    names = {
+        "kind": KIND,
+        "listKind": f"{KIND}List",
+        "plural": PLURAL,
+        "singular": KIND.lower(),
+        "shortNames": ["hac"],
+        "categories": ["all", "hactl"],
+    }
+    return definition(names, _printer_columns(), _structural_schema())
+
+
+def definition(names: Schema, columns: list[Schema], schema: Schema) -> Schema:
+    """A CustomResourceDefinition of our group, namespaced, one version, with a status of its own."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": CRD_NAME},
+        "metadata": {"name": f"{names['plural']}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": ["hac"],
-                "categories": ["all", "hactl"],
-            },
+            "names": names,
             "scope": "Namespaced",
             "versions": [
                 {
@@ -98,32 +105,39 @@ def custom_resource_definition() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _printer_columns(),
-                    "schema": {"openAPIV3Schema": _structural_schema()},
+                    "additionalPrinterColumns": columns,
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },
     }
 
 
+def column(name: str, path: str, description: str, kind: str = "string", *, wide: bool = False) -> Schema:
+    """One column of `kubectl get`; `wide`: with -o wide only. A path must give one value: others are not shown."""
+    more = {"priority": 1} if wide else {}
+    return {"name": name, "type": kind, "jsonPath": path, "description": description, **more}
+
+
+#: The column every list ends with.
+AGE = column("Age", ".metadata.creationTimestamp", "How long ago it was made.", "date")
+
+
 def _printer_columns() -> list[Schema]:
-    """What `kubectl get hac` shows: the conditions people ask for first."""
+    """What `kubectl get hac` shows: what people ask for first."""
 
     def condition(name: str, kind: str, description: str) -> Schema:
-        path = f'.status.conditions[?(@.type=="{kind}")].status'
-        return {"name": name, "type": "string", "jsonPath": path, "description": description}
+        return column(name, f'.status.conditions[?(@.type=="{kind}")].status', description)
 
     return [
         condition("Ready", "Ready", "Observed equals desired on every node, and a failover would work."),
-        {
-            "name": "Active",
-            "type": "string",
-            "jsonPath": ".status.active",
-            "description": "The node each group is active on.",
-        },
+        column("Active", ".status.active", "The node the groups are active on."),
         condition("Failover", "FailoverReady", "Whether the standby would take over completely now."),
-        condition("Sync", "ConfigInSync", "Whether runtime and boot-time configuration match the document."),
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        column("Sync", ".status.sync", "State of replication, and what is on one disk only."),
+        AGE,
+        column("Nodes", ".status.nodeNames", "The machines.", wide=True),
+        column("Generation", ".metadata.generation", "Counts changes of the spec.", "integer", wide=True),
+        column("Reason", ".status.reason", "The reason of the worst condition.", wide=True),
     ]
 
 
@@ -140,14 +154,62 @@ def _structural_schema() -> Schema:
             "properties": {"name": {key: name[key] for key in ("type", "pattern", "maxLength")}},
         },
         "spec": schema["properties"]["spec"],
-        "status": {
-            "description": "What hactl observes; written by hactl only.",
-            "type": "object",
-            "x-kubernetes-preserve-unknown-fields": True,
-        },
+        "status": _status_schema(),
     }
     schema["required"] = ["spec"]
     return schema
+
+
+def _status_schema() -> Schema:
+    """What may be relied on in a status; the rest is there too, and not promised."""
+    return status_schema(
+        {
+            "active": {"type": "string", "description": "The node the groups are active on; by group, if they differ."},
+            "sync": {"type": "string", "description": "State of replication, and what is on one disk only."},
+            "reason": {"type": "string", "description": "The reason of the worst condition."},
+            "nodeNames": {"type": "string", "description": "The machines, for listings."},
+            "mode": {"type": "string", "description": "How far hactl may go."},
+            "observedGeneration": {
+                "type": "integer",
+                "format": "int64",
+                "description": "The generation the conditions are about.",
+            },
+            "observedAt": {"type": "string", "description": "When the nodes were looked at last."},
+            "problems": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What is wrong around the document; the last good one stays in force.",
+            },
+        }
+    )
+
+
+def status_schema(fields: Schema) -> Schema:
+    """A status nobody but hactl writes: these fields, conditions, and whatever else there is."""
+    text = {"type": "string"}
+    condition = {
+        "type": {**text, "description": "What it is about."},
+        "status": {**text, "enum": ["True", "False", "Unknown"], "description": "Whether it is so."},
+        "reason": {**text, "description": "Why, in one word."},
+        "message": {**text, "description": "Why, for people."},
+        "lastTransitionTime": {**text, "description": "Since when the status is what it is."},
+        "observedGeneration": {"type": "integer", "format": "int64", "description": "The generation it is about."},
+    }
+    return {
+        "description": "What hactl observes; written by hactl only.",
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {
+            **fields,
+            "conditions": {
+                "description": "What is true now.",
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+                "items": {"type": "object", "required": ["type", "status"], "properties": condition},
+            },
+        },
+    }
 
 
 def _structural(node: Any, name: str | None) -> Any:

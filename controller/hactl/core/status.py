@@ -38,14 +38,17 @@ def cluster_status(
     now: float,
     wall: datetime,
     source: str,
+    source_revision: str = "",
+    source_at: str = "",
     previous: Mapping[str, Any] | None = None,
     problems: Sequence[str] = (),
     failing: Mapping[str, str] | None = None,
 ) -> Status:
     """The status at `now` (monotonic seconds), which is `wall` (timezone-aware) on the controller's clock.
 
-    `previous`: the last status of this cluster, for times of transitions. `problems`: what is wrong around the
-    document, one line each. `failing`: `Step.key` of steps that keep failing -> what happened.
+    `source_revision`, `source_at`: which revision of the source the document is from (a commit, an ETag ...), and when
+    that was made. `previous`: the last status of this cluster, for times of transitions. `problems`: what is wrong
+    around the document, one line each. `failing`: `Step.key` of steps that keep failing -> what happened.
     """
     before: Mapping[str, Any] = previous or {}
     seen = Seen.at(cluster, snapshot, now)
@@ -57,6 +60,8 @@ def cluster_status(
         "generation": cluster.generation,
         "observedGeneration": plan.generation,
         "source": source,
+        **({"sourceRevision": source_revision} if source_revision else {}),
+        **({"sourceAt": source_at} if source_at else {}),
         "mode": cluster.document.spec.mode.value,
         "observedAt": _text(wall),
         "problems": list(problems),

@@ -6,15 +6,19 @@ creationTimestamp) is added there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from hactl.core.kube.errors import Cause, invalid
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
+from hactl.core.kube.summary import node_names, reason, requests_view
 from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
 
+#: Annotation: the directory that relative references of the document start from. Only somebody on the server's own
+#: machine (its Unix socket) may set it; documents from the network start from the server's directory for secrets.
+REFERENCES = "hactl.dev/references"
 #: Keys of a status that the object's metadata says already.
 _SAID = frozenset({"name", "generation"})
 #: Event kinds that are warnings; a step is one when it did not end as Done.
@@ -56,15 +60,24 @@ def document_data(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, "metadata": kept} if metadata is not None else rest
 
 
-def status_view(status: Mapping[str, Any]) -> dict[str, Any]:
-    """A status of the record (`hactl.core.status`) as the object's status: one line each for ACTIVE and SYNC added."""
+def status_view(
+    status: Mapping[str, Any], *, cluster: str = "", operations: Iterable[Operation] = ()
+) -> dict[str, Any]:
+    """A status of the record (`hactl.core.status`) as the object's status, with a line each for ACTIVE, SYNC, REASON.
+
+    `operations`: what is asked of `cluster`; the open ones become `requests`.
+    """
     view = {key: value for key, value in status.items() if key not in _SAID}
+    if asked := requests_view(operations, cluster):
+        view["requests"] = asked
     groups = status.get("groups", ())
     nobody = "nobody"
-    by_group = {group["name"]: group["active"] or nobody for group in groups}
+    by_group = {group["name"]: group.get("active") or nobody for group in groups}
     nodes = sorted(set(by_group.values()))
     view["active"] = nodes[0] if len(nodes) == 1 else ",".join(f"{name}={node}" for name, node in by_group.items())
-    view["sync"] = ",".join(sorted({_sync(storage) for group in groups for storage in group["storage"]})) or "-"
+    view["sync"] = ",".join(sorted({_sync(storage) for group in groups for storage in group.get("storage", ())})) or "-"
+    view["reason"] = reason(view)
+    view["nodeNames"] = node_names(view)
     return view
 
 

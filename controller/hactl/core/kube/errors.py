@@ -109,9 +109,14 @@ def conflict(group: str, plural: str, name: str, why: str = "") -> ApiError:
 def apply_conflict(group: str, plural: str, name: str, causes: Iterable[Cause]) -> ApiError:
     """409 of server-side apply: fields that other managers own; each cause has reason FieldManagerConflict."""
     causes = tuple(causes)
-    several = "s" if len(causes) != 1 else ""
-    told = "; ".join(f"{cause.message}: {cause.field}" for cause in causes)
-    message = f"Apply failed with {len(causes)} conflict{several}: {told}"
+    if len(causes) == 1:
+        message = f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}"
+    else:
+        lines: list[str] = []
+        for told in sorted({cause.message for cause in causes}):
+            lines.append(f"{told.replace('conflict', 'conflicts', 1)}:")
+            lines += [f"- {cause.field}" for cause in causes if cause.message == told]
+        message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
     return ApiError(409, "Conflict", message, kind=plural, name=name, group=group, causes=causes)
 
 

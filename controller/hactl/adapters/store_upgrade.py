@@ -1,0 +1,92 @@
+"""What a record from before the API gets when it is brought up to date: an object for everything that is there.
+
+A document or status that cannot be understood any more is no reason to refuse the record: its object is made when it
+is next put.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from datetime import datetime
+from typing import Any
+
+from hactl.adapters.object_bodies import Body, assembled, at_revision, compact, name_of, of_document
+from hactl.adapters.object_rules import operation_name
+from hactl.adapters.store_objects import next_revision
+from hactl.adapters.store_requests import list_operations
+from hactl.core.kube.bodies import operation_body, status_view, time_text
+from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
+from hactl.ports import Document
+
+
+def fill_objects(connection: sqlite3.Connection) -> None:
+    """Objects of managed clusters and of operations; inside the migration's transaction.
+
+    There is no change to tell of these, so watches begin after them.
+    """
+    newest = connection.execute(
+        "SELECT max(coalesce((SELECT max(id) FROM steps), 0), coalesce((SELECT max(id) FROM events), 0))"
+    ).fetchone()[0]
+    connection.execute("UPDATE revision SET newest = ?", (newest,))
+    _fill_clusters(connection)
+    for operation in list_operations(connection, None, open_only=False):
+        name = operation_name(operation)
+        given = operation_body(operation, name)
+        created = time_text(operation.opened_at)
+        connection.execute("UPDATE operations SET name = ? WHERE id = ?", (name, operation.id))
+        body = assembled(
+            HAOPERATIONS.plural, given, uid=str(uuid.uuid4()), created=created, generation=1, status=given["status"]
+        )
+        _insert(connection, HAOPERATIONS.plural, body)
+    connection.execute("UPDATE revision SET forgotten = newest")
+
+
+def _fill_clusters(connection: sqlite3.Connection) -> None:
+    rows = connection.execute(
+        "SELECT id, cluster, generation, source, directory, at, text FROM documents JOIN clusters ON name = cluster "
+        "WHERE managed = 1 AND generation = (SELECT max(generation) FROM documents AS newer "
+        "WHERE newer.cluster = documents.cluster) ORDER BY cluster"
+    ).fetchall()
+    for number, cluster, generation, source, directory, at, text in rows:
+        document = _document(cluster, text, source, directory)
+        if document is None:
+            continue
+        # The digest used to cover labels and annotations.
+        connection.execute("UPDATE documents SET digest = ? WHERE id = ?", (document.digest, number))
+        body = assembled(
+            HACLUSTERS.plural,
+            of_document(document.cluster, None),
+            uid=str(uuid.uuid4()),
+            created=time_text(datetime.fromisoformat(at)),
+            generation=generation,
+            status=_status(connection, cluster),
+        )
+        _insert(connection, HACLUSTERS.plural, body)
+
+
+def _document(cluster: str, text: str, source: str, directory: str) -> Document | None:
+    from hactl.adapters.yaml_documents import read_documents
+
+    found = read_documents(text.encode(), source=source, directory=directory)
+    return next((document for document in found.documents if document.cluster.name == cluster), None)
+
+
+def _status(connection: sqlite3.Connection, cluster: str) -> dict[str, Any] | None:
+    row = connection.execute("SELECT status FROM statuses WHERE cluster = ?", (cluster,)).fetchone()
+    if row is not None:
+        try:
+            operations = list_operations(connection, cluster, open_only=True)
+            return status_view(json.loads(row[0]), cluster=cluster, operations=operations)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            connection.execute("UPDATE statuses SET meaning = '' WHERE cluster = ?", (cluster,))
+    return None
+
+
+def _insert(connection: sqlite3.Connection, resource: str, body: Body) -> None:
+    revision = next_revision(connection)
+    connection.execute(
+        "INSERT INTO objects (resource, name, revision, body) VALUES (?, ?, ?, ?)",
+        (resource, name_of(body), revision, compact(at_revision(body, revision))),
+    )
