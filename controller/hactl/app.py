@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.files import FileSource
@@ -30,7 +30,7 @@ from hactl.core.facts import fingerprint
 from hactl.core.operations import Operation
 from hactl.core.wanted import Cluster
 from hactl.errors import Busy, DocumentError, StoreError
-from hactl.ports import Document, Store
+from hactl.ports import Document, Objects, Source, Store
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import Converger
 from hactl.runtime.execute import Executor
@@ -79,12 +79,21 @@ def revive(row: Mapping[str, Any]) -> Document:
     raise DocumentError(content.problems)
 
 
+class Record(Store, Objects, Protocol):
+    """The record from both of its sides."""
+
+
+def file_sources(paths: Sequence[Path], clock: SystemClock) -> dict[str, Source]:
+    """One source for each path."""
+    return {str(path): FileSource([path], clock) for path in paths}
+
+
 @dataclass(slots=True)
 class App:
     """What one command works with."""
 
     clock: SystemClock
-    store: Store
+    store: Record
     nodes: SSHNodes
     locks: ClusterLock | None
     reconciler: Reconciler
@@ -93,15 +102,14 @@ class App:
         """For `apply`."""
         return Converger(self.reconciler, self.clock)
 
-    def controller(self, paths: Sequence[Path]) -> Controller:
-        """For `run`: one source for each path."""
+    def controller(self, sources: Mapping[str, Source]) -> Controller:
+        """For `run`: it keeps what the sources say, by their labels."""
         queue = WorkQueue(self.clock, random.Random())
 
         def wake(cluster: str, after_seconds: float) -> None:
             controller.wake(cluster, after_seconds)
 
         watch = DevdWatch(self.nodes, self.clock, random.Random(), wake)
-        sources = {str(path): FileSource([path], self.clock) for path in paths}
         controller = Controller(sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive)
         return controller
 
@@ -125,7 +133,7 @@ async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterato
     clock = SystemClock()
     nodes = SSHNodes()
     locks = None if path is None else ClusterLock(lock_directory(path))
-    store: Store = MemoryStore() if path is None else await SQLiteStore.open(path, actor=actor())
+    store: Record = MemoryStore() if path is None else await SQLiteStore.open(path, actor=actor())
     salt = secrets.token_bytes(16)
 
     def lock(name: str) -> AbstractAsyncContextManager[Any]:

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -318,6 +318,53 @@ def test_after_a_restart_with_the_source_down_the_record_decides() -> None:
             await asyncio.sleep(20)
             assert house.loaded() == DONE
             assert not store.unmanaged
+
+    play(story)
+
+
+def test_two_clusters_that_name_one_machine_are_looked_at_and_not_changed() -> None:
+    """Nobody knows which is meant: both say so; when one is gone the other is brought about."""
+
+    async def story() -> None:
+        source = ToySource(make_document(), make_document("web"))
+        same = make_document().cluster
+        named = same.model_copy(update={"metadata": same.metadata.model_copy(update={"name": "copy"})})
+        copy = replace(make_document("copy"), cluster=named)
+        source.state = state(make_document(), make_document("web"), copy)
+        house = House({"clusters": source})
+        async with house.running():
+            await asyncio.sleep(20)
+            assert house.loaded() == {}
+            assert house.loaded("b", "web") == DONE
+            assert "is a machine of copy" in house.problems()[0]
+            assert "is a machine of pair" in house.problems("copy")[0]
+            source.put(state(make_document(), make_document("web")))
+            await asyncio.sleep(20)
+            assert house.loaded() == DONE
+            assert house.problems() == []
+
+    play(story)
+
+
+def test_what_left_the_source_while_nobody_ran_is_unmanaged() -> None:
+    """Its file was removed between two runs: said as if it had gone now; an empty directory is no such word."""
+
+    async def story() -> None:
+        store = ToyStore()
+        for name in ("pair", "old", "older"):
+            await store.put_document(make_document(name), actor="controller", origin="clusters")
+        await store.put_document(make_document("foreign"), actor="controller", origin="another directory")
+        source = ToySource()
+        source.state = state()
+        house = House({"clusters": source}, store=store)
+        async with house.running():
+            await asyncio.sleep(5)
+            assert not store.unmanaged, "an empty directory is more likely not mounted"
+            assert "suddenly empty" in house.problems()[0]
+            source.put(state(make_document()))
+            await asyncio.sleep(5)
+            assert set(house.controller.accepted) == {"pair"}
+            assert set(store.unmanaged) == {"old", "older"}
 
     play(story)
 

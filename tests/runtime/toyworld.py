@@ -423,6 +423,7 @@ class ToyStore:
         self.fail_once = ""
         self.writes: list[tuple[Any, ...]] = []
         self.put: dict[str, list[Document]] = {}
+        self.origins: dict[str, str] = {}
         self.unmanaged: dict[str, str] = {}
         self.steps: dict[int, dict[str, Any]] = {}
         self.events: list[tuple[Any, ...]] = []
@@ -448,7 +449,7 @@ class ToyStore:
         if self.broken:
             raise StoreError("database or disk is full")
 
-    async def put_document(self, document: Document, *, actor: str) -> int:
+    async def put_document(self, document: Document, *, actor: str, origin: str | None = None) -> int:
         """A new generation for a new digest."""
         self._check()
         known = self.put.setdefault(document.cluster.name, [])
@@ -456,13 +457,21 @@ class ToyStore:
             self._write("document", document.digest)
             known.append(document)
         self.unmanaged.pop(document.cluster.name, None)
+        self.origins[document.cluster.name] = "files" if origin is None else origin
         return len(known)
 
     async def documents(self) -> Sequence[Mapping[str, Any]]:
         """The newest of each managed cluster."""
         self._check()
         return [
-            {"cluster": name, "source": known[-1].source, "actor": "controller", "document": known[-1]}
+            {
+                "cluster": name,
+                "generation": len(known),
+                "source": known[-1].source,
+                "actor": "controller",
+                "origin": self.origins[name],
+                "document": known[-1],
+            }
             for name, known in self.put.items()
             if name not in self.unmanaged
         ]
@@ -484,7 +493,7 @@ class ToyStore:
             step["outcome"] = "Indeterminate"
         return len(dead)
 
-    async def unmanage(self, cluster: str, *, why: str) -> None:
+    async def unmanage(self, cluster: str, *, why: str, origin: str | None = None) -> None:
         """Remember why."""
         self._write("unmanage", cluster)
         self.unmanaged[cluster] = why
@@ -575,7 +584,10 @@ class ToyStore:
         if query.get("kind") == "GroupMoved":
             at = VirtualClock().now().isoformat()
             return [{"at": at, "detail": detail} for kind, _, _, detail in self.changes if kind == "GroupMoved"]
-        return list(self.steps.values())
+        return [
+            {"id": number, "kind": "StepEnded" if step["outcome"] else "StepBegun", **step}
+            for number, step in self.steps.items()
+        ]
 
     async def close(self) -> None:
         """Nothing to close."""

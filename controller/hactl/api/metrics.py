@@ -52,7 +52,7 @@ class Metrics:
     def __init__(self, statuses: Statuses, queue_depth: Callable[[], int], now: Callable[[], datetime]) -> None:
         """`statuses`: the newest status of every cluster by name (`hactl.core.status`); `now`: timezone-aware."""
         # A second series for every counter, whose time nobody asks for.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
         self._reconcile = Histogram(
             "hactl_reconcile_seconds",

@@ -6,11 +6,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hactl.cli import handing_in
+from hactl.cli.client import Remote
+from hactl.cli.contexts import chosen, named
 from hactl.cli.documents import load_all, selected
+from hactl.cli.get import server_options
 from hactl.cli.output import age, files_option, indent, print_hold, safe, to_seconds
 from hactl.cli.record import state_path
 from hactl.core.facts import Snapshot
@@ -46,7 +51,9 @@ MARKS = {
     show_default=True,
     help="Begin no new pass after this long.",
 )
+@click.option("--force-conflicts", is_flag=True, help="With a server: take over fields that others manage.")
 @click.option("-q", "--quiet", is_flag=True, help="Without the output of commands.")
+@server_options
 @click.pass_context
 def apply(
     ctx: click.Context,
@@ -55,24 +62,80 @@ def apply(
     dry_run: bool,
     approve: str | None,
     timeout_seconds: float,
+    force_conflicts: bool,
     quiet: bool,
+    server: str | None,
+    context: str | None,
 ) -> int:
     """Converge clusters to their documents and show every step.
 
-    One stage at a time, then the nodes are looked at again. Every step is recorded before and after it runs.
-    Ctrl-C lets a running step end (a few seconds), starts no other, and says what was and was not done.
+    With a server (--server, --context, or a `hactl run` on this machine) the documents are handed to it: its controller
+    does the work from then on, and this command watches; Ctrl-C leaves it going. Clusters that the server has from a
+    directory, Git or another source are changed there.
+
+    Without one the work is done here. One stage at a time, then the nodes are looked at again. Every step is recorded
+    before and after it runs. Ctrl-C lets a running step end (a few seconds), starts no other, and says what was and was
+    not done.
     Exit status: 0 converged, 3 held or not there yet, 1 error, 130 stopped.
     """
     if dry_run:
+        return _dry_run(ctx, paths, names, force_conflicts, server, context)
+    documents = selected(load_all(paths), names)
+    found = chosen(server, context, state_path(ctx), stated=ctx.obj["state"] is not None)
+    statuses: list[int] = []
+    if found is not None:
+        client = Remote(found)
+        revision = handing_in.newest_event(client)
+        handed, documents = _hand_in(ctx, client, documents, approve, force=force_conflicts)
+        statuses += handing_in.converged(client, handed, revision, seconds=timeout_seconds, quiet=quiet)
+    if documents:
+        summaries = asyncio.run(_run(ctx, documents, approve, timeout_seconds, quiet=quiet))
+        for document, summary in zip(documents, summaries, strict=True):
+            _tell(document, summary)
+        statuses += [STATUSES[summary.end] for summary in summaries]
+    return worst(statuses)
+
+
+def _dry_run(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    force: bool,
+    server: str | None,
+    context: str | None,
+) -> int:
+    """The plan from here; for a server somebody named, which may reach other nodes than we do, the difference."""
+    if named(server, context, stated=ctx.obj["state"] is not None) is None:
         from hactl.cli.plan import plan
 
-        result = ctx.invoke(plan, paths=paths, names=names, form=None)
-        return int(result)
-    documents = selected(load_all(paths), names)
-    summaries = asyncio.run(_run(ctx, documents, approve, timeout_seconds, quiet=quiet))
-    for document, summary in zip(documents, summaries, strict=True):
-        _tell(document, summary)
-    return worst([STATUSES[summary.end] for summary in summaries])
+        return int(ctx.invoke(plan, paths=paths, names=names, form=None))
+    from hactl.cli.diff import diff
+
+    return int(
+        ctx.invoke(diff, paths=paths, names=names, force_conflicts=force, server=server, context=context)
+    )  # fmt: skip
+
+
+def _hand_in(
+    ctx: click.Context, client: Remote, documents: Sequence[Document], approve: str | None, *, force: bool
+) -> tuple[list[handing_in.Handed], list[Document]]:
+    """Hand documents to a server; what is to be followed there, and what is to be converged here.
+
+    Here: a cluster that the controller on this machine has from another source, and that says the same.
+    """
+    handed, here = [], []
+    record = Path(client.where.removeprefix("unix:")).parent == state_path(ctx).absolute().parent
+    for document in documents:
+        one = handing_in.hand_in(client, document, force=force)
+        if one.kept and client.here and record:
+            here.append(document)
+            continue
+        handed.append(one)
+        if approve is not None and one.generation is not None:
+            handing_in.approve(client, document.cluster.name, approve)
+    if client.here:
+        handing_in.nudge(client)
+    return handed, here
 
 
 def worst(statuses: Sequence[int]) -> int:

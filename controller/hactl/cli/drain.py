@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli import requests
+from hactl.cli.client import server_of
+from hactl.cli.get import server_options
 from hactl.cli.looking import find, look
 from hactl.cli.output import age, print_hold, print_step, safe, to_seconds
 from hactl.cli.record import state_path
@@ -39,6 +41,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Ask the running control
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_no_wait
 @_timeout
+@server_options
 @click.pass_context
 def drain(
     ctx: click.Context,
@@ -49,14 +52,23 @@ def drain(
     yes: bool,
     no_wait: bool,
     timeout_seconds: float,
+    server: str | None,
+    context: str | None,
 ) -> int:
     """Move everything off NODE and keep it off, until `hactl uncordon NODE`.
 
     Done when every group of the node is served by another one. It survives reboots of the node and of the controller,
     shows in every listing, and the node itself takes nothing over meanwhile. Without a running controller the work is
-    done here, from the document in force in the record.
+    done here, from the document in force in the record. With --server or --context that server's controller is asked.
     Exit status: 0 drained (or shown, or asked for), 1 refused or error, 3 not there yet, 130 stopped.
     """
+    remote = server_of(ctx, server, context)
+    if remote is not None:
+        from hactl.cli import asking_moves
+
+        return asking_moves.drain(
+            remote, node, cluster, reason=reason, dry_run=dry_run, yes=yes, no_wait=no_wait, seconds=timeout_seconds
+        )
     return asyncio.run(_drain(ctx, state_path(ctx), node, cluster, reason, dry_run, yes, no_wait, timeout_seconds))
 
 
@@ -90,7 +102,7 @@ async def _drain(
 
     summary = await requests.carry_out(path, name, limit_seconds=limit_seconds, done=emptied)
     if summary.end == "over":
-        return _drained(node)
+        return drained(node)
     click.echo(f"{node} is not empty yet: {safe(requests.told(summary))}")
     click.echo(f"the drain stays on record; go on with: hactl apply, or take it back with: hactl uncordon {node}")
     return {"stopped": 130, "refused": 1, "store": 1}.get(summary.end, 3)
@@ -169,10 +181,11 @@ async def _follow(path: Path, name: str, number: int, node: str, limit_seconds: 
     if over.state != "Open":
         click.echo(f"the drain of {node} ended: {over.state.value}: {safe(over.message)}")
         return 1
-    return _drained(node)
+    return drained(node)
 
 
-def _drained(node: str) -> int:
+def drained(node: str) -> int:
+    """Say that nothing is there any more."""
     word = click.style("drained", fg="green", bold=True)
     click.echo(f"{word}: nothing is served by {node}, and it takes nothing over until: hactl uncordon {node}")
     return 0
@@ -182,13 +195,26 @@ def _drained(node: str) -> int:
 @click.argument("node")
 @_cluster
 @_timeout
+@server_options
 @click.pass_context
-def uncordon(ctx: click.Context, node: str, cluster: str | None, timeout_seconds: float) -> int:
+def uncordon(
+    ctx: click.Context,
+    node: str,
+    cluster: str | None,
+    timeout_seconds: float,
+    server: str | None,
+    context: str | None,
+) -> int:
     """Let a drained NODE work again. Nothing moves back by itself, unless the document says failback: WhenReady.
 
     A running controller takes the note off the node within seconds; without one it is done here.
     Exit status: 0 it is so (or the controller does it), 1 refused or error, 3 not there yet, 130 stopped.
     """
+    remote = server_of(ctx, server, context)
+    if remote is not None:
+        from hactl.cli import asking_moves
+
+        return asking_moves.uncordon(remote, node, cluster)
     return asyncio.run(_uncordon(ctx, state_path(ctx), node, cluster, timeout_seconds))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hactl.cli.client import here_only
 from hactl.cli.output import indent, output_option, print_data, safe, told_operation
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
@@ -61,6 +62,7 @@ def history(
 
     -o wide adds the whole command, why it ran, who asked for it, and what it printed.
     """
+    here_only(ctx, "hactl events tells what happened there")
     query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
     rows = asyncio.run(_read(ctx, {key: value for key, value in query.items() if value is not None}, failed=failed))
     if form in ("json", "yaml"):

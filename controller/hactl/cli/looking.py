@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hactl.cli.client import here_only
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError, StoreError
 
@@ -72,6 +73,8 @@ async def find(ctx: click.Context, paths: Sequence[str], wanted: Callable[[Docum
     from hactl.cli.documents import load_all
 
     path = state_path(ctx)
+    if not paths:
+        here_only(ctx, "name the document with -f FILE and it looks at the nodes from here")
     if paths:
         documents = [document for document in load_all(paths) if wanted(document)]
         generations = await likely_generations(path, documents)

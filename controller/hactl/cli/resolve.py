@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hactl.cli.client import server_of
+from hactl.cli.get import server_options
 from hactl.cli.looking import Looked, document_option, look_at
 from hactl.cli.output import print_step, safe, table
 from hactl.cli.record import state_path
@@ -31,6 +33,7 @@ class NotResolved(HactlError):
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--dry-run", is_flag=True, help="Only show both copies and the steps.")
 @document_option
+@server_options
 @click.pass_context
 def resolve(
     ctx: click.Context,
@@ -42,14 +45,24 @@ def resolve(
     reason: str,
     dry_run: bool,
     paths: tuple[str, ...],
+    server: str | None,
+    context: str | None,
 ) -> int:
     """Throw away the copy of RESOURCE on one node, after a split-brain, and let HAST fill it from the other one.
 
     Both copies are shown, then the exact steps, all of them on the node whose copy goes. The node's name has to be
     typed, or given with --yes-discard. Refused when there is no split-brain, when the copy is in use, and when the
-    other node is not primary. The request is recorded; a running controller, or `hactl apply`, carries it out.
+    other node is not primary. The request is recorded; a running controller, or `hactl apply`, carries it out. With
+    --server or --context that server's controller is asked; what it saw last is shown instead of the copies.
     Exit status: 0 asked for (or shown), 1 refused or error.
     """
+    remote = None if paths else server_of(ctx, server, context)
+    if remote is not None:
+        from hactl.cli import asking_decisions
+
+        return asking_decisions.resolve(
+            remote, cluster, resource, discard, preserve, yes_discard, reason, dry=dry_run
+        )  # fmt: skip
     from hactl.core.copies import compare_copies, group_of
     from hactl.core.resolve import Refusal, resolve_steps
 
@@ -69,7 +82,7 @@ def resolve(
     _show_steps(steps)
     if dry_run:
         return 0
-    _confirm(discard, yes_discard)
+    confirmed(discard, yes_discard)
     return asyncio.run(_ask_for(ctx, looked, resource, discard, preserve, reason))
 
 
@@ -93,7 +106,7 @@ def _show_steps(stages: tuple[Stage, ...]) -> None:
     click.echo("")
 
 
-def _confirm(node: str, given: str | None) -> None:
+def confirmed(node: str, given: str | None) -> None:
     """The name, typed or given. Raises NotResolved when it is another one, or nobody can be asked."""
     if given is None:
         if not sys.stdin.isatty():

@@ -7,22 +7,48 @@ import json
 import logging
 import signal
 import sys
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hactl.cli.output import to_seconds
 from hactl.cli.record import state_path
+from hactl.ports import API_LABEL
+
+if TYPE_CHECKING:
+    from hactl.api.serving import Wanted
+    from hactl.api.wire import Role
+    from hactl.cli.source_option import SourceOption
 
 #: What a log record has by itself; anything else was given as `extra`.
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+ROLES = ("viewer", "operator", "editor", "admin")
+
+
+def _to_address(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """`127.0.0.1:8443`, `[::1]:8443`, `:8443` (every address)."""
+    found = []
+    for text in texts:
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise click.BadParameter(f"{text}: write HOST:PORT, e.g. 0.0.0.0:8443 or [::]:8443", ctx, parameter)
+        found.append((host, int(port)))
+    return tuple(found)
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
 @click.command()
 @click.option(
-    "--source", "sources", multiple=True, required=True, metavar="PATH", type=click.Path(path_type=Path),
-    help="A directory of documents, or one document. May be given several times.",
+    "--source", "sources", multiple=True, metavar="SOURCE",
+    help="Documents: a directory or a file, https://..., git:URL#REF:PATH, k8s:KUBECONFIG. May be given several times.",
 )  # fmt: skip
 @click.option(
     "--resync",
@@ -32,36 +58,112 @@ PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
     show_default=True,
     help="Look at every cluster this often.",
 )
+@click.option("--no-api", is_flag=True, help="Do not serve the API. What was made through it stays in force.")
+@click.option(
+    "--socket", type=_FILE, metavar="PATH", help="The API's Unix socket. Default: api.sock beside the record."
+)
+@click.option(
+    "--listen", multiple=True, metavar="HOST:PORT", callback=_to_address,
+    help="Serve the API there too, over TLS. May be given several times.",
+)  # fmt: skip
+@click.option("--tls-cert", type=_FILE, metavar="FILE", help="The server's certificate. Default: hactl makes its own.")
+@click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key.")
+@click.option("--client-ca", type=_FILE, metavar="FILE", help="Who signs client certificates: CN user, O hactl:ROLE.")
+@click.option(
+    "--insecure-loopback", "insecure", type=click.Choice(ROLES), metavar="ROLE",
+    help="With --listen on a loopback address: no TLS, and everybody on this machine has that role.",
+)  # fmt: skip
+@click.option(
+    "--secrets", "secrets_directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="What documents from the API and from networks may name files in. Default: secrets beside the record.",
+)  # fmt: skip
 @click.pass_context
-def run(ctx: click.Context, sources: tuple[Path, ...], resync: float) -> int:
-    """The controller: watch documents and nodes, and keep them together.
+def run(
+    ctx: click.Context, /, sources: tuple[str, ...], resync: float, secrets_directory: Path | None, **api: Any
+) -> int:
+    """The controller: watch documents and nodes, and keep them together; and the API, for hactl and kubectl.
 
-    A changed file is acted on within a second; a broken one leaves the last good document in force. SIGHUP reads
+    A changed document is acted on within a second; a broken one leaves the last good one in force. SIGHUP reads
     everything again; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to standard error: lines for
     people on a terminal, JSON otherwise.
+
+    The API listens on a Unix socket that only its owner can open, where every hactl command on this machine finds it.
+    For kubectl and other machines: --listen, and a token of `hactl token create`.
     """
+    from hactl.cli.source_option import parse_sources
+
     set_up_logging(ctx.obj["log_level"] or "info")
-    return asyncio.run(_run(ctx, sources, resync))
+    state = state_path(ctx)
+    wanted = None if api.pop("no_api") else _wanted(state, **api)
+    if wanted is None and (api["socket"] or api["listen"]):
+        raise click.UsageError("--no-api serves nothing: no --socket and no --listen beside it")
+    options = parse_sources(sources)
+    if wanted is None and not options:
+        raise click.UsageError("nothing to do: give a --source, or leave out --no-api")
+    if any(option.label == API_LABEL for option in options):
+        raise click.UsageError(f"--source {API_LABEL}: that is the name of the API as a source; write ./{API_LABEL}/.")
+    secrets = (secrets_directory or state.absolute().parent / "secrets").absolute()
+    return asyncio.run(_run(state, options, resync, wanted, secrets))
 
 
-async def _run(ctx: click.Context, sources: tuple[Path, ...], resync: float) -> int:
+def _wanted(
+    state: Path,
+    *,
+    socket: Path | None,
+    listen: tuple[tuple[str, int], ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    insecure: Role | None,
+) -> Wanted:
+    """What the options say. Raises click.UsageError for a contradiction."""
+    from hactl.api.serving import Wanted
+    from hactl.api.sockets import default_socket
+
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
+    if insecure is not None and (tls_cert or client_ca):
+        raise click.UsageError("--insecure-loopback is without TLS: no certificates beside it")
+    if not listen and (tls_cert or client_ca or insecure):
+        raise click.UsageError("certificates and --insecure-loopback are for --listen HOST:PORT")
+    return Wanted(
+        socket or default_socket(state),
+        socket is not None,
+        listen,
+        tls_cert,
+        tls_key,
+        client_ca,
+        state.absolute().parent / "tls",
+        insecure,
+    )
+
+
+async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
+    from hactl.adapters.object_source import ObjectSource
     from hactl.app import keep_house, opened
+    from hactl.cli.source_option import make_source
     from hactl.runtime.passes import Pace
 
-    async with opened(state_path(ctx), pace=Pace(resync_seconds=resync)) as app:
+    async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:
         assert app.locks is not None
-        async with app.locks.controller():
-            controller = app.controller(sources)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, controller.stop)
-            loop.add_signal_handler(signal.SIGHUP, controller.reread)
-            housekeeping = loop.create_task(keep_house(app.store))
-            try:
-                await controller.run()
-            finally:
-                housekeeping.cancel()
-                await asyncio.gather(housekeeping, return_exceptions=True)
+        await stack.enter_async_context(app.locks.controller())
+        sources = {each.label: make_source(each, app.clock, state=state, secrets=secrets) for each in options}
+        controller = app.controller({**sources, API_LABEL: ObjectSource(app.store, str(secrets))})
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, controller.stop)
+        loop.add_signal_handler(signal.SIGHUP, controller.reread)
+        if wanted is not None:
+            from hactl.api.serving import serving
+
+            api = serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
+            controller.passed = (await stack.enter_async_context(api)).passed
+        housekeeping = loop.create_task(keep_house(app.store))
+        try:
+            await controller.run()
+        finally:
+            housekeeping.cancel()
+            await asyncio.gather(housekeeping, return_exceptions=True)
     return 0
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hactl.cli.client import CLUSTERS, OPERATIONS, Call, Client, server_of
+from hactl.cli.get import server_options
 from hactl.cli.output import (
     age,
     coloured_truth,
@@ -33,13 +35,23 @@ TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
 @click.command()
 @click.argument("names", nargs=-1, metavar="[CLUSTER]...")
 @output_option("wide", "json", "yaml", "name")
+@server_options
 @click.pass_context
-def status(ctx: click.Context, names: tuple[str, ...], form: str | None) -> int:
-    """Every cluster on one screen, worst first, from the record.
+def status(
+    ctx: click.Context, names: tuple[str, ...], form: str | None, server: str | None, context: str | None
+) -> int:
+    """Every cluster on one screen, worst first, from the record; with --server or --context from that server.
 
     Exit status: 0 everything shown is Ready, 3 something is not, 1 error.
     """
-    rows, asked, holder = asyncio.run(_read(ctx, names))
+    remote = server_of(ctx, server, context)
+    if remote is not None:
+        rows, asked, holder = told_by(remote, names)
+    else:
+        rows, asked, holder = asyncio.run(_read(ctx, names))
+    missing = sorted(set(names) - {row["cluster"] for row in rows})
+    if missing:
+        raise HactlError(f"{remote.where if remote is not None else 'the record'} has no cluster {', '.join(missing)}")
     if form in ("json", "yaml"):
         print_data(
             form,
@@ -76,10 +88,59 @@ async def _read(
             if not names or any(each.about(name) for name in names)
         ]
     holder = ClusterLock(lock_directory(path)).controller_holder()
-    missing = sorted(set(names) - {row["cluster"] for row in rows})
-    if missing:
-        raise HactlError(f"the record has no cluster {', '.join(missing)}")
     return sorted(rows, key=_badness), asked, None if holder is None else str(holder)
+
+
+def told_by(client: Client, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
+    """The same from a server's objects; clusters nobody has looked at yet are not in it, as they have no status."""
+    rows = []
+    for body in client.send(Call("GET", CLUSTERS))["items"]:
+        name, found = body["metadata"]["name"], body.get("status")
+        if (names and name not in names) or not found:
+            continue
+        ago = (datetime.now(UTC) - _changed(found)).total_seconds()
+        found = {"name": name, "generation": body["metadata"]["generation"], **found}
+        rows.append({"cluster": name, "managed": True, "status": found, "age_seconds": ago})
+    operations = [_operation(body) for body in client.send(Call("GET", OPERATIONS))["items"]]
+    asked = [each for each in operations if each.state == "Open" and (not names or any(map(each.about, names)))]
+    return sorted(rows, key=_badness), sorted(asked, key=lambda each: each.id), client.where
+
+
+def _changed(found: Mapping[str, Any]) -> datetime:
+    """When a condition changed last; without any, when it was looked at."""
+    times = [one["lastTransitionTime"] for one in found.get("conditions", ())] or [found["observedAt"]]
+    return max(datetime.fromisoformat(each) for each in times)
+
+
+def _operation(body: Mapping[str, Any]) -> Operation:
+    """What somebody asked for, from its object."""
+    from hactl.core.operations import Kind, Operation, State
+
+    spec, state = body["spec"], body["status"]
+    times = {
+        key: datetime.fromisoformat(value) if value else None
+        for key, value in (
+            ("not_before", spec.get("notBefore")),
+            ("expires_at", spec.get("expiresAt")),
+            ("ended_at", state.get("endedAt")),
+        )
+    }
+    return Operation(
+        id=state["number"],
+        kind=Kind(spec["type"]),
+        cluster=spec.get("cluster", ""),
+        group=spec.get("group", ""),
+        node=spec.get("node", ""),
+        resource=spec.get("resource", ""),
+        actor=state["actor"],
+        reason=spec.get("reason", ""),
+        detail={key: spec[key] for key in ("digest", "preserve", "from") if key in spec},
+        opened_at=datetime.fromisoformat(state["openedAt"]),
+        state=State(state["state"]),
+        message=state.get("message", ""),
+        seconds=state.get("seconds"),
+        **times,
+    )
 
 
 def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
@@ -115,7 +176,7 @@ def _show(rows: Sequence[Mapping[str, Any]], asked: Sequence[Operation], holder:
         click.echo(f"  {click.style(each.kind.value.lower(), fg='magenta')}  {safe(told_operation(each))}")
     if wide:
         for row in rows:
-            _details(row)
+            print_details(row)
     click.echo("")
     if holder is None:
         click.echo("no controller is running on this record: what is shown is what the last apply or controller saw; "
@@ -149,7 +210,8 @@ def _what(row: Mapping[str, Any]) -> str:
     return "" if ready.get("status") == "True" else f"{ready.get('reason', '')}: {ready.get('message', '')}"
 
 
-def _details(row: Mapping[str, Any]) -> None:
+def print_details(row: Mapping[str, Any]) -> None:
+    """Everything a status says of one cluster; `row` has cluster and status."""
     found = row["status"]
     click.echo(f"\n{click.style(row['cluster'], bold=True)}  {found['source']}  generation {found['generation']}, "
                f"mode {found['mode']}")  # fmt: skip

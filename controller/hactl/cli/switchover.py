@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli import requests
+from hactl.cli.client import server_of
+from hactl.cli.get import server_options
 from hactl.cli.looking import find, look
 from hactl.cli.output import age, print_hold, print_step, safe, to_seconds
 from hactl.cli.record import reading, state_path
@@ -69,6 +71,7 @@ class Move:
     "--timeout", "timeout_seconds", callback=to_seconds, default="15m", metavar="DURATION", show_default=True,
     help="Watch, or begin new passes, no longer than this.",
 )  # fmt: skip
+@server_options
 @click.pass_context
 def switchover(
     ctx: click.Context,
@@ -82,15 +85,27 @@ def switchover(
     no_wait: bool,
     cancel: bool,
     timeout_seconds: float,
+    server: str | None,
+    context: str | None,
 ) -> int:
     """Move GROUP of CLUSTER to another node: checked before, in the safe order, verified from both sides.
 
     The nodes are looked at, then the steps and the seconds without service are shown, then you are asked. A running
     controller does the work and this command watches: Ctrl-C leaves it going. Without a controller the work is done
     here, from the document in force in the record; --at needs a controller. If a step fails the group goes back to
-    where it can serve.
+    where it can serve. With --server or --context that server's controller is asked, and looks at the nodes itself.
     Exit status: 0 moved (or shown, or asked for), 1 refused, failed or error, 3 not over yet, 130 stopped.
     """
+    remote = server_of(ctx, server, context)
+    if remote is not None:
+        from hactl.cli import asking_moves
+
+        if cancel:
+            return asking_moves.cancel_switchover(remote, cluster, group)
+        return asking_moves.switchover(
+            remote, cluster, group, node, at=at, reason=reason, dry_run=dry_run, yes=yes, no_wait=no_wait,
+            seconds=timeout_seconds,
+        )  # fmt: skip
     path = state_path(ctx)
     if cancel:
         return _cancel(path, cluster, group)

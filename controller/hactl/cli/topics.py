@@ -11,8 +11,8 @@ from hactl import __version__
 EXIT_STATUSES: dict[int, str] = {
     0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready; switchover, drain: done",
     1: "an error: a document, a secret, a node or the record; the message says which and what to do",
-    2: "plan: there are changes",
-    3: "apply, drain, switchover: held back or not there yet; status, why: something is not Ready",
+    2: "plan, diff: there are changes",
+    3: "apply, drain, switchover: held back or not there yet; wait: the time was up; status, why: not Ready",
     64: "the command line is wrong",
     70: "a bug of ours; nothing is done any more",
     130: "stopped by Ctrl-C or SIGTERM; what was and was not done is printed",
@@ -43,18 +43,47 @@ It is in no plan, no log, no history and no error.
 """
 
 
+CONTEXTS = """\
+A command talks to the first of these that there is:
+
+  --server URL           https://HOST:PORT or unix:PATH
+  --context NAME         a context of `hactl config`
+  --state PATH           that record: the server beside it if one runs, else the record itself
+  HACTL_SERVER, HACTL_CONTEXT, the current context (hactl config use-context)
+  this machine's record  as for --state
+
+A running `hactl run` is found by its Unix socket, api.sock beside the record; only its owner can open it, and he may do
+everything. Over the network everybody shows a token or a client certificate:
+
+  on the controller's machine   hactl run --source DIR --listen ADDRESS:PORT
+                                hactl token create alice --role operator > alice.token
+  where you work                hactl config set-context site --server https://HOST:PORT --use \\
+                                  --certificate-authority ca.crt --token-file alice.token
+
+ca.crt is tls/ca.crt beside the record. Contexts are kept in ~/.config/hactl/config.yaml (or HACTL_CONFIG), mode 0600.
+Without a context, HACTL_TOKEN is the token and HACTL_CA the authority's file.
+
+get, describe, events, wait, diff, edit, delete, token: with a server or without one, with the same output.
+apply                    with a server: handed to it, and watched; without one: done here.
+switchover, drain, uncordon, pause, resume, approve, resolve, status
+                         with --server, --context or a current context: asked of it; else on this machine's record.
+history, why, why-not    only on the controller's machine (why also with -f, from where the nodes are reached).
+kubectl talks to the same server: hactl kubeconfig https://HOST:PORT > FILE
+"""
+
+
 def exit_codes() -> str:
     """The table of exit statuses."""
     return "\n".join(f"{number:>5}  {text}" for number, text in EXIT_STATUSES.items()) + "\n"
 
 
-TOPICS = {"exit-codes": exit_codes(), "modes": MODES, "secrets": SECRETS}
+TOPICS = {"exit-codes": exit_codes(), "modes": MODES, "secrets": SECRETS, "contexts": CONTEXTS}
 
 
 @click.command()
 @click.argument("topic", required=False, type=click.Choice(list(TOPICS)))
 def topics(topic: str | None) -> None:
-    """Longer texts: exit-codes, modes, secrets."""
+    """Longer texts: exit-codes, modes, secrets, contexts."""
     if topic is None:
         click.echo("topics: " + ", ".join(TOPICS) + "\nfor a command: hactl COMMAND --help; for fields: hactl explain")
         return

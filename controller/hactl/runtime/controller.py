@@ -1,14 +1,16 @@
 """The long-running loop: documents come in, names go through the queue, each look decides when the next one is.
 
 Rules: every trigger (a file, devd, a timer, SIGHUP) only puts a name in the queue; one cluster's trouble is never
-another's; stopping takes a bounded time, and dying at any moment costs nothing but a look.
+another's; a slow source keeps no other waiting; stopping takes a bounded time, and dying at any moment costs nothing
+but a look.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hactl.errors import StoreError
@@ -16,6 +18,8 @@ from hactl.ports import Clock, Source, Store
 from hactl.runtime.intake import Changes, Intake, Revive
 from hactl.runtime.passes import Accepted, PassResult, Request
 from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.rivals import rivals
+from hactl.runtime.sharing import SharedSource, Sharing
 from hactl.runtime.waiting import discard, pause
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import Priority, WorkQueue
@@ -61,8 +65,17 @@ class Controller:
         self._requests_seconds = requests_seconds
         self._stop = asyncio.Event()
         self._hints = {label: asyncio.Event() for label in sources}
+        self._shared = {
+            label: Sharing(label, source, store, clock, changed=self._lead_changed)
+            for label, source in sources.items()
+            if isinstance(source, SharedSource)
+        }
         self._causes: dict[str, str] = {}
+        #: Cluster -> why it is not acted on: it names a machine of another one.
+        self._rivals: dict[str, str] = {}
         self._results: dict[str, PassResult] = {}
+        #: Told how every look ended (`PassResult.next`) and how long it took, seconds.
+        self.passed: Callable[[str, float], None] | None = None
 
     # -- for faces ------------------------------------------------------------------------------------------------
 
@@ -95,12 +108,35 @@ class Controller:
         for name in self._intake.accepted:
             self._queue.add(name, Priority.SPEC)
 
+    def nudge(self, label: str | None = None) -> None:
+        """Read one source soon (None: every one); somebody says that it changed. Raises KeyError for an unknown one."""
+        for hint in self._hints.values() if label is None else [self._hints[label]]:
+            hint.set()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The labels of the sources."""
+        return tuple(self._sources)
+
+    @property
+    def depth(self) -> int:
+        """How many clusters wait to be looked at now."""
+        return len(self._queue.waiting)
+
+    def leads(self, cluster: str) -> bool:
+        """Whether this process may change a cluster: false while another controller leads its source."""
+        accepted = self._intake.accepted.get(cluster)
+        shared = self._shared.get(accepted.label) if accepted is not None else None
+        return shared is None or shared.leads
+
     def stop(self) -> None:
         """End `run` soon: looks are dropped, a running step gets its grace, no new one starts. Callable repeatedly."""
         if not self._stop.is_set():
             log.info("stopping")
             self._stop.set()
             self._queue.stop()
+            for shared in self._shared.values():
+                shared.stop()
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -110,6 +146,7 @@ class Controller:
         await self._record("ControllerStarted", f"controller started with {', '.join(self._sources) or 'no source'}")
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
         followers.append(asyncio.ensure_future(self._hear_requests()))
+        followers += [asyncio.ensure_future(shared.run()) for shared in self._shared.values()]
         working = asyncio.ensure_future(self._queue.run(self._work))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -195,14 +232,15 @@ class Controller:
 
     async def _take(self, label: str) -> bool:
         """Read one source; whether everything is settled."""
-        async with self._intake_lock:
-            try:
-                changes = await self._intake.take(label)
-            except Exception:
-                log.exception("reading a source failed; what is in force stays", extra={"source": label})
-                return False
-            self._apply(changes)
-            return not changes.unsettled
+        try:
+            state = await self._intake.read(label)
+            async with self._intake_lock:
+                changes = await self._intake.take(label, state)
+                self._apply(changes)
+        except Exception:
+            log.exception("reading a source failed; what is in force stays", extra={"source": label})
+            return False
+        return not changes.unsettled
 
     def _apply(self, changes: Changes) -> None:
         for name in changes.vanished:
@@ -210,9 +248,20 @@ class Controller:
             self._watch.unfollow(name)
             self._reconciler.forget(name)
             self._results.pop(name, None)
-        for name in changes.new | changes.touched:
+            for shared in self._shared.values():
+                shared.forget(name)
+        before, self._rivals = self._rivals, rivals(self._intake.accepted)
+        changed = {name for name in before.keys() | self._rivals.keys() if before.get(name) != self._rivals.get(name)}
+        for name in changes.new | changes.touched | (changed & self._intake.accepted.keys()):
             self._causes[name] = "spec"
             self._queue.add(name, Priority.SPEC)
+
+    def _lead_changed(self, label: str) -> None:
+        """Look at the clusters of a source that we may change now, or not any more."""
+        for name, accepted in self._intake.accepted.items():
+            if accepted.label == label:
+                self._causes[name] = "lead"
+                self._queue.add(name, Priority.SPEC)
 
     # -- work -----------------------------------------------------------------------------------------------------
 
@@ -222,7 +271,11 @@ class Controller:
         if accepted is None:
             return
         cause = self._causes.pop(name, "resync")
-        result = await self._reconciler.reconcile(Request(accepted, cause=cause, stop=self._stop))
+        request = self._request(accepted, cause)
+        began = self._clock.monotonic()
+        result = await self._reconciler.reconcile(request)
+        if self.passed is not None:
+            self.passed(result.next, self._clock.monotonic() - began)
         if name not in self._intake.accepted:
             # It vanished while we looked.
             self._reconciler.forget(name)
@@ -231,6 +284,8 @@ class Controller:
             return
         self._results[name] = result
         self._queue.forget(name)
+        if request.act and accepted.label in self._shared:
+            self._shared[accepted.label].note(name, result.status)
         if result.targets:
             self._watch.follow(name, result.targets)
         if result.next == "again":
@@ -239,3 +294,16 @@ class Controller:
             self._queue.add_after(name, result.after_seconds, Priority.SPEC)
         else:
             self._queue.add_after(name, result.after_seconds)
+
+    def _request(self, accepted: Accepted, cause: str) -> Request:
+        """What a pass is for; without the lead of its source, or with a rival, it only looks, and says so."""
+        if (rival := self._rivals.get(accepted.document.cluster.name)) is not None:
+            told = replace(accepted, problems=(*accepted.problems, rival))
+            return Request(told, cause=cause, act=False, stop=self._stop)
+        shared = self._shared.get(accepted.label)
+        if shared is None:
+            return Request(accepted, cause=cause, stop=self._stop)
+        if shared.leads:
+            return Request(accepted, cause=cause, stop=shared.leash)
+        told = replace(accepted, problems=(*accepted.problems, shared.problem))
+        return Request(told, cause=cause, act=False, stop=self._stop)

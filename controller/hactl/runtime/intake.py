@@ -2,19 +2,19 @@
 
 Rules: a document is in force only once it is on record; a broken file, an unreadable source or a lost record leaves
 the last good generation in force and says so; a vanished document is unmanaged, and nothing is torn down; a name that
-two sources hold is an error on both, and neither changes what is in force.
+two sources hold is an error on both, and neither changes what is in force, also after a restart.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hactl.core.problems import Problem
 from hactl.errors import DocumentError, StoreError
-from hactl.ports import Document, Source, SourceState, Store
+from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Source, SourceState, Store
 from hactl.runtime.passes import Accepted
 
 log = logging.getLogger("hactl.runtime.intake")
@@ -50,7 +50,7 @@ class _Held:
 
 
 class Intake:
-    """Takes documents in. One at a time: the caller holds a lock around `take`."""
+    """Takes documents in. One at a time: the caller holds a lock around `take`; reading needs none."""
 
     def __init__(self, sources: Mapping[str, Source], store: Store, *, revive: Revive) -> None:
         """`sources` by a name for people, e.g. the directory."""
@@ -61,6 +61,8 @@ class Intake:
         self._accepted: dict[str, Accepted] = {}
         #: What was already said about refused documents, per source.
         self._told: dict[str, frozenset[str]] = {}
+        #: What is wrong because of another source: label -> cluster -> what.
+        self._doubled: dict[str, dict[str, str]] = {label: {} for label in sources}
 
     @property
     def accepted(self) -> Mapping[str, Accepted]:
@@ -71,43 +73,78 @@ class Intake:
     def problems(self) -> Mapping[str, tuple[str, ...]]:
         """What is wrong now, by source; includes what belongs to no known cluster."""
         return {
-            label: (*((held.trouble,) if held.trouble else ()), *(str(problem) for problem in held.problems))
+            label: (
+                *((held.trouble,) if held.trouble else ()),
+                *(str(problem) for problem in held.problems),
+                *self._doubled[label].values(),
+            )
             for label, held in self._held.items()
         }
 
-    async def take(self, label: str) -> Changes:
-        """Read one source and settle what is in force."""
+    async def read(self, label: str) -> SourceState:
+        """What a source holds now. It may take long: a slow one must not keep the others waiting."""
+        return await self._sources[label].read()
+
+    async def take(self, label: str, state: SourceState) -> Changes:
+        """Take in what a source holds, and settle what is in force."""
         held = self._held[label]
-        state = await self._sources[label].read()
-        if not held.read_once:
-            await self._recollect(label, held, state)
+        missed = {} if held.read_once else await self._recollect(label, held, state)
         self._merge(label, held, state)
+        owned = {name for each in self._held.values() for name in each.good}
+        # What is gone since we last ran is unmanaged as if it had gone now.
+        self._accepted |= {name: accepted for name, accepted in missed.items() if name not in owned}
         return await self.settle()
 
-    async def _recollect(self, label: str, held: _Held, state: SourceState) -> None:
-        """The first read: what is broken or unreadable now may have been good when we last ran."""
-        files = {problem.source for problem in state.problems}
-        if state.down is not None or state.broken or files:
-            try:
-                rows = await self._store.documents()
-            except StoreError as error:
-                log.error("the record cannot be read", extra={"source": label, "error": str(error)})
-                return
-            for row in rows:
-                ours = len(self._sources) == 1 or str(row["source"]).startswith(label)
-                down = state.down is not None and row["actor"] == ACTOR and ours
-                if down or row["cluster"] in state.broken or _file_of(row["source"]) in files:
-                    self._bring_back(held, row)
-        held.read_once = True
+    async def _recollect(self, label: str, held: _Held, state: SourceState) -> dict[str, Accepted]:
+        """The first read: what is broken or unreadable now may have been good when we last ran.
 
-    def _bring_back(self, held: _Held, row: Mapping[str, Any]) -> None:
-        """A document of the record is in force again."""
+        Returns what this source gave then and does not hold now.
+        """
+        files = {problem.source for problem in state.problems}
+        try:
+            rows = await self._store.documents()
+        except StoreError as error:
+            log.error("the record cannot be read", extra={"source": label, "error": str(error)})
+            return {}
+        missed = {}
+        for row in rows:
+            name = row["cluster"]
+            stays = name in state.broken or _file_of(row["source"]) in files
+            ours = row.get("origin", FILES_ORIGIN) == _origin(label) != API_ORIGIN
+            gone = ours and state.down is None and not stays and name not in state.documents
+            kept = self._may_be_of(label, row) and (stays or (state.down is not None and self._is_of(label, row)))
+            if not (gone or kept):
+                continue
+            document = self._revived(row)
+            if document is not None:
+                held.good[document.cluster.name] = document
+                if gone:
+                    missed[name] = Accepted(document, int(row["generation"]), (), label)
+        held.read_once = True
+        return missed
+
+    def _may_be_of(self, label: str, row: Mapping[str, Any]) -> bool:
+        """Whether no other source of ours gave that document."""
+        origin = row.get("origin", FILES_ORIGIN)
+        return origin == _origin(label) or origin not in {_origin(other) for other in self._sources}
+
+    def _is_of(self, label: str, row: Mapping[str, Any]) -> bool:
+        """Whether this source gave that document; records of an older hactl say only which file it was."""
+        origin = row.get("origin", FILES_ORIGIN)
+        if origin != FILES_ORIGIN:
+            return bool(origin == _origin(label))
+        alone = [other for other in self._sources if other != API_LABEL] == [label]
+        return row["actor"] == ACTOR and (alone or str(row["source"]).startswith(label))
+
+    def _revived(self, row: Mapping[str, Any]) -> Document | None:
+        """A document of the record, as it was taken in; None when this hactl no longer accepts it."""
         try:
             document = self._revive(row)
         except DocumentError as error:
             log.error("a recorded document is no longer valid", extra={"cluster": row["cluster"], "error": str(error)})
-            return
-        held.good[document.cluster.name] = document
+            return None
+        revision, author, at = (str(row.get(key) or "") for key in ("revision", "author", "revised_at"))
+        return replace(document, revision=revision, author=author, revised_at=at)
 
     def _merge(self, label: str, held: _Held, state: SourceState) -> None:
         """What this source holds now, as far as that can be said."""
@@ -117,14 +154,17 @@ class Intake:
             held.trouble = f"{label}: cannot be read: {state.down}; the last good documents stay in force"
             return
         held.problems, held.broken = state.problems, state.broken
-        empty = not (state.documents or state.broken or state.problems)
+        empty = not (state.documents or state.broken or state.problems or state.certain)
         if empty and len(held.good) > 1:
             # Files are deleted one by one; a source that is empty at once is more likely not mounted.
             if not held.trouble:
                 log.error("a source is suddenly empty; what is in force stays", extra={"source": label})
             held.trouble = f"{label}: suddenly empty; the last good documents stay in force"
             return
-        held.trouble = ""
+        trouble = f"{label}: {state.trouble}" if state.trouble else ""
+        if trouble and trouble != held.trouble:
+            log.error("something is wrong with a source", extra={"source": label, "why": state.trouble})
+        held.trouble = trouble
         files = {problem.source for problem in state.problems}
         kept = {
             name: document
@@ -142,6 +182,7 @@ class Intake:
         new: set[str] = set()
         touched: set[str] = set()
         unsettled = False
+        self._doubled = {label: {} for label in self._sources}
         for name, labels in owners.items():
             before = self._accepted.get(name)
             try:
@@ -155,7 +196,11 @@ class Intake:
             self._accepted[name] = after
             if before is None or before.generation != after.generation:
                 new.add(name)
-            elif before.problems != after.problems:
+            elif (before.problems, before.document.source, before.document.revision) != (
+                after.problems,
+                after.document.source,
+                after.document.revision,
+            ):
                 touched.add(name)
         vanished = set()
         for name in [name for name in self._accepted if name not in owners]:
@@ -170,20 +215,36 @@ class Intake:
         """What is in force for a name from now on. Raises StoreError."""
         before = self._accepted.get(name)
         if len(labels) > 1:
-            where = " and ".join(self._held[label].good[name].source for label in labels)
-            problem = f"{name} is in two sources, {where}; remove it from one of them"
-            if before is None:
-                log.error("a cluster is in two sources; it is not managed", extra={"cluster": name, "sources": where})
-                return None
-            return Accepted(before.document, before.generation, (problem,))
+            return await self._accept_doubled(name, labels, before)
         held = self._held[labels[0]]
         document = held.good[name]
         problems = self._problems_of(held, document)
-        if before is not None and before.document.digest == document.digest:
-            return Accepted(document, before.generation, problems)
-        generation = await self._store.put_document(document, actor=ACTOR)
-        log.info("document accepted", extra={"cluster": name, "generation": generation, "source": document.source})
-        return Accepted(document, generation, problems)
+        if before is not None and (before.label, before.document) == (labels[0], document):
+            return replace(before, problems=problems)
+        generation = await self._store.put_document(document, actor=ACTOR, origin=_origin(labels[0]))
+        if before is None or before.generation != generation:
+            log.info("document accepted", extra={"cluster": name, "generation": generation, "source": document.source})
+        return Accepted(document, generation, problems, labels[0])
+
+    async def _accept_doubled(self, name: str, labels: Sequence[str], before: Accepted | None) -> Accepted | None:
+        """A name that several sources hold: what was in force stays. Raises StoreError."""
+        where = " and ".join(self._held[label].good[name].source for label in labels)
+        problem = f"{name} is in two sources, {where}; remove it from one of them"
+        for label in labels:
+            self._doubled[label][name] = problem
+        if before is None:
+            before = await self._recorded(name, labels)
+        return None if before is None else replace(before, problems=(problem,))
+
+    async def _recorded(self, name: str, labels: Sequence[str]) -> Accepted | None:
+        """What was in force when we last ran, if one of these sources gave it; None: nothing is. Raises StoreError."""
+        for row in await self._store.documents():
+            if row["cluster"] == name:
+                for label in labels:
+                    if row.get("origin", FILES_ORIGIN) == _origin(label):
+                        document = self._revived(row)
+                        return None if document is None else Accepted(document, row["generation"], (), label)
+        return None
 
     def _problems_of(self, held: _Held, document: Document) -> tuple[str, ...]:
         """What a cluster's status says about its document's file and source."""
@@ -196,7 +257,7 @@ class Intake:
         accepted = self._accepted[name]
         why = f"{accepted.document.source} is gone"
         try:
-            await self._store.unmanage(name, why=why)
+            await self._store.unmanage(name, why=why, origin=_origin(accepted.label))
         except StoreError as error:
             log.error("cannot record that a document vanished", extra={"cluster": name, "error": str(error)})
             return False
@@ -207,9 +268,12 @@ class Intake:
     async def _tell(self) -> bool:
         """Record refused documents, once each; False when the record cannot be written."""
         for label, held in self._held.items():
-            now = {str(problem): problem for problem in held.problems}
-            for text in sorted(now.keys() - self._told.get(label, frozenset())):
-                cluster = self._cluster_of(held, now[text])
+            now = {str(problem): self._cluster_of(held, problem) for problem in held.problems}
+            now |= {problem: name for name, problem in self._doubled[label].items()}
+            # What two sources have in common is told once.
+            known = frozenset[str]().union(*self._told.values())
+            for text in sorted(now.keys() - known):
+                cluster = now[text]
                 log.error("document refused", extra={"cluster": cluster, "source": label, "problem": text})
                 try:
                     await self._store.record("DocumentRefused", cluster, text)
@@ -223,6 +287,11 @@ class Intake:
         """The cluster a problem is about; empty when nobody can tell."""
         names = [name for name, document in held.good.items() if _file(document) == problem.source]
         return names[0] if len(names) == 1 else ""
+
+
+def _origin(label: str) -> str:
+    """What the record calls the source."""
+    return API_ORIGIN if label == API_LABEL else label
 
 
 def _file(document: Document) -> str:

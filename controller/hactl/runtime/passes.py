@@ -25,6 +25,8 @@ class Accepted:
     generation: int
     #: What is wrong around it (its file is broken now, another source has the same name), for its status.
     problems: tuple[str, ...] = ()
+    #: The label of its source among those of the controller; "" when it came otherwise (`apply`).
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,6 +325,8 @@ class Reconciler:
             now=self._clock.monotonic(),
             wall=self._clock.now(),
             source=request.accepted.document.source,
+            source_revision=request.accepted.document.revision,
+            source_at=request.accepted.document.revised_at,
             previous=memory.status,
             problems=(*request.accepted.problems, *problems, *([memory.outdated] if memory.outdated else ())),
             failing=memory.attempts.failing,

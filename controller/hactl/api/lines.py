@@ -1,0 +1,47 @@
+"""Values as lines of JSON. What many watchers are told is written once and not once for each."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+#: So many lines are kept: watchers are a few changes apart at most.
+_KEPT = 128
+
+
+def text(value: Any) -> bytes:
+    """A value as JSON; half surrogate pairs, which a client may have sent in a header, become `?`."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+class Lines:
+    """Writes the events of watches; objects are shared between watches, so that they are known again."""
+
+    def __init__(self) -> None:
+        """Nothing is kept yet."""
+        #: (type, identity of the object) -> the object, which keeps the identity its own, and the line.
+        self._known: OrderedDict[tuple[str, int], tuple[object, bytes]] = OrderedDict()
+
+    def of(self, event: Mapping[str, Any]) -> bytes:
+        """An event as one line."""
+        body = event.get("object")
+        key = (str(event.get("type")), id(body))
+        known = self._known.get(key)
+        if known is not None and known[0] is body:
+            return known[1]
+        line = text(event) + b"\n"
+        self._known[key] = body, line
+        if len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return line
+
+
+def server_sent(value: Mapping[str, Any]) -> bytes:
+    """A server-sent event: the keys are its fields; what is no text is sent as JSON."""
+    lines = []
+    for field, content in value.items():
+        told = content if isinstance(content, str) else text(content).decode()
+        lines += [f"{field}: {line}" for line in told.split("\n")]
+    return ("\n".join(lines) + "\n\n").encode()

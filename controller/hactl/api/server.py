@@ -1,0 +1,328 @@
+"""The API on sockets: a Unix socket for its owner, TCP with TLS for everybody else.
+
+- A request has limits: its size, the time until its head and its body are here, how many connections there are.
+- Plain TCP exists on loopback addresses only, and is refused to what looks like a web page of somebody else.
+- Answers hold no traceback; a watch whose client does not read is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from hactl.api import lines, sockets
+from hactl.api.paths import verb_and_resource
+from hactl.api.service import Service, answer, unexpected
+from hactl.api.wire import Identity, Request, Response
+from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
+from hactl.errors import HactlError
+
+log = logging.getLogger("hactl.api")
+
+#: What is no HTTP is answered with 400; strangers must not fill our log with it.
+_SILENT = logging.getLogger("hactl.api.http")
+_SILENT.setLevel(logging.CRITICAL + 1)
+
+MAX_BODY_BYTES = 3 * 1024 * 1024
+#: From the connection to the end of the first request's head, TLS included, seconds.
+HEAD_SECONDS = 15.0
+#: Until the body of a request is here, seconds.
+BODY_SECONDS = 30.0
+#: A connection on which nothing is asked is kept this long, seconds.
+IDLE_SECONDS = 90.0
+#: The rest of a body nobody wants is read and thrown away for so long, so that the client hears the answer, seconds.
+LINGER_SECONDS = 2.0
+#: A client that takes nothing for this long is cut off, seconds.
+WRITE_SECONDS = 30.0
+MAX_CONNECTIONS = 1000
+#: Requests get this long to end when the server stops, seconds.
+STOP_SECONDS = 3.0
+
+#: Tells who asks, from headers by lower-case name, address and verified client certificate. Raises ApiError.
+Authenticate: TypeAlias = Callable[[Mapping[str, str], str, Mapping[str, Any] | None], Awaitable[Identity]]
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen, and how who asks is known there."""
+
+    #: Tells who asks, or who everybody is (but for the address).
+    who: Authenticate | Identity
+    #: A Unix socket.
+    socket: Path | None = None
+    #: A TCP address and port.
+    host: str = ""
+    port: int = 0
+    tls: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        """Raises HactlError for plain TCP elsewhere than on a loopback address."""
+        if self.socket is None and self.tls is None and not is_loopback(self.host):
+            raise HactlError(
+                f"plain TCP is for loopback addresses only, and {self.host} is none: give it a certificate"
+            )
+
+    @property
+    def plain(self) -> bool:
+        """TCP without TLS."""
+        return self.socket is None and self.tls is None
+
+    def __str__(self) -> str:
+        """For people."""
+        if self.socket is not None:
+            return str(self.socket)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that address never leaves this machine; names are not looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Server:
+    """Serves one service on several listeners."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        answered: Callable[[str, str, int], None] | None = None,
+    ) -> None:
+        """`answered` is told verb, resource and status of every answer."""
+        self._service = service
+        self._max_connections = max_connections
+        self._answered = answered
+        self._running: list[tuple[web.Server, asyncio.Server]] = []
+        self._bound: list[sockets.Bound] = []
+        self._lines = lines.Lines()
+        #: New connections that have not sent a whole request head yet.
+        self._silent: set[Any] = set()
+
+    # -- start and stop ---------------------------------------------------------------------------------------------
+
+    async def start(self, listener: Listener) -> int:
+        """Begin to listen; the port, 0 for a Unix socket. Raises HactlError when that is not possible."""
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._handle(listener, request)
+
+        loop = asyncio.get_running_loop()
+
+        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+
+        http = web.Server(
+            handle,
+            request_factory=request,
+            # A watch ends when its client goes; what writes is shielded.
+            handler_cancellation=True,
+            access_log=None,
+            logger=_SILENT,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            # No body is compressed: none can be larger than it looks.
+            auto_decompress=False,
+        )
+
+        def connection() -> asyncio.BaseProtocol:
+            if sum(len(each.connections) for each, _ in self._running) >= self._max_connections:
+                return _Full()
+            made = http()
+            self._silent.add(made)
+            loop.call_later(HEAD_SECONDS, self._hurry, made)
+            return made
+
+        if listener.socket is not None:
+            bound = await asyncio.to_thread(sockets.bound, listener.socket)
+            self._bound.append(bound)
+            listening = await loop.create_unix_server(connection, sock=bound.socket)
+            port = 0
+        else:
+            try:
+                listening = await loop.create_server(
+                    connection,
+                    listener.host,
+                    listener.port,
+                    ssl=listener.tls,
+                    ssl_handshake_timeout=HEAD_SECONDS if listener.tls else None,
+                    backlog=128,
+                )
+            except OSError as error:
+                raise HactlError(f"cannot listen on {listener}: {error.strerror or error}") from error
+            port = int(listening.sockets[0].getsockname()[1])
+        self._running.append((http, listening))
+        log.info("the API listens", extra={"on": str(replace(listener, port=port))})
+        return port
+
+    def _hurry(self, protocol: Any) -> None:
+        """Cut off a connection that has not asked anything whole by now."""
+        if protocol in self._silent:
+            self._silent.discard(protocol)
+            if protocol.transport is not None:
+                protocol.transport.abort()
+
+    async def stop(self) -> None:
+        """No new connections, watches end, the rest gets its time."""
+        for bound in self._bound:
+            sockets.removed(bound)
+        for _, listening in self._running:
+            listening.close()
+        await self._service.close()
+        for http, _ in self._running:
+            # Idle connections end now, the others after their answer.
+            http.pre_shutdown()
+        await asyncio.gather(*(http.shutdown(STOP_SECONDS) for http, _ in self._running), return_exceptions=True)
+        self._running.clear()
+        self._bound.clear()
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
+        """One request. What goes wrong before the service has it is answered as the service would."""
+        self._silent.discard(request.protocol)
+        asked = Request(request.method, "/", Identity("anonymous", None, _address(listener, request)))
+        try:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            if listener.plain:
+                _check_page(headers)
+            asked = Request(
+                request.method,
+                unquote(request.rel_url.raw_path),
+                await _who(listener, headers, _address(listener, request), _certificate(request)),
+                {name: request.query[name] for name in request.query},
+                headers,
+                await _body(request),
+            )
+            response = await asyncio.shield(self._service.handle(asked))
+        except ApiError as refused:
+            response = answer(refused)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and the log the rest
+            response = unexpected(asked)
+        if self._answered is not None:
+            self._answered(*verb_and_resource(request.method, asked.path, asked.query), response.status)
+        try:
+            return await _send(request, response, self._lines)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            # In the middle of an answer nothing else can be said.
+            log.exception("an answer could not be sent", extra={"path": asked.path[:200]})
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+
+
+async def _who(
+    listener: Listener, headers: Mapping[str, str], address: str, certificate: Mapping[str, Any] | None
+) -> Identity:
+    if isinstance(listener.who, Identity):
+        return replace(listener.who, origin=address)
+    return await listener.who(headers, address, certificate)
+
+
+def _address(listener: Listener, request: web.BaseRequest) -> str:
+    return "unix" if listener.socket is not None else str(request.remote or "unknown")
+
+
+def _certificate(request: web.BaseRequest) -> Mapping[str, Any] | None:
+    found = request.get_extra_info("peercert")
+    return found if isinstance(found, dict) and found else None
+
+
+def _check_page(headers: Mapping[str, str]) -> None:
+    """Plain loopback has no credentials: a web page in the browser of this machine must not reach it.
+
+    Raises ApiError (403). A page's own name resolves to us (DNS rebinding): then Host is not ours. A page of
+    elsewhere calls us: then there is an Origin.
+    """
+    host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+    if host.lower() not in _LOOPBACK_NAMES or "origin" in headers:
+        raise forbidden("", "", "", "over plain HTTP only local programs are answered, no web pages")
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body. Raises ApiError (408, 413)."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large(MAX_BODY_BYTES) from None
+    except TimeoutError:
+        raise ApiError(408, "Timeout", f"the body was not here within {BODY_SECONDS:.0f} s") from None
+    except web.RequestPayloadError as error:
+        raise bad_request(f"the body cannot be read: {error}") from None
+
+
+async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
+    headers = {
+        **response.headers,
+        "Content-Type": response.content_type,
+        "X-Content-Type-Options": "nosniff",
+        "Server": "hactl",
+    }
+    if response.stream is None:
+        text = response.raw
+        if text is None:
+            text = lines.text(response.body) + b"\n"
+        headers.setdefault("Cache-Control", "no-cache, private")
+        return web.Response(status=response.status, body=text, headers=headers)
+    return await _stream(request, response, headers, written)
+
+
+async def _stream(
+    request: web.BaseRequest, response: Response, headers: Mapping[str, str], written: lines.Lines
+) -> web.StreamResponse:
+    """Each value as it comes; a client that has gone, or takes nothing, ends it."""
+    assert response.stream is not None
+    sending = web.StreamResponse(status=response.status, headers={**headers, "Cache-Control": "no-cache, private"})
+    events = response.content_type.startswith("text/event-stream")
+    try:
+        await sending.prepare(request)
+        async for value in response.stream:
+            line = lines.server_sent(value) if events else written.of(value)
+            async with asyncio.timeout(WRITE_SECONDS):
+                await sending.write(line)
+        await sending.write_eof()
+    except TimeoutError:
+        log.info("a client that takes nothing was cut off", extra={"path": request.path[:200]})
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        # It has gone; that is how watches end.
+        pass
+    finally:
+        close = getattr(response.stream, "aclose", None)
+        if close is not None:
+            await close()
+    return sending
+
+
+class _Full(asyncio.Protocol):
+    """Says that there are too many connections, and hangs up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer without having read anything."""
+        assert isinstance(transport, asyncio.Transport)
+        with suppress(OSError):
+            transport.write(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+        transport.close()

@@ -1,0 +1,120 @@
+"""The API in this process, on the record: what `hactl.cli.client` asks when no server runs.
+
+Reads open the record so that nothing can change it; the first write opens it again for writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hactl.adapters.clock import SystemClock
+from hactl.adapters.store import SQLiteStore
+from hactl.api.service import Beside, Service
+from hactl.api.wire import Identity, Request, Response
+from hactl.app import actor
+from hactl.cli.client import Call, Refused, checked
+
+T = TypeVar("T")
+
+
+class Local:
+    """The service on the record; `hactl.cli.client.Client`."""
+
+    def __init__(self, record: Path) -> None:
+        """Nothing is opened yet."""
+        self.where = str(record)
+        self.here = True
+        self._record = record
+        # It turns Ctrl-C into a cancellation, so that a watch ends in order.
+        self._runner = asyncio.Runner()
+        self._open: dict[bool, tuple[Service, SQLiteStore]] = {}
+
+    def send(self, call: Call) -> Any:
+        """See `Client`. Raises also StoreError."""
+        response = self._run(self._answer(call))
+        if response.raw is not None:
+            return json.loads(response.raw) if "json" in response.content_type else response.raw.decode()
+        return response.body
+
+    def watch(self, call: Call) -> Iterator[Mapping[str, Any]]:
+        """See `Client`."""
+        response = self._run(self._answer(call))
+        assert response.stream is not None
+        stream = response.stream
+        while True:
+            event = self._run(_next(stream))
+            if event is None:
+                return
+            yield checked(event)
+
+    def close(self) -> None:
+        """Close the record."""
+        try:
+            self._run(self._close())
+        finally:
+            self._runner.close()
+
+    def _run(self, doing: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(doing)
+
+    async def _answer(self, call: Call) -> Response:
+        service = await self._service(writes=call.method != "GET")
+        headers = {"accept": call.accept, "user-agent": "hactl"}
+        if call.body is not None:
+            headers["content-type"] = call.content_type
+        identity = Identity(actor(), "admin", "local")
+        response = await service.handle(Request(call.method, call.path, identity, call.asked, headers, call.data))
+        if response.status >= 400:
+            raise Refused(response.status, response.body if isinstance(response.body, Mapping) else {})
+        return response
+
+    async def _service(self, *, writes: bool) -> Service:
+        if writes not in self._open:
+            if writes:
+                store = await SQLiteStore.open(self._record, actor=actor())
+            else:
+                store = await SQLiteStore.open(self._record, read_only=True)
+            clock = SystemClock()
+            secrets = str(self._record.absolute().parent / "secrets")
+            service = Service(store, store, clock=clock, secrets_directory=secrets, beside=_beside(store, clock))
+            self._open[writes] = service, store
+        return self._open[writes][0]
+
+    async def _close(self) -> None:
+        for service, store in self._open.values():
+            await service.close()
+            await store.close()
+
+
+async def _next(stream: AsyncIterator[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return await anext(stream, None)
+
+
+def _beside(store: SQLiteStore, clock: SystemClock) -> Beside:
+    """Tokens and the rest of what has no controller behind it here; imported when it is asked for."""
+
+    async def answer(request: Request) -> Response | None:
+        from hactl.api.endpoints import Endpoints
+        from hactl.api.identity import Authenticator
+        from hactl.api.metrics import Metrics
+
+        def nobody_reads(label: str | None) -> None:
+            """No controller runs: its sources are read when it starts."""
+
+        async def no_changes(after: int | None) -> AsyncIterator[Mapping[str, Any]]:
+            del after
+            nothing: tuple[Mapping[str, Any], ...] = ()
+            for each in nothing:
+                yield each
+
+        statuses = {row["cluster"]: row["status"] for row in await store.statuses() if row["managed"]}
+        metrics = Metrics(lambda: statuses, lambda: 0, clock.now)
+        authenticator = Authenticator(store, clock)
+        endpoints = Endpoints(store, clock, lambda: statuses, metrics, authenticator, nobody_reads, list, no_changes)
+        return await endpoints.handle(request)
+
+    return answer

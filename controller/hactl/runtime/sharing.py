@@ -1,0 +1,204 @@
+"""A source that several controllers share: who leads, and telling the source what came of its documents.
+
+Rules: without the lead its clusters are looked at and nothing is changed; a lost lead stops a running pass at once;
+only the leader tells; what could not be told is told later, the newest status only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from hactl.core.status import same_but_for_ages
+from hactl.errors import HactlError
+from hactl.ports import Clock, Store
+from hactl.runtime.waiting import discard
+
+log = logging.getLogger("hactl.runtime.sharing")
+
+RETRY_SECONDS = 5.0
+#: Rows of the history that are told with a status at most.
+EVENT_ROWS = 200
+
+
+@runtime_checkable
+class SharedSource(Protocol):
+    """A source that several controllers may watch: one of them leads and acts, and tells the source what came of it."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may act on its clusters now. Cheap; false as soon as that is in doubt."""
+        ...
+
+    @property
+    def leader(self) -> str:
+        """Who leads as far as is known, for people; "" when nobody is known to."""
+        ...
+
+    async def campaign(self, changed: Callable[[], None]) -> None:
+        """Seek and keep the lead until cancelled, then give it back; `changed` is called after each change of it."""
+        ...
+
+    async def report(self, cluster: str, status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+        """Tell the source the newest status of a cluster and what happened (rows of `Store.history`).
+
+        Telling the same again is harmless. Raises HactlError when it could not be told.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End its connections."""
+        ...
+
+
+class Leash(asyncio.Event):
+    """Set when acting has to end. Asked by `is_set`, it also asks the lead itself: a process may have been frozen."""
+
+    def __init__(self, source: SharedSource) -> None:
+        """Of one term of leading."""
+        super().__init__()
+        self._source = source
+
+    def is_set(self) -> bool:
+        """Whether acting has to end."""
+        return super().is_set() or not self._source.leads
+
+
+class Sharing:
+    """One shared source, for the controller."""
+
+    def __init__(
+        self,
+        label: str,
+        source: SharedSource,
+        store: Store,
+        clock: Clock,
+        *,
+        changed: Callable[[str], None],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """`changed` is called with the label when the lead was won or lost."""
+        self._label = label
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+        self._retry_seconds = retry_seconds
+        self._leash = Leash(source)
+        self._stopped = False
+        self._led = False
+        self._since: datetime | None = None
+        self._due: dict[str, Mapping[str, Any]] = {}
+        self._told: dict[str, Mapping[str, Any]] = {}
+        self._events: dict[str, frozenset[int]] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def leads(self) -> bool:
+        """Whether its clusters may be changed now."""
+        return self._source.leads
+
+    @property
+    def leash(self) -> asyncio.Event:
+        """Set as soon as they may not be changed any more."""
+        return self._leash
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is changed, for the status; "" while we lead."""
+        if self._source.leads:
+            return ""
+        leader = self._source.leader
+        who = f"{leader} is the leader" if leader else "no lead of it yet"
+        return f"{self._label}: {who}; this hactl looks and changes nothing"
+
+    def stop(self) -> None:
+        """End what runs."""
+        self._stopped = True
+        self._leash.set()
+
+    def note(self, cluster: str, status: Mapping[str, Any]) -> None:
+        """A pass ended with this status."""
+        told = self._told.get(cluster)
+        if self._source.leads and (told is None or not same_but_for_ages(told, status)):
+            self._due[cluster] = status
+            self._wake.set()
+
+    def forget(self, cluster: str) -> None:
+        """It is not managed any more."""
+        for known in (self._due, self._told, self._events):
+            known.pop(cluster, None)
+
+    async def run(self) -> None:
+        """Campaign and tell, until cancelled."""
+        self._since = self._clock.now()
+        telling = asyncio.ensure_future(self._tell_for_ever())
+        try:
+            while True:
+                try:
+                    await self._source.campaign(self._noticed)
+                except Exception:
+                    log.exception("the campaign for the lead broke; trying again", extra={"source": self._label})
+                self._noticed()
+                await self._clock.sleep(self._retry_seconds)
+        finally:
+            await discard(self._clock, telling)
+            await self._source.close()
+
+    def _noticed(self) -> None:
+        """The lead may have changed."""
+        leads = self._source.leads
+        if leads == self._led:
+            return
+        self._led = leads
+        if leads:
+            log.info("leading now", extra={"source": self._label})
+            self._leash = Leash(self._source)
+            if self._stopped:
+                self._leash.set()
+            self._told.clear()
+        else:
+            log.warning("not leading any more", extra={"source": self._label, "leader": self._source.leader})
+            self._leash.set()
+            self._due.clear()
+        self._changed(self._label)
+
+    async def _tell_for_ever(self) -> None:
+        complained = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            failed = False
+            for cluster in list(self._due):
+                if not self._source.leads:
+                    break
+                status = self._due.pop(cluster)
+                try:
+                    await self._tell(cluster, status)
+                except HactlError as error:
+                    self._due.setdefault(cluster, status)
+                    failed = True
+                    if not complained:
+                        log.error("cannot tell a source", extra={"source": self._label, "error": str(error)})
+                except Exception:
+                    log.exception("telling a source broke", extra={"source": self._label, "cluster": cluster})
+                    failed = True
+            complained = failed
+            if failed:
+                await self._clock.sleep(self._retry_seconds)
+                self._wake.set()
+
+    async def _tell(self, cluster: str, status: Mapping[str, Any]) -> None:
+        rows = await self._happened(cluster)
+        known = self._events.get(cluster, frozenset())
+        await self._source.report(cluster, status, [row for row in rows if row["id"] not in known])
+        self._told[cluster] = status
+        self._events[cluster] = frozenset(row["id"] for row in rows)
+
+    async def _happened(self, cluster: str) -> Sequence[Mapping[str, Any]]:
+        """What is over, since we run."""
+        rows = await self._store.history({"cluster": cluster, "since": self._since, "limit": EVENT_ROWS})
+        return [row for row in rows if row["kind"] != "StepBegun"]

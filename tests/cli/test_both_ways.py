@@ -1,0 +1,210 @@
+"""Commands that read give the same bytes whether a server answers (Unix socket, TLS) or the record itself is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from saying import say
+from served_record import TOKEN, Served, filled, serving
+
+READS: list[tuple[str, ...]] = [
+    ("get",),
+    ("get", "-o", "wide"),
+    ("get", "nas", "-o", "yaml"),
+    ("get", "nas", "-o", "json"),
+    ("get", "-o", "json"),
+    ("get", "-o", "name"),
+    ("get", "hac/nas", "hac/fw"),
+    ("get", "haclusters", "nas", "fw", "-o", "yaml"),
+    ("get", "nas", "nowhere", "fw"),
+    ("get", "nowhere"),
+    ("get", "-l", "role=storage"),
+    ("get", "-l", "role in"),
+    ("get", "--field-selector", "metadata.name=nas"),
+    ("get", "--field-selector", "spec.mode=Apply"),
+    ("get", "haop"),
+    ("get", "haop", "pause-1", "-o", "yaml"),
+    ("get", "events", "--no-headers"),
+    ("get", "leases"),
+    ("get", "ns"),
+    ("describe", "nas"),
+    ("describe", "fw"),
+    ("describe", "haop", "pause-1"),
+    ("describe", "nowhere"),
+    ("events",),
+    ("events", "nas", "--limit", "2"),
+    ("events", "fw", "-o", "yaml"),
+    ("events", "-o", "json"),
+    ("wait", "nas", "--for", "condition=Ready"),
+    ("wait", "nas", "--for", "condition=Ready=False", "--timeout", "0.1s"),
+    ("wait", "fw", "--for", "condition=Ready", "--timeout", "0.1s"),
+    ("wait", "nowhere", "--for", "delete"),
+    ("wait", "nowhere", "--for", "condition=Ready"),
+    ("token", "list"),
+    ("token", "list", "-o", "json"),
+]
+
+
+class Answers:
+    """What every command said, each way."""
+
+    def __init__(self, directory: Path) -> None:
+        self.record = directory / "hactl.db"
+        asyncio.run(filled(self.record))
+        self.here = {"HACTL_STATE": str(self.record), "HACTL_CONFIG": str(directory / "config.yaml")}
+        self.before = {words: say(*words, **self.here) for words in READS}
+
+    def over_tls(self, served: Served) -> dict[str, str]:
+        """The environment for a client elsewhere."""
+        return {
+            "HACTL_STATE": str(self.record.parent / "elsewhere" / "hactl.db"),
+            "HACTL_CONFIG": self.here["HACTL_CONFIG"],
+            "HACTL_SERVER": served.url,
+            "HACTL_TOKEN": TOKEN,
+            "HACTL_CA": str(served.authority),
+        }
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """Asked of the record, while no server runs."""
+    return Answers(tmp_path_factory.mktemp("both"))
+
+
+@pytest.fixture(scope="module")
+def served(answers: Answers) -> Iterator[Served]:
+    """Then a server runs on it."""
+    with serving(answers.record) as found:
+        yield found
+
+
+@pytest.mark.parametrize("words", READS, ids=" ".join)
+def test_a_server_gives_what_the_record_gave(words: tuple[str, ...], answers: Answers, served: Served) -> None:
+    """Status, output and errors are the same, byte for byte, over the Unix socket and over TLS."""
+    before = answers.before[words]
+    assert say(*words, **answers.here) == before
+    assert say(*words, **answers.over_tls(served)) == before
+    assert "Traceback" not in "".join(map(str, before))
+
+
+def test_the_socket_was_used(answers: Answers, served: Served) -> None:
+    """Else the comparison above says nothing: a socket that is named and has no server is an error."""
+    assert served.socket.exists()
+    assert say("get", "--server", f"unix:{served.socket}", **answers.here) == answers.before[("get",)]
+    status, _, error = say("get", "--server", f"unix:{served.socket}x", **answers.here)
+    assert status == 1
+    assert "does not answer" in error
+
+
+def test_what_people_expect_is_shown(answers: Answers) -> None:
+    """The tables and texts are not only the same, but right."""
+    listing = answers.before[("get",)][1]
+    assert listing.splitlines()[0].split() == ["NAME", "READY", "ACTIVE", "FAILOVER", "SYNC", "AGE"]
+    assert any(line.split()[:3] == ["nas", "True", "nas-a"] for line in listing.splitlines())
+    told = answers.before[("describe", "nas")][1]
+    assert "vhid 80" in told
+    assert "nas-b does not answer" in told
+    assert answers.before[("get", "nowhere")][2] == 'hactl: haclusters.hactl.dev "nowhere" not found\n'
+    assert answers.before[("wait", "nas", "--for", "condition=Ready")][:2] == (0, "hacluster/nas condition met\n")
+    assert answers.before[("wait", "fw", "--for", "condition=Ready", "--timeout", "0.1s")][0] == 3
+
+
+def test_status_of_a_server_is_status_of_its_record(answers: Answers, served: Served) -> None:
+    """The same screen but for who looks; the same JSON but for ages and what only the object has."""
+    status, screen, _ = say("status", **answers.here)
+    there, theirs, _ = say("status", **answers.over_tls(served))
+    assert (status, screen.splitlines()[:-1]) == (there, theirs.splitlines()[:-1])
+    assert "new switch" in screen
+    (ours,) = json.loads(say("status", "nas", "-o", "json", **answers.here)[1])
+    (other,) = json.loads(say("status", "nas", "-o", "json", **answers.over_tls(served))[1])
+    ours.pop("ageSeconds")
+    assert {key: other[key] for key in ours} == ours
+    assert say("status", "nowhere", **answers.over_tls(served))[0] == 1
+
+
+def test_a_wrong_credential_or_authority_is_told_with_what_helps(answers: Answers, served: Served) -> None:
+    """No token, a wrong one, an unknown authority, the wrong authority, another name: each in words, exit 1."""
+    right = answers.over_tls(served)
+    nobody = say("get", **{**right, "HACTL_TOKEN": ""})
+    assert nobody[0] == 1
+    assert "--token-file" in nobody[2]
+    wrong = say("get", **{**right, "HACTL_TOKEN": "hactl_wrong"})
+    assert wrong[0] == 1
+    assert "the token is not known" in wrong[2]
+    untrusted = say("get", **{**right, "HACTL_CA": ""})
+    assert untrusted[0] == 1
+    assert "--certificate-authority FILE" in untrusted[2]
+    missing = say("get", **{**right, "HACTL_CA": "/nowhere/ca.crt"})
+    assert missing[0] == 1
+    assert "/nowhere/ca.crt cannot be used: No such file or directory" in missing[2]
+    other_name = say("get", **{**right, "HACTL_SERVER": served.url.replace("127.0.0.1", "127.0.0.2")})
+    assert other_name[0] == 1
+    plain = say("get", **{**right, "HACTL_SERVER": served.url.replace("https", "http")})
+    assert plain[0] == 1
+    for _, out, error in (nobody, wrong, untrusted, missing, other_name, plain):
+        assert "Traceback" not in out + error
+        assert error.startswith(("hactl: ", "Unauthorized", "the token"))
+
+
+def test_who_may_not_is_told_so(answers: Answers, served: Served) -> None:
+    """A viewer reads, and neither deletes nor makes tokens: 403, in words."""
+    status, token, _ = say("token", "create", "looker", "--role", "viewer", **answers.here)
+    assert status == 0
+    viewer = {**answers.over_tls(served), "HACTL_TOKEN": token.strip()}
+    assert say("get", **viewer) == answers.before[("get",)]
+    for words in (("delete", "nas", "--yes"), ("token", "list"), ("drain", "nas-a", "--cluster", "nas", "--yes")):
+        refused = say(*words, **viewer)
+        assert refused[0] == 1, refused
+        assert "forbidden" in refused[2]
+        assert "viewer" in refused[2]
+
+
+def test_a_revoked_token_is_refused(answers: Answers, served: Served) -> None:
+    """Within a second, also by a server that knew it."""
+    _, token, _ = say("token", "create", "gone", "--role", "viewer", **answers.here)
+    gone = {**answers.over_tls(served), "HACTL_TOKEN": token.strip()}
+    assert say("get", **gone)[0] == 0
+    assert say("token", "revoke", "gone", **answers.here)[0] == 0
+    assert say("get", **gone)[0] == 1
+    assert say("token", "revoke", "gone", **answers.here)[0] == 1
+
+
+def test_what_needs_the_record_says_so_when_a_server_is_set_up(answers: Answers, served: Served) -> None:
+    """history and why of another machine's record cannot be had here; --state names the one that is meant."""
+    there = answers.over_tls(served)
+    for words in (("history",), ("why", "nas")):
+        status, _, error = say(*words, **there)
+        assert status == 1
+        assert served.url in error
+        assert "--state PATH" in error
+    assert say("--state", str(answers.record), "history", **there)[0] == 0
+
+
+def test_a_reading_command_changes_nothing(answers: Answers) -> None:
+    """Without a server it cannot: the record is opened for reading."""
+    before = answers.record.stat().st_mtime_ns
+    assert say("get", **answers.here)[0] == 0
+    assert answers.record.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "words", [("get",), ("describe", "nas"), ("events",), ("get", "nas", "-o", "json")], ids=" ".join
+)
+def test_a_client_starts_at_once(words: tuple[str, ...], answers: Answers, served: Served) -> None:
+    """Asking a server needs no HTTP library, no SSH, no database, no YAML and no pydantic."""
+    script = (
+        "import sys; from hactl.cli.main import run; status = run(sys.argv[1:]); "
+        "bad = {'aiohttp', 'asyncssh', 'sqlite_utils', 'rich', 'ruamel.yaml', 'pydantic'} & set(sys.modules); "
+        "sys.exit(f'imported {bad}' if bad else status)"
+    )
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, env={**os.environ, **answers.here}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

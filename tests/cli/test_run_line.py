@@ -1,0 +1,39 @@
+"""The command line of `hactl run`: what goes together, and what is said when it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hactl.cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--no-api"], "nothing to do"),
+        (["--no-api", "--source", "x", "--listen", "127.0.0.1:1"], "--no-api serves nothing"),
+        (["--listen", "nonsense"], "write HOST:PORT"),
+        (["--listen", "127.0.0.1:99999"], "write HOST:PORT"),
+        (["--tls-cert", "x"], "belong together"),
+        (["--tls-cert", "x", "--tls-key", "y"], "are for --listen"),
+        (["--insecure-loopback", "admin"], "are for --listen"),
+        (["--insecure-loopback", "king", "--listen", "127.0.0.1:1"], "king"),
+        (["--insecure-loopback", "admin", "--listen", "127.0.0.1:1", "--client-ca", "x"], "without TLS"),
+        (["--source", "api"], "that is the name of the API"),
+        (["--source", "ftp://x"], "no kind of source"),
+    ],
+)
+def test_contradictions(arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 64, one line that says what is wrong, and nothing was started or made."""
+    assert run(["--state", str(tmp_path / "hactl.db"), "run", *arguments]) == 64
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_tcp_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without TLS only loopback: refused before anything listens."""
+    arguments = ["--listen", "0.0.0.0:1", "--insecure-loopback", "viewer"]
+    assert run(["--state", str(tmp_path / "hactl.db"), "run", *arguments]) == 1
+    assert "plain TCP is for loopback addresses only" in capsys.readouterr().err
