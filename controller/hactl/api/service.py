@@ -138,9 +138,9 @@ class Service:
             if not found.subresource and verb not in resource.verbs and request.identity.role is not None:
                 # Nobody may, so it is not about who asks.
                 raise method_not_allowed()
-            self._must(request, verb, resource.plural, found.subresource, found.name, resource.group)
-            if found.subresource and verb != "get":
+            if found.subresource and verb != "get" and request.identity.role is not None:
                 raise _status_is_ours()
+            self._must(request, verb, resource.plural, found.subresource, found.name, resource.group)
             if not writes:
                 return await self._read(found, verb, request)
             return await self._write(found, verb, request)

@@ -15,7 +15,7 @@ WHO = (None, *ROLES)
 MATRIX = """
                           get list watch create update patch delete deletecollection
 haclusters                v   v    v     e      e      e     e      e
-haclusters/status         v   .    .     .      e      e     .      .
+haclusters/status         v   .    .     .      .      .     .      .
 haoperations              v   v    v     o      .      .     o      .
 events                    v   v    v     .      .      .     .      .
 namespaces                v   v    v     .      .      .     .      .
@@ -26,7 +26,7 @@ stream                    v   .    v     .      .      .     .      .
 metrics                   v   .    .     .      .      .     .      .
 clusters/active           v   .    .     .      .      .     .      .
 clusters/role             v   .    .     .      .      .     .      .
-nudge                     .   .    .     o      .      .     .      .
+nudge                     .   .    .     v      .      .     .      .
 discovery                 v   .    .     .      .      .     .      .
 health                    *   .    .     .      .      .     .      .
 version                   *   .    .     .      .      .     .      .

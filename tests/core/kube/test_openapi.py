@@ -162,7 +162,7 @@ def test_a_patch_is_what_kubectl_looks_for():
             }
             assert operation["x-kubernetes-action"] == "patch"
             assert operation["x-kubernetes-group-version-kind"]["kind"] in ("HACluster", "Lease")
-    assert found == 3
+    assert found == 2
 
 
 def test_the_paths_beside():

@@ -27,8 +27,8 @@ _READ = _verbs("viewer", "get", "list", "watch")
 #: (resource, subresource) -> verb -> the least role that may.
 LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("haclusters", ""): _READ | _verbs("editor", "create", "update", "patch", "delete", "deletecollection"),
-    # Another hactl that takes its documents from here writes their status back.
-    ("haclusters", "status"): _verbs("viewer", "get") | _verbs("editor", "update", "patch"),
+    # Written by hactl itself only, from what it sees on the nodes.
+    ("haclusters", "status"): _verbs("viewer", "get"),
     ("haoperations", ""): _READ | _verbs("operator", "create", "delete"),
     ("events", ""): _READ,
     ("namespaces", ""): _READ,
@@ -41,7 +41,7 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("clusters", "active"): _verbs("viewer", "get"),
     ("clusters", "role"): _verbs("viewer", "get"),
     # A hint to look again, at most a load: but whoever asks hactl to do something is an operator.
-    ("nudge", ""): _verbs("operator", "create"),
+    ("nudge", ""): _verbs("viewer", "create"),
     # /api, /apis, /openapi: what there is; /healthz, /livez, /readyz, /version: whether and what runs.
     ("discovery", ""): _verbs("viewer", "get"),
     ("health", ""): _verbs(ANYONE, "get"),
