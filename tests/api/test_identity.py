@@ -57,8 +57,8 @@ async def test_a_token_has_its_role_and_name() -> None:
 async def test_what_is_wrong_is_never_anonymous(shown: str) -> None:
     """Somebody who shows a credential wants to be known by it."""
     authenticator, _, _ = made(row())
+    header = shown.format(whole=TOKEN, short=TOKEN[:-1])
     with pytest.raises(ApiError) as refused:
-        header = shown.format(whole=TOKEN, short=TOKEN[:-1])
         await authenticator.of_request({"authorization": header}, address=WHERE)
     assert refused.value.code == 401
     assert TOKEN[8:] not in str(refused.value)
