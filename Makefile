@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	cd tests && ../$(BIN)/python -m bench
+	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
