@@ -24,6 +24,15 @@ from hactl.errors import HactlError
 ACT_SECONDS = 60.0
 
 
+#: What kubectl is given to move the group back.
+MOVE = """\
+apiVersion: hactl.dev/v1alpha1
+kind: HAOperation
+metadata: {name: move-back}
+spec: {type: Switchover, cluster: nas, group: files, node: nas-a, reason: back home}
+"""
+
+
 class ExpectationFailed(HactlError):
     """The story did not go as told."""
 
@@ -78,7 +87,11 @@ class Story:
             "HACTL_STATE": str(directory / "hactl.db"),
             "HACTL_IDENTITY": str(self.clusters / "lab" / "id_ed25519"),
         }
-        self.environment.pop("FORCE_COLOR", None)
+        for name in ("FORCE_COLOR", "HACTL_SERVER", "HACTL_CONTEXT", "HACTL_TOKEN", "KUBECONFIG"):
+            self.environment.pop(name, None)
+        self.environment["HACTL_CONFIG"] = str(directory / "config.yaml")
+        self.port = _free_port()
+        self.kubectl_program = _kubectl()
 
     # -- the acts -------------------------------------------------------------------------------------------------
 
@@ -95,6 +108,7 @@ class Story:
         self.hactl("apply", "-f", str(self.document))
         self.act("The controller takes over: it watches the documents and the nodes")
         self.start_controller()
+        self.with_kubectl()
         self.by_hand()
         self.bad_document()
         self.power_cut()
@@ -102,6 +116,32 @@ class Story:
         self.hactl("history", "nas", "--kind", "Step", "--limit", "12")
         took = time.monotonic() - self.began
         click.echo(f"\n{click.style('That was all', fg='green', bold=True)}, in {took:.0f} s.")
+
+    def with_kubectl(self) -> None:
+        """The API, seen by stock kubectl, or by hactl where there is none."""
+        self.act("The controller serves a Kubernetes-style API, and kubectl is a client of it")
+        if self.kubectl_program is None:
+            click.echo("kubectl is not installed here; `hactl get` asks the same API and prints the same")
+            self.hactl("get", "hac", "-o", "wide")
+            return
+        url = f"https://127.0.0.1:{self.port}"
+        click.echo(click.style(f"$ hactl kubeconfig {url} --role operator > kubeconfig", bold=True))
+        config = self.directory / "kubeconfig"
+        config.write_text(self.quiet("kubeconfig", url, "--name", "demo", "--role", "operator"))
+        config.chmod(0o600)
+        self.environment["KUBECONFIG"] = str(config)
+        self.kubectl("get", "hac", "-o", "wide")
+        self.kubectl("explain", "hac.spec.groups.failback")
+
+    def move_back(self) -> None:
+        """A switchover as an object, or as a command where there is no kubectl."""
+        if self.kubectl_program is None:
+            self.hactl("switchover", "nas", "files", "--to", "nas-a", "--yes")
+            return
+        click.echo(MOVE.rstrip())
+        self.kubectl("create", "-f", "-", given=MOVE)
+        self.kubectl("wait", "haop/move-back", "--for=condition=Complete", "--timeout=90s")
+        self.kubectl("get", "haop", "-o", "wide")
 
     def by_hand(self) -> None:
         """Drift is corrected with exactly the command it needs."""
@@ -144,7 +184,7 @@ class Story:
         self.wait("the pair is Ready again", lambda: self.node("nas-a")["answers"] and self.ready())
         self.hactl("status", "nas")
         self.act("Back to nas-a, on purpose")
-        self.hactl("switchover", "nas", "files", "--to", "nas-a", "--yes")
+        self.move_back()
         self.wait("nas-a serves", lambda: self.serves("nas-a"))
         self.wait("the pair is Ready", self.ready)
 
@@ -173,14 +213,16 @@ class Story:
     def start_controller(self, *, ready: bool = True) -> None:
         """`hactl run` as a process of its own."""
         log = (self.directory / "controller.log").open("ab")
+        listen = f"127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "hactl", "run", "--source", str(self.clusters), "--resync", "5s"]
+        command += ["--listen", listen]
         self.controller = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
         )
         log.close()
         if ready:
             self.wait("the pair is Ready under the controller", self.ready)
-        click.echo(f"$ hactl run --source {self.clusters} --resync 5s &")
+        click.echo(f"$ hactl run --source {self.clusters} --resync 5s --listen {listen} &")
         time.sleep(1.5)  # for the devd streams; without them the next look would find it, only later
 
     def stop_controller(self) -> None:
@@ -241,6 +283,21 @@ class Story:
                 click.echo(f"  ... {len(lines) - first_lines} more lines")
         if expect is not None and process.returncode != expect:
             raise ExpectationFailed(f"`hactl {shown}` exited with {process.returncode}, expected {expect}")
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> None:
+        """Run kubectl as a person would, and show it."""
+        click.echo(click.style(f"$ kubectl {' '.join(arguments)}", bold=True))
+        sys.stdout.flush()
+        done = subprocess.run(
+            [str(self.kubectl_program), *arguments],
+            env=self.environment,
+            input=given,
+            text=True,
+            check=False,
+            timeout=ACT_SECONDS * 2,
+        )
+        if done.returncode:
+            raise ExpectationFailed(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}")
 
     def on(self, node: str, command: str, *, show: bool = True) -> str:
         """Do something on a node by hand."""
@@ -314,6 +371,12 @@ def example_text(name: str) -> str:
         if file.is_file():
             return file.read_text()
     raise HactlError(f"the example {name}.yaml is not installed")
+
+
+def _kubectl() -> str | None:
+    """kubectl beside this Python, else on the path."""
+    beside = Path(sys.executable).parent / "kubectl"
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("kubectl")
 
 
 def _free(port: int) -> bool:

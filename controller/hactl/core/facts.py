@@ -95,6 +95,11 @@ class Address:
         return f"{self.ip}/{self.prefix_length}"
 
 
+def family(ip: str) -> str:
+    """`inet` or `inet6`, as ifconfig(8) wants it before an address."""
+    return "inet6" if ":" in ip else "inet"
+
+
 @dataclass(frozen=True, slots=True)
 class Vhid:
     """One vhid of an interface, as `ifconfig -k` shows it."""

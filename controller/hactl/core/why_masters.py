@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid
+from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid, family
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.plan.words import family
 from hactl.core.status_seen import Seen, known
 from hactl.core.wanted import Cluster, interface_on
 

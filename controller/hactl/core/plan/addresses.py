@@ -11,13 +11,13 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid
+from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.leftovers import leftover_steps, removal
 from hactl.core.plan.scene import Scene, Steps, known
-from hactl.core.plan.words import family, quote_plain
+from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, SecretUse, Step
 from hactl.core.wanted import interface_on
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias
+from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, family
 from hactl.core.hook import RCVAR
 from hactl.core.objects import RunOn
 from hactl.core.plan.addresses import password_variable, wanted_addresses
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.kernel import wanted_sysctls
 from hactl.core.plan.scene import Scene, Steps, known
-from hactl.core.plan.words import family
 from hactl.core.steps import Check, Risk, SecretUse, Step, quote
 from hactl.core.wanted import hooked_groups, interface_on
 

@@ -13,8 +13,3 @@ PLAIN = frozenset(string.ascii_letters + string.digits + "._-/:@,=")
 def quote_plain(word: str) -> str:
     """A word that needs no quotes stays readable; anything else is quoted."""
     return word if word and PLAIN.issuperset(word) and not word.startswith("-") else quote(word)
-
-
-def family(ip: str) -> str:
-    """`inet` or `inet6`, as ifconfig(8) wants it before an address."""
-    return "inet6" if ":" in ip else "inet"
