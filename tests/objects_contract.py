@@ -366,7 +366,7 @@ class ObjectsContract:
 
     async def test_what_a_command_handed_in_becomes_the_apis(self, store: Record) -> None:
         """When it is handed in again through the API by somebody on this machine; not what comes from a source."""
-        handed = body(annotations={REFERENCES: "/home/kim"})
+        handed = body(annotations={REFERENCES: "/srv/kim"})
         for name, origin, after in (("nas", None, API_ORIGIN), ("fw", "/etc/hactl", "/etc/hactl")):
             await store.put_document(document(name), actor="kim", origin=origin)
             (found,) = (await store.objects("haclusters", name))[1]

@@ -111,10 +111,10 @@ async def test_what_does_not_load_is_broken_and_not_gone(store: MemoryStore) -> 
 
 async def test_references_of_a_document_of_this_machine(store: MemoryStore) -> None:
     """Its object says where they start, and it may name what it likes, as a file of a directory may."""
-    await post(store, cluster(annotations={REFERENCES: "/home/kim/site"}, password={"file": "/etc/carp"}))
+    await post(store, cluster(annotations={REFERENCES: "/srv/kim/site"}, password={"file": "/etc/carp"}))
     state = await ObjectSource(store, "/secrets").read()
     assert state.problems == ()
-    assert state.documents["nas"].directory == "/home/kim/site"
+    assert state.documents["nas"].directory == "/srv/kim/site"
     await post(store, cluster("odd", annotations={REFERENCES: "/x"}) | {"spec": {"nodes": "two"}})
     state = await ObjectSource(store, "/secrets").read()
     assert state.broken == {"odd"}
@@ -189,7 +189,7 @@ async def test_what_becomes_the_apis_is_a_hint(store: MemoryStore) -> None:
     await source.read()
     watch = Watch(source)
     assert not await watch.said()
-    await post(store, cluster(annotations={REFERENCES: "/home/kim"}))
+    await post(store, cluster(annotations={REFERENCES: "/srv/kim"}))
     assert await watch.said()
     assert set((await source.read()).documents) == {"nas"}
     await watch.stop()

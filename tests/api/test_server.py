@@ -197,7 +197,7 @@ async def test_what_goes_wrong_inside_has_a_number(caplog: pytest.LogCaptureFixt
     async with a_server() as (_, port, ada), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
         async def broken(request: Request) -> Response:
-            raise RuntimeError("the secret path /root/x")
+            raise RuntimeError("the secret path /srv/secret/x")
 
         ada.service.beside = broken
         async with session.get("/metrics") as answer:

@@ -24,7 +24,8 @@ def reference() -> str:
 
 def _commands() -> str:
     parts = ["## Commands\n"]
-    context = click.Context(cli, info_name="hactl")
+    # As when the program runs: click keeps the first option for help that a command ever had.
+    context = click.Context(cli, info_name="hactl", help_option_names=["-h", "--help"])
     assert isinstance(cli, Commands)
     for name in COMMANDS:
         command = cli.get_command(context, name)
