@@ -7,11 +7,10 @@ simulation distorts is said where it stands.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 from .measure import Samples
 from .pairs import Converged, Memory
@@ -77,8 +76,7 @@ def figures(found: Findings) -> list[Figure]:
     ]
 
 
-def timed(line: Callable[..., Figure], name: str, samples: Samples, note: str = "") -> Figure:
-    """The median, with the p95 beside it."""
+def _time(line: Callable[..., Figure], name: str, samples: Samples, note: str = "") -> Figure:
     return line(name, samples.median * 1e3, "ms", samples.p95 * 1e3, note)
 
 
@@ -92,10 +90,10 @@ def _cost(found: Latency) -> list[Figure]:
     own = max(0.0, whole.median - simulated) / bare.median
     added, on_nodes = whole.median / probes.median, 2 * found.whole.node_seconds * 1e3
     return [
-        timed(line, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
-        timed(line, "two bare execs at once, one per node", both),
-        timed(line, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
-        timed(line, "the pass", whole),
+        _time(line, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
+        _time(line, "two bare execs at once, one per node", both),
+        _time(line, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
+        _time(line, "the pass", whole),
         line("of it on the simulated nodes", on_nodes, "ms", note="both probes, in the lab's one process"),
         line("of it controller CPU", found.whole.cpu_seconds * 1e3, "ms"),
         line("pass / bare exec", whole.median / bare.median, "x", aim=1.5, note="simulated nodes' time included"),
@@ -155,9 +153,9 @@ def _memory(found: Findings) -> list[Figure]:
 def _reactions(found: Findings) -> list[Figure]:
     line = partial(Figure, f"Reactions of the controller over {found.nodes} nodes")
     return [
-        timed(line, "CARP change on a node to the look", found.carp, "devd; 75 ms of it gather further events"),
-        timed(line, "file replaced to the first look", found.file_look, "polled 4 times a second; 0.1 s of quiet"),
-        timed(line, "file replaced to the first command", found.file_command, "two looks, the second under the lock"),
+        _time(line, "CARP change on a node to the look", found.carp, "devd; 75 ms of it gather further events"),
+        _time(line, "file replaced to the first look", found.file_look, "polled 4 times a second; 0.1 s of quiet"),
+        _time(line, "file replaced to the first command", found.file_command, "two looks, the second under the lock"),
     ]  # fmt: skip
 
 
@@ -174,23 +172,14 @@ def _record(found: Findings) -> list[Figure]:
 
 def render(found: Findings) -> str:
     """A table for people."""
-    head = f"hactl bench: {found.nodes} simulated nodes, {found.seconds:.0f} s, {found.machine}"
-    return "\n".join([head, table(figures(found)), "", f"How: {_how(found)}"])
-
-
-def table(shown: Sequence[Figure]) -> str:
-    """Every section, after an empty line each."""
-    width = max(len(figure.name) for figure in shown)
-    lines = []
-    for section, group in groupby(shown, key=lambda figure: figure.section):
+    all_figures = figures(found)
+    width = max(len(figure.name) for figure in all_figures)
+    lines = [f"hactl bench: {found.nodes} simulated nodes, {found.seconds:.0f} s, {found.machine}"]
+    for section, group in groupby(all_figures, key=lambda figure: figure.section):
         lines += ["", section]
         lines += [_line(figure, width) for figure in group]
+    lines += ["", f"How: {_how(found)}"]
     return "\n".join(lines)
-
-
-def to_rows(shown: Sequence[Figure]) -> list[dict[str, Any]]:
-    """Figures for programs."""
-    return [{**asdict(figure), "met": figure.met} for figure in shown]
 
 
 def _line(figure: Figure, width: int) -> str:
@@ -213,5 +202,6 @@ def _how(found: Findings) -> str:
 
 def to_json(found: Findings) -> str:
     """The same for programs."""
+    rows = [{**asdict(figure), "met": figure.met} for figure in figures(found)]
     whole = {"nodes": found.nodes, "pairs_converged": found.ready, "seconds": found.seconds, "machine": found.machine}
-    return json.dumps({**whole, "how": _how(found), "figures": to_rows(figures(found))}, indent=2)
+    return json.dumps({**whole, "how": _how(found), "figures": rows}, indent=2)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
+import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hactl.cli.demo_stage import Stage, named
 from hactl.errors import HactlError
+
+#: How long one act may take, seconds.
+ACT_SECONDS = 60.0
+
 
 #: What kubectl is given to move the group back.
 MOVE = """\
@@ -20,6 +31,10 @@ kind: HAOperation
 metadata: {name: move-back}
 spec: {type: Switchover, cluster: nas, group: files, node: nas-a, reason: back home}
 """
+
+
+class ExpectationFailed(HactlError):
+    """The story did not go as told."""
 
 
 @click.command()
@@ -40,7 +55,8 @@ def demo(keep: bool) -> int:
         story.show_log()
         return 1
     except subprocess.TimeoutExpired as error:
-        click.echo(f"\nthe demo failed: `{named(error.cmd)}` did not end within {error.timeout:.0f} s")
+        command = " ".join(str(word) for word in error.cmd[3:])
+        click.echo(f"\nthe demo failed: `hactl {command}` did not end within {error.timeout:.0f} s")
         story.show_log()
         return 1
     except KeyboardInterrupt:
@@ -55,8 +71,29 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-class Story(Stage):
-    """What happens on the stage."""
+class Story:
+    """The stage: a directory, a lab process, a controller process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing runs yet."""
+        self.directory = directory
+        self.clusters = directory / "clusters"
+        self.document = self.clusters / "nas.yaml"
+        self.began = time.monotonic()
+        self.controller: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **os.environ,
+            "HACTL_LAB": str(directory / "lab-state"),
+            "HACTL_STATE": str(directory / "hactl.db"),
+            "HACTL_IDENTITY": str(self.clusters / "lab" / "id_ed25519"),
+        }
+        for name in ("FORCE_COLOR", "HACTL_SERVER", "HACTL_CONTEXT", "HACTL_TOKEN", "KUBECONFIG"):
+            self.environment.pop(name, None)
+        self.environment["HACTL_CONFIG"] = str(directory / "config.yaml")
+        self.port = _free_port()
+        self.kubectl_program = _kubectl()
+
+    # -- the acts -------------------------------------------------------------------------------------------------
 
     def tell(self) -> None:
         """The whole story."""
@@ -84,22 +121,26 @@ class Story(Stage):
         """The API, seen by stock kubectl, or by hactl where there is none."""
         self.act("The controller serves a Kubernetes-style API, and kubectl is a client of it")
         if self.kubectl_program is None:
-            click.echo("there is no kubectl here; `hactl get` asks the same API and prints the same columns")
+            click.echo("kubectl is not installed here; `hactl get` asks the same API and prints the same")
             self.hactl("get", "hac", "-o", "wide")
             return
-        self.make_kubeconfig(role="operator")
+        url = f"https://127.0.0.1:{self.port}"
+        click.echo(click.style(f"$ hactl kubeconfig {url} --role operator > kubeconfig", bold=True))
+        config = self.directory / "kubeconfig"
+        config.write_text(self.quiet("kubeconfig", url, "--name", "demo", "--role", "operator"))
+        config.chmod(0o600)
+        self.environment["KUBECONFIG"] = str(config)
         self.kubectl("get", "hac", "-o", "wide")
         self.kubectl("explain", "hac.spec.groups.failback")
 
     def move_back(self) -> None:
-        """A switchover as an object, or as a command where there is no kubectl; it is an object either way."""
+        """A switchover as an object, or as a command where there is no kubectl."""
         if self.kubectl_program is None:
-            self.hactl("switchover", "nas", "files", "--to", "nas-a", "--reason", "back home", "--yes")
-            self.hactl("get", "haop", "-o", "wide")
+            self.hactl("switchover", "nas", "files", "--to", "nas-a", "--yes")
             return
+        click.echo(MOVE.rstrip())
         self.kubectl("create", "-f", "-", given=MOVE)
-        # kubectl gives up before we do, and says why.
-        self.kubectl("wait", "haop/move-back", "--for=condition=Complete", "--timeout=50s")
+        self.kubectl("wait", "haop/move-back", "--for=condition=Complete", "--timeout=90s")
         self.kubectl("get", "haop", "-o", "wide")
 
     def by_hand(self) -> None:
@@ -151,3 +192,199 @@ class Story(Stage):
         """Asked of the node itself."""
         told = self.on(node, "ifconfig vtnet1; mount; service nfsd onestatus", show=False)
         return "carp: MASTER" in told and " on /data (" in told and "nfsd is running" in told
+
+    # -- the stage ------------------------------------------------------------------------------------------------
+
+    def set_the_stage(self) -> None:
+        """The example, a generated secret, and ports that are free."""
+        (self.clusters / "secrets").mkdir(parents=True)
+        secret = self.clusters / "secrets" / "files.carp"
+        secret.write_text(secrets.token_hex(8) + "\n")
+        secret.chmod(0o600)
+        text = example_text("nas")
+        for port in ("2221", "2222"):
+            if not _free(int(port)):
+                other = _free_port()
+                click.echo(f"port {port} is taken; using {other}")
+                text = text.replace(f"port: {port}", f"port: {other}")
+        self.document.write_text(text)
+        click.echo(f"the document is manifests/examples/nas.yaml, here {self.document}")
+
+    def start_controller(self, *, ready: bool = True) -> None:
+        """`hactl run` as a process of its own."""
+        log = (self.directory / "controller.log").open("ab")
+        listen = f"127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "hactl", "run", "--source", str(self.clusters), "--resync", "5s"]
+        command += ["--listen", listen]
+        self.controller = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
+        )
+        log.close()
+        if ready:
+            self.wait("the pair is Ready under the controller", self.ready)
+        click.echo(f"$ hactl run --source {self.clusters} --resync 5s --listen {listen} &")
+        time.sleep(1.5)  # for the devd streams; without them the next look would find it, only later
+
+    def stop_controller(self) -> None:
+        """Ask it to end, and see to it."""
+        if self.controller is None or self.controller.poll() is not None:
+            return
+        self.controller.send_signal(signal.SIGTERM)
+        try:
+            self.controller.wait(30)
+        except subprocess.TimeoutExpired:
+            self.controller.kill()
+            self.controller.wait()
+
+    def end(self, *, keep: bool) -> None:
+        """Leave nothing running, and nothing behind."""
+        self.stop_controller()
+        if keep:
+            names = ("HACTL_LAB", "HACTL_STATE", "HACTL_IDENTITY")
+            exports = "; ".join(f"export {name}={self.environment[name]}" for name in names)
+            click.echo(f"\nkept: {self.directory}; the lab runs until `hactl lab down`\n{exports}")
+            return
+        subprocess.run(
+            [sys.executable, "-m", "hactl", "lab", "down"], env=self.environment, capture_output=True, check=False
+        )
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def show_log(self) -> None:
+        """What the controller logged last, when something went wrong."""
+        log = self.directory / "controller.log"
+        if log.exists():
+            for line in log.read_text(errors="replace").splitlines()[-15:]:
+                click.echo(f"  {line}")
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def act(self, title: str) -> None:
+        """Announce what comes."""
+        took = time.monotonic() - self.began
+        click.echo(f"\n{click.style(f'== {title}', fg='cyan', bold=True)}  {click.style(f'[{took:.0f} s]', dim=True)}")
+
+    def hactl(self, *arguments: str, expect: int | None = 0, first_lines: int | None = None) -> None:
+        """Run a command as a person would, and show it. `expect` None: any status."""
+        shown = " ".join(argument.replace(str(self.clusters), "clusters") for argument in arguments)
+        click.echo(click.style(f"$ hactl {shown}", bold=True))
+        sys.stdout.flush()
+        process = subprocess.run(
+            [sys.executable, "-m", "hactl", *(["--color=always"] if sys.stdout.isatty() else []), *arguments],
+            env=self.environment,
+            capture_output=first_lines is not None,
+            text=True,
+            check=False,
+            timeout=ACT_SECONDS * 2,
+        )
+        if first_lines is not None:
+            lines = process.stdout.splitlines()
+            click.echo("\n".join(lines[:first_lines]))
+            if len(lines) > first_lines:
+                click.echo(f"  ... {len(lines) - first_lines} more lines")
+        if expect is not None and process.returncode != expect:
+            raise ExpectationFailed(f"`hactl {shown}` exited with {process.returncode}, expected {expect}")
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> None:
+        """Run kubectl as a person would, and show it."""
+        click.echo(click.style(f"$ kubectl {' '.join(arguments)}", bold=True))
+        sys.stdout.flush()
+        done = subprocess.run(
+            [str(self.kubectl_program), *arguments],
+            env=self.environment,
+            input=given,
+            text=True,
+            check=False,
+            timeout=ACT_SECONDS * 2,
+        )
+        if done.returncode:
+            raise ExpectationFailed(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}")
+
+    def on(self, node: str, command: str, *, show: bool = True) -> str:
+        """Do something on a node by hand."""
+        if show:
+            click.echo(click.style(f"{node}# {command}", fg="magenta"))
+        return self.quiet("lab", "exec", node, "--", command)
+
+    def quiet(self, *arguments: str) -> str:
+        """The output of a command that is not shown."""
+        process = subprocess.run(
+            [sys.executable, "-m", "hactl", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ACT_SECONDS,
+        )
+        return process.stdout
+
+    def wait(self, what: str, happened: Callable[[], bool], seconds: float = ACT_SECONDS) -> None:
+        """Until it happens, or the story failed."""
+        began = time.monotonic()
+        while not happened():
+            if time.monotonic() - began > seconds:
+                raise ExpectationFailed(f"{what}: not within {seconds:.0f} s")
+            time.sleep(0.3)
+        click.echo(f"  {click.style('ok', fg='green')}  {what} ({time.monotonic() - began:.1f} s)")
+
+    def status(self) -> dict[str, Any]:
+        """The recorded status of nas."""
+        rows = json.loads(self.quiet("status", "nas", "-o", "json") or "[]")
+        if not rows:
+            raise ExpectationFailed("there is no status of nas on record")
+        found: dict[str, Any] = rows[0]
+        return found
+
+    def node(self, name: str) -> dict[str, Any]:
+        """What the status says of a node."""
+        found: dict[str, Any] = next(node for node in self.status()["nodes"] if node["name"] == name)
+        return found
+
+    def ready(self) -> bool:
+        """Condition Ready is True."""
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in self.status()["conditions"])
+
+    def last_step(self) -> int:
+        """Id of the newest step on record."""
+        rows = json.loads(self.quiet("history", "nas", "--kind", "Step", "--limit", "1", "-o", "json") or "[]")
+        return int(rows[-1]["id"]) if rows else 0
+
+    def expect_step(self, after: int, command: str) -> None:
+        """Exactly this command ran since then, and nothing else."""
+
+        def steps() -> list[dict[str, Any]]:
+            rows = json.loads(self.quiet("history", "nas", "--kind", "Step", "--limit", "50", "-o", "json") or "[]")
+            return [row for row in rows if int(row["id"]) > after]
+
+        self.wait("hactl corrects it", lambda: any(row["outcome"] == "Done" for row in steps()))
+        self.wait("the pair is Ready", self.ready)
+        ran = [row["command"] for row in steps()]
+        if ran != [command]:
+            raise ExpectationFailed(f"expected exactly {command!r}, but {ran} ran")
+        click.echo(f"  {click.style('exactly one command ran:', bold=True)} nas-b  {command}")
+
+
+def example_text(name: str) -> str:
+    """A document of manifests/examples: of this checkout, or of the installed package."""
+    here = Path(__file__).resolve()
+    for place in (here.parents[3] / "manifests" / "examples", here.parents[1] / "examples"):
+        file = place / f"{name}.yaml"
+        if file.is_file():
+            return file.read_text()
+    raise HactlError(f"the example {name}.yaml is not installed")
+
+
+def _kubectl() -> str | None:
+    """kubectl beside this Python, else on the path."""
+    beside = Path(sys.executable).parent / "kubectl"
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("kubectl")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
