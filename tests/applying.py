@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.ownership import applied, updated
-from hactl.core.schema import custom_resource_definition
 
 SCHEMA = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 V = "hactl.dev/v1alpha1"

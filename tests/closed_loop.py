@@ -14,9 +14,10 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 
 from hactl.core.audit import audit
+from hactl.core.cluster import Cluster
+from hactl.core.document.load import read_cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
 from hactl.core.hook import LOCK
-from hactl.core.invalid import read_cluster
 from hactl.core.objects import HACluster
 from hactl.core.operations import Wishes
 from hactl.core.parse.node import parse_probe
@@ -24,7 +25,6 @@ from hactl.core.plan import make_plan
 from hactl.core.probe import probe_script
 from hactl.core.script import StepResult, read_answer, step_script
 from hactl.core.steps import Outcome, Plan, Stage, Step
-from hactl.core.wanted import Cluster
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from hactl.core.cluster import Cluster, hooked_groups
 from hactl.core.facts import (
     Address,
     BootConfig,
@@ -41,7 +42,6 @@ from hactl.core.facts import (
 from hactl.core.hook import DEVD_RULE, hook_files
 from hactl.core.objects import HACluster
 from hactl.core.plan.hook import checksum
-from hactl.core.wanted import Cluster, hooked_groups
 
 #: Monotonic seconds at which every scene is looked at; facts were seen two seconds earlier.
 NOW = 1000.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from closed_loop import Loop
+from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, RunOn
-from hactl.core.wanted import interface_on
 
 
 def complaints(loop: Loop) -> list[str]:

@@ -26,9 +26,9 @@ from hactl.adapters.references import resolve as resolve_references
 from hactl.adapters.ssh import SSHNodes
 from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml_documents import read_documents
+from hactl.core.cluster import Cluster
 from hactl.core.facts import fingerprint
 from hactl.core.operations import Operation
-from hactl.core.wanted import Cluster
 from hactl.errors import Busy, DocumentError, StoreError
 from hactl.ports import Document, Objects, Source, Store
 from hactl.runtime.controller import Controller

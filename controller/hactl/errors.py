@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hactl.core.problems import Problem
+    from hactl.core.document.problems import Problem
 
 
 class HactlError(Exception):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hactl.core.document.problems import Problem
 from hactl.core.operations import Operation, State
-from hactl.core.problems import Problem
 
 if TYPE_CHECKING:
     from hactl.core.objects import HACluster

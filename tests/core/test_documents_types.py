@@ -7,9 +7,9 @@ import json
 import pytest
 
 from document_texts import NAS, nas_data, problems, put
-from hactl.core.invalid import read_cluster
+from hactl.core.document.load import read_cluster
+from hactl.core.document.problems import path_text, shown
 from hactl.core.objects import HACluster
-from hactl.core.problems import path_text, shown
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from facts_builder import edge_cluster, nas_cluster
+from hactl.core.cluster import Cluster
 from hactl.core.facts import (
     CarpState,
     Device,
@@ -34,7 +35,6 @@ from hactl.core.facts import (
 from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
 from hactl.core.probe import PATH, probe_script
-from hactl.core.wanted import Cluster
 
 DASH = shutil.which("dash") or "/bin/sh"
 NONCE = "f00df00df00df00d"

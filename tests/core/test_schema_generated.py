@@ -10,12 +10,12 @@ import pytest
 from document_texts import ROOT, firewall_data, nas_data
 from hactl.adapters.generated import GENERATORS, generated_files, main, stale_files
 from hactl.adapters.yaml_tree import read_trees
-from hactl.core.explain import UnknownField, explain
+from hactl.core.document.explain import UnknownField, explain
+from hactl.core.document.schema import custom_resource_definition, document_schema, json_schema
+from hactl.core.document.schema_operation import operation_definition, operation_schema
 from hactl.core.kube import bodies, kinds
 from hactl.core.objects import PATTERNS
 from hactl.core.operations import Kind, Operation, State
-from hactl.core.schema import custom_resource_definition, document_schema, json_schema
-from hactl.core.schema_operation import operation_definition, operation_schema
 
 DEFINITIONS = [custom_resource_definition, operation_definition]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hactl.core.problems import Problem
+from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, InvariantBroken
 from hactl.ports import Document, SourceState
 from hactl.runtime.controller import Controller

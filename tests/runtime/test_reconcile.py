@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from hactl.adapters.memory_store import MemoryStore
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Hold, Outcome, Plan
-from hactl.core.wanted import Cluster
 from hactl.errors import InvariantBroken, SecretError
 from hactl.ports import Document
 from hactl.runtime.converge import Converger, Listener, Summary

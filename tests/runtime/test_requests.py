@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from hactl.adapters.memory_store import MemoryStore
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation, State, Wishes
 from hactl.core.steps import Plan, Risk, Stage, Step
-from hactl.core.wanted import Cluster
 from hactl.ports import Document
 from hactl.runtime.approval import Approval
 from runtime.test_controller import House

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hactl.adapters.memory_store import MemoryStore
-from hactl.core.problems import Problem
+from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 from hactl.ports import API_LABEL, Document, SourceState
 from hactl.runtime.intake import Changes, Intake

@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.adapters.operation_rows import in_force, operation, request_row
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
 from hactl.core.operations import Operation, State, Wishes
 from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
-from hactl.core.wanted import Cluster
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
 from hactl.runtime.passes import Accepted, Resolved

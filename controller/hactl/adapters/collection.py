@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from hactl.adapters.yaml_documents import FileContent
-from hactl.core.problems import Problem, shown
+from hactl.core.document.problems import Problem, shown
 from hactl.ports import Document, SourceState
 
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from hactl.adapters.collection import Collection
 from hactl.adapters.yaml_documents import FileContent, read_documents
 from hactl.adapters.yaml_tree import MAX_BYTES
-from hactl.core.problems import Problem, printable
+from hactl.core.document.problems import Problem, printable
 from hactl.ports import Clock, SourceState
 
 POLL_SECONDS = 0.25

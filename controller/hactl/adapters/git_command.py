@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hactl.core.problems import printable
+from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 
 PROTOCOLS = "file:https:ssh"

@@ -20,7 +20,7 @@ from hactl.adapters.git_command import Git, GitFailed
 from hactl.adapters.source_text import Origin, remote_documents, whole
 from hactl.adapters.yaml_documents import FileContent
 from hactl.adapters.yaml_tree import MAX_BYTES
-from hactl.core.problems import Problem, printable
+from hactl.core.document.problems import Problem, printable
 from hactl.ports import Clock, SourceState
 
 log = logging.getLogger("hactl.adapters.git")

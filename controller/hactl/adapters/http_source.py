@@ -28,7 +28,7 @@ from hactl.adapters.collection import Collection
 from hactl.adapters.source_text import Origin, remote_documents, whole
 from hactl.adapters.yaml_documents import FileContent
 from hactl.adapters.yaml_tree import MAX_BYTES
-from hactl.core.problems import printable
+from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 from hactl.ports import Clock, SourceState
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hactl.adapters.http_source import FetchFailed, read_token, said
 from hactl.adapters.kubeconfig import KubeAccess
-from hactl.core.problems import printable
+from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:

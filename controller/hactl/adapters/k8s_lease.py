@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hactl.adapters.k8s_client import KubeClient, KubeError
-from hactl.core.problems import printable
+from hactl.core.document.problems import printable
 from hactl.ports import Clock
 
 log = logging.getLogger("hactl.adapters.lease")

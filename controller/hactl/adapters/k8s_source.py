@@ -25,9 +25,9 @@ from hactl.adapters.k8s_lease import Election
 from hactl.adapters.kubeconfig import KubeAccess
 from hactl.adapters.source_text import Origin, object_document
 from hactl.adapters.yaml_documents import FileContent
+from hactl.core.document.problems import printable
 from hactl.core.kube.bodies import document_data, event_body, status_view
 from hactl.core.kube.kinds import HACLUSTERS
-from hactl.core.problems import printable
 from hactl.ports import Clock, SourceState
 
 log = logging.getLogger("hactl.adapters.k8s")

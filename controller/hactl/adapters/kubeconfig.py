@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from hactl.adapters.http_source import is_loopback
 from hactl.adapters.yaml_tree import MAX_BYTES, read_trees
-from hactl.core.problems import listed, printable, shown
+from hactl.core.document.problems import listed, printable, shown
 from hactl.errors import HactlError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hactl.core.meaning import password_problem
-from hactl.core.meaning_nodes import host_key_problem
+from hactl.core.document.problems import FieldPath, Problem, path_text, printable, shown
+from hactl.core.document.rules.check import password_problem
+from hactl.core.document.rules.nodes import host_key_problem
 from hactl.core.objects import NodeSpec, SecretRef
-from hactl.core.problems import FieldPath, Problem, path_text, printable, shown
 from hactl.errors import DocumentError, SecretError
 from hactl.ports import Document, Target
 

@@ -1,6 +1,6 @@
 """Documents that come over a network, as text or as JSON: read as files are, and held to stricter rules.
 
-They may name secrets of the controller only as `hactl.core.remote_references` allows.
+They may name secrets of the controller only as `hactl.core.document.remote_references` allows.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 from hactl.adapters.yaml_documents import FileContent, digest, read_documents
 from hactl.adapters.yaml_tree import MAX_PROBLEMS
-from hactl.core.invalid import read_cluster
+from hactl.core.document.load import read_cluster
+from hactl.core.document.problems import Fault, Problem, path_text
+from hactl.core.document.recover import more_faults
+from hactl.core.document.remote_references import check_remote
+from hactl.core.document.rules.check import faults
 from hactl.core.kube.bodies import document_data
-from hactl.core.meaning import faults
 from hactl.core.objects import HACluster
-from hactl.core.problems import Fault, Problem, path_text
-from hactl.core.remote_references import check_remote
-from hactl.core.salvage import more_faults
 from hactl.ports import Document
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.adapters.yaml_tree import MAX_BYTES, MAX_PROBLEMS, Tree, read_trees
-from hactl.core.invalid import read_cluster
-from hactl.core.meaning import check
+from hactl.core.document.load import read_cluster
+from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
+from hactl.core.document.recover import more_faults
+from hactl.core.document.rules.check import check
 from hactl.core.objects import HACluster
-from hactl.core.problems import Fault, FieldPath, Problem, path_text
-from hactl.core.salvage import more_faults
 from hactl.ports import Document
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

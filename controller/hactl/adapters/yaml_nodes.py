@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hactl.core.problems import printable, shown
+from hactl.core.document.problems import printable, shown
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event

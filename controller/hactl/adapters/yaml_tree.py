@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from hactl.adapters.yaml_nodes import ListNode, MapNode, Node, Refused, ScalarNode, compose
-from hactl.core.problems import FieldPath, Problem, may_show, path_text, shown
-from hactl.core.scalars import Ambiguous, Scalar, read_plain
+from hactl.core.document.problems import FieldPath, Problem, may_show, path_text, shown
+from hactl.core.document.scalars import Ambiguous, Scalar, read_plain
 
 #: A document of a hundred nodes is about 50 KiB.
 MAX_BYTES = 1024 * 1024

@@ -16,16 +16,16 @@ from typing import Any
 
 from hactl.adapters.yaml_documents import digest
 from hactl.api.payload import an_object
-from hactl.core.invalid import read_cluster
+from hactl.core.document.load import read_cluster
+from hactl.core.document.problems import Fault, FieldPath, path_text, shown
+from hactl.core.document.recover import more_faults
+from hactl.core.document.remote_references import check_remote
+from hactl.core.document.rules.check import RULES
+from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube.bodies import REFERENCES, cluster_body, document_data
 from hactl.core.kube.errors import ApiError, Cause, bad_request, invalid
 from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource
-from hactl.core.meaning import RULES
 from hactl.core.objects import HACluster
-from hactl.core.problems import Fault, FieldPath, path_text, shown
-from hactl.core.remote_references import check_remote
-from hactl.core.salvage import more_faults
-from hactl.core.schema import custom_resource_definition
 from hactl.ports import API_LABEL, Document
 
 #: More of the same says nothing new.

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from hactl.api.wire import Identity
+from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import HACLUSTERS
-from hactl.core.problems import printable
 from hactl.errors import StoreError
 from hactl.ports import Store
 

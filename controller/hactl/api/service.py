@@ -23,6 +23,7 @@ from hactl.api.selection import in_namespace, look, selection
 from hactl.api.watch import ordered
 from hactl.api.wire import Request, Response
 from hactl.api.writes import Writer, Written
+from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.errors import (
     ApiError,
@@ -34,7 +35,6 @@ from hactl.core.kube.errors import (
     unavailable,
 )
 from hactl.core.kube.kinds import ACCESS_REVIEWS, HAOPERATIONS, Resource
-from hactl.core.problems import printable
 from hactl.errors import StoreError
 from hactl.ports import Clock, Objects, Store
 

@@ -78,6 +78,6 @@ def validate(paths: tuple[str, ...], offline: bool) -> int:
 @click.option("--recursive", is_flag=True, help="Only the names and types of all fields below.")
 def explain(field: str, recursive: bool) -> None:
     """Say what FIELD of the document means, e.g. HACluster.spec.groups."""
-    from hactl.core.explain import explain as text
+    from hactl.core.document.explain import explain as text
 
     click.echo(text(field, recursive=recursive).rstrip("\n"))

@@ -18,10 +18,10 @@ from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError, StoreError
 
 if TYPE_CHECKING:
+    from hactl.core.cluster import Cluster
     from hactl.core.facts import Snapshot
     from hactl.core.operations import Wishes
     from hactl.core.steps import Plan
-    from hactl.core.wanted import Cluster
     from hactl.ports import Document
 
 F = TypeVar("F", bound=Callable[..., Any])

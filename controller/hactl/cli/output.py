@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hactl.core.problems import printable
+from hactl.core.document.problems import printable
 from hactl.core.steps import Hold, Plan, Risk, Step
 
 if TYPE_CHECKING:

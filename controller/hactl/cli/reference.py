@@ -7,7 +7,7 @@ import click
 from hactl.cli.main import COMMANDS, Commands, cli
 from hactl.cli.topics import EXIT_STATUSES
 from hactl.core import catalogue
-from hactl.core.explain import explain
+from hactl.core.document.explain import explain
 
 _HEAD = """\
 # Reference

@@ -33,9 +33,9 @@ from hactl.core.audit_effects import (
 from hactl.core.audit_programs import SECRET_MAY_BE_SEEN_BY, read_effects
 from hactl.core.audit_words import Unreadable, clear_passwords, read_commands, secret_variables
 from hactl.core.audit_world import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, World, applied, first_world, known
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step
-from hactl.core.wanted import Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from hactl.core.audit_carp import wanted_advskew
 from hactl.core.audit_case import Case
 from hactl.core.audit_effects import RunsService, SetsRc, WritesFile
 from hactl.core.audit_world import known
+from hactl.core.cluster import interface_on
 from hactl.core.facts import File, RcAlias
 from hactl.core.hook import RCVAR
 from hactl.core.objects import GroupSpec, RunOn, VirtualIP
-from hactl.core.wanted import interface_on
 
 NETIF = "/etc/rc.conf.d/netif"
 _ENTRY = re.compile(r"ifconfig_([A-Za-z0-9_]+)_alias[0-9]+=[\"']?([^\"'\n]*)")

@@ -12,8 +12,8 @@ from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
 from hactl.core.audit_effects import Ifconfig, LoadsModule, SetsSysctl
 from hactl.core.audit_filesystems import serves
 from hactl.core.audit_world import Node, known
+from hactl.core.cluster import interface_on
 from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
-from hactl.core.wanted import interface_on
 
 
 def load_module(case: Case) -> Iterator[str]:

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from hactl.core.audit_effects import Effect
 from hactl.core.audit_world import Node, World
+from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.steps import Plan, Step
-from hactl.core.wanted import interface_on
 
 E = TypeVar("E")
 

@@ -14,9 +14,9 @@ from hactl.core.audit_effects import ChecksFilesystem, MakesFilesystem, Mounts, 
 from hactl.core.audit_hast import is_fresh
 from hactl.core.audit_hook import moving
 from hactl.core.audit_world import HAST_DEVICES, Node
+from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, Mount
 from hactl.core.objects import GroupSpec, Initialize, RunOn, StorageSpec
-from hactl.core.wanted import interface_on
 
 #: What mount(8) prints that is not an option somebody chose.
 _NOT_CHOSEN = frozenset(

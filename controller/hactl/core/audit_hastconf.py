@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hactl.core.cluster import Cluster
 from hactl.core.hook import HOOK
 from hactl.core.objects import StorageSpec
-from hactl.core.wanted import Cluster
 
 _PORT = "8457"
 _DEFAULTS = {

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
 from hactl.core.audit_effects import RunsService, SetsSysctl, WritesFile
 from hactl.core.audit_world import known
+from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HookFacts
 from hactl.core.hook import hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
-from hactl.core.wanted import hooked_groups
 
 #: Files that steps about the hook may write: those it is made of, and its notes.
 HOOK_FILES = (

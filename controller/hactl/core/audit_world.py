@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from hactl.core import audit_effects as does
 from hactl.core.audit_hastconf import ResourcePart, meaning
+from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
     CarpState,
     Device,
@@ -28,7 +29,6 @@ from hactl.core.facts import (
     Snapshot,
     Vhid,
 )
-from hactl.core.wanted import Cluster, interface_on
 
 T = TypeVar("T")
 

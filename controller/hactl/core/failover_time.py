@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hactl.core.carp import master_down_seconds
+from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.facts import HastMetadata
 from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
 from hactl.core.status_seen import Seen, known
-from hactl.core.wanted import failover_of, hooked_groups
 
 #: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
 FSCK_SECONDS = 2.0

@@ -7,9 +7,9 @@ grammar knows. Man page: hast.conf(5).
 
 from __future__ import annotations
 
+from hactl.core.cluster import Cluster, hooked_groups
 from hactl.core.hook import HOOK
 from hactl.core.objects import StorageSpec
-from hactl.core.wanted import Cluster, hooked_groups
 
 #: Where hastd and hastctl look.
 PATH = "/etc/hast.conf"

@@ -11,10 +11,10 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.hook_body import BODY
 from hactl.core.objects import Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.steps import quote
-from hactl.core.wanted import Cluster, failover_of, hooked_groups, interface_on
 
 #: Where the hook's own program is.
 HOOK = "/usr/local/libexec/hactl/hook"

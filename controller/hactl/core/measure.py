@@ -10,11 +10,11 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any
 
+from hactl.core.cluster import targets_of
 from hactl.core.facts import Known, Snapshot
 from hactl.core.moves import MOVING
 from hactl.core.objects import GroupSpec
 from hactl.core.steps import Outcome
-from hactl.core.wanted import targets_of
 
 #: What takes service away from where a group is.
 LETTING_GO = frozenset({"StopService", "Unmount", "ExportPool", "SetRole"})

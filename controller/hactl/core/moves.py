@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from hactl.core.cluster import Cluster, targets_of
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
@@ -20,7 +21,6 @@ from hactl.core.plan.services import serves_fully
 from hactl.core.resolve import judge_resolution
 from hactl.core.status_seen import Seen
 from hactl.core.steps import Plan, Step
-from hactl.core.wanted import Cluster, targets_of
 
 #: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).
 USUAL_SECONDS: Mapping[str, float] = {

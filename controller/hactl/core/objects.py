@@ -2,7 +2,7 @@
 
 Wire names are camelCase as Kubernetes writes them; unknown fields are errors; models are frozen.
 Types and single-field rules live here; what needs more than one field (a vhid used twice, a map that
-misses a node) lives in `hactl.core.meaning`. Field descriptions are what `hactl explain` and the CRD show.
+misses a node) lives in `hactl.core.document.rules.check`. Field descriptions are what `hactl explain` and the CRD show.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PATTERNS: dict[str, str] = {
 
 
 def _canonical_address(text: str) -> str:
-    """`2001:DB8:0::1/64` as ifconfig prints it; what is no address is left as it is for `hactl.core.meaning`."""
+    """`2001:DB8:0::1/64` as ifconfig prints it; what is no address is left as it is for `hactl.core.document.rules.check`."""
     address, slash, prefix = text.partition("/")
     if slash and not re.fullmatch(r"[0-9]{1,3}", prefix):
         return text

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hactl.core.cluster import Cluster
 from hactl.core.objects import Initialize, StorageSpec
 from hactl.core.parse.frames import FRAME
 from hactl.core.parse.node_boot import FILE_LIMIT, HAST_CONF
@@ -23,7 +24,6 @@ from hactl.core.probe_hook import hook_section
 from hactl.core.probe_sections import BOUNDED, kept, section
 from hactl.core.script import PATH
 from hactl.core.steps import quote
-from hactl.core.wanted import Cluster
 
 #: Read in one sysctl(8): each fork costs 10 to 20 ms on a slow node.
 SYSCTLS = (

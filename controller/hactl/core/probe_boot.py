@@ -5,11 +5,11 @@ Man pages: rc.conf(5), rc.subr(8), loader.conf(5), sysctl.conf(5).
 
 from __future__ import annotations
 
+from hactl.core.cluster import Cluster, interface_on
 from hactl.core.hook import RCVAR
 from hactl.core.parse.rc import mangle
 from hactl.core.probe_sections import BOUNDED, section
 from hactl.core.steps import quote
-from hactl.core.wanted import Cluster, interface_on
 
 #: Reads many small files in one process: where rc variables are assigned (names only, never a value: there are
 #: passwords), hactl's block in netif, carp lines of loader.conf and sysctl.conf, rcvars of rc scripts, the release.

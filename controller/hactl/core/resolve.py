@@ -13,6 +13,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from hactl.core.cluster import Cluster
 from hactl.core.copies import Comparison, Verdict, compare_copies, group_of
 from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot
 from hactl.core.objects import StorageSpec
@@ -21,7 +22,6 @@ from hactl.core.plan import checks
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known, set_scene
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Stage, Step, quote
-from hactl.core.wanted import Cluster
 
 #: A copy to a file runs at least this fast, bytes per second: the time limit of the step.
 PRESERVE_BYTES_PER_SECOND = 10 * 1024 * 1024

@@ -12,6 +12,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hactl.core.cluster import Cluster, interface_on
 from hactl.core.conditions import Finding, findings
 from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown
 from hactl.core.hook import hook_files
@@ -20,7 +21,6 @@ from hactl.core.plan.hook import checksum
 from hactl.core.status_changes import changes, last_known, same_but_for_ages
 from hactl.core.status_seen import MOUNTED, UNKNOWN, Seen, known
 from hactl.core.steps import Hold, Plan, Stage, Step
-from hactl.core.wanted import Cluster, interface_on
 
 __all__ = ["changes", "cluster_status", "same_but_for_ages"]
 

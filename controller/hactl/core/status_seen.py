@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
     CarpState,
     HastMetadata,
@@ -24,7 +25,6 @@ from hactl.core.facts import (
     Vhid,
 )
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
-from hactl.core.wanted import Cluster, interface_on
 
 T = TypeVar("T")
 

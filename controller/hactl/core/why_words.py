@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hactl.core.carp import Voice
+from hactl.core.cluster import Cluster
 from hactl.core.facts import HookFacts, Interface, Known, NodeFacts, Snapshot, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.status_seen import Seen, known
 from hactl.core.steps import Plan
-from hactl.core.wanted import Cluster
 
 What = Literal["active", "master", "primary"]
 

@@ -13,8 +13,8 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 
+from hactl.core.cluster import interface_on
 from hactl.core.objects import HACluster, VirtualIP
-from hactl.core.wanted import interface_on
 from hactl.lab.boot_files import rc_conf
 from hactl.lab.clock import LabClock
 from hactl.lab.machine import Machine

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hactl.core.problems import Problem
+from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
 from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Source, SourceState, Store
 from hactl.runtime.passes import Accepted

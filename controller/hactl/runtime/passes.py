@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation
 from hactl.core.steps import Plan
-from hactl.core.wanted import Cluster
 from hactl.errors import HactlError
 from hactl.ports import Document, Target
 from hactl.runtime.execute import OnStep, Secret, StageOutcome, ignore_event

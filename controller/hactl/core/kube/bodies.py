@@ -51,7 +51,7 @@ def cluster_body(cluster: HACluster) -> dict[str, Any]:
 
 
 def document_data(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an object is the document, as `hactl.core.invalid.read_cluster` takes it."""
+    """What of an object is the document, as `hactl.core.document.load.read_cluster` takes it."""
     metadata = body.get("metadata")
     kept: Any = metadata
     if isinstance(metadata, Mapping):

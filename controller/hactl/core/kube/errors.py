@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hactl.core.problems import Problem
+from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hactl.core.document.schema import Schema
 from hactl.core.kube.discovery import SUBRESOURCE_VERBS
 from hactl.core.kube.kinds import RESOURCES, Resource
 from hactl.core.kube.openapi_schemas import (
@@ -18,7 +19,6 @@ from hactl.core.kube.openapi_schemas import (
     name_of,
     reference,
 )
-from hactl.core.schema import Schema
 
 JSON = "application/json"
 YAML = "application/yaml"

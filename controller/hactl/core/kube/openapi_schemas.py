@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from hactl.core.document.schema import Schema, custom_resource_definition
+from hactl.core.document.schema_operation import operation_schema
 from hactl.core.kube.kinds import ACCESS_REVIEWS, EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource
-from hactl.core.schema import Schema, custom_resource_definition
-from hactl.core.schema_operation import operation_schema
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _PREFIXES = {

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.kube.errors import Cause, bad_request
 from hactl.core.kube.fieldsets import json_text
-from hactl.core.problems import FieldPath, path_text
 
 Schema: TypeAlias = Mapping[str, Any]
 

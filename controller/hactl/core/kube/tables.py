@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from hactl.core.document.problems import printable
 from hactl.core.kube import summary
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource
-from hactl.core.problems import printable
 
 Body: TypeAlias = Mapping[str, Any]
 #: How much of the object a row carries (query parameter includeObject).

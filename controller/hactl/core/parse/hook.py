@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hactl.core.cluster import hooked_groups
 from hactl.core.facts import DevdRule, HookFacts, Known, Reading
 from hactl.core.hook import carp_subsystems
 from hactl.core.hook_rules import rules_before
@@ -19,7 +20,6 @@ from hactl.core.parse.frames import Section
 from hactl.core.parse.reading import Reader, then
 from hactl.core.parse.text import NotUnderstood
 from hactl.core.probe_hook import RULES_LIMIT
-from hactl.core.wanted import hooked_groups
 
 
 def read_hook(reader: Reader) -> Reading[HookFacts]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from hactl.core.cluster import Cluster
 from hactl.core.facts import (
     Device,
     Hastd,
@@ -31,7 +32,6 @@ from hactl.core.parse.node_boot import read_boot, read_files, read_services
 from hactl.core.parse.node_disks import read_device, read_gate, read_mounts, read_pools
 from hactl.core.parse.reading import Reader, then
 from hactl.core.parse.text import Failed, NotUnderstood, number
-from hactl.core.wanted import Cluster
 
 T = TypeVar("T")
 _CARP = "net.inet.carp."

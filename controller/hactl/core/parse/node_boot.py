@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from hactl.core.cluster import interface_on
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
 from hactl.core.parse import rc
 from hactl.core.parse.frames import Section
 from hactl.core.parse.reading import Reader
 from hactl.core.parse.text import NotUnderstood
-from hactl.core.wanted import interface_on
 
 HAST_CONF = "/etc/hast.conf"
 #: More than any hast.conf that hactl could have written, bytes: the probe sends no more.

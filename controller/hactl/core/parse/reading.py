@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, Reading, Unknown, fingerprint
 from hactl.core.objects import StorageSpec
 from hactl.core.parse.frames import Frames, Section
 from hactl.core.parse.text import Failed, NotUnderstood, redact
-from hactl.core.wanted import Cluster
 
 T = TypeVar("T")
 U = TypeVar("U")

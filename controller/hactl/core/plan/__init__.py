@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Wishes
 from hactl.core.plan.addresses import introduce_steps, repair_steps
@@ -28,7 +29,6 @@ from hactl.core.plan.scene import Scene, Steps, set_scene
 from hactl.core.plan.services import start_steps, stop_steps
 from hactl.core.plan.storage import metadata_steps, role_steps, storage_waits
 from hactl.core.steps import Hold, Plan, Stage, Step
-from hactl.core.wanted import Cluster
 
 #: More stages than any convergence takes; a plan that long is a bug of ours.
 STAGE_LIMIT = 40

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from hactl.core.cluster import interface_on
 from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
@@ -19,7 +20,6 @@ from hactl.core.plan.leftovers import leftover_steps, removal
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, SecretUse, Step
-from hactl.core.wanted import interface_on
 
 
 def password_variable(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:

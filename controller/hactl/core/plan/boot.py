@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, family
 from hactl.core.hook import RCVAR
 from hactl.core.objects import RunOn
@@ -18,7 +19,6 @@ from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.kernel import wanted_sysctls
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.steps import Check, Risk, SecretUse, Step, quote
-from hactl.core.wanted import hooked_groups, interface_on
 
 NETIF = "/etc/rc.conf.d/netif"
 SYSCTL_CONF = "/etc/sysctl.conf"

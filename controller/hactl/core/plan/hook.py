@@ -13,6 +13,7 @@ import posixpath
 from dataclasses import replace
 from functools import lru_cache
 
+from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HastRole, HookFacts
 from hactl.core.hook import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
@@ -22,7 +23,6 @@ from hactl.core.plan.filesystems import filesystem_ready
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Step, quote
-from hactl.core.wanted import hooked_groups
 
 DEMOTION = "net.inet.carp.demotion"
 #: The rule file's checksum as the running devd read it.

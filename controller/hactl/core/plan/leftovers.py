@@ -6,12 +6,12 @@ Man page: ifconfig(8).
 
 from __future__ import annotations
 
+from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, family
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Risk, Step
-from hactl.core.wanted import interface_on
 
 
 def removal(node: str, interface: str, ip: str, cidr: str, vhid: int, why: str) -> Step:

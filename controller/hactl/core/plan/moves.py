@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
@@ -22,7 +23,6 @@ from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, Steps, know
 from hactl.core.plan.services import stop_active
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Step, quote
-from hactl.core.wanted import interface_on
 
 #: How long the last writes may take to reach the other disk once nothing writes any more, seconds.
 FLUSH_SECONDS = 15.0

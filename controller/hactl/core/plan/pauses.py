@@ -6,10 +6,10 @@ left out, with a hold each, so that the rest goes on.
 
 from __future__ import annotations
 
+from hactl.core.cluster import interface_on, targets_of
 from hactl.core.objects import GroupSpec
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Step
-from hactl.core.wanted import interface_on, targets_of
 
 
 def hold_paused(scene: Scene) -> None:

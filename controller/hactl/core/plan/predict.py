@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
     CarpState,
     Device,
@@ -50,7 +51,6 @@ from hactl.core.plan.predict_hook import (
 )
 from hactl.core.plan.scene import Scene, known, set_scene
 from hactl.core.steps import Stage, Step
-from hactl.core.wanted import Cluster, interface_on
 
 T = TypeVar("T")
 

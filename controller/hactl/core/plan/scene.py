@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hactl.core.cluster import Cluster, hooked_groups, interface_on
 from hactl.core.facts import HastRole, Interface, Known, NodeFacts, Reading, Snapshot, System, Unknown
 from hactl.core.hook import HookFile, hook_files
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.operations import Wishes
 from hactl.core.steps import Hold, Step
-from hactl.core.wanted import Cluster, hooked_groups, interface_on
 
 #: Facts older than this are not acted on (I6), seconds.
 EVIDENCE_SECONDS = 30.0

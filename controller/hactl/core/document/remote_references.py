@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from hactl.core.document.problems import Fault, FieldPath, shown
 from hactl.core.objects import FileRef, HACluster, SecretRef
-from hactl.core.problems import Fault, FieldPath, shown
 
 #: Variables of the controller's environment that such a document may name begin with this.
 ENV_PREFIX = "HACTL_SECRET_"

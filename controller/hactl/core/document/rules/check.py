@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from hactl.core import meaning_failover, meaning_network, meaning_nodes, meaning_storage
+from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
+from hactl.core.document.rules import failover as meaning_failover
+from hactl.core.document.rules import network as meaning_network
+from hactl.core.document.rules import nodes as meaning_nodes
+from hactl.core.document.rules import storage as meaning_storage
 from hactl.core.objects import HACluster, SecretRef
-from hactl.core.problems import Fault, FieldPath, Problem, path_text
 
 #: ifconfig(8) copies at most 19 characters of `pass`; the rest is silently dropped (FACTS 1.1).
 MAX_PASSWORD_CHARACTERS = 19

@@ -11,10 +11,10 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from hactl.core.meaning_network import IP, not_usable, parse_address, virtual_ips
-from hactl.core.meaning_nodes import HAST_KEYWORDS, names_every_node, repeated
+from hactl.core.document.problems import Fault, FieldPath, shown
+from hactl.core.document.rules.network import IP, not_usable, parse_address, virtual_ips
+from hactl.core.document.rules.nodes import HAST_KEYWORDS, names_every_node, repeated
 from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
-from hactl.core.problems import Fault, FieldPath, shown
 
 #: HAST replicates between two machines.
 _HAST_NODES = 2

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TypeAlias
 
-from hactl.core.meaning_nodes import names_every_node, repeated
+from hactl.core.document.problems import Fault, FieldPath, shown
+from hactl.core.document.rules.nodes import names_every_node, repeated
 from hactl.core.objects import HACluster, VirtualIP
-from hactl.core.problems import Fault, FieldPath, shown
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from hactl.core.document.problems import Fault, FieldPath, closest, listed, may_show, shown
 from hactl.core.objects import API_VERSION, KIND, PATTERNS, HACluster
-from hactl.core.problems import Fault, FieldPath, closest, listed, may_show, shown
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -188,7 +188,7 @@ def describe_type(schema: Mapping[str, Any]) -> str:
 def field_schema(path: FieldPath) -> Mapping[str, Any] | None:
     """The schema of the field at this path; None when there is no such field."""
     # Only needed when something is wrong, or explained: building it costs milliseconds.
-    from hactl.core.schema import document_schema
+    from hactl.core.document.schema import document_schema
 
     schema: Mapping[str, Any] | None = document_schema()
     for part in path:

@@ -6,10 +6,10 @@ import re
 import textwrap
 from typing import Any
 
-from hactl.core.invalid import range_text
+from hactl.core.document.load import range_text
+from hactl.core.document.problems import closest, listed, shown
+from hactl.core.document.schema import document_schema
 from hactl.core.objects import API_VERSION, KIND, PATTERNS
-from hactl.core.problems import closest, listed, shown
-from hactl.core.schema import document_schema
 from hactl.errors import HactlError
 
 _WIDTH = 78

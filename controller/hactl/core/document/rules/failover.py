@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from hactl.core.meaning_network import not_usable, parse_address, virtual_ips
+from hactl.core.document.problems import Fault, FieldPath, shown
+from hactl.core.document.rules.network import not_usable, parse_address, virtual_ips
 from hactl.core.objects import FailoverSpec, HACluster
-from hactl.core.problems import Fault, FieldPath, shown
 
 
 def failovers(cluster: HACluster) -> Iterator[tuple[FieldPath, FailoverSpec]]:

@@ -11,8 +11,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from hactl.core.document.problems import Fault, FieldPath, closest, listed, shown
 from hactl.core.objects import HACluster, SSHSpec
-from hactl.core.problems import Fault, FieldPath, closest, listed, shown
 
 #: Words hast.conf's scanner takes for itself (FACTS 2.2, hastd/token.l); as a name each is a syntax error.
 HAST_KEYWORDS = frozenset(

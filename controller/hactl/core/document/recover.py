@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hactl.core.invalid import read_cluster
-from hactl.core.meaning import faults
+from hactl.core.document.load import read_cluster
+from hactl.core.document.problems import Fault, FieldPath
+from hactl.core.document.rules.check import faults
 from hactl.core.objects import API_VERSION, HACluster
-from hactl.core.problems import Fault, FieldPath
 
 #: Lists of a group whose items stand for themselves.
 _LISTS = frozenset({"virtualIPs", "storage", "services"})

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from hactl.core.document.schema import AGE, Schema, column, definition, status_schema
 from hactl.core.operations import Kind, State
-from hactl.core.schema import AGE, Schema, column, definition, status_schema
 
 KIND = "HAOperation"
 PLURAL = "haoperations"
