@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.core.carp import (
+from hactl.core.evidence.carp import (
     Reaction,
     Voice,
     compared,

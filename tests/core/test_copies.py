@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from facts_builder import Scene, healthy_pair
-from hactl.core.copies import Comparison, Verdict, compare_copies, comparison_table
+from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
 from hactl.core.facts import HastRole, NoMetadata
 from hooked_scene import hook, hooked_pair, with_log
 

@@ -29,10 +29,10 @@ from facts_builder import (
     zfs_pair,
 )
 from hactl.core.audit import audit
+from hactl.core.evidence.choice import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastResource, HastRole, Known, Mount, Pool, RcAlias, Service
 from hactl.core.hastconf import render_hastconf
 from hactl.core.plan import checks, make_plan
-from hactl.core.plan.evidence import choose_copy
 from hactl.core.plan.moves import on_both
 from hactl.core.steps import Hold, Plan, Step
 

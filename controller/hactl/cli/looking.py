@@ -111,7 +111,7 @@ async def _recorded(store: Any, cluster: str) -> tuple[Wishes, tuple[Mapping[str
 async def look(found: Found, paths: Sequence[str]) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
-    from hactl.core.status_seen import Seen
+    from hactl.core.evidence.view import Seen
     from hactl.runtime.passes import Accepted
 
     accepted = Accepted(found.document, found.generation)

@@ -17,7 +17,7 @@ from hactl.core.steps import Stage
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.core.copies import Comparison
+    from hactl.core.evidence.copies import Comparison
 
 
 class NotResolved(HactlError):
@@ -63,7 +63,7 @@ def resolve(
         return asking_decisions.resolve(
             remote, cluster, resource, discard, preserve, yes_discard, reason, dry=dry_run
         )  # fmt: skip
-    from hactl.core.copies import compare_copies, group_of
+    from hactl.core.evidence.copies import compare_copies, group_of
     from hactl.core.resolve import Refusal, resolve_steps
 
     looked = asyncio.run(look_at(ctx, paths, cluster))
@@ -87,7 +87,7 @@ def resolve(
 
 
 def _show(comparison: Comparison) -> None:
-    from hactl.core.copies import comparison_table
+    from hactl.core.evidence.copies import comparison_table
 
     header, rows = comparison_table(comparison)
     click.echo(table([[safe(cell) for cell in row] for row in rows], header))

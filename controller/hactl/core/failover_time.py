@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hactl.core.carp import master_down_seconds
 from hactl.core.cluster import failover_of, hooked_groups
+from hactl.core.evidence.carp import master_down_seconds
+from hactl.core.evidence.view import Seen, known
 from hactl.core.facts import HastMetadata
 from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
-from hactl.core.status_seen import Seen, known
 
 #: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
 FSCK_SECONDS = 2.0

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from hactl.core.cluster import Cluster, targets_of
+from hactl.core.evidence.view import Seen
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
@@ -19,7 +20,6 @@ from hactl.core.plan.placement import place
 from hactl.core.plan.scene import Scene, known, set_scene
 from hactl.core.plan.services import serves_fully
 from hactl.core.resolve import judge_resolution
-from hactl.core.status_seen import Seen
 from hactl.core.steps import Plan, Step
 
 #: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from hactl.core.cluster import Cluster
-from hactl.core.copies import Comparison, Verdict, compare_copies, group_of
+from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of
 from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot
 from hactl.core.objects import StorageSpec
 from hactl.core.operations import Operation, State

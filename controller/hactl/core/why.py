@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.two_masters import MastersCause, two_masters_cause
+from hactl.core.evidence.view import UNKNOWN, Seen
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
-from hactl.core.status_seen import UNKNOWN, Seen
 from hactl.core.steps import Plan
 from hactl.core.why_carp import demoted, nobody, orphan, two_masters, why_backup, why_no_part, wrong_vhid
-from hactl.core.why_masters import MastersCause, two_masters_cause
 from hactl.core.why_obstacle import hook_reason, not_ready, silent
 from hactl.core.why_state import asked_for, fights, fought, not_serving, pending, service_elsewhere, well
 from hactl.core.why_storage import apart, mounted_outside, split_brain, two_primaries, why_not_primary

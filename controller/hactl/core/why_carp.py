@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.carp import Reaction, hears
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.carp import Reaction, hears
+from hactl.core.evidence.two_masters import two_masters_cause
+from hactl.core.evidence.view import ABSENT, UNKNOWN, known
 from hactl.core.facts import Interface
 from hactl.core.objects import VirtualIP
-from hactl.core.status_seen import ABSENT, UNKNOWN, known
 from hactl.core.why_demotion import HELD, demotion_of
-from hactl.core.why_masters import two_masters_cause
 from hactl.core.why_words import Case, Explanation, Fact, Remedy, each
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hactl.core.carp import UNLOGGED, demotion_sources
 from hactl.core.cluster import interface_on
-from hactl.core.status_seen import known
+from hactl.core.evidence.carp import UNLOGGED, demotion_sources
+from hactl.core.evidence.view import known
 from hactl.core.why_words import Case, Fact, Remedy
 
 #: What the boot guard adds is no news once it is lifted.

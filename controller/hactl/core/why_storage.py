@@ -6,10 +6,10 @@ Man pages: hastctl(8), mount(8).
 
 from __future__ import annotations
 
-from hactl.core.copies import Comparison, compare_seen, comparison_table
+from hactl.core.evidence.copies import Comparison, compare_seen, comparison_table
+from hactl.core.evidence.view import ABSENT, DEAD, MOUNTED, UNKNOWN, known
 from hactl.core.facts import HastMetadata, HastRole, Mount
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.status_seen import ABSENT, DEAD, MOUNTED, UNKNOWN, known
 from hactl.core.why_carp import why_backup, why_no_part
 from hactl.core.why_obstacle import hook_reason
 from hactl.core.why_words import Case, Explanation, Fact, Remedy, login

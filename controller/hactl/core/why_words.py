@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hactl.core.carp import Voice
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.carp import Voice
+from hactl.core.evidence.view import Seen, known
 from hactl.core.facts import HookFacts, Interface, Known, NodeFacts, Snapshot, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.status_seen import Seen, known
 from hactl.core.steps import Plan
 
 What = Literal["active", "master", "primary"]

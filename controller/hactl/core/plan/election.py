@@ -6,11 +6,11 @@ Man page: carp(4). Timing: a vhid that hears nobody becomes MASTER after 3*advba
 from __future__ import annotations
 
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.facts import CarpState, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.scene import Scene
-from hactl.core.why_masters import two_masters_cause
 
 
 def takeover_seconds(advbase: int, advskew: int) -> float:

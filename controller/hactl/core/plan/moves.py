@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.choice import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.evidence import choose_copy
 from hactl.core.plan.filesystems import device_of
 from hactl.core.plan.hook import copy_complete, hook_of
 from hactl.core.plan.placement import kept_by_advskews

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hactl.core.evidence.choice import COMPARE, choose_copy
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.evidence import COMPARE, choose_copy
 from hactl.core.plan.filesystems import clear_dead, device_of
 from hactl.core.plan.placement import may_serve
 from hactl.core.plan.scene import Scene, Steps, known

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from hactl.core.cluster import Cluster, interface_on
+from hactl.core.evidence.view import MOUNTED, UNKNOWN, Seen, known
 from hactl.core.facts import HastMetadata, HastRole, NoMetadata, Snapshot
 from hactl.core.objects import GroupSpec, StorageSpec
-from hactl.core.status_seen import MOUNTED, UNKNOWN, Seen, known
 
 #: Lines of the timeline that are shown for each node.
 TIMELINE_LINES = 4

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hactl.core.cluster import Cluster, interface_on
+from hactl.core.evidence.view import Seen, known
 from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid, family
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.status_seen import Seen, known
 
 _RECEIVED = re.compile(r"packets? received \(IPv[46]\)")
 _BAD_KEY = "discarded for bad authentication"
