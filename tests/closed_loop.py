@@ -20,9 +20,9 @@ from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, finge
 from hactl.core.hook import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Wishes
-from hactl.core.parse.node import parse_probe
+from hactl.core.parse.answer.node import parse_probe
 from hactl.core.plan import make_plan
-from hactl.core.probe import probe_script
+from hactl.core.probe.script import probe_script
 from hactl.core.script import StepResult, read_answer, step_script
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.lab.build import build_world

@@ -15,7 +15,7 @@ from hactl.core.failover import Failover, failover_ready
 from hactl.core.hook import DEVD_RULE, hook_files
 from hactl.core.hook_rules import rules_before
 from hactl.core.parse.hook import parse_rules
-from hactl.core.probe_hook import RULES_LIMIT
+from hactl.core.probe.hook import RULES_LIMIT
 from hactl.core.steps import Plan
 from hactl.core.why import explain
 from hook_pair import A, B, HookPair

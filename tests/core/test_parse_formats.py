@@ -6,7 +6,7 @@ import pytest
 
 from hactl.core.facts import CarpState, HastRole, NoMetadata
 from hactl.core.parse import hastctl, kernel, rc, storage
-from hactl.core.parse.frames import FRAME, split_frames
+from hactl.core.parse.answer.frames import FRAME, split_frames
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.rc import Origin
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length, redact

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facts_builder import nas_cluster
 from hactl.core.facts import Known
 from hactl.core.parse import hastctl, kernel, parse_probe, rc, storage
-from hactl.core.parse.frames import FRAME
+from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.text import Failed, NotUnderstood

@@ -20,7 +20,7 @@ from hactl.core.facts import (
 )
 from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
-from hactl.core.probe import probe_script
+from hactl.core.probe.script import probe_script
 from hactl.lab.machine import Machine
 from lab_pair import Pair
 

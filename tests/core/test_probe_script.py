@@ -34,7 +34,7 @@ from hactl.core.facts import (
 )
 from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
-from hactl.core.probe import PATH, probe_script
+from hactl.core.probe.script import PATH, probe_script
 
 DASH = shutil.which("dash") or "/bin/sh"
 NONCE = "f00df00df00df00d"

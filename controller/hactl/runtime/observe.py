@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
 from hactl.core.parse import parse_probe
-from hactl.core.probe import probe_script
+from hactl.core.probe.script import probe_script
 from hactl.errors import NodeError
 from hactl.ports import Answer, Clock, Nodes, Target
 from hactl.runtime.waiting import within

@@ -16,10 +16,10 @@ from hactl.core.cluster import hooked_groups
 from hactl.core.facts import DevdRule, HookFacts, Known, Reading
 from hactl.core.hook import carp_subsystems
 from hactl.core.hook_rules import rules_before
-from hactl.core.parse.frames import Section
-from hactl.core.parse.reading import Reader, then
+from hactl.core.parse.answer.frames import Section
+from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.text import NotUnderstood
-from hactl.core.probe_hook import RULES_LIMIT
+from hactl.core.probe.hook import RULES_LIMIT
 
 
 def read_hook(reader: Reader) -> Reading[HookFacts]:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import Cluster
 from hactl.core.objects import Initialize, StorageSpec
-from hactl.core.parse.frames import FRAME
-from hactl.core.parse.node_boot import FILE_LIMIT, HAST_CONF
+from hactl.core.parse.answer.boot import FILE_LIMIT, HAST_CONF
+from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.rc import NETIF
-from hactl.core.probe_boot import boot_section, services_of
-from hactl.core.probe_hook import hook_section
-from hactl.core.probe_sections import BOUNDED, kept, section
+from hactl.core.probe.boot import boot_section, services_of
+from hactl.core.probe.hook import hook_section
+from hactl.core.probe.sections import BOUNDED, kept, section
 from hactl.core.script import PATH
 from hactl.core.steps import quote
 

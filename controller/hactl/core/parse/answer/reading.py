@@ -14,7 +14,7 @@ from typing import TypeVar
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, Reading, Unknown, fingerprint
 from hactl.core.objects import StorageSpec
-from hactl.core.parse.frames import Frames, Section
+from hactl.core.parse.answer.frames import Frames, Section
 from hactl.core.parse.text import Failed, NotUnderstood, redact
 
 T = TypeVar("T")

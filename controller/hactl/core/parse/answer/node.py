@@ -25,12 +25,12 @@ from hactl.core.facts import (
     Unknown,
 )
 from hactl.core.parse import hastctl, kernel, rc
-from hactl.core.parse.frames import FRAME, Section, split_frames
+from hactl.core.parse.answer.boot import read_boot, read_files, read_services
+from hactl.core.parse.answer.disks import read_device, read_gate, read_mounts, read_pools
+from hactl.core.parse.answer.frames import FRAME, Section, split_frames
+from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.hook import read_hook
 from hactl.core.parse.ifconfig import parse_ifconfig
-from hactl.core.parse.node_boot import read_boot, read_files, read_services
-from hactl.core.parse.node_disks import read_device, read_gate, read_mounts, read_pools
-from hactl.core.parse.reading import Reader, then
 from hactl.core.parse.text import Failed, NotUnderstood, number
 
 T = TypeVar("T")

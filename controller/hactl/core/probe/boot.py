@@ -8,7 +8,7 @@ from __future__ import annotations
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.hook import RCVAR
 from hactl.core.parse.rc import mangle
-from hactl.core.probe_sections import BOUNDED, section
+from hactl.core.probe.sections import BOUNDED, section
 from hactl.core.steps import quote
 
 #: Reads many small files in one process: where rc variables are assigned (names only, never a value: there are

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from hactl.core.facts import Device, HastMetadata, HastResource, Known, Mount, NoMetadata, Pool, Reading, Unknown
 from hactl.core.objects import StorageSpec
 from hactl.core.parse import kernel, storage
-from hactl.core.parse.frames import Section
-from hactl.core.parse.reading import Reader
+from hactl.core.parse.answer.frames import Section
+from hactl.core.parse.answer.reading import Reader
 from hactl.core.parse.text import NotUnderstood, number
 
 _MIB = 1048576

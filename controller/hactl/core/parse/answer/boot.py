@@ -11,8 +11,8 @@ import re
 from hactl.core.cluster import interface_on
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
 from hactl.core.parse import rc
-from hactl.core.parse.frames import Section
-from hactl.core.parse.reading import Reader
+from hactl.core.parse.answer.frames import Section
+from hactl.core.parse.answer.reading import Reader
 from hactl.core.parse.text import NotUnderstood
 
 HAST_CONF = "/etc/hast.conf"

@@ -1,4 +1,4 @@
-"""Sections of a probe: one query each, framed so that `hactl.core.parse.frames` can take the answer apart."""
+"""Sections of a probe: one query each, framed so that `hactl.core.parse.answer.frames` can take the answer apart."""
 
 from __future__ import annotations
 
