@@ -17,7 +17,7 @@ from hactl.core.audit import audit
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
-from hactl.core.hook import LOCK
+from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Wishes
 from hactl.core.parse.answer.node import parse_probe

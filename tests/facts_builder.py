@@ -39,7 +39,7 @@ from hactl.core.facts import (
     Vhid,
     fingerprint,
 )
-from hactl.core.hook import DEVD_RULE, hook_files
+from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.objects import HACluster
 from hactl.core.plan.hook import checksum
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from closed_loop import Loop, example
-from hactl.core.hook import HOOK
+from hactl.core.hook.render import HOOK
 from hactl.lab.machine import Machine
 from hactl.lab.world import World
 from replayed import converged

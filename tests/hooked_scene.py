@@ -8,7 +8,7 @@ from typing import Any
 
 from facts_builder import Scene, healthy_pair
 from hactl.core.facts import HookFacts, Known
-from hactl.core.hook import DEVD_RULE, hook_files
+from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 
 

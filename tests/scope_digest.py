@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from hactl.core.hook import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
 from hactl.core.steps import Step
 from hactl.lab.hast_metadata import InvalidMetadata, Metadata, NoMetadata
 from hactl.lab.hast_primary import PrimaryWorker

@@ -13,7 +13,7 @@ from hactl.core.evidence.view import Seen
 from hactl.core.facts import CarpState, HastRole, Unknown
 from hactl.core.failover import Failover, failover_ready
 from hactl.core.failover_time import Timeline, predict_failover
-from hactl.core.hook import DEVD_RULE, HOOK
+from hactl.core.hook.render import DEVD_RULE, HOOK
 from hooked_scene import a_step, hook, hook_facts, hooked, hooked_pair, plan_of
 
 

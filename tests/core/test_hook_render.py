@@ -12,8 +12,8 @@ import pytest
 
 from closed_loop import EXAMPLES, example
 from hactl.core.cluster import Cluster, hooked_groups
-from hactl.core.hook import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, RCVAR, advskew_pair, hook_files, rendered
-from hactl.core.hook_body import BODY
+from hactl.core.hook.body import BODY
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, RCVAR, advskew_pair, hook_files, rendered
 from hactl.core.plan.advskews import advskews_of
 
 Change = Callable[[dict[str, Any]], None]

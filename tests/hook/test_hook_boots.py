@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.core.hook import HOOK
+from hactl.core.hook.render import HOOK
 from hook_pair import STATE, A, B, HookPair
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hactl.core.hook import HOOK
+from hactl.core.hook.render import HOOK
 from hook_pair import LAN, REPLICATION, A, B, HookPair
 
 

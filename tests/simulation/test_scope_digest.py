@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hactl.core.hook import HOOK, STATE_DIRECTORY
-from hactl.core.hook_body import BODY
+from hactl.core.hook.body import BODY
+from hactl.core.hook.render import HOOK, STATE_DIRECTORY
 from hactl.core.script import LEASE_FILE
 from scope_digest import DATED, LOCKS, RECENT_SECONDS, RUN_DIRECTORY, SOLE_SECONDS, Digest
 from scope_play import Scope

@@ -30,7 +30,7 @@ import pytest
 import replayed
 import small_scope
 from episodes import Broken
-from hactl.core.hook_body import BODY
+from hactl.core.hook.body import BODY
 from scope_events import EVENTS, NEVER_FIRST, play
 from scope_explorer import shortest
 from scope_play import Scope
@@ -121,7 +121,7 @@ def test_a_hook_with_a_gap_is_caught(
 ) -> None:
     """The judges see it when the hook does not ask whether the copy is complete, or demotes what is mounted."""
     assert BODY.count(where) == 1
-    monkeypatch.setattr("hactl.core.hook.BODY", BODY.replace(where, where + gap))
+    monkeypatch.setattr("hactl.core.hook.render.BODY", BODY.replace(where, where + gap))
     monkeypatch.setattr(replayed, "_CONVERGENCES", {})
     scope = Scope()
     try:

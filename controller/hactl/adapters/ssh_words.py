@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hactl.core.hook import LOCK
+from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.ports import Target
 

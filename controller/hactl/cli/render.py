@@ -19,7 +19,7 @@ def render(node: str, paths: tuple[str, ...], cluster: str | None) -> int:
     Exit status: 0 printed, 1 error.
     """
     from hactl.core.cluster import Cluster
-    from hactl.core.hook import rendered
+    from hactl.core.hook.render import rendered
 
     found = [
         document

@@ -16,7 +16,7 @@ from hactl.core.audit_effects import RunsService, SetsRc, WritesFile
 from hactl.core.audit_world import known
 from hactl.core.cluster import interface_on
 from hactl.core.facts import File, RcAlias
-from hactl.core.hook import RCVAR
+from hactl.core.hook.render import RCVAR
 from hactl.core.objects import GroupSpec, RunOn, VirtualIP
 
 NETIF = "/etc/rc.conf.d/netif"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hactl.core.cluster import Cluster
-from hactl.core.hook import HOOK
+from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
 
 _PORT = "8457"

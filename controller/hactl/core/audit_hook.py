@@ -15,7 +15,7 @@ from hactl.core.audit_effects import RunsService, SetsSysctl, WritesFile
 from hactl.core.audit_world import known
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HookFacts
-from hactl.core.hook import hook_files
+from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
 
 #: Files that steps about the hook may write: those it is made of, and its notes.

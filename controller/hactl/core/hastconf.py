@@ -8,7 +8,7 @@ grammar knows. Man page: hast.conf(5).
 from __future__ import annotations
 
 from hactl.core.cluster import Cluster, hooked_groups
-from hactl.core.hook import HOOK
+from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
 
 #: Where hastd and hastctl look.

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from hactl.core.hook import LOCK
+from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
 from hactl.errors import NodeGarbled, NodeUnreachable
 from hactl.lab.commands.registry import Process

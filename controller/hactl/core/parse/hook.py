@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import DevdRule, HookFacts, Known, Reading
-from hactl.core.hook import carp_subsystems
-from hactl.core.hook_rules import rules_before
+from hactl.core.hook.devd_rules import rules_before
+from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.text import NotUnderstood

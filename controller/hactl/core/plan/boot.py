@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, family
-from hactl.core.hook import RCVAR
+from hactl.core.hook.render import RCVAR
 from hactl.core.objects import RunOn
 from hactl.core.plan.addresses import password_variable, wanted_addresses
 from hactl.core.plan.advskews import wanted_advskews

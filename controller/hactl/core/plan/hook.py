@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HastRole, HookFacts
-from hactl.core.hook import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY, HookFile
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
 from hactl.core.plan.boot import FLUSH

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from hactl.core.cluster import Cluster, hooked_groups, interface_on
 from hactl.core.facts import HastRole, Interface, Known, NodeFacts, Reading, Snapshot, System, Unknown
-from hactl.core.hook import HookFile, hook_files
+from hactl.core.hook.render import HookFile, hook_files
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.operations import Wishes
 from hactl.core.steps import Hold, Step

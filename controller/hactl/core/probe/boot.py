@@ -6,7 +6,7 @@ Man pages: rc.conf(5), rc.subr(8), loader.conf(5), sysctl.conf(5).
 from __future__ import annotations
 
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.hook import RCVAR
+from hactl.core.hook.render import RCVAR
 from hactl.core.parse.rc import mangle
 from hactl.core.probe.sections import BOUNDED, section
 from hactl.core.steps import quote

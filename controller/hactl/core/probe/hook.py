@@ -5,7 +5,7 @@ Man pages: stat(1), sha256(1), tail(1), devd.conf(5).
 
 from __future__ import annotations
 
-from hactl.core.hook import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
 from hactl.core.steps import quote
 
 #: Lines of the node hook's own record of moves that are fetched.

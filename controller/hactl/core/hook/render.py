@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
-from hactl.core.hook_body import BODY
+from hactl.core.hook.body import BODY
 from hactl.core.objects import Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.steps import quote
 

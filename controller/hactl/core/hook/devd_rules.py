@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hactl.core.facts import DevdRule
-from hactl.core.hook import HOOK, RULE_PRIORITY
+from hactl.core.hook.render import HOOK, RULE_PRIORITY
 
 #: Words of a rule that ask something, and how many strings follow (parse.y).
 _ASKING = {"match": 2, "device-name": 1, "class": 1, "subdevice": 1}
