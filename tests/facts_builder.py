@@ -41,7 +41,7 @@ from hactl.core.facts import (
 )
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.objects import HACluster
-from hactl.core.plan.hook import checksum
+from hactl.core.plan.areas.hook import checksum
 
 #: Monotonic seconds at which every scene is looked at; facts were seen two seconds earlier.
 NOW = 1000.0

@@ -22,7 +22,7 @@ from facts_builder import (
 from hactl.core.audit import audit
 from hactl.core.facts import HastMetadata, HastRole, Known, NoMetadata, Snapshot
 from hactl.core.plan import make_plan
-from hactl.core.plan.predict import predict
+from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan, Stage, Step
 
 _GROUP = "spec.groups.0"

@@ -9,8 +9,8 @@ import pytest
 
 from facts_builder import healthy_pair
 from hactl.core.breaker import fleet_silent
-from hactl.core.measure import measured_seconds, seconds_by_verb, targets_of
-from hactl.core.moves import group_of
+from hactl.core.plan.durations import measured_seconds, seconds_by_verb, targets_of
+from hactl.core.plan.switchover import group_of
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 

@@ -33,7 +33,7 @@ from hactl.core.evidence.choice import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastResource, HastRole, Known, Mount, Pool, RcAlias, Service
 from hactl.core.hastconf import render_hastconf
 from hactl.core.plan import checks, make_plan
-from hactl.core.plan.moves import on_both
+from hactl.core.plan.areas.handover import on_both
 from hactl.core.steps import Hold, Plan, Step
 
 Tweak = Callable[[Scene], Scene]

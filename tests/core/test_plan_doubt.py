@@ -11,7 +11,7 @@ from facts_builder import NOW, Scene, blank_pair, healthy_pair, nas_cluster, reb
 from hactl.core.audit import audit
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
 from hactl.core.plan import make_plan
-from hactl.core.plan.predict import predict
+from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
 
 

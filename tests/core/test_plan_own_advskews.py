@@ -8,10 +8,10 @@ from facts_builder import NOW, Scene, healthy_pair, nas_cluster
 from hactl.core.audit import audit
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.plan import make_plan
+from hactl.core.plan.areas.storage import storage_waits
 from hactl.core.plan.election import election_waits
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import set_scene
-from hactl.core.plan.storage import storage_waits
 from hactl.core.steps import Plan
 
 LETS_GO = ("StopService", "Unmount", "SetRole")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from closed_loop import Loop, example
 from hactl.core.evidence.copies import Verdict, compare_copies
-from hactl.core.resolve import resolve_steps
+from hactl.core.plan.resolve import resolve_steps
 from hactl.core.steps import Outcome, Plan
 from hactl.core.why import Explanation, Question, explain
 

@@ -31,7 +31,7 @@ from facts_builder import (
 from hactl.core.audit import audit
 from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
 from hactl.core.plan import STAGE_LIMIT, make_plan
-from hactl.core.plan.predict import predict
+from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
 
 #: Scenes per test when HACTL_SEEDS is not set: about ten seconds in all.

@@ -126,9 +126,9 @@ async def _show(found: Found, node: str, usual: dict[str, float]) -> None:
     """What would be moved, where to, and what stands in the way."""
     from dataclasses import replace
 
-    from hactl.core.moves import moving_steps, prediction
     from hactl.core.operations import Wishes
     from hactl.core.plan import make_plan
+    from hactl.core.plan.switchover import moving_steps, prediction
 
     looked = await look(found, ())
     wanted = found.wishes or Wishes()

@@ -64,7 +64,7 @@ def resolve(
             remote, cluster, resource, discard, preserve, yes_discard, reason, dry=dry_run
         )  # fmt: skip
     from hactl.core.evidence.copies import compare_copies, group_of
-    from hactl.core.resolve import Refusal, resolve_steps
+    from hactl.core.plan.resolve import Refusal, resolve_steps
 
     looked = asyncio.run(look_at(ctx, paths, cluster))
     found = group_of(looked.cluster, resource)

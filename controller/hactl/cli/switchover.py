@@ -161,7 +161,7 @@ async def _switch(
 
 async def measured(path: Path, cluster: str) -> dict[str, float]:
     """Seconds by verb, from the newest steps on record."""
-    from hactl.core.measure import seconds_by_verb
+    from hactl.core.plan.durations import seconds_by_verb
 
     async with reading(path) as store:
         return seconds_by_verb(await store.history({"cluster": cluster, "kind": "Step", "limit": 1000}))
@@ -171,9 +171,9 @@ def prepared(
     looked: Looked, usual: dict[str, float], wishes: Wishes | None, name: str | None, node: str | None
 ) -> Move | None:
     """What would be moved and how; None: it is there already (said). Raises NotAskedFor with the reason otherwise."""
-    from hactl.core.moves import arrived, pre_checks, prediction, refusal
     from hactl.core.operations import Wishes
     from hactl.core.plan import make_plan
+    from hactl.core.plan.switchover import arrived, pre_checks, prediction, refusal
 
     group = chosen(looked, name)
     active = looked.plan.active.get(group.name)
@@ -208,7 +208,7 @@ def chosen(looked: Looked, name: str | None) -> GroupSpec:
 
 def _other(looked: Looked, group: GroupSpec, active: str | None, wishes: Wishes | None) -> str:
     """The first other node that could take it; else the first other one."""
-    from hactl.core.moves import pre_checks
+    from hactl.core.plan.switchover import pre_checks
 
     drained = wishes.drained if wishes is not None else {}
     others = [node for node in group.preferred if node != active and node not in drained]
@@ -222,7 +222,7 @@ def _other(looked: Looked, group: GroupSpec, active: str | None, wishes: Wishes 
 
 def _show(move: Move, *, later: bool) -> None:
     """Pre-checks, steps, seconds. Raises NotAskedFor when it could not begin now and time alone does not help."""
-    from hactl.core.moves import moving_steps
+    from hactl.core.plan.switchover import moving_steps
 
     click.echo(click.style(f"{move.group.name}: {move.active} -> {move.node}", bold=True))
     for text, passing in move.obstacles:

@@ -17,7 +17,7 @@ from hactl.core.facts import HastRole, HookFacts
 from hactl.core.failover_time import Timeline, predict_failover
 from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
-from hactl.core.plan.hook import checksum
+from hactl.core.plan.areas.hook import checksum
 from hactl.core.steps import Plan
 
 #: What the plan would change for the next boot of a node.

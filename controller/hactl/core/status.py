@@ -18,7 +18,7 @@ from hactl.core.evidence.view import MOUNTED, UNKNOWN, Seen, known
 from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
-from hactl.core.plan.hook import checksum
+from hactl.core.plan.areas.hook import checksum
 from hactl.core.status_changes import changes, last_known, same_but_for_ages
 from hactl.core.steps import Hold, Plan, Stage, Step
 

@@ -19,10 +19,10 @@ from hactl.core.audit import audit
 from hactl.core.breaker import fleet_silent
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot, Unknown
-from hactl.core.moves import judge as judge_request
 from hactl.core.objects import Mode
 from hactl.core.operations import State, Wishes
 from hactl.core.plan import make_plan
+from hactl.core.plan.switchover import judge as judge_request
 from hactl.core.status import changes, cluster_status
 from hactl.core.steps import Outcome, Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError

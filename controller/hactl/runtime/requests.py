@@ -15,9 +15,9 @@ from typing import Any
 
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.facts import Snapshot
-from hactl.core.measure import hook_seconds, measured_seconds
-from hactl.core.moves import expired, group_of, judge
 from hactl.core.operations import Kind, Operation, State, Wishes, wishes
+from hactl.core.plan.durations import hook_seconds, measured_seconds
+from hactl.core.plan.switchover import expired, group_of, judge
 from hactl.core.steps import Plan
 from hactl.errors import StoreError
 from hactl.ports import Change, Clock, Store

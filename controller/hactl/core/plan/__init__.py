@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Wishes
-from hactl.core.plan.addresses import introduce_steps, repair_steps
-from hactl.core.plan.boot import boot_steps
-from hactl.core.plan.daemon import config_steps, reload_steps, start_daemon_steps
+from hactl.core.plan.areas.addresses import introduce_steps, repair_steps
+from hactl.core.plan.areas.boot import boot_steps
+from hactl.core.plan.areas.daemon import config_steps, reload_steps, start_daemon_steps
+from hactl.core.plan.areas.filesystems import filesystem_steps
+from hactl.core.plan.areas.handover import move_steps
+from hactl.core.plan.areas.hook import held_for_people, hook_steps, lift_steps, note_steps
+from hactl.core.plan.areas.kernel import kernel_steps
+from hactl.core.plan.areas.resolutions import resolution_steps
+from hactl.core.plan.areas.services import start_steps, stop_steps
+from hactl.core.plan.areas.storage import metadata_steps, role_steps, storage_waits
 from hactl.core.plan.election import election_waits
-from hactl.core.plan.filesystems import filesystem_steps
-from hactl.core.plan.hook import held_for_people, hook_steps, lift_steps, note_steps
-from hactl.core.plan.kernel import kernel_steps
-from hactl.core.plan.moves import move_steps
 from hactl.core.plan.pauses import hold_paused, paused
 from hactl.core.plan.placement import place
-from hactl.core.plan.predict import predict
-from hactl.core.plan.resolutions import resolution_steps
+from hactl.core.plan.predict.stage import predict
 from hactl.core.plan.scene import Scene, Steps, set_scene
-from hactl.core.plan.services import start_steps, stop_steps
-from hactl.core.plan.storage import metadata_steps, role_steps, storage_waits
 from hactl.core.steps import Hold, Plan, Stage, Step
 
 #: More stages than any convergence takes; a plan that long is a bug of ours.

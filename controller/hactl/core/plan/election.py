@@ -9,8 +9,8 @@ from hactl.core.cluster import interface_on
 from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.facts import CarpState, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.plan.advskews import wanted_advskews
 from hactl.core.plan.scene import Scene
+from hactl.core.plan.virtual_ips import wanted_advskews
 
 
 def takeover_seconds(advbase: int, advskew: int) -> float:

@@ -43,7 +43,7 @@ def advskews_of(order: tuple[str, ...]) -> dict[str, int]:
 
 def _lead(scene: Scene, group: GroupSpec) -> str | None:
     """The node whose addresses should win; None: the order they have stays."""
-    from hactl.core.plan.services import serves_fully
+    from hactl.core.plan.areas.services import serves_fully
 
     active = scene.active.get(group.name)
     if group.storage:

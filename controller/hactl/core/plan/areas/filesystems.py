@@ -97,7 +97,7 @@ def clear_dead(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) 
 
     Recording 03, step 83. The services of the group are stopped first: what they have open answers with errors only.
     """
-    from hactl.core.plan.services import stop_active
+    from hactl.core.plan.areas.services import stop_active
 
     if node not in scene.facts or scene.role(storage.name, node) is HastRole.PRIMARY:
         return []
@@ -307,7 +307,7 @@ def _option_check(mountpoint: str, option: str, *, present: bool) -> Check:
 
 def _move_away(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, mount: Mount) -> Steps:
     """The document has another mountpoint: stop what uses the old one, unmount it; mounting is the next look's work."""
-    from hactl.core.plan.services import stop_active
+    from hactl.core.plan.areas.services import stop_active
 
     return [
         *stop_active(scene, group, node, f"{mount.node} is to be unmounted"),

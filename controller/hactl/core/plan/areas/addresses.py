@@ -15,9 +15,9 @@ from hactl.core.cluster import interface_on
 from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
-from hactl.core.plan.advskews import wanted_advskews
-from hactl.core.plan.leftovers import leftover_steps, removal
+from hactl.core.plan.areas.leftovers import leftover_steps, removal
 from hactl.core.plan.scene import Scene, Steps, known
+from hactl.core.plan.virtual_ips import wanted_advskews
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, SecretUse, Step
 
@@ -133,7 +133,7 @@ def introduce_steps(scene: Scene) -> Steps:
 
 def serving(scene: Scene, group: GroupSpec) -> bool:
     """Whether the active node has every filesystem of the group."""
-    from hactl.core.plan.filesystems import filesystem_ready
+    from hactl.core.plan.areas.filesystems import filesystem_ready
 
     active = scene.active.get(group.name)
     return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hactl.core.facts import Service
 from hactl.core.objects import GroupSpec, RunOn, ServiceSpec
 from hactl.core.plan import checks
-from hactl.core.plan.addresses import serving
+from hactl.core.plan.areas.addresses import serving
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Risk, Step

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hactl.core.facts import Device, HastMetadata, HastRole, HookFacts, Known, NodeFacts
 from hactl.core.hook.render import DEVD_RULE
-from hactl.core.plan.hook import checksum
+from hactl.core.plan.areas.hook import checksum
 from hactl.core.plan.scene import Scene, known
 from hactl.core.steps import Step
 

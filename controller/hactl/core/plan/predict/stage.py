@@ -33,12 +33,11 @@ from hactl.core.hastconf import PATH as HAST_CONF
 from hactl.core.hastconf import render_hastconf, storages_of
 from hactl.core.objects import StorageSpec, VirtualIP
 from hactl.core.operations import Wishes
-from hactl.core.plan.addresses import wanted_addresses
-from hactl.core.plan.advskews import wanted_advskews
-from hactl.core.plan.kernel import CARP_DEFAULTS
+from hactl.core.plan.areas.addresses import wanted_addresses
+from hactl.core.plan.areas.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place
-from hactl.core.plan.predict_boot import remove_variable, set_sysctl_line, set_variable, write_aliases
-from hactl.core.plan.predict_hook import (
+from hactl.core.plan.predict.boot import remove_variable, set_sysctl_line, set_variable, write_aliases
+from hactl.core.plan.predict.hook import (
     confirm_copy,
     discard_copy,
     lift_hold,
@@ -50,6 +49,7 @@ from hactl.core.plan.predict_hook import (
     write_hook,
 )
 from hactl.core.plan.scene import Scene, known, set_scene
+from hactl.core.plan.virtual_ips import wanted_advskews
 from hactl.core.steps import Stage, Step
 
 T = TypeVar("T")
@@ -271,7 +271,7 @@ def _mount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
 
 def _storage_at(scene: Scene, mountpoint: str) -> tuple[str, list[str]]:
     """The resource whose filesystem belongs there, and its options as mount(8) prints them."""
-    from hactl.core.plan.filesystems import PRINTED_AS
+    from hactl.core.plan.areas.filesystems import PRINTED_AS
 
     for _, storage in scene.storages():
         ufs = storage.filesystem.ufs if storage.filesystem else None
@@ -300,7 +300,7 @@ def _same(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
 
 
 def _remount(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
-    from hactl.core.plan.filesystems import INVERSE_OPTIONS
+    from hactl.core.plan.areas.filesystems import INVERSE_OPTIONS
 
     _, options = _storage_at(scene, step.target)
     mounts = tuple(

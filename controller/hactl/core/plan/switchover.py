@@ -15,11 +15,11 @@ from hactl.core.evidence.view import Seen
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
-from hactl.core.plan.moves import obstacles_of
+from hactl.core.plan.areas.handover import obstacles_of
+from hactl.core.plan.areas.services import serves_fully
 from hactl.core.plan.placement import place
+from hactl.core.plan.resolve import judge_resolution
 from hactl.core.plan.scene import Scene, known, set_scene
-from hactl.core.plan.services import serves_fully
-from hactl.core.resolve import judge_resolution
 from hactl.core.steps import Plan, Step
 
 #: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).

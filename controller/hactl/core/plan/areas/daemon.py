@@ -13,8 +13,8 @@ from hactl.core.facts import File, HastResource, HastRole
 from hactl.core.hastconf import PATH, render_hastconf, storages_of
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.plan import checks
-from hactl.core.plan.boot import FLUSH
-from hactl.core.plan.filesystems import clear_dead
+from hactl.core.plan.areas.boot import FLUSH
+from hactl.core.plan.areas.filesystems import clear_dead
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.steps import Check, Risk, Step, quote
 

@@ -14,10 +14,10 @@ from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, family
 from hactl.core.hook.render import RCVAR
 from hactl.core.objects import RunOn
-from hactl.core.plan.addresses import password_variable, wanted_addresses
-from hactl.core.plan.advskews import wanted_advskews
-from hactl.core.plan.kernel import wanted_sysctls
+from hactl.core.plan.areas.addresses import password_variable, wanted_addresses
+from hactl.core.plan.areas.kernel import wanted_sysctls
 from hactl.core.plan.scene import Scene, Steps, known
+from hactl.core.plan.virtual_ips import wanted_advskews
 from hactl.core.steps import Check, Risk, SecretUse, Step, quote
 
 NETIF = "/etc/rc.conf.d/netif"

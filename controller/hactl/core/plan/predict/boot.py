@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias
-from hactl.core.plan.boot import NETIF, ours, wanted_aliases
-from hactl.core.plan.predict_hook import seen
+from hactl.core.plan.areas.boot import NETIF, ours, wanted_aliases
+from hactl.core.plan.predict.hook import seen
 from hactl.core.plan.scene import Scene, known
 from hactl.core.steps import Step
 

@@ -13,7 +13,7 @@ from hactl.core.evidence.choice import COMPARE, choose_copy
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.filesystems import clear_dead, device_of
+from hactl.core.plan.areas.filesystems import clear_dead, device_of
 from hactl.core.plan.placement import may_serve
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain

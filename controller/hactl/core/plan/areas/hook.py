@@ -18,8 +18,8 @@ from hactl.core.facts import HastRole, HookFacts
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.boot import FLUSH
-from hactl.core.plan.filesystems import filesystem_ready
+from hactl.core.plan.areas.boot import FLUSH
+from hactl.core.plan.areas.filesystems import filesystem_ready
 from hactl.core.plan.scene import Scene, Steps, known
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Step, quote

@@ -1,4 +1,4 @@
-"""Copies that a person asked to be thrown away, by name: planned as `hactl.core.resolve` says, or held with why not."""
+"""Copies that a person asked to be thrown away, by name: planned as `hactl.core.plan.resolve` says, or held with why not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hactl.core.plan.scene import Scene, Steps
 
 def resolution_steps(scene: Scene) -> Steps:
     """The steps of the first request that can be carried out."""
-    from hactl.core.resolve import Refusal, resolve_steps
+    from hactl.core.plan.resolve import Refusal, resolve_steps
 
     for resource, (node, preserve) in scene.wishes.discards.items():
         found = resolve_steps(scene.cluster, scene.snapshot, resource, node, preserve, scene.now)

@@ -12,8 +12,8 @@ from typing import Any
 
 from hactl.core.cluster import targets_of
 from hactl.core.facts import Known, Snapshot
-from hactl.core.moves import MOVING
 from hactl.core.objects import GroupSpec
+from hactl.core.plan.switchover import MOVING
 from hactl.core.steps import Outcome
 
 #: What takes service away from where a group is.

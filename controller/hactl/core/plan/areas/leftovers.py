@@ -33,7 +33,7 @@ def leftover_steps(scene: Scene) -> Steps:
 
     They go where they answer last (I5), so that no standby becomes MASTER of what is taken away.
     """
-    from hactl.core.plan.boot import ours
+    from hactl.core.plan.areas.boot import ours
 
     wanted = {(node, interface_on(vip, node), vip.vhid) for group, vip in scene.vips() for node in group.preferred}
     idle: Steps = []

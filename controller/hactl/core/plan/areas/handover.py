@@ -16,11 +16,11 @@ from hactl.core.evidence.choice import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.filesystems import device_of
-from hactl.core.plan.hook import copy_complete, hook_of
+from hactl.core.plan.areas.filesystems import device_of
+from hactl.core.plan.areas.hook import copy_complete, hook_of
+from hactl.core.plan.areas.services import stop_active
 from hactl.core.plan.placement import kept_by_advskews
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, Steps, known
-from hactl.core.plan.services import stop_active
 from hactl.core.plan.words import quote_plain
 from hactl.core.steps import Check, Risk, Step, quote
 
