@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facts_builder import Scene
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step
 
 PASSWORD = SecretUse("HACTL_PASS_1", "files", "files")

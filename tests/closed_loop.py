@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint

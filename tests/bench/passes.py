@@ -17,7 +17,7 @@ from typing import Any
 
 from hactl.adapters.references import resolve as resolve_references
 from hactl.app import App, make_resolver
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot
 from hactl.core.parse import parse_probe
 from hactl.core.plan import make_plan

@@ -19,7 +19,7 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import HastMetadata, HastRole, Known, NoMetadata, Snapshot
 from hactl.core.plan import make_plan
 from hactl.core.plan.predict.stage import predict

@@ -28,7 +28,7 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.evidence.choice import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastResource, HastRole, Known, Mount, Pool, RcAlias, Service
 from hactl.core.hastconf import render_hastconf

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from audit_plans import complaints, step
 from facts_builder import MEDIASIZE, Scene, blank_pair, edge_pair, fresh_primary, healthy_pair
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import HastRole, Mount
 from hactl.core.plan import make_plan
 from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step

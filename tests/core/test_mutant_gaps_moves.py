@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from facts_builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState
 from hactl.core.operations import Wishes
 from hactl.core.plan import make_plan

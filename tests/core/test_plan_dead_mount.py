@@ -13,7 +13,7 @@ import pytest
 
 from closed_loop import Loop
 from facts_builder import NOW, Scene, healthy_pair, zfs_pair
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import Hastd, HastRole
 from hactl.core.plan import make_plan
 from hactl.core.status import cluster_status

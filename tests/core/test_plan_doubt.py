@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from facts_builder import NOW, Scene, blank_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
 from hactl.core.plan import make_plan
 from hactl.core.plan.predict.stage import predict

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from facts_builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, File, HastRole, Known, Mount, RcAlias, fingerprint
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan

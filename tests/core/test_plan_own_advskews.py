@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facts_builder import NOW, Scene, healthy_pair, nas_cluster
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.plan import make_plan
 from hactl.core.plan.areas.storage import storage_waits

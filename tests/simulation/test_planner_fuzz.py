@@ -28,7 +28,7 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
 from hactl.core.plan import STAGE_LIMIT, make_plan
 from hactl.core.plan.predict.stage import predict

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hactl.core.audit import audit
+from hactl.core.audit.check import audit
 from hactl.core.breaker import fleet_silent
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot, Unknown

@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from hactl.core.audit_arguments import getopt, known_word, unwrapped
-from hactl.core.audit_effects import (
+from hactl.core.audit.effects import (
     ChecksFilesystem,
     CreatesMetadata,
     Effect,
@@ -28,7 +27,8 @@ from hactl.core.audit_effects import (
     WritesFile,
     Zpool,
 )
-from hactl.core.audit_words import Command, Unreadable, read_commands
+from hactl.core.audit.reader.getopt import getopt, known_word, unwrapped
+from hactl.core.audit.reader.lexer import Command, Unreadable, read_commands
 
 #: Programs that change nothing but the files they are redirected to.
 _LOOKING = frozenset(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
-from hactl.core.audit_effects import RunsService, SetsSysctl, WritesFile
-from hactl.core.audit_world import known
+from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.effects import RunsService, SetsSysctl, WritesFile
+from hactl.core.audit.model import known
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HookFacts
 from hactl.core.hook.render import hook_files

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
-from hactl.core.audit_carp import wanted_advskew
-from hactl.core.audit_case import Case
-from hactl.core.audit_effects import RunsService, SetsRc, WritesFile
-from hactl.core.audit_world import known
+from hactl.core.audit.case import Case
+from hactl.core.audit.effects import RunsService, SetsRc, WritesFile
+from hactl.core.audit.model import known
+from hactl.core.audit.rules.carp import wanted_advskew
 from hactl.core.cluster import interface_on
 from hactl.core.facts import File, RcAlias
 from hactl.core.hook.render import RCVAR

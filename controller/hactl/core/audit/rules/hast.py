@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, PROMOTION_LIMIT_SECONDS, Case, pool_of
-from hactl.core.audit_effects import CreatesMetadata, RunsService, SetsRole, WritesFile
-from hactl.core.audit_hastconf import ResourcePart, address, contradictions, meaning
-from hactl.core.audit_hook import lets_go
-from hactl.core.audit_words import read_commands
-from hactl.core.audit_world import HAST_CONF, Node, known
+from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, PROMOTION_LIMIT_SECONDS, Case, pool_of
+from hactl.core.audit.effects import CreatesMetadata, RunsService, SetsRole, WritesFile
+from hactl.core.audit.model import HAST_CONF, Node, known
+from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictions, meaning
+from hactl.core.audit.reader.lexer import read_commands
+from hactl.core.audit.rules.hook import lets_go
 from hactl.core.facts import HastMetadata, HastResource, NoMetadata
 from hactl.core.objects import Initialize, StorageSpec
 

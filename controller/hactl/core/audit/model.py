@@ -12,8 +12,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hactl.core import audit_effects as does
-from hactl.core.audit_hastconf import ResourcePart, meaning
+from hactl.core.audit import effects as does
+from hactl.core.audit.reader.hastconf import ResourcePart, meaning
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
     CarpState,

@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from hactl.core import audit_boot, audit_carp, audit_filesystems, audit_hast, audit_hook
-from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
-from hactl.core.audit_effects import (
+from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.effects import (
     ChecksFilesystem,
     CreatesMetadata,
     Effect,
@@ -30,9 +29,14 @@ from hactl.core.audit_effects import (
     WritesFile,
     Zpool,
 )
-from hactl.core.audit_programs import SECRET_MAY_BE_SEEN_BY, read_effects
-from hactl.core.audit_words import Unreadable, clear_passwords, read_commands, secret_variables
-from hactl.core.audit_world import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, World, applied, first_world, known
+from hactl.core.audit.model import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, World, applied, first_world, known
+from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands, secret_variables
+from hactl.core.audit.reader.programs import SECRET_MAY_BE_SEEN_BY, read_effects
+from hactl.core.audit.rules import boot as audit_boot
+from hactl.core.audit.rules import carp as audit_carp
+from hactl.core.audit.rules import filesystems as audit_filesystems
+from hactl.core.audit.rules import hast as audit_hast
+from hactl.core.audit.rules import hook as audit_hook
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step

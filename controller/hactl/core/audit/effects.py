@@ -1,6 +1,6 @@
 """What a command can do to a node, as the audit sees it: one small noun per kind of change.
 
-Rules: these are effects of programs, not steps: `hactl.core.audit_programs` reads them from command text without
+Rules: these are effects of programs, not steps: `hactl.core.audit.reader.programs` reads them from command text without
 looking at the step's verb. Nothing here is shared with the planner.
 """
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case
-from hactl.core.audit_effects import Ifconfig, LoadsModule, SetsSysctl
-from hactl.core.audit_filesystems import serves
-from hactl.core.audit_world import Node, known
+from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.effects import Ifconfig, LoadsModule, SetsSysctl
+from hactl.core.audit.model import Node, known
+from hactl.core.audit.rules.filesystems import serves
 from hactl.core.cluster import interface_on
 from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.audit_case import EVIDENCE_LIMIT_SECONDS, Case, mountpoint_of, pool_of
-from hactl.core.audit_effects import ChecksFilesystem, MakesFilesystem, Mounts, RunsService, Unmounts, Zpool
-from hactl.core.audit_hast import is_fresh
-from hactl.core.audit_hook import moving
-from hactl.core.audit_world import HAST_DEVICES, Node
+from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case, mountpoint_of, pool_of
+from hactl.core.audit.effects import ChecksFilesystem, MakesFilesystem, Mounts, RunsService, Unmounts, Zpool
+from hactl.core.audit.model import HAST_DEVICES, Node
+from hactl.core.audit.rules.hast import is_fresh
+from hactl.core.audit.rules.hook import moving
 from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, Mount
 from hactl.core.objects import GroupSpec, Initialize, RunOn, StorageSpec

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from hactl.core.audit_words import Unreadable
+from hactl.core.audit.reader.lexer import Unreadable
 
 
 def known_word(word: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hactl.core.audit_effects import Effect
-from hactl.core.audit_world import Node, World
+from hactl.core.audit.effects import Effect
+from hactl.core.audit.model import Node, World
 from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.steps import Plan, Step
