@@ -21,7 +21,7 @@ from hactl.api.identity import token_digest
 from hactl.api.serving import Wanted
 from hactl.api.serving import serving as serve
 from hactl.api.sockets import default_socket
-from hactl.core.status import cluster_status
+from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from hactl.ports import Document
 from store_contract import ManualClock, intent

@@ -17,7 +17,7 @@ from hactl.api.identity import Authenticator, token_digest
 from hactl.api.metrics import METRICS, Metrics
 from hactl.api.wire import Identity, Request, Response
 from hactl.core.kube.errors import ApiError
-from hactl.core.status import cluster_status
+from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from hactl.errors import AlreadyExists, StoreError
 from store_contract import START, ManualClock

@@ -22,7 +22,7 @@ from hactl.core.facts import Known, NodeFacts, Reading, Snapshot
 from hactl.core.parse import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
-from hactl.core.status import cluster_status
+from hactl.core.status.status import cluster_status
 from hactl.ports import Target
 from hactl.runtime.passes import Accepted, PassResult, Request, Resolved
 

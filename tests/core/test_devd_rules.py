@@ -11,11 +11,11 @@ from closed_loop import Loop
 from facts_builder import NOW
 from hactl.core.evidence.view import Seen
 from hactl.core.facts import DevdRule, Known, Snapshot, Unknown
-from hactl.core.failover import Failover, failover_ready
 from hactl.core.hook.devd_rules import rules_before
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.parse.hook import parse_rules
 from hactl.core.probe.hook import RULES_LIMIT
+from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.steps import Plan
 from hactl.core.why import explain
 from hook_pair import A, B, HookPair

@@ -16,7 +16,7 @@ from facts_builder import NOW, Scene, healthy_pair, zfs_pair
 from hactl.core.audit.check import audit
 from hactl.core.facts import Hastd, HastRole
 from hactl.core.plan import make_plan
-from hactl.core.status import cluster_status
+from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from replayed import converged
 from serving import complaints

@@ -13,7 +13,7 @@ from closed_loop import Loop
 from facts_builder import NOW, Scene, healthy_pair
 from hactl.core.facts import HastRole
 from hactl.core.plan import make_plan
-from hactl.core.status import cluster_status
+from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from replayed import converged
 

@@ -25,9 +25,9 @@ from facts_builder import (
     zfs_pair,
 )
 from hactl.core.catalogue import CONDITION_REASONS, CONDITIONS, HOLDS
-from hactl.core.conditions import BOOT_VERBS
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
-from hactl.core.status import cluster_status, same_but_for_ages
+from hactl.core.status.conditions import BOOT_VERBS
+from hactl.core.status.status import cluster_status, same_but_for_ages
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from facts_builder import Scene, healthy_pair
 from hactl.core.catalogue import EVENTS
 from hactl.core.facts import CarpState, HastRole
-from hactl.core.status import changes, cluster_status
+from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)

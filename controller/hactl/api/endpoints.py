@@ -44,7 +44,7 @@ class Endpoints:
 
     objects: Objects
     clock: Clock
-    #: The newest status of every cluster, as the controller saw it last (`hactl.core.status`).
+    #: The newest status of every cluster, as the controller saw it last (`hactl.core.status.status`).
     statuses: Statuses
     metrics: Metrics
     authenticator: Authenticator

@@ -1,9 +1,9 @@
-"""What keeps a node from taking a group over, as explanations with remedies; from `hactl.core.failover`."""
+"""What keeps a node from taking a group over, as explanations with remedies; from `hactl.core.status.failover`."""
 
 from __future__ import annotations
 
 from hactl.core.evidence.view import UNKNOWN
-from hactl.core.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
+from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
 from hactl.core.why_carp import why_no_part
 from hactl.core.why_demotion import demotion_of
 from hactl.core.why_words import Case, Explanation, Fact, Remedy, login

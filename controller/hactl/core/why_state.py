@@ -9,8 +9,8 @@ from typing import Any
 
 from hactl.core.evidence.view import MOUNTED, NOT_MOUNTED, known
 from hactl.core.facts import HastRole
-from hactl.core.failover_time import predict_failover
 from hactl.core.objects import Failback, RunOn
+from hactl.core.status.failover_time import predict_failover
 from hactl.core.why_words import Case, Explanation, Fact, Remedy, each
 
 #: The same step Done this often within the rows that are looked at: somebody undoes it.

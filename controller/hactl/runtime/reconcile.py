@@ -23,7 +23,7 @@ from hactl.core.objects import Mode
 from hactl.core.operations import State, Wishes
 from hactl.core.plan import make_plan
 from hactl.core.plan.switchover import judge as judge_request
-from hactl.core.status import changes, cluster_status
+from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Outcome, Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Store

@@ -14,10 +14,10 @@ from typing import Literal
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, UNKNOWN, Seen, known
 from hactl.core.facts import HastRole, HookFacts
-from hactl.core.failover_time import Timeline, predict_failover
 from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
 from hactl.core.plan.areas.hook import checksum
+from hactl.core.status.failover_time import Timeline, predict_failover
 from hactl.core.steps import Plan
 
 #: What the plan would change for the next boot of a node.

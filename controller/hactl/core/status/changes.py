@@ -15,7 +15,7 @@ Event = tuple[str, str, str | None, Any]
 
 _AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})
 _UNKNOWN = "Unknown"
-#: See `hactl.core.status.BOOT_TIME_SLACK_SECONDS`.
+#: See `hactl.core.status.status.BOOT_TIME_SLACK_SECONDS`.
 _BOOT_TIME_SLACK_SECONDS = 5
 
 

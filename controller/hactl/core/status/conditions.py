@@ -13,8 +13,8 @@ from typing import Literal
 
 from hactl.core.evidence.view import DEAD, IN_FLIGHT_BYTES, UNKNOWN, Seen
 from hactl.core.facts import HastRole
-from hactl.core.failover import failover_ready
 from hactl.core.objects import GroupSpec, Mode, StorageSpec, VirtualIP
+from hactl.core.status.failover import failover_ready
 from hactl.core.steps import Hold, Plan
 
 Status = Literal["True", "False", "Unknown"]

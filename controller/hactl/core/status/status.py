@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.conditions import Finding, findings
 from hactl.core.evidence.view import MOUNTED, UNKNOWN, Seen, known
 from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
 from hactl.core.plan.areas.hook import checksum
-from hactl.core.status_changes import changes, last_known, same_but_for_ages
+from hactl.core.status.changes import changes, last_known, same_but_for_ages
+from hactl.core.status.conditions import Finding, findings
 from hactl.core.steps import Hold, Plan, Stage, Step
 
 __all__ = ["changes", "cluster_status", "same_but_for_ages"]
