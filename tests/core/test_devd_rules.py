@@ -17,7 +17,7 @@ from hactl.core.parse.hook import parse_rules
 from hactl.core.probe.hook import RULES_LIMIT
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.steps import Plan
-from hactl.core.why import explain
+from hactl.core.why.ask import explain
 from hook_pair import A, B, HookPair
 from hooked_scene import hook, hooked_pair, plan_of
 

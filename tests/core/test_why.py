@@ -10,7 +10,7 @@ import pytest
 from facts_builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Vhid
 from hactl.core.steps import Hold
-from hactl.core.why import Explanation, Question, explain, fights
+from hactl.core.why.ask import Explanation, Question, explain, fights
 from hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
 
 A_MASTER = {"state": CarpState.MASTER}

@@ -6,7 +6,7 @@ from closed_loop import Loop, example
 from hactl.core.evidence.copies import Verdict, compare_copies
 from hactl.core.plan.resolve import resolve_steps
 from hactl.core.steps import Outcome, Plan
-from hactl.core.why import Explanation, Question, explain
+from hactl.core.why.ask import Explanation, Question, explain
 
 
 def split() -> Loop:

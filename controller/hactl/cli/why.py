@@ -13,7 +13,7 @@ from hactl.cli.output import age, output_option, print_data, safe
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.core.why import Explanation, Question
+    from hactl.core.why.ask import Explanation, Question
     from hactl.ports import Document
 
 
@@ -28,7 +28,7 @@ def why(ctx: click.Context, cluster: str, group: str | None, paths: tuple[str, .
 
     The nodes are asked now; nothing is touched. Exit status: 0 all is well, 3 something is not, 1 error.
     """
-    from hactl.core.why import Question
+    from hactl.core.why.ask import Question
 
     looked = asyncio.run(look_at(ctx, paths, cluster))
     names = [group] if group is not None else [one.name for one in looked.cluster.groups]
@@ -58,7 +58,7 @@ def why_not(
 
     The nodes are asked now; nothing is touched. Exit status: 0 answered, 1 error.
     """
-    from hactl.core.why import Question
+    from hactl.core.why.ask import Question
 
     looked = asyncio.run(_look_for(ctx, paths, cluster, node))
     question = Question(group=group, node=node, what=_what(what))
@@ -87,7 +87,7 @@ async def _look_for(ctx: click.Context, paths: Sequence[str], cluster: str | Non
 
 
 def _answer(looked: Looked, question: Question) -> Explanation:
-    from hactl.core.why import explain, fights
+    from hactl.core.why.ask import explain, fights
 
     try:
         return explain(

@@ -10,9 +10,9 @@ from hactl.core.evidence.copies import Comparison, compare_seen, comparison_tabl
 from hactl.core.evidence.view import ABSENT, DEAD, MOUNTED, UNKNOWN, known
 from hactl.core.facts import HastMetadata, HastRole, Mount
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.why_carp import why_backup, why_no_part
-from hactl.core.why_obstacle import hook_reason
-from hactl.core.why_words import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.carp import why_backup, why_no_part
+from hactl.core.why.standby import hook_reason
 
 
 def two_primaries(case: Case) -> Explanation | None:

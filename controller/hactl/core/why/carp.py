@@ -13,8 +13,8 @@ from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.evidence.view import ABSENT, UNKNOWN, known
 from hactl.core.facts import Interface
 from hactl.core.objects import VirtualIP
-from hactl.core.why_demotion import HELD, demotion_of
-from hactl.core.why_words import Case, Explanation, Fact, Remedy, each
+from hactl.core.why.answer import Case, Explanation, Fact, Remedy, each
+from hactl.core.why.demotion import HELD, demotion_of
 
 
 def two_masters(case: Case) -> Explanation | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import UNLOGGED, demotion_sources
 from hactl.core.evidence.view import known
-from hactl.core.why_words import Case, Fact, Remedy
+from hactl.core.why.answer import Case, Fact, Remedy
 
 #: What the boot guard adds is no news once it is lifted.
 HELD = "boot hold"

@@ -11,7 +11,7 @@ from hactl.core.evidence.view import MOUNTED, NOT_MOUNTED, known
 from hactl.core.facts import HastRole
 from hactl.core.objects import Failback, RunOn
 from hactl.core.status.failover_time import predict_failover
-from hactl.core.why_words import Case, Explanation, Fact, Remedy, each
+from hactl.core.why.answer import Case, Explanation, Fact, Remedy, each
 
 #: The same step Done this often within the rows that are looked at: somebody undoes it.
 FIGHT_TIMES = 3

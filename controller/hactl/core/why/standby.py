@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hactl.core.evidence.view import UNKNOWN
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
-from hactl.core.why_carp import why_no_part
-from hactl.core.why_demotion import demotion_of
-from hactl.core.why_words import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.carp import why_no_part
+from hactl.core.why.demotion import demotion_of
 
 #: Reasons that a document's or a boot file's difference makes: hactl itself is the remedy.
 _APPLY = frozenset({"HookMissing", "HookNotLoaded", "WrongAfterReboot", "PasswordDiffers"})

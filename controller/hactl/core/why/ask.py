@@ -14,11 +14,11 @@ from hactl.core.evidence.view import UNKNOWN, Seen
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.steps import Plan
-from hactl.core.why_carp import demoted, nobody, orphan, two_masters, why_backup, why_no_part, wrong_vhid
-from hactl.core.why_obstacle import hook_reason, not_ready, silent
-from hactl.core.why_state import asked_for, fights, fought, not_serving, pending, service_elsewhere, well
-from hactl.core.why_storage import apart, mounted_outside, split_brain, two_primaries, why_not_primary
-from hactl.core.why_words import Case, Explanation, Fact, Question, Remedy, each, login
+from hactl.core.why.answer import Case, Explanation, Fact, Question, Remedy, each, login
+from hactl.core.why.carp import demoted, nobody, orphan, two_masters, why_backup, why_no_part, wrong_vhid
+from hactl.core.why.standby import hook_reason, not_ready, silent
+from hactl.core.why.state import asked_for, fights, fought, not_serving, pending, service_elsewhere, well
+from hactl.core.why.storage import apart, mounted_outside, split_brain, two_primaries, why_not_primary
 
 __all__ = [
     "Explanation",
