@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from facts_builder import healthy_pair
-from hactl.core.breaker import fleet_silent
+from hactl.core.pace.circuit_breaker import fleet_silent
 from hactl.core.plan.durations import measured_seconds, seconds_by_verb, targets_of
 from hactl.core.plan.switchover import group_of
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from hactl.core.pace.backoff import Attempts
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
-from hactl.runtime.attempts import Attempts
 from hactl.runtime.execute import Errand, Executor, StageOutcome, StepEvent
 from runtime.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 

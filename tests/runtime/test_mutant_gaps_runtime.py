@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from hactl.core.breaker import fleet_silent
 from hactl.core.operations import Kind
+from hactl.core.pace.approval import Approval
+from hactl.core.pace.backoff import Attempts
+from hactl.core.pace.circuit_breaker import fleet_silent
 from hactl.core.script import FRAME, StepResult, read_answer, step_budget_seconds, step_script
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.errors import NodeGarbled
 from hactl.ports import Answer, Target
-from hactl.runtime.approval import Approval
-from hactl.runtime.attempts import Attempts
 from hactl.runtime.execute import Errand, Executor, StageOutcome
 from hactl.runtime.observe import Observer
 from hactl.runtime.passes import PassResult, Request

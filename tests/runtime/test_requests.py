@@ -14,9 +14,9 @@ from hactl.adapters.memory_store import MemoryStore
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation, State, Wishes
+from hactl.core.pace.approval import Approval
 from hactl.core.steps import Plan, Risk, Stage, Step
 from hactl.ports import Document
-from hactl.runtime.approval import Approval
 from runtime.test_controller import House
 from runtime.test_reconcile import ALL, Desk
 from runtime.toyworld import ToySource, VirtualClock, accept, make_document, play, toy_plan, toy_status

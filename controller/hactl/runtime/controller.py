@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from hactl.core.pace.conflicts import rivals
 from hactl.errors import StoreError
 from hactl.ports import Clock, Source, Store
 from hactl.runtime.intake import Changes, Intake, Revive
 from hactl.runtime.passes import Accepted, PassResult, Request
 from hactl.runtime.reconcile import Reconciler
-from hactl.runtime.rivals import rivals
 from hactl.runtime.sharing import SharedSource, Sharing
 from hactl.runtime.waiting import discard, pause
 from hactl.runtime.watch import DevdWatch

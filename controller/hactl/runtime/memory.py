@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hactl.core.facts import Known, Snapshot
+from hactl.core.pace.approval import Approval
+from hactl.core.pace.backoff import Attempts
 from hactl.core.steps import Hold, Plan
-from hactl.runtime.approval import Approval
-from hactl.runtime.attempts import Attempts
 from hactl.runtime.passes import Gate, Pace
 from hactl.runtime.requests import Requests
 
@@ -76,7 +76,7 @@ class Look:
 
 
 def looks(memories: Mapping[str, Memory]) -> Iterator[tuple[str, str, bool]]:
-    """Cluster, node, and whether it gave facts, of every newest look: for `hactl.core.breaker`."""
+    """Cluster, node, and whether it gave facts, of every newest look: for `hactl.core.pace.circuit_breaker`."""
     for cluster, memory in memories.items():
         if memory.snapshot is not None:
             for node, reading in memory.snapshot.nodes.items():

@@ -16,18 +16,18 @@ from datetime import datetime
 from typing import Any
 
 from hactl.core.audit.check import audit
-from hactl.core.breaker import fleet_silent
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.objects import Mode
 from hactl.core.operations import State, Wishes
+from hactl.core.pace.backoff import Attempts
+from hactl.core.pace.circuit_breaker import fleet_silent
 from hactl.core.plan import make_plan
 from hactl.core.plan.switchover import judge as judge_request
 from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Outcome, Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Store
-from hactl.runtime.attempts import Attempts
 from hactl.runtime.execute import Errand, Executor
 from hactl.runtime.memory import Look, Memory, looks, with_hold
 from hactl.runtime.observe import Observer
