@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hactl.core.document.schema import custom_resource_definition
+from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.errors import ApiError
-from hactl.core.kube.ownership import applied, updated
 
 SCHEMA = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 V = "hactl.dev/v1alpha1"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from hactl.adapters import store_objects
-from hactl.core.kube.bodies import REFERENCES, status_view
+from hactl.core.kube.codec import REFERENCES, status_view
 from hactl.core.objects import HACluster
 from hactl.core.operations import State
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError, TooOld

@@ -15,7 +15,7 @@ from hactl.adapters.object_source import ObjectSource
 from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml_documents import digest, read_documents
 from hactl.core.document.load import read_cluster
-from hactl.core.kube.bodies import REFERENCES, document_data
+from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.objects import HACluster
 from hactl.errors import StoreError
 from hactl.ports import Document

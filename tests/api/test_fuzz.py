@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from api_asking import APPLY, CLUSTERS, EVENTS, JSON_PATCH, LEASES, MERGE, OPERATIONS, asking, document, lease
 from hactl.api.wire import Request
-from hactl.core.kube import openapi
+from hactl.core.kube.openapi import index as openapi
 
 PATHS = ("", "/", "/nas", "/other", "/nas/status", "/%00", "/..", "/Ä", "/nas/x/y")
 COLLECTIONS = (CLUSTERS, LEASES, OPERATIONS, EVENTS, "/api/v1/namespaces", CLUSTERS.replace("/namespaces/default", ""),

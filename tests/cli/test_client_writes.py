@@ -13,7 +13,7 @@ import pytest
 
 from document_texts import FIREWALL
 from hactl.adapters.store import SQLiteStore
-from hactl.core.kube.bodies import REFERENCES
+from hactl.core.kube.codec import REFERENCES
 from hactl.core.operations import State
 from hactl.ports import API_ORIGIN, FILES_ORIGIN
 from saying import Said, say

@@ -13,7 +13,8 @@ from hactl.adapters.yaml_tree import read_trees
 from hactl.core.document.explain import UnknownField, explain
 from hactl.core.document.schema import custom_resource_definition, document_schema, json_schema
 from hactl.core.document.schema_operation import operation_definition, operation_schema
-from hactl.core.kube import bodies, kinds
+from hactl.core.kube import codec as bodies
+from hactl.core.kube import kinds
 from hactl.core.objects import PATTERNS
 from hactl.core.operations import Kind, Operation, State
 

@@ -16,7 +16,7 @@ from hactl.adapters.yaml_documents import read_documents
 from hactl.api.server import Listener, Server
 from hactl.api.service import Service
 from hactl.api.wire import Identity
-from hactl.core.kube.bodies import cluster_body
+from hactl.core.kube.codec import cluster_body
 from source_kit import document
 
 

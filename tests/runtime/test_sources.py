@@ -180,7 +180,7 @@ async def test_trouble_of_a_source_is_told_for_each_of_its_clusters() -> None:
 
 
 def _body(document: Document) -> dict[str, Any]:
-    from hactl.core.kube.bodies import cluster_body
+    from hactl.core.kube.codec import cluster_body
 
     return cluster_body(document.cluster)
 

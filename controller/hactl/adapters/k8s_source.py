@@ -26,7 +26,7 @@ from hactl.adapters.kubeconfig import KubeAccess
 from hactl.adapters.source_text import Origin, object_document
 from hactl.adapters.yaml_documents import FileContent
 from hactl.core.document.problems import printable
-from hactl.core.kube.bodies import document_data, event_body, status_view
+from hactl.core.kube.codec import document_data, event_body, status_view
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.ports import Clock, SourceState
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hactl.adapters.store_rows import canonical
-from hactl.core.kube.bodies import cluster_body
+from hactl.core.kube.codec import cluster_body
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
 from hactl.core.objects import HACluster
 from hactl.errors import StoreError

@@ -27,7 +27,7 @@ from hactl.adapters.object_bodies import (
 )
 from hactl.adapters.operation_rows import described, ended_summary, opened_detail
 from hactl.adapters.store_rows import accepted_summary
-from hactl.core.kube.bodies import REFERENCES, operation_body, status_view, time_text
+from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import requests_view
 from hactl.core.operations import Operation, State

@@ -2,7 +2,7 @@
 
 What a document refers to (`passwordFrom.file` and the like) is held to what documents from a network may name, and
 starts from the directory of secrets; unless the object says where its references start, which only somebody on this
-machine may have written (`hactl.core.kube.bodies.REFERENCES`, kept so by the API).
+machine may have written (`hactl.core.kube.codec.REFERENCES`, kept so by the API).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from hactl.adapters.object_bodies import compact, name_of
 from hactl.adapters.source_text import Origin, object_document
 from hactl.adapters.yaml_documents import FileContent, read_documents
-from hactl.core.kube.bodies import REFERENCES, document_data
+from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.errors import StoreError, TooOld
 from hactl.ports import API_LABEL, API_ORIGIN, ObjectChange, Objects, SourceState

@@ -17,7 +17,7 @@ from hactl.core.document.problems import Fault, Problem, path_text
 from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import faults
-from hactl.core.kube.bodies import document_data
+from hactl.core.kube.codec import document_data
 from hactl.core.objects import HACluster
 from hactl.ports import Document
 

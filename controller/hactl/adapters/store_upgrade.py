@@ -16,7 +16,7 @@ from hactl.adapters.object_bodies import Body, assembled, at_revision, compact, 
 from hactl.adapters.object_rules import operation_name
 from hactl.adapters.store_objects import next_revision
 from hactl.adapters.store_requests import list_operations
-from hactl.core.kube.bodies import operation_body, status_view, time_text
+from hactl.core.kube.codec import operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.ports import Document
 

@@ -22,7 +22,7 @@ from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
 from hactl.core.document.schema import custom_resource_definition
-from hactl.core.kube.bodies import REFERENCES, cluster_body, document_data
+from hactl.core.kube.codec import REFERENCES, cluster_body, document_data
 from hactl.core.kube.errors import ApiError, Cause, bad_request, invalid
 from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource
 from hactl.core.objects import HACluster

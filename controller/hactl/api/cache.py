@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from hactl.core.kube.bodies import event_body
+from hactl.core.kube.codec import event_body
 from hactl.core.kube.errors import ApiError, gone
 from hactl.core.kube.kinds import STORED
 from hactl.errors import TooOld

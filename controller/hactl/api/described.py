@@ -8,8 +8,9 @@ from typing import Any
 
 from hactl import __version__
 from hactl.api.wire import Request, Response
-from hactl.core.kube import discovery, openapi
+from hactl.core.kube import discovery
 from hactl.core.kube.errors import no_such_path
+from hactl.core.kube.openapi import index as openapi
 
 #: The Kubernetes whose conventions the API follows: what clients compare their own version with.
 FOLLOWS = ("1", "36")

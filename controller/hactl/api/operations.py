@@ -14,7 +14,7 @@ from hactl.api.payload import is_dry_run, read_object
 from hactl.api.wire import Request
 from hactl.api.writes import Written
 from hactl.core.document.problems import closest, shown
-from hactl.core.kube.bodies import operation_body, operation_request
+from hactl.core.kube.codec import operation_body, operation_request
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.operations import Kind, Operation

@@ -15,7 +15,7 @@ from hactl.api.paths import Target
 from hactl.api.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
 from hactl.api.wire import Request
 from hactl.api.writes import Body, Writer, Written
-from hactl.core.kube.bodies import time_text
+from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import ApiError, bad_request, conflict, not_found, success, unsupported_media_type
 from hactl.core.kube.kinds import Resource
 from hactl.errors import NoSuchObject, StaleRevision

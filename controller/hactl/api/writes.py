@@ -32,7 +32,8 @@ from hactl.api.payload import (
     strictness,
 )
 from hactl.api.wire import Request
-from hactl.core.kube.bodies import time_text
+from hactl.core.kube.apply.server_side_apply import applied, updated
+from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import (
     ApiError,
     Cause,
@@ -45,7 +46,6 @@ from hactl.core.kube.errors import (
     unsupported_media_type,
 )
 from hactl.core.kube.kinds import HACLUSTERS, Resource
-from hactl.core.kube.ownership import applied, updated
 from hactl.core.kube.patches import json_patch, merge_patch
 from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision
 from hactl.ports import FILES_ORIGIN, Clock, Objects

@@ -14,7 +14,7 @@ from hactl.cli.documents import load_all, selected
 from hactl.cli.get import server_options
 from hactl.cli.handing_in import handed_in
 from hactl.cli.output import files_option, safe
-from hactl.core.kube.bodies import REFERENCES, cluster_body
+from hactl.core.kube.codec import REFERENCES, cluster_body
 from hactl.ports import Document
 
 #: What differs in every version without anybody wanting it.

@@ -16,7 +16,7 @@ import click
 from hactl.cli.client import CLUSTERS, EVENTS, OPERATIONS, Call, Client, Refused, Unreachable
 from hactl.cli.output import condition, safe
 from hactl.cli.watching import revision_of
-from hactl.core.kube.bodies import REFERENCES, cluster_body
+from hactl.core.kube.codec import REFERENCES, cluster_body
 from hactl.ports import API_LABEL
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hactl.core.kube.claims import claims
+from hactl.core.kube.apply.fieldsets import MEMBER, both, decode, encode, leaf, minus, path_text, paths, union
+from hactl.core.kube.apply.managed_fields import claims
+from hactl.core.kube.apply.server_side_apply import applied, updated
+from hactl.core.kube.apply.structural_schema import object_schema, parts
+from hactl.core.kube.apply.structured_merge import owned, whole
 from hactl.core.kube.errors import ApiError
-from hactl.core.kube.fieldsets import MEMBER, both, decode, encode, leaf, minus, path_text, paths, union
-from hactl.core.kube.merging import owned, whole
-from hactl.core.kube.ownership import applied, updated
-from hactl.core.kube.shapes import object_schema, parts
 
 TEXT = {"type": "string"}
 ITEMS = {

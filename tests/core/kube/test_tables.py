@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from document_texts import nas_data
 from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube import summary, tables
-from hactl.core.kube.bodies import event_body, operation_body, status_view
+from hactl.core.kube.codec import event_body, operation_body, status_view
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, RESOURCES
 from hactl.core.operations import Kind, Operation, State
 

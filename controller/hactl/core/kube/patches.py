@@ -12,8 +12,8 @@ from typing import Any
 
 import jsonpatch
 
+from hactl.core.kube.apply.structural_schema import check_depth, same, too_deep
 from hactl.core.kube.errors import ApiError, Cause, bad_request
-from hactl.core.kube.shapes import check_depth, same, too_deep
 
 #: As Kubernetes (apiserver, maxJSONPatchOperations).
 MAX_OPERATIONS = 10_000

@@ -15,10 +15,10 @@ from typing import Any
 from hactl import __version__
 from hactl.core.document.schema import Schema
 from hactl.core.kube.kinds import RESOURCES
-from hactl.core.kube.openapi_beside import PATH as BESIDE
-from hactl.core.kube.openapi_beside import beside_paths, beside_schemas
-from hactl.core.kube.openapi_paths import paths
-from hactl.core.kube.openapi_schemas import schemas
+from hactl.core.kube.openapi.non_kubernetes import PATH as BESIDE
+from hactl.core.kube.openapi.non_kubernetes import beside_paths, beside_schemas
+from hactl.core.kube.openapi.paths import paths
+from hactl.core.kube.openapi.schemas import schemas
 
 #: OpenAPI v2 as protobuf: `swagger: "2.0"` and nothing else.
 V2_STUB: bytes = b"\x0a\x032.0"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hactl.core.kube.fieldsets import MEMBER, Fields, leaf
-from hactl.core.kube.shapes import Schema, list_keys, parts, same
+from hactl.core.kube.apply.fieldsets import MEMBER, Fields, leaf
+from hactl.core.kube.apply.structural_schema import Schema, list_keys, parts, same
 
 
 @dataclass(slots=True)

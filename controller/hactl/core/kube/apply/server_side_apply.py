@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from hactl.core.kube import last_applied
-from hactl.core.kube.claims import Claim, Owner, claims, encoded, is_reset, oldest_joined
+from hactl.core.kube.apply import last_applied
+from hactl.core.kube.apply.fieldsets import Fields, both, json_text, leaf, minus, path_text, paths, union
+from hactl.core.kube.apply.managed_fields import Claim, Owner, claims, encoded, is_reset, oldest_joined
+from hactl.core.kube.apply.structural_schema import Schema, check_depth, faults, object_schema, same, without_nulls
+from hactl.core.kube.apply.structured_merge import differences, merged, owned, pruned
 from hactl.core.kube.errors import Cause, apply_conflict, bad_request, invalid
-from hactl.core.kube.fieldsets import Fields, both, json_text, leaf, minus, path_text, paths, union
 from hactl.core.kube.kinds import RESOURCES, Resource
-from hactl.core.kube.merging import differences, merged, owned, pruned
-from hactl.core.kube.shapes import Schema, check_depth, faults, object_schema, same, without_nulls
 
 #: Metadata that only the server writes; an applied object cannot change it.
 _SERVERS = (

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hactl.core.kube.fieldsets import Fields, minus
-from hactl.core.kube.merging import differences, owned
-from hactl.core.kube.shapes import Schema, same, too_deep, without_nulls
+from hactl.core.kube.apply.fieldsets import Fields, minus
+from hactl.core.kube.apply.structural_schema import Schema, same, too_deep, without_nulls
+from hactl.core.kube.apply.structured_merge import differences, owned
 
 MANAGER = "kubectl"
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from hactl.core.document.schema import Schema
 from hactl.core.kube.discovery import SUBRESOURCE_VERBS
 from hactl.core.kube.kinds import RESOURCES, Resource
-from hactl.core.kube.openapi_schemas import (
+from hactl.core.kube.openapi.schemas import (
     DELETE_OPTIONS,
     RESOURCE_LIST,
     STATUS,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hactl.core.document.problems import FieldPath, path_text
+from hactl.core.kube.apply.fieldsets import json_text
 from hactl.core.kube.errors import Cause, bad_request
-from hactl.core.kube.fieldsets import json_text
 
 Schema: TypeAlias = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from hactl.core.kube.fieldsets import Fields, decode, encode, json_text, union
+from hactl.core.kube.apply.fieldsets import Fields, decode, encode, json_text, union
 
 #: So many Update entries are kept apart; older ones are joined (as Kubernetes does), or they would grow for ever.
 MOST_UPDATERS = 10

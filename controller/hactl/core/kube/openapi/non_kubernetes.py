@@ -9,8 +9,8 @@ from typing import Any
 
 from hactl.core.document.schema import Schema
 from hactl.core.kube.access import ROLES
-from hactl.core.kube.openapi_paths import JSON, answered, path_parameter, query_parameter, refusals
-from hactl.core.kube.openapi_schemas import LIST_META, STATUS, meta, reference
+from hactl.core.kube.openapi.paths import JSON, answered, path_parameter, query_parameter, refusals
+from hactl.core.kube.openapi.schemas import LIST_META, STATUS, meta, reference
 
 #: Where the document is, below /openapi/v3/.
 PATH = "hactl"
