@@ -15,8 +15,8 @@ from episode_faults import Faults
 from episode_judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
 from hactl.core.script import StepResult
 from hactl.core.steps import Outcome, Plan, Stage, Step
-from hactl.runtime.execute import STANDSTILL_SECONDS
-from hactl.runtime.passes import Pace
+from hactl.runtime.passes.execute import STANDSTILL_SECONDS
+from hactl.runtime.passes.types import Pace
 from replayed import converged
 from serving import complaints
 

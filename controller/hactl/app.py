@@ -33,10 +33,10 @@ from hactl.errors import Busy, DocumentError, StoreError
 from hactl.ports import Document, Objects, Source, Store
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import Converger
-from hactl.runtime.execute import Executor
-from hactl.runtime.observe import Observer
-from hactl.runtime.passes import Accepted, Pace, Resolve, Resolved
-from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.passes.execute import Executor
+from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.reconcile import Reconciler
+from hactl.runtime.passes.types import Accepted, Pace, Resolve, Resolved
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 

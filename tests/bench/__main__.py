@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from hactl.adapters.files import load_files
 from hactl.app import App, make_resolver, opened
 from hactl.ports import Target
-from hactl.runtime.passes import Accepted
+from hactl.runtime.passes.types import Accepted
 
 from . import pairs, passes, reactions, site
 from .measure import rss_kib

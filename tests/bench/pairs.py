@@ -15,7 +15,7 @@ from typing import Any
 
 from hactl.app import App
 from hactl.core.steps import Outcome
-from hactl.runtime.passes import Accepted, Request
+from hactl.runtime.passes.types import Accepted, Request
 
 from .measure import rss_kib
 from .site import BenchFailed, Site, as_of, name_of, password_of

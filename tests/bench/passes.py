@@ -24,7 +24,7 @@ from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.status.status import cluster_status
 from hactl.ports import Target
-from hactl.runtime.passes import Accepted, PassResult, Request, Resolved
+from hactl.runtime.passes.types import Accepted, PassResult, Request, Resolved
 
 from .measure import RecordWatch, Samples, cpu_seconds_each
 from .site import BenchFailed, LabProcess, Site

@@ -16,7 +16,7 @@ from typing import Any
 from hactl.adapters.files import POLL_SECONDS
 from hactl.app import App, file_sources
 from hactl.runtime.controller import Controller
-from hactl.runtime.passes import Accepted
+from hactl.runtime.passes.types import Accepted
 
 from .measure import Samples
 from .site import BenchFailed, LabProcess, Site

@@ -17,7 +17,7 @@ from hactl.app import App, opened, revive
 from hactl.cli.source_option import make_source, parse_sources
 from hactl.ports import Source
 from hactl.runtime.controller import Controller
-from hactl.runtime.passes import Pace
+from hactl.runtime.passes.types import Pace
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from kube_server import KubeServer

@@ -166,7 +166,7 @@ def test_when_most_of_the_fleet_vanishes_nothing_is_changed_and_it_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Our own network is suspected: observed, planned, held; it goes on by itself when they answer again."""
-    caplog.set_level(logging.INFO, "hactl.runtime.reconcile")
+    caplog.set_level(logging.INFO, "hactl.runtime.passes.reconcile")
 
     async def story() -> None:
         house = House({"clusters": ToySource(make_document(), make_document("two"), make_document("three"))})

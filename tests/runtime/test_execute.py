@@ -15,7 +15,7 @@ from hactl.core.pace.backoff import Attempts
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
-from hactl.runtime.execute import Errand, Executor, StageOutcome, StepEvent
+from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
 from runtime.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
@@ -436,7 +436,7 @@ def test_a_listener_that_fails_does_not_stop_the_work(caplog: pytest.LogCaptureF
 def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> StageOutcome:
     """A stage of which every step ended that way."""
     from hactl.core.script import StepResult
-    from hactl.runtime.execute import Ended
+    from hactl.runtime.passes.execute import Ended
 
     result = StepResult(Outcome(outcome), None, "", "because")
     return StageOutcome(Stage("s", tuple(steps)), tuple(Ended(step, result, quiet_at) for step in steps), ())

@@ -23,10 +23,10 @@ from hactl.core.script import FRAME, StepResult, read_answer, step_budget_second
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.errors import NodeGarbled
 from hactl.ports import Answer, Target
-from hactl.runtime.execute import Errand, Executor, StageOutcome
-from hactl.runtime.observe import Observer
-from hactl.runtime.passes import PassResult, Request
-from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.passes.execute import Errand, Executor, StageOutcome
+from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.reconcile import Reconciler
+from hactl.runtime.passes.types import PassResult, Request
 from runtime.toyworld import (
     PASSWORD,
     ToyLock,

@@ -15,7 +15,7 @@ from hactl.lab.shell import run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target
-from hactl.runtime.execute import Errand, Executor, StageOutcome, StepEvent
+from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
 from hactl.runtime.watch import DevdWatch
 from runtime.toyworld import ToyStore
 

@@ -19,10 +19,10 @@ from hactl.core.steps import Hold, Outcome, Plan
 from hactl.errors import InvariantBroken, SecretError
 from hactl.ports import Document
 from hactl.runtime.converge import Converger, Listener, Summary
-from hactl.runtime.execute import Executor, StepEvent
-from hactl.runtime.observe import Observer
-from hactl.runtime.passes import Accepted, PassResult, Request, Resolved
-from hactl.runtime.reconcile import Reconciler
+from hactl.runtime.passes.execute import Executor, StepEvent
+from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.reconcile import Reconciler
+from hactl.runtime.passes.types import Accepted, PassResult, Request, Resolved
 from runtime.toyworld import (
     PASSWORD,
     WANTED,

@@ -11,8 +11,8 @@ from hactl.adapters.memory_store import MemoryStore
 from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 from hactl.ports import API_LABEL, Document, SourceState
-from hactl.runtime.intake import Changes, Intake
-from hactl.runtime.sharing import SharedSource
+from hactl.runtime.documents import Changes, Intake
+from hactl.runtime.leadership import SharedSource
 from runtime.test_controller import DONE, House, state
 from runtime.toyworld import ToySource, make_document, play
 

@@ -25,7 +25,7 @@ from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
-from hactl.runtime.passes import Accepted, Resolved
+from hactl.runtime.passes.types import Accepted, Resolved
 
 PASSWORD = "s3cr3t-of-the-vhid"
 WANTED = ("one", "two", "three")

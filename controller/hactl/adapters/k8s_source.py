@@ -53,7 +53,7 @@ class _Held:
 
 
 class KubeSource:
-    """`hactl.ports.Source` and `hactl.runtime.sharing.SharedSource` over one namespace of an API server."""
+    """`hactl.ports.Source` and `hactl.runtime.leadership.SharedSource` over one namespace of an API server."""
 
     def __init__(
         self,
@@ -200,24 +200,24 @@ class KubeSource:
 
     @property
     def leads(self) -> bool:
-        """See `hactl.runtime.sharing.SharedSource`."""
+        """See `hactl.runtime.leadership.SharedSource`."""
         return self._election.leads
 
     @property
     def leader(self) -> str:
-        """See `hactl.runtime.sharing.SharedSource`."""
+        """See `hactl.runtime.leadership.SharedSource`."""
         return self._election.leader
 
     async def campaign(self, changed: Callable[[], None]) -> None:
-        """See `hactl.runtime.sharing.SharedSource`."""
+        """See `hactl.runtime.leadership.SharedSource`."""
         await self._election.campaign(changed)
 
     async def close(self) -> None:
-        """See `hactl.runtime.sharing.SharedSource`."""
+        """See `hactl.runtime.leadership.SharedSource`."""
         await self._client.close()
 
     async def report(self, cluster: str, status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
-        """See `hactl.runtime.sharing.SharedSource`: the status subresource, and core/v1 events."""
+        """See `hactl.runtime.leadership.SharedSource`: the status subresource, and core/v1 events."""
         held = self._held.get(cluster)
         if held is None:
             return

@@ -25,8 +25,8 @@ from hactl.ports import Document
 if TYPE_CHECKING:
     from hactl.app import App
     from hactl.runtime.converge import Listener, Summary
-    from hactl.runtime.execute import StepEvent
-    from hactl.runtime.passes import PassResult
+    from hactl.runtime.passes.execute import StepEvent
+    from hactl.runtime.passes.types import PassResult
 
 #: End of a run -> exit status.
 STATUSES = {"converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "stopped": 130, "over": 0}

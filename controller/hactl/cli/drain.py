@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hactl.cli.looking import Found
     from hactl.core.operations import Operation
     from hactl.ports import Document
-    from hactl.runtime.passes import PassResult
+    from hactl.runtime.passes.types import PassResult
 
 _timeout = click.option(
     "--timeout", "timeout_seconds", callback=to_seconds, default="15m", metavar="DURATION", show_default=True,

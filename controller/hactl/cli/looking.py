@@ -112,7 +112,7 @@ async def look(found: Found, paths: Sequence[str]) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
     from hactl.core.evidence.view import Seen
-    from hactl.runtime.passes import Accepted
+    from hactl.runtime.passes.types import Accepted
 
     accepted = Accepted(found.document, found.generation)
     async with opened(None) as app:

@@ -45,7 +45,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
     from hactl.app import asked_for, likely_generations, opened
     from hactl.core.operations import wishes
-    from hactl.runtime.passes import Accepted
+    from hactl.runtime.passes.types import Accepted
 
     generations = await likely_generations(state_path(ctx), documents)
     async with opened(None) as app:

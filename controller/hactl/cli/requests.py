@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hactl.adapters.store import SQLiteStore
     from hactl.core.operations import Operation
     from hactl.runtime.converge import Summary
-    from hactl.runtime.passes import PassResult
+    from hactl.runtime.passes.types import PassResult
 
 #: How often the record is read while a controller works, seconds.
 POLL_SECONDS = 0.4
@@ -201,7 +201,7 @@ async def carry_out(
 
     from hactl.app import actor, opened, revive
     from hactl.cli.apply import Screen, on_signal
-    from hactl.runtime.passes import Accepted
+    from hactl.runtime.passes.types import Accepted
 
     stop = asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):

@@ -16,11 +16,11 @@ from typing import Any
 from hactl.core.pace.conflicts import rivals
 from hactl.errors import StoreError
 from hactl.ports import Clock, Source, Store
-from hactl.runtime.intake import Changes, Intake, Revive
-from hactl.runtime.passes import Accepted, PassResult, Request
-from hactl.runtime.reconcile import Reconciler
-from hactl.runtime.sharing import SharedSource, Sharing
-from hactl.runtime.waiting import discard, pause
+from hactl.runtime.documents import Changes, Intake, Revive
+from hactl.runtime.leadership import SharedSource, Sharing
+from hactl.runtime.passes.reconcile import Reconciler
+from hactl.runtime.passes.types import Accepted, PassResult, Request
+from hactl.runtime.timeouts import discard, pause
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import Priority, WorkQueue
 

@@ -15,10 +15,10 @@ from hactl.core.facts import Snapshot
 from hactl.core.steps import Hold, Outcome, Plan, Step
 from hactl.errors import HactlError, StoreError
 from hactl.ports import Clock
-from hactl.runtime.execute import Ended, OnStep, ignore_event
-from hactl.runtime.passes import Accepted, PassResult, Request
-from hactl.runtime.reconcile import Reconciler
-from hactl.runtime.waiting import pause
+from hactl.runtime.passes.execute import Ended, OnStep, ignore_event
+from hactl.runtime.passes.reconcile import Reconciler
+from hactl.runtime.passes.types import Accepted, PassResult, Request
+from hactl.runtime.timeouts import pause
 
 #: How a run ended. `held`: the mode, a pause, a missing approval or a newer controller forbids acting. `refused`:
 #: references do not resolve. `over`: the request that was waited for is over.

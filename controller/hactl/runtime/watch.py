@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from hactl.errors import NodeError
 from hactl.ports import Clock, Nodes, Target
-from hactl.runtime.waiting import discard, within
+from hactl.runtime.timeouts import discard, within
 
 log = logging.getLogger("hactl.runtime.watch")
 

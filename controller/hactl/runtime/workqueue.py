@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 
 from hactl.ports import Clock
-from hactl.runtime.waiting import discard
+from hactl.runtime.timeouts import discard
 
 log = logging.getLogger("hactl.runtime.workqueue")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
 from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
-from hactl.runtime.execute import StageOutcome
+from hactl.runtime.passes.execute import StageOutcome
 
 #: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
 REPEATED = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hactl.core.objects import Mode
-from hactl.runtime.passes import Accepted
+from hactl.runtime.passes.types import Accepted
 
 
 def rivals(accepted: Mapping[str, Accepted]) -> dict[str, str]:

@@ -25,10 +25,10 @@ from hactl.core.script import (
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Store, Target
-from hactl.runtime.observe import make_nonce
-from hactl.runtime.waiting import discard, finish
+from hactl.runtime.passes.observe import make_nonce
+from hactl.runtime.timeouts import discard, finish
 
-log = logging.getLogger("hactl.runtime.execute")
+log = logging.getLogger("hactl.runtime.passes.execute")
 
 Secret = Callable[[SecretUse], str]
 

@@ -28,14 +28,14 @@ from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Outcome, Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Store
-from hactl.runtime.execute import Errand, Executor
-from hactl.runtime.memory import Look, Memory, looks, with_hold
-from hactl.runtime.observe import Observer
-from hactl.runtime.passes import Accepted, Gate, Lock, Pace, PassResult, Request, Resolve, Resolved
-from hactl.runtime.requests import Asked, Judge, Requests
-from hactl.runtime.waiting import Stopped, within
+from hactl.runtime.operations import Asked, Judge, Requests
+from hactl.runtime.passes.cluster_state import Look, Memory, looks, with_hold
+from hactl.runtime.passes.execute import Errand, Executor
+from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.types import Accepted, Gate, Lock, Pace, PassResult, Request, Resolve, Resolved
+from hactl.runtime.timeouts import Stopped, within
 
-log = logging.getLogger("hactl.runtime.reconcile")
+log = logging.getLogger("hactl.runtime.passes.reconcile")
 
 #: A look may take as long as its slowest node's deadline; this is only the bound behind that bound, seconds.
 LOOK_LIMIT_SECONDS = 120.0

@@ -14,7 +14,7 @@ from hactl.core.operations import Operation
 from hactl.core.steps import Plan
 from hactl.errors import HactlError
 from hactl.ports import Document, Target
-from hactl.runtime.execute import OnStep, Secret, StageOutcome, ignore_event
+from hactl.runtime.passes.execute import OnStep, Secret, StageOutcome, ignore_event
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from hactl.core.facts import Known, Snapshot
 from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Attempts
 from hactl.core.steps import Hold, Plan
-from hactl.runtime.passes import Gate, Pace
-from hactl.runtime.requests import Requests
+from hactl.runtime.operations import Requests
+from hactl.runtime.passes.types import Gate, Pace
 
 
 class Memory:

@@ -18,9 +18,9 @@ from hactl.core.parse import parse_probe
 from hactl.core.probe.script import probe_script
 from hactl.errors import NodeError
 from hactl.ports import Answer, Clock, Nodes, Target
-from hactl.runtime.waiting import within
+from hactl.runtime.timeouts import within
 
-log = logging.getLogger("hactl.runtime.observe")
+log = logging.getLogger("hactl.runtime.passes.observe")
 
 #: Raw text kept for people when a node's answer is not ours, characters.
 RAW_LIMIT = 500

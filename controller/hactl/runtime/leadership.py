@@ -15,9 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 from hactl.core.status.status import same_but_for_ages
 from hactl.errors import HactlError
 from hactl.ports import Clock, Store
-from hactl.runtime.waiting import discard
+from hactl.runtime.timeouts import discard
 
-log = logging.getLogger("hactl.runtime.sharing")
+log = logging.getLogger("hactl.runtime.leadership")
 
 RETRY_SECONDS = 5.0
 #: Rows of the history that are told with a status at most.

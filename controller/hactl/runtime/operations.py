@@ -22,7 +22,7 @@ from hactl.core.steps import Plan
 from hactl.errors import StoreError
 from hactl.ports import Change, Clock, Store
 
-log = logging.getLogger("hactl.runtime.requests")
+log = logging.getLogger("hactl.runtime.operations")
 
 #: For how long a group is brought back after a move that failed; later, what it failed from says nothing any more.
 RETURN_SECONDS = 900.0

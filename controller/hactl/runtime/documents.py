@@ -15,9 +15,9 @@ from typing import Any
 from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
 from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Source, SourceState, Store
-from hactl.runtime.passes import Accepted
+from hactl.runtime.passes.types import Accepted
 
-log = logging.getLogger("hactl.runtime.intake")
+log = logging.getLogger("hactl.runtime.documents")
 
 #: Makes a document of a row of `Store.documents`. Raises DocumentError when this hactl no longer accepts it.
 Revive = Callable[[Mapping[str, Any]], Document]
