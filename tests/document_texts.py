@@ -6,8 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.yaml_documents import FileContent, read_documents
-from hactl.adapters.yaml_tree import read_trees
+from hactl.adapters.yaml.documents import FileContent, read_documents
+from hactl.adapters.yaml.tree import read_trees
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "manifests" / "examples"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from document_texts import FIREWALL, NAS
-from hactl.adapters.files import POLL_SECONDS, DirectorySource, FileSource, list_files, load_files
+from hactl.adapters.sources.files import POLL_SECONDS, DirectorySource, FileSource, list_files, load_files
 
 BROKEN = NAS.replace("vhid: 80", "vhid: 300")
 START = 1_700_000_000.0
@@ -135,7 +135,7 @@ async def test_unchanged_files_are_not_read_again(clusters, clock, monkeypatch):
     write(clusters / "nas.yaml", NAS, clock)
     source = DirectorySource(clusters, clock)
     first = await source.read()
-    monkeypatch.setattr("hactl.adapters.files.read_documents", lambda *_, **__: pytest.fail("read again"))
+    monkeypatch.setattr("hactl.adapters.sources.files.read_documents", lambda *_, **__: pytest.fail("read again"))
     assert (await source.read()).documents["nas"] is first.documents["nas"]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.adapters.git_command import Git, GitFailed
-from hactl.adapters.git_source import GOOD, GitPlace, GitSource
+from hactl.adapters.sources.git import GOOD, GitPlace, GitSource
+from hactl.adapters.sources.git_command import Git, GitFailed
 from source_contract import SourceContract
 from source_kit import GREEDY, Repository, StillClock, document
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from hactl.adapters.http_source import FetchFailed, HttpPlace, HttpSource, children, redirected
+from hactl.adapters.sources.http import FetchFailed, HttpPlace, HttpSource, children, redirected
 from source_contract import SourceContract
 from source_kit import StillClock, document
 from tls_files import Authority

@@ -6,8 +6,8 @@ import asyncio
 import copy
 from typing import Any
 
-from hactl.adapters.k8s_client import KubeError
-from hactl.adapters.k8s_lease import DURATION_SECONDS, RENEW_SECONDS, Election
+from hactl.adapters.kubernetes.client import KubeError
+from hactl.adapters.kubernetes.lease import DURATION_SECONDS, RENEW_SECONDS, Election
 from runtime.toyworld import VirtualClock, play
 
 

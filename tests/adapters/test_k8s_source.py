@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hactl.adapters.k8s_client import KubeClient, KubeError
-from hactl.adapters.k8s_source import KubeSource
-from hactl.adapters.kubeconfig import KubeAccess, in_cluster, load_kubeconfig
+from hactl.adapters.kubernetes.client import KubeClient, KubeError
+from hactl.adapters.kubernetes.kubeconfig import KubeAccess, in_cluster, load_kubeconfig
+from hactl.adapters.sources.kubernetes import KubeSource
 from kube_server import KubeServer
 from source_contract import SourceContract
 from source_kit import StillClock, document

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from hactl.adapters.kubeconfig import KubeAccess, KubeconfigError, in_cluster, load_kubeconfig
+from hactl.adapters.kubernetes.kubeconfig import KubeAccess, KubeconfigError, in_cluster, load_kubeconfig
 
 CONFIG = """\
 apiVersion: v1

@@ -20,7 +20,7 @@ from hactl.adapters import store_objects
 from hactl.adapters.store import SQLiteStore
 from hactl.adapters.store_rows import canonical
 from hactl.adapters.store_schema import APPLICATION_ID, MIGRATIONS
-from hactl.adapters.yaml_documents import read_documents
+from hactl.adapters.yaml.documents import read_documents
 from hactl.core.operations import State
 from hactl.errors import StoreError, TooOld
 from objects_contract import body, create, labelled, lease, only

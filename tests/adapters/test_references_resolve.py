@@ -8,7 +8,7 @@ import pytest
 
 from document_texts import FIREWALL, KEY_A, KEY_B, NAS
 from hactl.adapters.references import resolve
-from hactl.adapters.yaml_documents import read_documents
+from hactl.adapters.yaml.documents import read_documents
 from hactl.errors import DocumentError, SecretError
 
 SECRET = "h0rse.battery"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.adapters.ssh import SSHNodes
+from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.core.script import LOCK_BUSY_STATUS
 from sshd_server import script_in, sshd
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from hactl.adapters import ssh_connection
-from hactl.adapters.ssh import SSHNodes
+from hactl.adapters.ssh import connection as ssh_connection
+from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import NodeError, NodeGarbled, NodeUnreachable
 from hactl.ports import Answer, Target
 from sshd_server import free_port

@@ -15,8 +15,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from hactl.adapters import ssh_connection
-from hactl.adapters.ssh import SSHNodes
+from hactl.adapters.ssh import connection as ssh_connection
+from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable
 from hactl.ports import Target
 from nodes_contract import NodesContract

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from hactl.adapters.ssh_words import default_identities, exec_command, refusal, stream_command
+from hactl.adapters.ssh.words import default_identities, exec_command, refusal, stream_command
 from hactl.ports import Target
 from sshd_server import need
 

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from hactl.adapters.files import load_files
+from hactl.adapters.sources.files import load_files
 from hactl.app import App, make_resolver, opened
 from hactl.ports import Target
 from hactl.runtime.passes.types import Accepted

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.files import load_files
+from hactl.adapters.sources.files import load_files
 from hactl.lab import sshd
 from hactl.lab.server import LabServer
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.files import POLL_SECONDS
+from hactl.adapters.sources.files import POLL_SECONDS
 from hactl.app import App, file_sources
 from hactl.runtime.controller import Controller
 from hactl.runtime.passes.types import Accepted

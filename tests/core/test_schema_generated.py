@@ -9,7 +9,7 @@ import pytest
 
 from document_texts import ROOT, firewall_data, nas_data
 from hactl.adapters.generated import GENERATORS, generated_files, main, stale_files
-from hactl.adapters.yaml_tree import read_trees
+from hactl.adapters.yaml.tree import read_trees
 from hactl.core.document.explain import UnknownField, explain
 from hactl.core.document.schema import custom_resource_definition, document_schema, json_schema
 from hactl.core.document.schema_operation import operation_definition, operation_schema

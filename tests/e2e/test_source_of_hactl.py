@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.k8s_source import KubeSource
-from hactl.adapters.kubeconfig import KubeAccess
+from hactl.adapters.kubernetes.kubeconfig import KubeAccess
+from hactl.adapters.sources.kubernetes import KubeSource
 from hactl.adapters.store import SQLiteStore
-from hactl.adapters.yaml_documents import read_documents
+from hactl.adapters.yaml.documents import read_documents
 from hactl.api.server import Listener, Server
 from hactl.api.service import Service
 from hactl.api.wire import Identity

@@ -67,7 +67,7 @@ def _fill_clusters(connection: sqlite3.Connection) -> None:
 
 
 def _document(cluster: str, text: str, source: str, directory: str) -> Document | None:
-    from hactl.adapters.yaml_documents import read_documents
+    from hactl.adapters.yaml.documents import read_documents
 
     found = read_documents(text.encode(), source=source, directory=directory)
     return next((document for document in found.documents if document.cluster.name == cluster), None)

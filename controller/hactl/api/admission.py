@@ -14,7 +14,7 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any
 
-from hactl.adapters.yaml_documents import digest
+from hactl.adapters.yaml.documents import digest
 from hactl.api.payload import an_object
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, FieldPath, path_text, shown

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hactl.adapters.yaml_nodes import MAX_VALUES
-from hactl.adapters.yaml_tree import read_trees
+from hactl.adapters.yaml.nodes import MAX_VALUES
+from hactl.adapters.yaml.tree import read_trees
 from hactl.core.kube.errors import ApiError, Cause, bad_request, invalid, unsupported_media_type
 from hactl.core.kube.kinds import Resource
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from hactl.adapters.yaml_nodes import MAX_VALUES
+from hactl.adapters.yaml.nodes import MAX_VALUES
 from hactl.api.admission import Admitted, admit, references_start, reshaped, schema_of
 from hactl.api.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
 from hactl.api.paths import Target

@@ -15,7 +15,7 @@ from hactl.ports import Document, SourceState
 
 def load(paths: Sequence[str]) -> SourceState:
     """What the files of a command line hold."""
-    from hactl.adapters.files import load_files
+    from hactl.adapters.sources.files import load_files
 
     return load_files(list(paths), stdin=sys.stdin.buffer)
 

@@ -139,7 +139,7 @@ def _wanted(
 
 
 async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
-    from hactl.adapters.object_source import ObjectSource
+    from hactl.adapters.sources.api import ObjectSource
     from hactl.app import keep_house, opened
     from hactl.cli.source_option import make_source
     from hactl.runtime.passes.types import Pace

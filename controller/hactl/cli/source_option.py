@@ -95,11 +95,11 @@ def make_source(option: SourceOption, clock: Clock, *, state: Path, secrets: Pat
     """The adapter for it. `state` is the record: what a source keeps stands beside it; `secrets` is --secrets."""
     secrets = secrets.absolute()
     if option.kind == "files":
-        from hactl.adapters.files import FileSource
+        from hactl.adapters.sources.files import FileSource
 
         return FileSource([Path(option.where)], clock)
     if option.kind == "http":
-        from hactl.adapters import http_source as http
+        from hactl.adapters.sources import http
 
         place = http.HttpPlace(
             option.where, option.file("ca"), option.file("cert"), option.file("key"), option.file("token"),
@@ -111,7 +111,7 @@ def make_source(option: SourceOption, clock: Clock, *, state: Path, secrets: Pat
             timeout_seconds=option.seconds("timeout", http.TOTAL_SECONDS),
         )  # fmt: skip
     if option.kind == "git":
-        from hactl.adapters import git_source as git
+        from hactl.adapters.sources import git
 
         return git.GitSource(
             git.GitPlace(option.where, option.ref, option.path, option.flag("verify")), clock,
@@ -126,8 +126,8 @@ def _kube_source(option: SourceOption, clock: Clock, secrets: Path) -> Source:
     import os
     from dataclasses import replace
 
-    from hactl.adapters.k8s_source import KubeSource
-    from hactl.adapters.kubeconfig import KubeAccess, in_cluster, load_kubeconfig
+    from hactl.adapters.kubernetes.kubeconfig import KubeAccess, in_cluster, load_kubeconfig
+    from hactl.adapters.sources.kubernetes import KubeSource
 
     context, namespace = option.options.get("context"), option.options.get("namespace")
 
@@ -141,7 +141,7 @@ def _kube_source(option: SourceOption, clock: Clock, secrets: Path) -> Source:
 
 
 def _http(text: str) -> SourceOption:
-    from hactl.adapters.http_source import is_loopback, shown_url
+    from hactl.adapters.sources.http import is_loopback, shown_url
 
     try:
         parts = urlsplit(text)

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from hactl.adapters.k8s_client import KubeClient, KubeError
+from hactl.adapters.kubernetes.client import KubeClient, KubeError
 from hactl.core.document.problems import printable
 from hactl.ports import Clock
 

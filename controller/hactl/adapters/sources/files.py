@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from hactl.adapters.collection import Collection
-from hactl.adapters.yaml_documents import FileContent, read_documents
-from hactl.adapters.yaml_tree import MAX_BYTES
+from hactl.adapters.sources.collection import Collection
+from hactl.adapters.yaml.documents import FileContent, read_documents
+from hactl.adapters.yaml.tree import MAX_BYTES
 from hactl.core.document.problems import Problem, printable
 from hactl.ports import Clock, SourceState
 

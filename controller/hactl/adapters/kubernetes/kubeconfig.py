@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hactl.adapters.http_source import is_loopback
-from hactl.adapters.yaml_tree import MAX_BYTES, read_trees
+from hactl.adapters.sources.http import is_loopback
+from hactl.adapters.yaml.tree import MAX_BYTES, read_trees
 from hactl.core.document.problems import listed, printable, shown
 from hactl.errors import HactlError
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.adapters.yaml_tree import MAX_BYTES, MAX_PROBLEMS, Tree, read_trees
+from hactl.adapters.yaml.tree import MAX_BYTES, MAX_PROBLEMS, Tree, read_trees
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
 from hactl.core.document.recover import more_faults

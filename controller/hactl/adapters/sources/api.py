@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from hactl.adapters.object_bodies import compact, name_of
-from hactl.adapters.source_text import Origin, object_document
-from hactl.adapters.yaml_documents import FileContent, read_documents
+from hactl.adapters.sources.text import Origin, object_document
+from hactl.adapters.yaml.documents import FileContent, read_documents
 from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.errors import StoreError, TooOld

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hactl.adapters.yaml_documents import FileContent, digest, read_documents
-from hactl.adapters.yaml_tree import MAX_PROBLEMS
+from hactl.adapters.yaml.documents import FileContent, digest, read_documents
+from hactl.adapters.yaml.tree import MAX_PROBLEMS
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, Problem, path_text
 from hactl.core.document.recover import more_faults

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from hactl.adapters.collection import Collection
-from hactl.adapters.git_command import Git, GitFailed
-from hactl.adapters.source_text import Origin, remote_documents, whole
-from hactl.adapters.yaml_documents import FileContent
-from hactl.adapters.yaml_tree import MAX_BYTES
+from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.git_command import Git, GitFailed
+from hactl.adapters.sources.text import Origin, remote_documents, whole
+from hactl.adapters.yaml.documents import FileContent
+from hactl.adapters.yaml.tree import MAX_BYTES
 from hactl.core.document.problems import Problem, printable
 from hactl.ports import Clock, SourceState
 

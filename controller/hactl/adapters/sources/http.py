@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from hactl.adapters.collection import Collection
-from hactl.adapters.source_text import Origin, remote_documents, whole
-from hactl.adapters.yaml_documents import FileContent
-from hactl.adapters.yaml_tree import MAX_BYTES
+from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.text import Origin, remote_documents, whole
+from hactl.adapters.yaml.documents import FileContent
+from hactl.adapters.yaml.tree import MAX_BYTES
 from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 from hactl.ports import Clock, SourceState

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hactl.adapters.yaml_nodes import ListNode, MapNode, Node, Refused, ScalarNode, compose
+from hactl.adapters.yaml.nodes import ListNode, MapNode, Node, Refused, ScalarNode, compose
 from hactl.core.document.problems import FieldPath, Problem, may_show, path_text, shown
 from hactl.core.document.scalars import Ambiguous, Scalar, read_plain
 

@@ -19,12 +19,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.collection import Collection
-from hactl.adapters.k8s_client import KubeClient, KubeError
-from hactl.adapters.k8s_lease import Election
-from hactl.adapters.kubeconfig import KubeAccess
-from hactl.adapters.source_text import Origin, object_document
-from hactl.adapters.yaml_documents import FileContent
+from hactl.adapters.kubernetes.client import KubeClient, KubeError
+from hactl.adapters.kubernetes.kubeconfig import KubeAccess
+from hactl.adapters.kubernetes.lease import Election
+from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.text import Origin, object_document
+from hactl.adapters.yaml.documents import FileContent
 from hactl.core.document.problems import printable
 from hactl.core.kube.codec import document_data, event_body, status_view
 from hactl.core.kube.kinds import HACLUSTERS

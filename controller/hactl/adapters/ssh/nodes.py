@@ -17,9 +17,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from hactl.adapters.ssh_connection import CONNECT_SECONDS, Connection, NotOpened, connect
-from hactl.adapters.ssh_session import Channel, ExecSession, StreamSession, text
-from hactl.adapters.ssh_words import (
+from hactl.adapters.ssh.connection import CONNECT_SECONDS, Connection, NotOpened, connect
+from hactl.adapters.ssh.session import Channel, ExecSession, StreamSession, text
+from hactl.adapters.ssh.words import (
     KILL_AFTER_SECONDS,
     LOCKF_SIGNAL_STATUS,
     TIMEOUT_STATUS,

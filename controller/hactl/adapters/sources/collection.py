@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from hactl.adapters.yaml_documents import FileContent
+from hactl.adapters.yaml.documents import FileContent
 from hactl.core.document.problems import Problem, shown
 from hactl.ports import Document, SourceState
 

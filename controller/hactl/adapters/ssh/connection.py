@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hactl.adapters.ssh_session import Channel, ExecSession
-from hactl.adapters.ssh_words import default_identities
+from hactl.adapters.ssh.session import Channel, ExecSession
+from hactl.adapters.ssh.words import default_identities
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable
 from hactl.ports import Target
 
