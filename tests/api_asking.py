@@ -11,7 +11,7 @@ from typing import Any, get_args
 from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api.service import Service
 from hactl.api.wire import Identity, Request, Response, Role
 from hactl.ports import Clock

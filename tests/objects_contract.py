@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hactl.adapters import store_objects
+from hactl.adapters.record.sqlite import objects as store_objects
 from hactl.core.kube.codec import REFERENCES, status_view
 from hactl.core.objects import HACluster
 from hactl.core.operations import State

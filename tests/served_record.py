@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from document_texts import FIREWALL, NAS, read
 from facts_builder import healthy_pair
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.api.identity import token_digest
 from hactl.api.serving import Wanted
 from hactl.api.serving import serving as serve

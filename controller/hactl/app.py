@@ -20,11 +20,11 @@ from typing import Any, Protocol
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.lock import ClusterLock, lock_directory
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.references import resolve as resolve_references
 from hactl.adapters.sources.files import FileSource
 from hactl.adapters.ssh.nodes import SSHNodes
-from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.cluster import Cluster
 from hactl.core.facts import fingerprint

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.sources import api as object_source
 from hactl.adapters.sources.api import ObjectSource
-from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml.documents import digest, read_documents
 from hactl.core.document.load import read_cluster
 from hactl.core.kube.codec import REFERENCES, document_data

@@ -16,10 +16,10 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from document_texts import NAS
-from hactl.adapters import store_objects
-from hactl.adapters.store import SQLiteStore
-from hactl.adapters.store_rows import canonical
-from hactl.adapters.store_schema import APPLICATION_ID, MIGRATIONS
+from hactl.adapters.record.rows import canonical
+from hactl.adapters.record.sqlite import objects as store_objects
+from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.operations import State
 from hactl.errors import StoreError, TooOld

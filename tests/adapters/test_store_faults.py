@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.adapters import store_file
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite import file as store_file
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.errors import StoreError
 from store_contract import ManualClock, document, intent
 from store_process import damage, finish, make_read_only, process, rows, write

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from objects_contract import ObjectsContract
 from store_contract import ManualClock, StoreContract, document, intent
 

@@ -17,8 +17,8 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from hactl.adapters.lock import lock_directory
-from hactl.adapters.store import SQLiteStore, default_state_path
-from hactl.adapters.store_schema import APPLICATION_ID, MIGRATIONS, schema_sql
+from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS, schema_sql
+from hactl.adapters.record.sqlite.store import SQLiteStore, default_state_path
 from hactl.errors import Busy, StoreError
 from objects_contract import ObjectsContract
 from store_contract import ManualClock, StoreContract, document, intent

@@ -15,7 +15,7 @@ import pytest
 
 from api_asking import CLUSTERS, LEASES, asking, document, lease
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api import cache
 from hactl.api.serving import Wanted, serving
 from hactl.api.stream import changes

@@ -9,7 +9,7 @@ import pytest
 
 from api_asking import CLUSTERS, EVENTS, LEASES, MERGE, TABLE, asking, document, lease, taken
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api import cache, watch
 from hactl.api.service import Service
 from hactl.core.kube.kinds import LEASES as LEASE_KIND

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api_asking import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision

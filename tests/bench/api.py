@@ -18,7 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.api.service import Service
 from hactl.api.wire import Identity, Request, Response
 

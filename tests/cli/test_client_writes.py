@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from document_texts import FIREWALL
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.core.kube.codec import REFERENCES
 from hactl.core.operations import State
 from hactl.ports import API_ORIGIN, FILES_ORIGIN

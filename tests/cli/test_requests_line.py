@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hactl.adapters.lock import ClusterLock, lock_directory
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli.apply import worst
 from hactl.cli.drain import left_on
 from hactl.core.operations import State

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli import watching
 from hactl.cli.client import Call, Refused, Unreachable
 from saying import say

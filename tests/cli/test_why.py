@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facts_builder import NOW, Scene
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli.documents import load_all
 from hactl.cli.resolve import resolve
 from hactl.cli.why import why, why_not

@@ -10,8 +10,8 @@ import pytest
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.sources.kubernetes import KubeSource
-from hactl.adapters.store import SQLiteStore
 from hactl.adapters.yaml.documents import read_documents
 from hactl.api.server import Listener, Server
 from hactl.api.service import Service

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Hold, Outcome, Plan

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hactl.adapters.memory_store import MemoryStore
+from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 from hactl.ports import API_LABEL, Document, SourceState

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hactl.adapters.operation_rows import in_force, operation, request_row
+from hactl.adapters.record.operations import in_force, operation, request_row
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster

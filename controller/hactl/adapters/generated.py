@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.store_schema import schema_sql
+from hactl.adapters.record.sqlite.schema import schema_sql
 from hactl.core.document import schema_operation
 from hactl.core.document.schema import GROUP, PLURAL, custom_resource_definition, json_schema
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.api.service import Beside, Service
 from hactl.api.wire import Identity, Request, Response
 from hactl.app import actor

@@ -17,7 +17,7 @@ import click
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.adapters.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import SQLiteStore
 
 
 def state_path(ctx: click.Context) -> Path:
@@ -28,7 +28,7 @@ def state_path(ctx: click.Context) -> Path:
     named = os.environ.get("HACTL_STATE")
     if named:
         return Path(named)
-    from hactl.adapters.store_file import default_state_path
+    from hactl.adapters.record.sqlite.file import default_state_path
 
     return default_state_path()
 
@@ -36,7 +36,7 @@ def state_path(ctx: click.Context) -> Path:
 @asynccontextmanager
 async def reading(path: Path) -> AsyncIterator[SQLiteStore]:
     """The record, read only. Raises StoreError; HactlError when there is none yet."""
-    from hactl.adapters.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import SQLiteStore
 
     if not await asyncio.to_thread(path.exists):
         raise HactlError(

@@ -20,7 +20,7 @@ from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.adapters.lock import Holder
-    from hactl.adapters.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import SQLiteStore
     from hactl.core.operations import Operation
     from hactl.runtime.converge import Summary
     from hactl.runtime.passes.types import PassResult
@@ -55,7 +55,7 @@ def holder_of(path: Path) -> Holder | None:
 
 async def open_store(path: Path) -> SQLiteStore:
     """The record, to write requests into. Raises HactlError when there is none yet."""
-    from hactl.adapters.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import SQLiteStore
     from hactl.app import actor
 
     if not await asyncio.to_thread(path.exists):

@@ -118,7 +118,7 @@ def confirmed(node: str, given: str | None) -> None:
 
 async def _ask_for(ctx: click.Context, looked: Looked, resource: str, discard: str, preserve: str, reason: str) -> int:
     from hactl.adapters.lock import ClusterLock, lock_directory
-    from hactl.adapters.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import SQLiteStore
     from hactl.app import actor
     from hactl.core.operations import Kind
 

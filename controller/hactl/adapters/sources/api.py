@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hactl.adapters.object_bodies import compact, name_of
+from hactl.adapters.record.bodies import compact, name_of
 from hactl.adapters.sources.text import Origin, object_document
 from hactl.adapters.yaml.documents import FileContent, read_documents
 from hactl.core.kube.codec import REFERENCES, document_data

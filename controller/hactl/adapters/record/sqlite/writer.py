@@ -19,21 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
-from hactl.adapters.object_bodies import Body
-from hactl.adapters.object_rules import (
-    end_operation,
-    forget_operations,
-    is_unmanaged,
-    kept_generation,
-    open_operation,
-    put_document,
-    put_status,
-    unmanage,
-)
-from hactl.adapters.store_file import data_version, open_writer, transaction
-from hactl.adapters.store_objects import StoreTables, ensure_revision, next_revision
-from hactl.adapters.store_requests import check_lease, held_lease, old_operations, take_lease
-from hactl.adapters.store_rows import (
+from hactl.adapters.record.bodies import Body
+from hactl.adapters.record.rows import (
     CONTROLLER_DIED,
     STEP_KEYS,
     canonical,
@@ -44,7 +31,20 @@ from hactl.adapters.store_rows import (
     time_text,
     without_ages,
 )
-from hactl.adapters.store_schema import migrate
+from hactl.adapters.record.rules import (
+    end_operation,
+    forget_operations,
+    is_unmanaged,
+    kept_generation,
+    open_operation,
+    put_document,
+    put_status,
+    unmanage,
+)
+from hactl.adapters.record.sqlite.file import data_version, open_writer, transaction
+from hactl.adapters.record.sqlite.objects import StoreTables, ensure_revision, next_revision
+from hactl.adapters.record.sqlite.operations import check_lease, held_lease, old_operations, take_lease
+from hactl.adapters.record.sqlite.schema import migrate
 from hactl.core.operations import State
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError

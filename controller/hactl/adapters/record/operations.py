@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from hactl.adapters.store_rows import canonical, time_text
+from hactl.adapters.record.rows import canonical, time_text
 from hactl.core.operations import Kind, Operation, State
 from hactl.errors import Busy, StoreError
 

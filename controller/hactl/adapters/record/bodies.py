@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hactl.adapters.store_rows import canonical
+from hactl.adapters.record.rows import canonical
 from hactl.core.kube.codec import cluster_body
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
 from hactl.core.objects import HACluster

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from hactl.adapters.store_rows import time_text
+from hactl.adapters.record.rows import time_text
 from hactl.errors import AlreadyExists
 
 KEYS: Final = ("name", "digest", "role", "created_at", "created_by", "expires_at")

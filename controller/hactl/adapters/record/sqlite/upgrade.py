@@ -12,10 +12,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from hactl.adapters.object_bodies import Body, assembled, at_revision, compact, name_of, of_document
-from hactl.adapters.object_rules import operation_name
-from hactl.adapters.store_objects import next_revision
-from hactl.adapters.store_requests import list_operations
+from hactl.adapters.record.bodies import Body, assembled, at_revision, compact, name_of, of_document
+from hactl.adapters.record.rules import operation_name
+from hactl.adapters.record.sqlite.objects import next_revision
+from hactl.adapters.record.sqlite.operations import list_operations
 from hactl.core.kube.codec import operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.ports import Document

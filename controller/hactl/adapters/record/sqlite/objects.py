@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from hactl.adapters.object_bodies import Body, at_revision, compact, name_of
-from hactl.adapters.object_rules import Newest
-from hactl.adapters.store_requests import close_operation, insert_operation, list_operations
-from hactl.adapters.store_rows import event_row, step_row, time_text
+from hactl.adapters.record.bodies import Body, at_revision, compact, name_of
+from hactl.adapters.record.rows import event_row, step_row, time_text
+from hactl.adapters.record.rules import Newest
+from hactl.adapters.record.sqlite.operations import close_operation, insert_operation, list_operations
 from hactl.core.operations import Operation, State
 from hactl.errors import TooOld
 from hactl.ports import Clock, Document, ObjectChange
@@ -49,7 +49,7 @@ def ensure_revision(connection: sqlite3.Connection) -> bool:
 
 
 class StoreTables:
-    """`hactl.adapters.object_rules.Tables` over the connection that writes."""
+    """`hactl.adapters.record.rules.Tables` over the connection that writes."""
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock, event: Event) -> None:
         """`event` records one, inside the transaction."""

@@ -9,20 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hactl.adapters.memory_objects import MemoryObjects
-from hactl.adapters.object_rules import (
-    end_operation,
-    forget_operations,
-    is_unmanaged,
-    kept_generation,
-    open_operation,
-    put_document,
-    put_status,
-    unmanage,
-)
-from hactl.adapters.operation_rows import in_force
-from hactl.adapters.store_requests import check_lease
-from hactl.adapters.store_rows import (
+from hactl.adapters.record.memory.objects import MemoryObjects
+from hactl.adapters.record.operations import in_force
+from hactl.adapters.record.rows import (
     FAILED_EVENTS,
     NOT_DONE,
     STEP_KEYS,
@@ -39,6 +28,17 @@ from hactl.adapters.store_rows import (
     time_text,
     without_ages,
 )
+from hactl.adapters.record.rules import (
+    end_operation,
+    forget_operations,
+    is_unmanaged,
+    kept_generation,
+    open_operation,
+    put_document,
+    put_status,
+    unmanage,
+)
+from hactl.adapters.record.sqlite.operations import check_lease
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from hactl.adapters.object_bodies import (
+from hactl.adapters.record.bodies import (
     Body,
     assembled,
     generation_of,
@@ -25,8 +25,8 @@ from hactl.adapters.object_bodies import (
     revision_of,
     same,
 )
-from hactl.adapters.operation_rows import described, ended_summary, opened_detail
-from hactl.adapters.store_rows import accepted_summary
+from hactl.adapters.record.operations import described, ended_summary, opened_detail
+from hactl.adapters.record.rows import accepted_summary
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import requests_view

@@ -12,21 +12,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from hactl.adapters import object_rules, store_objects
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.object_bodies import Body, at_revision, compact, name_of
-from hactl.adapters.object_rules import Newest
-from hactl.adapters.operation_rows import check_new, operation, request_row
-from hactl.adapters.store_objects import by_revision, check_kept
-from hactl.adapters.store_rows import canonical, check_kind, event_row, step_row, time_text
-from hactl.adapters.store_tokens import record_created, record_revoked, token_row
+from hactl.adapters.record import rules as object_rules
+from hactl.adapters.record.bodies import Body, at_revision, compact, name_of
+from hactl.adapters.record.operations import check_new, operation, request_row
+from hactl.adapters.record.rows import canonical, check_kind, event_row, step_row, time_text
+from hactl.adapters.record.rules import Newest
+from hactl.adapters.record.sqlite import objects as store_objects
+from hactl.adapters.record.sqlite.objects import by_revision, check_kept
+from hactl.adapters.record.sqlite.tokens import record_created, record_revoked, token_row
 from hactl.core.operations import Operation, State
 from hactl.errors import AlreadyExists, StoreError
 from hactl.ports import Clock, Document, ObjectChange
 
 
 class MemoryTables:
-    """`hactl.adapters.object_rules.Tables`, and everything else that is kept."""
+    """`hactl.adapters.record.rules.Tables`, and everything else that is kept."""
 
     def __init__(self, clock: Clock) -> None:
         """Start empty."""

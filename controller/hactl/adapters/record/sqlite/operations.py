@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hactl.adapters.operation_rows import COLUMNS, check_new, operation, request_row
+from hactl.adapters.record.operations import COLUMNS, check_new, operation, request_row
 from hactl.core.operations import Operation, State
 from hactl.errors import Busy, StoreError
 

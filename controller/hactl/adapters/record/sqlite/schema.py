@@ -202,7 +202,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
 def _fill(name: str, connection: sqlite3.Connection) -> None:
     """What a migration does besides its statements."""
     if name == "0003-objects":
-        from hactl.adapters.store_upgrade import fill_objects
+        from hactl.adapters.record.sqlite.upgrade import fill_objects
 
         fill_objects(connection)
 

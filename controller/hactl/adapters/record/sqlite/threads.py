@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from hactl.adapters.store_file import data_version, open_reader, translated
-from hactl.adapters.store_writer import Writer
+from hactl.adapters.record.sqlite.file import data_version, open_reader, translated
+from hactl.adapters.record.sqlite.writer import Writer
 from hactl.errors import StoreError
 from hactl.ports import Clock
 

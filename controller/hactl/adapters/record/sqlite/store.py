@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.store_api import ObjectStore
-from hactl.adapters.store_file import default_state_path
-from hactl.adapters.store_requests import list_operations, list_requests
-from hactl.adapters.store_rows import event_row, filters, merged, seconds_between, step_row
-from hactl.adapters.store_schema import check_readable
-from hactl.adapters.store_threads import finished
-from hactl.adapters.store_writer import Writer
+from hactl.adapters.record.rows import event_row, filters, merged, seconds_between, step_row
+from hactl.adapters.record.sqlite.api import ObjectStore
+from hactl.adapters.record.sqlite.file import default_state_path
+from hactl.adapters.record.sqlite.operations import list_operations, list_requests
+from hactl.adapters.record.sqlite.schema import check_readable
+from hactl.adapters.record.sqlite.threads import finished
+from hactl.adapters.record.sqlite.writer import Writer
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.ports import Change, Clock, Document

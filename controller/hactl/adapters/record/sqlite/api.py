@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from hactl.adapters import object_rules
-from hactl.adapters.object_bodies import Body
-from hactl.adapters.store_objects import (
+from hactl.adapters.record import rules as object_rules
+from hactl.adapters.record.bodies import Body
+from hactl.adapters.record.sqlite.objects import (
     list_changes,
     list_event_rows,
     list_objects,
     list_origins,
     newest_revision,
 )
-from hactl.adapters.store_threads import StoreThreads
-from hactl.adapters.store_tokens import (
+from hactl.adapters.record.sqlite.threads import StoreThreads
+from hactl.adapters.record.sqlite.tokens import (
     delete_token,
     insert_token,
     list_tokens,
@@ -24,7 +24,7 @@ from hactl.adapters.store_tokens import (
     record_revoked,
     token_row,
 )
-from hactl.adapters.store_writer import Writer
+from hactl.adapters.record.sqlite.writer import Writer
 from hactl.ports import Document, ObjectChange
 
 
