@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.memory.store import MemoryStore
+from hactl.api.request.wire import Identity, Request, Response, Role
 from hactl.api.service import Service
-from hactl.api.wire import Identity, Request, Response, Role
 from hactl.ports import Clock
 
 CLUSTERS = "/apis/hactl.dev/v1alpha1/namespaces/default/haclusters"

@@ -17,10 +17,10 @@ from document_texts import FIREWALL, NAS, read
 from facts_builder import healthy_pair
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.api.http.sockets import default_socket
 from hactl.api.identity import token_digest
 from hactl.api.serving import Wanted
 from hactl.api.serving import serving as serve
-from hactl.api.sockets import default_socket
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from hactl.ports import Document

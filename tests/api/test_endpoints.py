@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from facts_builder import healthy_pair
-from hactl.api.endpoints import Endpoints
-from hactl.api.health import FRESH_SECONDS
 from hactl.api.identity import Authenticator, token_digest
-from hactl.api.metrics import METRICS, Metrics
-from hactl.api.wire import Identity, Request, Response
+from hactl.api.non_kubernetes.endpoints import Endpoints
+from hactl.api.non_kubernetes.health import FRESH_SECONDS
+from hactl.api.non_kubernetes.metrics import METRICS, Metrics
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.core.kube.errors import ApiError
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api_asking import APPLY, CLUSTERS, EVENTS, JSON_PATCH, LEASES, MERGE, OPERATIONS, asking, document, lease
-from hactl.api.wire import Request
+from hactl.api.request.wire import Request
 from hactl.core.kube.openapi import index as openapi
 
 PATHS = ("", "/", "/nas", "/other", "/nas/status", "/%00", "/..", "/Ä", "/nas/x/y")

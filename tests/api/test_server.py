@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 
 from api_asking import LEASES, asking, lease
-from hactl.api import server as serving
-from hactl.api import sockets
-from hactl.api.server import Listener, Server
-from hactl.api.wire import Identity, Request, Response
+from hactl.api.http import server as serving
+from hactl.api.http import sockets
+from hactl.api.http.server import Listener, Server
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.errors import Busy, HactlError
 
 OWNER = Identity("ada@here", "admin", "")

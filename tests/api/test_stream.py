@@ -17,8 +17,8 @@ from api_asking import CLUSTERS, LEASES, asking, document, lease
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api import cache
+from hactl.api.non_kubernetes.stream import changes
 from hactl.api.serving import Wanted, serving
-from hactl.api.stream import changes
 from hactl.errors import HactlError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.api import tls
+from hactl.api.http import tls
 
 NOW = datetime.now(UTC)
 HOSTS = ("localhost", "127.0.0.1", "::1", "hactl.example.org")

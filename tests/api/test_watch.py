@@ -10,8 +10,9 @@ import pytest
 from api_asking import CLUSTERS, EVENTS, LEASES, MERGE, TABLE, asking, document, lease, taken
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.memory.store import MemoryStore
-from hactl.api import cache, watch
+from hactl.api import cache
 from hactl.api.service import Service
+from hactl.api.verbs import watch
 from hactl.core.kube.kinds import LEASES as LEASE_KIND
 
 

@@ -19,8 +19,8 @@ from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Service
-from hactl.api.wire import Identity, Request, Response
 
 from .measure import Samples, rss_kib
 

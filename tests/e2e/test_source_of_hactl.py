@@ -13,9 +13,9 @@ from hactl.adapters.kubernetes.kubeconfig import KubeAccess
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.sources.kubernetes import KubeSource
 from hactl.adapters.yaml.documents import read_documents
-from hactl.api.server import Listener, Server
+from hactl.api.http.server import Listener, Server
+from hactl.api.request.wire import Identity
 from hactl.api.service import Service
-from hactl.api.wire import Identity
 from hactl.core.kube.codec import cluster_body
 from source_kit import document
 

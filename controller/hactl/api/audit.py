@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from hactl.api.wire import Identity
+from hactl.api.request.wire import Identity
 from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import HACLUSTERS

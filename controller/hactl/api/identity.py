@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from hactl.api.limits import FailureLimit
-from hactl.api.wire import Identity, Role
+from hactl.api.request.wire import Identity, Role
 from hactl.core.kube.errors import too_many, unauthorized
 from hactl.ports import Clock, Objects
 

@@ -12,17 +12,17 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from hactl.api.audit import Audit
-from hactl.api.described import described, is_description, version
-from hactl.api.operations import OperationMaker, cluster_of
-from hactl.api.paths import Target, beside, target
-from hactl.api.payload import flag
-from hactl.api.reads import Reader
-from hactl.api.removes import Remover
-from hactl.api.reviews import review
-from hactl.api.selection import in_namespace, look, selection
-from hactl.api.watch import ordered
-from hactl.api.wire import Request, Response
-from hactl.api.writes import Writer, Written
+from hactl.api.request.paths import Target, beside, target
+from hactl.api.request.payload import flag
+from hactl.api.request.selection import in_namespace, look, selection
+from hactl.api.request.wire import Request, Response
+from hactl.api.verbs.discovery import described, is_description, version
+from hactl.api.verbs.operations import OperationMaker, cluster_of
+from hactl.api.verbs.reads import Reader
+from hactl.api.verbs.removes import Remover
+from hactl.api.verbs.reviews import review
+from hactl.api.verbs.watch import ordered
+from hactl.api.verbs.writes import Writer, Written
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.errors import (

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hactl.api import tls
-from hactl.api.endpoints import Endpoints
+from hactl.api.http import tls
+from hactl.api.http.server import Authenticate, Listener, Server
 from hactl.api.identity import Authenticator, of_owner
-from hactl.api.metrics import Metrics
-from hactl.api.server import Authenticate, Listener, Server
+from hactl.api.non_kubernetes.endpoints import Endpoints
+from hactl.api.non_kubernetes.metrics import Metrics
+from hactl.api.non_kubernetes.stream import changes
+from hactl.api.request.wire import Identity, Role
 from hactl.api.service import Service
-from hactl.api.stream import changes
-from hactl.api.wire import Identity, Role
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.errors import HactlError
 from hactl.ports import Clock, Objects, Store

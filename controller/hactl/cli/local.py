@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Beside, Service
-from hactl.api.wire import Identity, Request, Response
 from hactl.app import actor
 from hactl.cli.client import Call, Refused, checked
 
@@ -98,9 +98,9 @@ def _beside(store: SQLiteStore, clock: SystemClock) -> Beside:
     """Tokens and the rest of what has no controller behind it here; imported when it is asked for."""
 
     async def answer(request: Request) -> Response | None:
-        from hactl.api.endpoints import Endpoints
         from hactl.api.identity import Authenticator
-        from hactl.api.metrics import Metrics
+        from hactl.api.non_kubernetes.endpoints import Endpoints
+        from hactl.api.non_kubernetes.metrics import Metrics
 
         def nobody_reads(label: str | None) -> None:
             """No controller runs: its sources are read when it starts."""

@@ -19,8 +19,8 @@ from hactl.cli.record import state_path
 from hactl.ports import API_LABEL
 
 if TYPE_CHECKING:
+    from hactl.api.request.wire import Role
     from hactl.api.serving import Wanted
-    from hactl.api.wire import Role
     from hactl.cli.source_option import SourceOption
 
 #: What a log record has by itself; anything else was given as `extra`.
@@ -117,8 +117,8 @@ def _wanted(
     insecure: Role | None,
 ) -> Wanted:
     """What the options say. Raises click.UsageError for a contradiction."""
+    from hactl.api.http.sockets import default_socket
     from hactl.api.serving import Wanted
-    from hactl.api.sockets import default_socket
 
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")

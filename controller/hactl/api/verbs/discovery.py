@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from hactl import __version__
-from hactl.api.wire import Request, Response
+from hactl.api.request.wire import Request, Response
 from hactl.core.kube import discovery
 from hactl.core.kube.errors import no_such_path
 from hactl.core.kube.openapi import index as openapi

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 from hactl.adapters.yaml.documents import digest
-from hactl.api.payload import an_object
+from hactl.api.request.payload import an_object
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, FieldPath, path_text, shown
 from hactl.core.document.recover import more_faults

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hactl.api.payload import JSON, an_object, media_type, read_json
-from hactl.api.wire import Identity, Request, Response
+from hactl.api.request.payload import JSON, an_object, media_type, read_json
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.access_review import PROTOBUF, read_review
 from hactl.core.kube.errors import Cause, invalid, unsupported_media_type

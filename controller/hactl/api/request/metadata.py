@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hactl.api.payload import to_number
+from hactl.api.request.payload import to_number
 from hactl.core.kube.errors import ApiError, Cause, bad_request, conflict, invalid
 from hactl.core.kube.kinds import NAMESPACE, Resource
 

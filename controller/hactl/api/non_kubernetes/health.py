@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from hactl.api.wire import Response
+from hactl.api.request.wire import Response
 from hactl.core.kube.errors import no_such_path
 
 #: A status older than this says nothing about who is active now, seconds: several looks were missed.

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from hactl.api import lines, sockets
-from hactl.api.paths import verb_and_resource
+from hactl.api.http import lines, sockets
+from hactl.api.request.paths import verb_and_resource
+from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Service, answer, unexpected
-from hactl.api.wire import Identity, Request, Response
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
 

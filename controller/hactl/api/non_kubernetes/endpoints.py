@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from hactl import __version__
-from hactl.api import health
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
-from hactl.api.metrics import CONTENT_TYPE_LATEST, Metrics
-from hactl.api.wire import Request, Response
+from hactl.api.non_kubernetes import health
+from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
+from hactl.api.request.wire import Request, Response
 from hactl.core.kube.errors import (
     Cause,
     already_exists,

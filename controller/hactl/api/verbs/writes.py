@@ -15,10 +15,9 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from hactl.adapters.yaml.nodes import MAX_VALUES
-from hactl.api.admission import Admitted, admit, references_start, reshaped, schema_of
-from hactl.api.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
-from hactl.api.paths import Target
-from hactl.api.payload import (
+from hactl.api.request.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
+from hactl.api.request.paths import Target
+from hactl.api.request.payload import (
     APPLY_PATCH,
     JSON_PATCH,
     MERGE_PATCH,
@@ -31,7 +30,8 @@ from hactl.api.payload import (
     read_yaml,
     strictness,
 )
-from hactl.api.wire import Request
+from hactl.api.request.wire import Request
+from hactl.api.verbs.admission import Admitted, admit, references_start, reshaped, schema_of
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import (

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from hactl.api.cache import Entry, Subscription
-from hactl.api.reads import Reader
+from hactl.api.verbs.reads import Reader
 from hactl.core.kube.errors import ApiError
 
 #: A quiet stream says that it is alive this often, seconds: proxies cut what is silent.

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hactl.api.negotiate import Form, form
-from hactl.api.paths import Target
-from hactl.api.payload import flag, number
-from hactl.api.wire import Request
+from hactl.api.request.negotiate import Form, form
+from hactl.api.request.paths import Target
+from hactl.api.request.payload import flag, number
+from hactl.api.request.wire import Request
 from hactl.core.kube.errors import ApiError, bad_request
 from hactl.core.kube.kinds import NAMESPACE
 from hactl.core.kube.selectors import Fields, Labels, parse_fields, parse_labels

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hactl.api.cache import UNKNOWN, Body, Entry, Feed, Subscription, too_old
-from hactl.api.negotiate import Form
-from hactl.api.selection import Look, Selection, Start
+from hactl.api.request.negotiate import Form
+from hactl.api.request.selection import Look, Selection, Start
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import Resource
 from hactl.core.kube.tables import bookmark_table, partial, table_of_one

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 from hactl.api.cache import Entry, EventFeed, Feed, ObjectFeed, too_new
-from hactl.api.negotiate import Form
-from hactl.api.paths import Target
-from hactl.api.selection import Look, in_namespace, look, page, selection, start, token_of
-from hactl.api.watch import Event, Watching, error, ordered
-from hactl.api.wire import Request, Response
+from hactl.api.request.negotiate import Form
+from hactl.api.request.paths import Target
+from hactl.api.request.selection import Look, in_namespace, look, page, selection, start, token_of
+from hactl.api.request.wire import Request, Response
+from hactl.api.verbs.watch import Event, Watching, error, ordered
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.core.kube.kinds import EVENTS, NAMESPACE, NAMESPACES, STORED, Resource
 from hactl.core.kube.tables import partial, partial_list, table

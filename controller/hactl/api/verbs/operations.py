@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hactl.api.metadata import check_place, generated_name, given_metadata, name_for
-from hactl.api.paths import Target
-from hactl.api.payload import is_dry_run, read_object
-from hactl.api.wire import Request
-from hactl.api.writes import Written
+from hactl.api.request.metadata import check_place, generated_name, given_metadata, name_for
+from hactl.api.request.paths import Target
+from hactl.api.request.payload import is_dry_run, read_object
+from hactl.api.request.wire import Request
+from hactl.api.verbs.writes import Written
 from hactl.core.document.problems import closest, shown
 from hactl.core.kube.codec import operation_body, operation_request
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid

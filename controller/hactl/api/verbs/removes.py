@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hactl.api.metadata import given_metadata
-from hactl.api.paths import Target
-from hactl.api.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
-from hactl.api.wire import Request
-from hactl.api.writes import Body, Writer, Written
+from hactl.api.request.metadata import given_metadata
+from hactl.api.request.paths import Target
+from hactl.api.request.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
+from hactl.api.request.wire import Request
+from hactl.api.verbs.writes import Body, Writer, Written
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import ApiError, bad_request, conflict, not_found, success, unsupported_media_type
 from hactl.core.kube.kinds import Resource
