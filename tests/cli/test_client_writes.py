@@ -201,7 +201,7 @@ def test_what_a_command_handed_in_is_taken_over_by_the_server(place: Place) -> N
 
 def test_apply_tells_what_holds_a_cluster_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 3 as soon as it is believed."""
-    monkeypatch.setattr("hactl.cli.handing_in.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("hactl.cli.submit.SETTLE_SECONDS", 0.1)
     say("apply", "-f", str(place.file), "--timeout", "0.1s", **place.here)
     place.looked_at("web", 1, type="Stalled", status="True", reason="ObserveOnly", message="mode is Observe")
     told = say("apply", "-f", str(place.file), **place.here)

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import pytest
 
-from hactl.cli.client import Call, Refused, Remote, Unreachable
-from hactl.cli.contexts import SOCKET, Context, Contexts, chosen
+from hactl.cli.api_client.client import Call, Refused, Remote, Unreachable
+from hactl.cli.api_client.contexts import SOCKET, Context, Contexts, chosen
 from hactl.cli.main import run
 from hactl.errors import HactlError
 

@@ -14,8 +14,8 @@ import pytest
 
 from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.record.sqlite.store import SQLiteStore
-from hactl.cli.apply import worst
-from hactl.cli.drain import left_on
+from hactl.cli.commands.documents.apply import worst
+from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
 from store_contract import document
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from hactl.adapters.record.sqlite.store import SQLiteStore
-from hactl.cli import watching
-from hactl.cli.client import Call, Refused, Unreachable
+from hactl.cli.api_client import watch as watching
+from hactl.cli.api_client.client import Call, Refused, Unreachable
 from saying import say
 from served_record import filled, serving
 
@@ -215,8 +215,8 @@ def test_a_watch_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 def test_get_lists_again_when_changes_were_missed(record: Path) -> None:
     """A revision that the record does not keep any more, or has not reached (another record): 410, then a list."""
-    from hactl.cli.get import _Lister
-    from hactl.cli.local import Local
+    from hactl.cli.api_client.local import Local
+    from hactl.cli.commands.objects.get import _Lister
     from hactl.core.kube.kinds import HAOPERATIONS
 
     local = Local(record)

@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 
 from facts_builder import NOW, Scene
 from hactl.adapters.record.sqlite.store import SQLiteStore
-from hactl.cli.documents import load_all
-from hactl.cli.resolve import resolve
-from hactl.cli.why import why, why_not
+from hactl.cli.commands.documents.validate import load_all
+from hactl.cli.commands.operations.resolve import resolve
+from hactl.cli.commands.reports.why import why, why_not
 from hactl.core.facts import CarpState, Snapshot
 from hactl.core.operations import Kind, Wishes
 from hooked_scene import hooked_pair, plan_of

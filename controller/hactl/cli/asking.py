@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import CLUSTERS, OPERATIONS, Call, Client, Refused, Unreachable
-from hactl.cli.handing_in import newest_event, told
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, Refused, Unreachable
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import safe
-from hactl.cli.requests import NotAskedFor
+from hactl.cli.submit import newest_event, told
 
 Body = Mapping[str, Any]
 #: Whether what was asked for is there, by the newest status of the cluster.

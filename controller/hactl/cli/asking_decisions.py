@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli import asking
+from hactl.cli.api_client.client import CLUSTERS, Call, Client
 from hactl.cli.asking import Body, name_of, status_of
-from hactl.cli.client import CLUSTERS, Call, Client
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import condition, safe
-from hactl.cli.requests import NotAskedFor
 
 if TYPE_CHECKING:
-    from hactl.cli.pause import Scope
+    from hactl.cli.commands.operations.pause import Scope
 
 
 def known(client: Client) -> dict[str, Mapping[str, Any]]:
@@ -51,7 +51,7 @@ def _told(operation: Body) -> str:
 
 
 def approve(client: Client, name: str, digest: str, reason: str, until: datetime) -> int:
-    """See `hactl.cli.pause`."""
+    """See `hactl.cli.commands.operations.pause`."""
     plan = status_of(asking.cluster(client, name)).get("plan")
     if plan is not None and plan["digest"] != digest:
         said = f"the plan of {name} has digest {plan['digest']}" if plan["steps"] else f"{name} has nothing to do"
@@ -68,8 +68,8 @@ def approve(client: Client, name: str, digest: str, reason: str, until: datetime
 def resolve(
     client: Client, name: str, resource: str, discard: str, preserve: str, given: str | None, reason: str, *, dry: bool
 ) -> int:
-    """See `hactl.cli.resolve`. Both copies can be seen only where the nodes are: here the newest look has to do."""
-    from hactl.cli.resolve import NotResolved, confirmed
+    """See `hactl.cli.commands.operations.resolve`. Both copies can be seen only where the nodes are: here the newest look has to do."""
+    from hactl.cli.commands.operations.resolve import NotResolved, confirmed
 
     body = asking.cluster(client, name)
     status = status_of(body)

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from hactl.cli import asking, requests
+from hactl.cli import asking
+from hactl.cli import operations as requests
+from hactl.cli.api_client.client import Client
 from hactl.cli.asking import Body, name_of, status_of
-from hactl.cli.client import Client
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import age, condition, safe
-from hactl.cli.requests import NotAskedFor
 
 
 def switchover(
@@ -28,7 +29,7 @@ def switchover(
     no_wait: bool,
     seconds: float,
 ) -> int:
-    """See `hactl.cli.switchover`; the nodes are looked at by the controller, when it begins."""
+    """See `hactl.cli.commands.operations.switchover`; the nodes are looked at by the controller, when it begins."""
     body = asking.cluster(client, name)
     found = _group(body, group)
     active = _active(body, found["name"])
@@ -128,8 +129,8 @@ def drain(
     no_wait: bool,
     seconds: float,
 ) -> int:
-    """See `hactl.cli.drain`."""
-    from hactl.cli.drain import drained, left_on
+    """See `hactl.cli.commands.operations.drain`."""
+    from hactl.cli.commands.operations.drain import drained, left_on
 
     body = asking.cluster_with(client, node, cluster)
     name = name_of(body)
@@ -167,7 +168,7 @@ def drain(
 
 
 def uncordon(client: Client, node: str, cluster: str | None) -> int:
-    """See `hactl.cli.drain`."""
+    """See `hactl.cli.commands.operations.drain`."""
     name = name_of(asking.cluster_with(client, node, cluster))
     found = asking.open_operations(client, "Drain", cluster=name, node=node)
     if not found:

@@ -19,37 +19,49 @@ from hactl.errors import HactlError, InvariantBroken
 
 #: command -> (module, attribute, one line for `hactl --help`).
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "validate": ("documents", "validate", "Check documents: shape, meaning and what they refer to."),
-    "explain": ("documents", "explain", "Say what a field of the document means."),
-    "plan": ("plan", "plan", "Show what would be done, and what is held back and why. Touches nothing."),
-    "apply": ("apply", "apply", "Converge clusters to their documents, in the foreground."),
-    "status": ("status", "status", "Every cluster on one screen, worst first."),
-    "get": ("get", "get", "List clusters, requests, events: once or as they change."),
-    "describe": ("describe", "describe", "Everything about one cluster, and what happened to it."),
-    "diff": ("diff", "diff", "Show how documents differ from what is in force."),
-    "edit": ("delete", "edit", "Change a cluster's document in your editor."),
-    "delete": ("delete", "delete", "Stop managing a cluster, or cancel a request."),
-    "wait": ("describe", "wait", "Wait until a condition is so, or an object is gone."),
-    "events": ("describe", "events", "What happened, as Kubernetes tells it."),
-    "history": ("history", "history", "What happened, and every command that ran, by whom and why."),
-    "why": ("why", "why", "Explain why a cluster is as it is, and what would help."),
-    "why-not": ("why", "why_not", "Explain why a node is not active, not MASTER or not primary."),
-    "switchover": ("switchover", "switchover", "Move a group to another node, checked and verified."),
-    "drain": ("drain", "drain", "Move everything off a node and keep it off."),
-    "uncordon": ("drain", "uncordon", "Let a drained node work again."),
-    "pause": ("pause", "pause", "Change nothing of a cluster, group, node or the fleet for a while."),
-    "resume": ("pause", "resume", "End a pause."),
-    "approve": ("pause", "approve", "Let one plan be carried out (mode Propose)."),
-    "resolve": ("resolve", "resolve", "Throw away one of two diverged copies."),
-    "render": ("render", "render", "Print the files that let a node fail over by itself."),
-    "config": ("config", "config", "Which servers you work with."),
-    "token": ("token", "token", "Tokens of the API: make, list, revoke."),
-    "kubeconfig": ("token", "kubeconfig", "Make a token and print kubectl's configuration."),
-    "run": ("run", "run", "The controller: watch documents and nodes, and keep them together."),
-    "lab": ("lab", "lab", "Simulated FreeBSD nodes to try things on."),
-    "demo": ("demo", "demo", "A told story on a simulated pair, in under two minutes."),
+    "validate": ("commands.documents.validate", "validate", "Check documents: shape, meaning and what they refer to."),
+    "explain": ("commands.documents.validate", "explain", "Say what a field of the document means."),
+    "plan": (
+        "commands.documents.plan",
+        "plan",
+        "Show what would be done, and what is held back and why. Touches nothing.",
+    ),
+    "apply": ("commands.documents.apply", "apply", "Converge clusters to their documents, in the foreground."),
+    "status": ("commands.reports.status", "status", "Every cluster on one screen, worst first."),
+    "get": ("commands.objects.get", "get", "List clusters, requests, events: once or as they change."),
+    "describe": ("commands.objects.describe", "describe", "Everything about one cluster, and what happened to it."),
+    "diff": ("commands.documents.diff", "diff", "Show how documents differ from what is in force."),
+    "edit": ("commands.objects.delete", "edit", "Change a cluster's document in your editor."),
+    "delete": ("commands.objects.delete", "delete", "Stop managing a cluster, or cancel a request."),
+    "wait": ("commands.objects.describe", "wait", "Wait until a condition is so, or an object is gone."),
+    "events": ("commands.objects.describe", "events", "What happened, as Kubernetes tells it."),
+    "history": ("commands.reports.history", "history", "What happened, and every command that ran, by whom and why."),
+    "why": ("commands.reports.why", "why", "Explain why a cluster is as it is, and what would help."),
+    "why-not": ("commands.reports.why", "why_not", "Explain why a node is not active, not MASTER or not primary."),
+    "switchover": (
+        "commands.operations.switchover",
+        "switchover",
+        "Move a group to another node, checked and verified.",
+    ),
+    "drain": ("commands.operations.drain", "drain", "Move everything off a node and keep it off."),
+    "uncordon": ("commands.operations.drain", "uncordon", "Let a drained node work again."),
+    "pause": (
+        "commands.operations.pause",
+        "pause",
+        "Change nothing of a cluster, group, node or the fleet for a while.",
+    ),
+    "resume": ("commands.operations.pause", "resume", "End a pause."),
+    "approve": ("commands.operations.pause", "approve", "Let one plan be carried out (mode Propose)."),
+    "resolve": ("commands.operations.resolve", "resolve", "Throw away one of two diverged copies."),
+    "render": ("commands.documents.render", "render", "Print the files that let a node fail over by itself."),
+    "config": ("commands.controller.config", "config", "Which servers you work with."),
+    "token": ("commands.controller.token", "token", "Tokens of the API: make, list, revoke."),
+    "kubeconfig": ("commands.controller.token", "kubeconfig", "Make a token and print kubectl's configuration."),
+    "run": ("commands.controller.run", "run", "The controller: watch documents and nodes, and keep them together."),
+    "lab": ("commands.lab.lab", "lab", "Simulated FreeBSD nodes to try things on."),
+    "demo": ("commands.lab.demo", "demo", "A told story on a simulated pair, in under two minutes."),
     "version": ("topics", "version", "Print the version of hactl and of what it runs on."),
-    "completion": ("completion", "completion", "Print completion for a shell."),
+    "completion": ("commands.completion", "completion", "Print completion for a shell."),
     "help": ("topics", "topics", "Longer texts: exit-codes, modes, secrets, contexts."),
 }
 
@@ -119,7 +131,7 @@ def cli(ctx: click.Context, state: Path | None, color: str, log_level: str | Non
     ctx.ensure_object(dict)
     ctx.obj.update(state=state, color=color, log_level=log_level)
     if log_level is not None:
-        from hactl.cli.run import set_up_logging
+        from hactl.cli.commands.controller.run import set_up_logging
 
         set_up_logging(log_level)
     else:

@@ -1,7 +1,7 @@
 """A client of the API: over a Unix socket or TLS with http.client, or in this process when no server runs.
 
 Both ways give the same answers, because without a server the API's own `Service` answers, on the record
-(`hactl.cli.local`). aiohttp is not imported here: a command must start at once.
+(`hactl.cli.api_client.local`). aiohttp is not imported here: a command must start at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from hactl.cli.contexts import AUTHORITY, TOKEN, Context, chosen, named
+from hactl.cli.api_client.contexts import AUTHORITY, TOKEN, Context, chosen, named
 from hactl.cli.record import state_path
 from hactl.errors import HactlError
 
@@ -133,7 +133,7 @@ def connected(ctx: click.Context, *, server: str | None = None, context: str | N
             f"no server runs and there is no record at {record} yet: `hactl run` and `hactl apply` make it; "
             "--server, --context and --state name others"
         )
-    from hactl.cli.local import Local
+    from hactl.cli.api_client.local import Local
 
     local = Local(record)
     try:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli import requests
-from hactl.cli.client import Remote, server_of
-from hactl.cli.get import server_options
+from hactl.cli import operations as requests
+from hactl.cli.api_client.client import Remote, server_of
+from hactl.cli.commands.objects.get import server_options
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import to_seconds, told_operation
 from hactl.cli.record import reading, state_path
-from hactl.cli.requests import NotAskedFor
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import Call, Client, Refused, Unreachable
+from hactl.cli.api_client.client import Call, Client, Refused, Unreachable
 from hactl.cli.output import safe
 
 #: Between two tries to reach a server that does not answer.

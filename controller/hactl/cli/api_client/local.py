@@ -1,4 +1,4 @@
-"""The API in this process, on the record: what `hactl.cli.client` asks when no server runs.
+"""The API in this process, on the record: what `hactl.cli.api_client.client` asks when no server runs.
 
 Reads open the record so that nothing can change it; the first write opens it again for writing.
 """
@@ -16,13 +16,13 @@ from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Beside, Service
 from hactl.app import actor
-from hactl.cli.client import Call, Refused, checked
+from hactl.cli.api_client.client import Call, Refused, checked
 
 T = TypeVar("T")
 
 
 class Local:
-    """The service on the record; `hactl.cli.client.Client`."""
+    """The service on the record; `hactl.cli.api_client.client.Client`."""
 
     def __init__(self, record: Path) -> None:
         """Nothing is opened yet."""

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli import requests
-from hactl.cli.client import server_of
-from hactl.cli.get import server_options
-from hactl.cli.looking import find, look
+from hactl.cli import operations as requests
+from hactl.cli.api_client.client import server_of
+from hactl.cli.commands.objects.get import server_options
+from hactl.cli.commands.operations.switchover import measured
+from hactl.cli.observe import find, look
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import age, print_hold, print_step, safe, to_seconds
 from hactl.cli.record import state_path
-from hactl.cli.requests import NotAskedFor
-from hactl.cli.switchover import measured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hactl.cli.looking import Found
+    from hactl.cli.observe import Found
     from hactl.core.operations import Operation
     from hactl.ports import Document
     from hactl.runtime.passes.types import PassResult

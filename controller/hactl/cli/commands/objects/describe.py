@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import EVENTS, TABLE, Call, Client, Refused, Unreachable, connected
-from hactl.cli.get import path_of, server_options, split_names
+from hactl.cli.api_client.client import EVENTS, TABLE, Call, Client, Refused, Unreachable, connected
+from hactl.cli.api_client.watch import RETRY_SECONDS, follow, revision_of
+from hactl.cli.commands.objects.get import path_of, server_options, split_names
 from hactl.cli.output import output_option, print_data, safe, table, to_seconds
-from hactl.cli.watching import RETRY_SECONDS, follow, revision_of
 from hactl.core.kube.kinds import HACLUSTERS, Resource
 
 #: Of an object's events, so many are shown.
@@ -52,7 +52,7 @@ def _describe(client: Client, resource: Resource, body: Mapping[str, Any]) -> No
         click.echo(f"Deleted:     {metadata['deletionTimestamp']}, waits for {waits}")
     status = body.get("status")
     if resource is HACLUSTERS and status and status.get("nodes"):
-        from hactl.cli.status import print_details
+        from hactl.cli.commands.reports.status import print_details
 
         print_details({"cluster": metadata["name"], "status": {**status, "generation": metadata["generation"]}})
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hactl.cli.client import here_only
+from hactl.cli.api_client.client import here_only
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError, StoreError
 
@@ -70,7 +70,7 @@ def document_option(function: F) -> F:
 async def find(ctx: click.Context, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Found]:
     """Every document of `paths`, else of the record, that is wanted. Raises HactlError when it cannot be read."""
     from hactl.app import likely_generations, revive
-    from hactl.cli.documents import load_all
+    from hactl.cli.commands.documents.validate import load_all
 
     path = state_path(ctx)
     if not paths:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from hactl.cli.documents import load_all, selected
+from hactl.cli.commands.documents.validate import load_all, selected
 from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan, safe, told_operation
 from hactl.cli.record import state_path
 from hactl.core.steps import Plan

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import Call, connected
-from hactl.cli.get import server_options
+from hactl.cli.api_client.client import Call, connected
+from hactl.cli.commands.objects.get import server_options
 from hactl.cli.output import output_option, print_data, table
 from hactl.cli.record import state_path
 from hactl.errors import HactlError

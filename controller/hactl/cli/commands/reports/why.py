@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.looking import Looked, document_option, find, look, look_at
+from hactl.cli.observe import Looked, document_option, find, look, look_at
 from hactl.cli.output import age, output_option, print_data, safe
 from hactl.errors import HactlError
 

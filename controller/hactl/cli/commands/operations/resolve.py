@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hactl.cli.client import server_of
-from hactl.cli.get import server_options
-from hactl.cli.looking import Looked, document_option, look_at
+from hactl.cli.api_client.client import server_of
+from hactl.cli.commands.objects.get import server_options
+from hactl.cli.observe import Looked, document_option, look_at
 from hactl.cli.output import print_step, safe, table
 from hactl.cli.record import state_path
 from hactl.core.steps import Stage

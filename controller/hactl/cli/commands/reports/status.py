@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.client import CLUSTERS, OPERATIONS, Call, Client, server_of
-from hactl.cli.get import server_options
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, server_of
+from hactl.cli.commands.objects.get import server_options
 from hactl.cli.output import (
     age,
     coloured_truth,

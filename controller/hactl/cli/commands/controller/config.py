@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hactl.cli.contexts import FIELDS, Contexts
+from hactl.cli.api_client.contexts import FIELDS, Contexts
 from hactl.cli.output import output_option, print_data, table
 from hactl.errors import HactlError
 

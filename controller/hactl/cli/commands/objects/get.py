@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from hactl.cli.client import TABLE, Call, Client, Refused, connected
+from hactl.cli.api_client.client import TABLE, Call, Client, Refused, connected
+from hactl.cli.api_client.watch import follow as followed
+from hactl.cli.api_client.watch import revision_of
 from hactl.cli.output import output_option, print_data, safe
-from hactl.cli.watching import follow as followed
-from hactl.cli.watching import revision_of
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACE, NAMESPACES, Resource
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.client import CLUSTERS, EVENTS, OPERATIONS, Call, Client, Refused, Unreachable
+from hactl.cli.api_client.client import CLUSTERS, EVENTS, OPERATIONS, Call, Client, Refused, Unreachable
+from hactl.cli.api_client.watch import revision_of
 from hactl.cli.output import condition, safe
-from hactl.cli.watching import revision_of
 from hactl.core.kube.codec import REFERENCES, cluster_body
 from hactl.ports import API_LABEL
 

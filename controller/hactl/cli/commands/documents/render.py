@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hactl.cli.documents import load_all
+from hactl.cli.commands.documents.validate import load_all
 from hactl.cli.output import files_option
 from hactl.errors import HactlError
 

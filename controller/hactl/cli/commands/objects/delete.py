@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import Call, Client, Refused, Unreachable, connected
-from hactl.cli.get import path_of, server_options, split_names
+from hactl.cli.api_client.client import Call, Client, Refused, Unreachable, connected
+from hactl.cli.commands.objects.get import path_of, server_options, split_names
+from hactl.cli.operations import confirm
 from hactl.cli.output import safe
-from hactl.cli.requests import confirm
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.errors import HactlError
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from hactl.cli.client import CLUSTERS, Call, Client, Refused, connected
-from hactl.cli.documents import load_all, selected
-from hactl.cli.get import server_options
-from hactl.cli.handing_in import handed_in
+from hactl.cli.api_client.client import CLUSTERS, Call, Client, Refused, connected
+from hactl.cli.commands.documents.validate import load_all, selected
+from hactl.cli.commands.objects.get import server_options
 from hactl.cli.output import files_option, safe
+from hactl.cli.submit import handed_in
 from hactl.core.kube.codec import REFERENCES, cluster_body
 from hactl.ports import Document
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.client import here_only
+from hactl.cli.api_client.client import here_only
 from hactl.cli.output import indent, output_option, print_data, safe, told_operation
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError

@@ -57,7 +57,7 @@ def up(paths: tuple[str, ...], detach: bool, release: str, boot_seconds: float) 
 
     Host keys are made where the documents' hostKeyFrom says, the client's key as lab/id_ed25519 beside the document.
     """
-    from hactl.cli.documents import load_all
+    from hactl.cli.commands.documents.validate import load_all
 
     documents = load_all(paths)
     if detach:

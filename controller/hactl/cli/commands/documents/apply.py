@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hactl.cli import handing_in
-from hactl.cli.client import Remote
-from hactl.cli.contexts import chosen, named
-from hactl.cli.documents import load_all, selected
-from hactl.cli.get import server_options
+from hactl.cli import submit as handing_in
+from hactl.cli.api_client.client import Remote
+from hactl.cli.api_client.contexts import chosen, named
+from hactl.cli.commands.documents.validate import load_all, selected
+from hactl.cli.commands.objects.get import server_options
 from hactl.cli.output import age, files_option, indent, print_hold, safe, to_seconds
 from hactl.cli.record import state_path
 from hactl.core.facts import Snapshot
@@ -106,10 +106,10 @@ def _dry_run(
 ) -> int:
     """The plan from here; for a server somebody named, which may reach other nodes than we do, the difference."""
     if named(server, context, stated=ctx.obj["state"] is not None) is None:
-        from hactl.cli.plan import plan
+        from hactl.cli.commands.documents.plan import plan
 
         return int(ctx.invoke(plan, paths=paths, names=names, form=None))
-    from hactl.cli.diff import diff
+    from hactl.cli.commands.documents.diff import diff
 
     return int(
         ctx.invoke(diff, paths=paths, names=names, force_conflicts=force, server=server, context=context)

@@ -200,7 +200,7 @@ async def carry_out(
     import signal
 
     from hactl.app import actor, opened, revive
-    from hactl.cli.apply import Screen, on_signal
+    from hactl.cli.commands.documents.apply import Screen, on_signal
     from hactl.runtime.passes.types import Accepted
 
     stop = asyncio.Event()

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli import requests
-from hactl.cli.client import server_of
-from hactl.cli.get import server_options
-from hactl.cli.looking import find, look
+from hactl.cli import operations as requests
+from hactl.cli.api_client.client import server_of
+from hactl.cli.commands.objects.get import server_options
+from hactl.cli.observe import find, look
+from hactl.cli.operations import NotAskedFor
 from hactl.cli.output import age, print_hold, print_step, safe, to_seconds
 from hactl.cli.record import reading, state_path
-from hactl.cli.requests import NotAskedFor
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hactl.cli.looking import Looked
+    from hactl.cli.observe import Looked
     from hactl.core.objects import GroupSpec
     from hactl.core.operations import Operation, Wishes
     from hactl.core.steps import Plan
