@@ -28,7 +28,7 @@ from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
-from hactl.lab.shell import drive, run_script
+from hactl.lab.shell.shell import drive, run_script
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "manifests" / "examples"
 NONCE = "0123456789abcdef"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hactl.lab.build import plug_recorded
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
-from hactl.lab.shell import drive, run_script
+from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.world import World
 
 CONF = """resource data {

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
 from hactl.core.steps import Step
-from hactl.lab.hast_metadata import InvalidMetadata, Metadata, NoMetadata
-from hactl.lab.hast_primary import PrimaryWorker
+from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
+from hactl.lab.hast.worker.primary import PrimaryWorker
 from hactl.lab.machine import Machine
 from scope_world import RESOURCE, A, B, Pair
 

@@ -13,7 +13,7 @@ from closed_loop import Fate
 from episodes import DESTROYS, FOR_PEOPLE, MARK, Broken
 from hactl.core.operations import Wishes
 from hactl.core.steps import Outcome, Plan, Stage
-from hactl.lab.hast import Hast, Resource, Role
+from hactl.lab.hast.daemon import Hast, Resource, Role
 from scope_digest import Digest, bucket
 from scope_world import A, B, Pair
 from serving import complaints

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from closed_loop import Loop
 from episodes import MARK
-from hactl.lab import hast_metadata, ufs
-from hactl.lab.disks import Provider
-from hactl.lab.hast_metadata import Metadata
+from hactl.lab.hast import metadata as hast_metadata
+from hactl.lab.hast.metadata import Metadata
 from hactl.lab.machine import Machine
+from hactl.lab.storage import ufs
+from hactl.lab.storage.disks import Provider
 from replayed import converged
 
 A, B = "nas-a", "nas-b"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hactl.adapters.sources.files import load_files
-from hactl.lab import sshd
-from hactl.lab.server import LabServer
+from hactl.lab.front import sshd
+from hactl.lab.front.server import LabServer
 
 BOOT_SECONDS = 0.5
 #: Scripts that are remembered.

@@ -22,7 +22,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hactl.lab.control import SOCKET_NAME
+from hactl.lab.front.control import SOCKET_NAME
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "manifests" / "examples" / "nas.yaml"
 #: One answer of the lab process may hold many scripts.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hactl.core.hook.render import HOOK
-from hactl.lab.mounts import Mount
+from hactl.lab.storage.mounts import Mount
 from hook_pair import LAN, REPLICATION, STATE, A, B, HookPair
 
 

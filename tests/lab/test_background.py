@@ -12,7 +12,7 @@ import pytest
 
 from hactl.lab.build import plug_recorded
 from hactl.lab.clock import VirtualClock
-from hactl.lab.shell import drive, run_script
+from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from lab_pair import Pair

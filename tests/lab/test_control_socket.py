@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hactl.core.objects import HACluster
-from hactl.lab import control
-from hactl.lab.control import LabError
-from hactl.lab.server import LabServer
+from hactl.lab.front import control
+from hactl.lab.front.control import LabError
+from hactl.lab.front.server import LabServer
 from lab.lab_documents import document, free_port, pair
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab import devd_conf
 from hactl.lab.build import plug_recorded
-from hactl.lab.files import Files
+from hactl.lab.kernel import devd_conf
 from hactl.lab.machine import Machine
-from hactl.lab.shell import run_script
+from hactl.lab.shell.shell import run_script
+from hactl.lab.storage.files import Files
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from lab_pair import Pair

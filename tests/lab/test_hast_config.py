@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab.hastconf_grammar import ConfigError, HastConfig, parse
+from hactl.lab.hast.config_grammar import ConfigError, HastConfig, parse
 from lab_pair import CONF, Pair
 
 UUID = "df054fd1-6fb3-4611-8597-2b06bfe944b8"

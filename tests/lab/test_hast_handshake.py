@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab.hast_metadata import Metadata
-from hactl.lab.hast_worker import Verdict, decide
+from hactl.lab.hast.metadata import Metadata
+from hactl.lab.hast.worker.secondary import Verdict, decide
 from lab_pair import CONF, Pair
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab.hast_metadata import humanise
+from hactl.lab.hast.metadata import humanise
 from lab_pair import CONF, Pair
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab import rcorder
 from hactl.lab.machine import Machine
-from hactl.lab.rc import SCRIPTS
+from hactl.lab.rc import rcorder
+from hactl.lab.rc.rc import SCRIPTS
 from lab_pair import CONF, Pair
 
 SCRIPT = """#!/bin/sh

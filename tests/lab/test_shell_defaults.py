@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab.dialect import syntax_error
+from hactl.lab.shell.dialect import syntax_error
 
 
 @pytest.mark.parametrize("text", ["${x:-0}", "${x:-1}", "${x:=0}", "${x:+1}", "${x-0}", "${x#*sec = }", "${x%%,*}"])

@@ -14,8 +14,8 @@ import asyncssh
 import pytest
 
 from hactl.core.objects import HACluster
-from hactl.lab import control
-from hactl.lab.server import LabServer
+from hactl.lab.front import control
+from hactl.lab.front.server import LabServer
 from lab.lab_documents import document, pair
 
 EXEC = "timeout -k 5 20 /bin/sh -s"

@@ -13,7 +13,7 @@ from hactl.core.objects import HACluster
 from hactl.lab.build import build_world
 from hactl.lab.clock import RealClock, VirtualClock
 from hactl.lab.machine import Machine, osreldate
-from hactl.lab.shell import drive
+from hactl.lab.shell.shell import drive
 from hactl.lab.world import World
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"

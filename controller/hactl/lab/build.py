@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from hactl.core.cluster import interface_on
 from hactl.core.objects import HACluster, VirtualIP
-from hactl.lab.boot_files import rc_conf
 from hactl.lab.clock import LabClock
 from hactl.lab.machine import Machine
+from hactl.lab.rc.boot_files import rc_conf
 from hactl.lab.world import World
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from hactl.lab.devd import Devd
-from hactl.lab.kernel import Kernel
-from hactl.lab.net import Network
+from hactl.lab.kernel.devd import Devd
+from hactl.lab.kernel.kernel import Kernel
+from hactl.lab.kernel.net import Network
 
 if TYPE_CHECKING:
-    from hactl.lab.disks import Disks
-    from hactl.lab.files import Files
-    from hactl.lab.hast import Hast
-    from hactl.lab.rc import Rc
+    from hactl.lab.hast.daemon import Hast
+    from hactl.lab.rc.rc import Rc
+    from hactl.lab.storage.disks import Disks
+    from hactl.lab.storage.files import Files
     from hactl.lab.world import World
 
 LogFile = Literal["messages", "daemon"]
@@ -87,7 +87,7 @@ class Machine:
     @cached_property
     def files(self) -> Files:
         """The file tree."""
-        from hactl.lab.files import Files
+        from hactl.lab.storage.files import Files
 
         files = Files()
         files.mkdir("/var/log")
@@ -96,21 +96,21 @@ class Machine:
     @cached_property
     def disks(self) -> Disks:
         """Disks, filesystems and pools."""
-        from hactl.lab.disks import Disks
+        from hactl.lab.storage.disks import Disks
 
         return Disks(self)
 
     @cached_property
     def hast(self) -> Hast:
         """hastd and its workers."""
-        from hactl.lab.hast import Hast
+        from hactl.lab.hast.daemon import Hast
 
         return Hast(self)
 
     @cached_property
     def rc(self) -> Rc:
         """Services and what rc does at boot and shutdown."""
-        from hactl.lab.rc import Rc
+        from hactl.lab.rc.rc import Rc
 
         return Rc(self)
 

@@ -18,7 +18,7 @@ from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
 from hactl.errors import NodeGarbled, NodeUnreachable
 from hactl.lab.commands.registry import Process
-from hactl.lab.shell import run_script
+from hactl.lab.shell.shell import run_script
 from hactl.lab.world import World
 from hactl.ports import Answer, Target
 

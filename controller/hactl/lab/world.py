@@ -21,8 +21,8 @@ from hactl.lab.clock import LabClock, VirtualClock
 from hactl.lab.fiber import Fiber, Job
 
 if TYPE_CHECKING:
+    from hactl.lab.kernel.net import Interface
     from hactl.lab.machine import Machine
-    from hactl.lab.net import Interface
 
 #: How long the machines of a new world have been up, seconds.
 UP_SECONDS = 290.0

@@ -15,7 +15,7 @@ import time
 
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.files import Files
+from hactl.lab.storage.files import Files
 
 
 def resolve(call: Call, path: str) -> str:

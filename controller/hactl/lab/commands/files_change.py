@@ -14,7 +14,7 @@ from bashkit import Bash
 
 from hactl.lab.commands.files import options, resolve
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.files import error_text
+from hactl.lab.storage.files import error_text
 
 
 @command("mkdir")

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hactl.lab import hast_metadata
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.disks import Provider
-from hactl.lab.files import error_text
-from hactl.lab.hast import CONFIG_PATH, ControlError, Resource, Role
-from hactl.lab.hast_metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata, humanise
-from hactl.lab.hast_worker import Statistics
-from hactl.lab.hastconf_grammar import ConfigError, HastConfig, ResourceConfig
+from hactl.lab.hast import metadata as hast_metadata
+from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
+from hactl.lab.hast.daemon import CONFIG_PATH, ControlError, Resource, Role
+from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata, humanise
+from hactl.lab.hast.worker.secondary import Statistics
+from hactl.lab.storage.disks import Provider
+from hactl.lab.storage.files import error_text
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
 \t\t[-m mediasize] name ...

@@ -13,7 +13,7 @@ from hactl.lab.commands.ifconfig_set import Change, Failure
 from hactl.lab.commands.ifconfig_show import show
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.net import Interface
+from hactl.lab.kernel.net import Interface
 
 FAMILIES = ("inet", "inet6", "link", "ether")
 USAGE = (

@@ -13,10 +13,10 @@ import re
 from typing import TYPE_CHECKING
 
 from hactl.lab.commands.ifconfig_show import V14
-from hactl.lab.net import Address, Family, Interface, NetError
+from hactl.lab.kernel.net import Address, Family, Interface, NetError
 
 if TYPE_CHECKING:
-    from hactl.lab.carp import Vhid
+    from hactl.lab.kernel.carp import Vhid
     from hactl.lab.machine import Machine
 
 V15 = 1500000

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hactl.lab.net import Address, Interface
+    from hactl.lab.kernel.net import Address, Interface
 
 V14 = 1400000
 FLAGS = (

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 
-from hactl.lab.carp import Counters
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.kernel import BUILD_PATH, KernelError
+from hactl.lab.kernel.carp import Counters
+from hactl.lab.kernel.kernel import BUILD_PATH, KernelError
 
 
 def split_options(argv: list[str], takes_value: str = "") -> tuple[dict[str, str], list[str]]:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hactl.lab import boot
 from hactl.lab.commands.files import options, resolve
 from hactl.lab.commands.registry import Call, Process, Result, command, pause, run
+from hactl.lab.rc import boot
 
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 30, "USR2": 31, "PIPE": 13, "ALRM": 14, "TERM": 15}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

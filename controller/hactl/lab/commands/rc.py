@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from hactl.lab import boot, netif, rc_local
-from hactl.lab.boot_files import RC_ENVIRONMENT, YES
 from hactl.lab.commands.registry import Call, Result, command, pause, run
-from hactl.lab.devd_conf import DevdSyntaxError
-from hactl.lab.rc import Script
-from hactl.lab.rcorder import Installed
+from hactl.lab.kernel.devd_conf import DevdSyntaxError
+from hactl.lab.rc import boot, netif
+from hactl.lab.rc import local as rc_local
+from hactl.lab.rc.boot_files import RC_ENVIRONMENT, YES
+from hactl.lab.rc.rc import Script
+from hactl.lab.rc.rcorder import Installed
 
 _PREFIXES = ("fast", "force", "one", "quiet")
 _USAGE = "usage: service [-j <jail name or id>] -e\n       service [-j <jail name or id>] -R\n       service [-j <jail name or id>] [-v] -l | -r\n       service [-j <jail name or id>] [-v] <rc.d script> start|stop|etc.\n       service -h\n"  # noqa: E501

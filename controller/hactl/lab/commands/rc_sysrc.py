@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hactl.lab import boot
 from hactl.lab.commands.files import options, resolve
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.files import error_text
+from hactl.lab.rc import boot
+from hactl.lab.storage.files import error_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _ARGUMENT = re.compile(r"(?P<name>[^=+\-]+)(?P<operator>\+=|-=|=)(?P<value>.*)$", re.DOTALL)

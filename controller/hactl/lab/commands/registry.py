@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from hactl.lab.files import Files
     from hactl.lab.machine import Machine
+    from hactl.lab.storage.files import Files
 
 
 @dataclass(slots=True)
@@ -203,7 +203,7 @@ async def run(
     (see `spawn`). An unknown program answers like env(1).
     """
     if argv[0] == "__run":
-        argv = argv[1:]  # hactl.lab.dialect put it before a name the player keeps for itself
+        argv = argv[1:]  # hactl.lab.shell.dialect put it before a name the player keeps for itself
     name = argv[0].rsplit("/", 1)[-1]
     words = list(argv[1:])
     if is_script(argv[0]):

@@ -11,7 +11,7 @@ from hactl.lab.commands.registry import Call, Result, command
 @command("sh")
 async def sh(call: Call) -> Result:
     """`sh -s [args]`, `sh -c text [name args]`, `sh file [args]`, `sh` with a script on standard input."""
-    from hactl.lab.shell import run_script
+    from hactl.lab.shell.shell import run_script
 
     argv, options = list(call.argv), ""
     while argv and re.fullmatch(r"[-+][a-z]+", argv[0]):
@@ -50,7 +50,7 @@ async def sh(call: Call) -> Result:
 @command("__exec")
 async def execute(call: Call) -> Result:
     """execve(2) of a file by its path: a script of sh. Without one: what sh says, 126 or 127."""
-    from hactl.lab.shell import run_script
+    from hactl.lab.shell.shell import run_script
 
     path = posixpath.normpath(posixpath.join(call.cwd, call.argv[0]))
     kind = call.files.kind(path)

@@ -14,10 +14,10 @@ from hactl.lab.commands.files import resolve
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.storage_io import answered, every_answered
 from hactl.lab.commands.user import is_root
-from hactl.lab.files import error_text
-from hactl.lab.mounts import Mount
-from hactl.lab.ufs import Ufs
-from hactl.lab.zfs import Dataset
+from hactl.lab.storage.files import error_text
+from hactl.lab.storage.mounts import Mount
+from hactl.lab.storage.ufs import Ufs
+from hactl.lab.storage.zfs import Dataset
 
 USAGE_MOUNT = """usage: mount [-adflpruvw] [-F fstab] [-o options] [-t ufs | external_type]
        mount [-dfpruvw] special | node

@@ -11,9 +11,9 @@ import posixpath
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.storage_io import answered
 from hactl.lab.commands.user import is_root
-from hactl.lab.disks import Disk, Provider
-from hactl.lab.files import error_text
-from hactl.lab.zfs import read_label
+from hactl.lab.storage.disks import Disk, Provider
+from hactl.lab.storage.files import error_text
+from hactl.lab.storage.zfs import read_label
 
 _HEADS, _SECTORS = 16, 63
 _GPT, _MBR = b"EFI PART", b"\x55\xaa"

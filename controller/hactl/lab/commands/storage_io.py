@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.disks import Provider, device_error
-from hactl.lab.files import error_text
+from hactl.lab.storage.disks import Provider, device_error
+from hactl.lab.storage.files import error_text
 
 _UNITS = {"": 1, "b": 512, "k": 1024, "m": 1048576, "g": 1 << 30, "t": 1 << 40}
 

@@ -10,8 +10,8 @@ import posixpath
 
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.storage_io import answered, every_answered
-from hactl.lab.files import error_text
-from hactl.lab.zfs import Label, Pool, PoolError, clear_label
+from hactl.lab.storage.files import error_text
+from hactl.lab.storage.zfs import Label, Pool, PoolError, clear_label
 
 _COLUMNS = (
     "name",

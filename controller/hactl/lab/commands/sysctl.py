@@ -11,7 +11,7 @@ import re
 
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.user import is_root
-from hactl.lab.sysctls import Oid, Refused, oids
+from hactl.lab.kernel.sysctls import Oid, Refused, oids
 
 FLAGS = "abdeFhiNnoqtTvWxX"
 

@@ -1,7 +1,7 @@
 """`tr -d '\\000'` and `tr -cd '\\000'`, which count the zero bytes of a disk: the player's tr is slow on megabytes.
 
 Rules:
-- Scripts say `tr`; `hactl.lab.dialect` turns exactly these two uses into `__tr` (the player does not hand its own
+- Scripts say `tr`; `hactl.lab.shell.dialect` turns exactly these two uses into `__tr` (the player does not hand its own
   pipelines to a builtin that is called tr).
 - Man pages: tr(1).
 """

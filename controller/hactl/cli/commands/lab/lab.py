@@ -29,7 +29,7 @@ def lab_directory() -> Path:
 
 def ask(verb: str, **arguments: Any) -> dict[str, Any]:
     """Ask the running lab. Raises LabError."""
-    from hactl.lab.control import SOCKET_NAME, request
+    from hactl.lab.front.control import SOCKET_NAME, request
 
     return request(lab_directory() / SOCKET_NAME, verb, arguments)
 
@@ -67,7 +67,7 @@ def up(paths: tuple[str, ...], detach: bool, release: str, boot_seconds: float) 
 
 def _detached(paths: Sequence[str], release: str, boot_seconds: float) -> int:
     """Start ourselves in the background and wait until the nodes answer."""
-    from hactl.lab.control import LabError
+    from hactl.lab.front.control import LabError
 
     files = [word for path in paths for word in ("-f", path)]
     command = [sys.executable, "-m", "hactl", "lab", "up", *files, "--release", release]
@@ -93,7 +93,7 @@ def _detached(paths: Sequence[str], release: str, boot_seconds: float) -> int:
 
 async def _serve(documents: Sequence[Document], release: str, boot_seconds: float) -> int:
     try:
-        from hactl.lab.server import LabServer
+        from hactl.lab.front.server import LabServer
     except ImportError as missing:
         raise HactlError(f"the lab is not installed ({missing.name}): pip install 'hactl[lab]'") from missing
 

@@ -1,0 +1,41 @@
+"""The `exec` program of hast.conf: run by hastd's main process for an event, without waiting for it.
+
+Rules:
+- execv(path, argv): no shell, arguments as they are; root; standard streams on /dev/null.
+- Nothing limits it, several may run at the same time, and it outlives hastd; only the machine's power ends it.
+- A program that is not there or not executable is a line in the log, and exit status 70.
+- Man pages: hast.conf(5). FACTS 2.9; sbin/hastd/hooks.c: hook_execv.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hactl.lab.commands.registry import COMMANDS, Call, Process, attend
+from hactl.lab.rc.boot_files import RC_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from hactl.lab.machine import Machine
+
+EX_SOFTWARE = 70
+
+
+async def execute(machine: Machine, argv: Sequence[str]) -> tuple[int, Process]:
+    """Run the program; its exit status and the process it was."""
+    files, path = machine.files, argv[0]
+    process = Process(machine.pid(), " ".join(["/bin/sh", *argv]), machine.hast.pid or 1)
+    kind = files.kind(path)
+    problem = "No such file or directory" if kind is None else "Permission denied"
+    if kind != "file" or not files.stat_mode(path) & 0o111:
+        line = f"Unable to execute {path}: {problem}."
+        machine.log("daemon", f"hastd[{process.pid}]", line)
+        machine.log("messages", f"hastd[{process.pid}]", line)
+        return EX_SOFTWARE, process
+    call = Call(machine, "__exec", list(argv), "", dict(RC_ENVIRONMENT), "/", files, process)
+    machine.rc.enter(process)
+    try:
+        result = await attend(process, COMMANDS["__exec"](call))
+    finally:
+        machine.rc.leave(process)
+    return result.status, process

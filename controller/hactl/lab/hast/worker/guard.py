@@ -1,0 +1,148 @@
+"""The guard thread of a primary's worker: it connects, says it is there, and notices that the peer is gone.
+
+Rules:
+- It looks every ten seconds, counted from the end of what it did last: an attempt that nobody answers takes
+  `timeout`, then ten seconds pass (recordings 03, 05, 06).
+- While an attempt runs the worker does not end (FACTS 2.8); the first attempt also keeps requests waiting.
+- sbin/hastd/primary.c:guard_thread, primary_connect, init_remote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hactl.lab.hast.worker.secondary import KEEPALIVE_SECONDS, RETRANSMIT_SECONDS, Link
+
+if TYPE_CHECKING:
+    from hactl.lab.hast.daemon import Hast
+    from hactl.lab.hast.worker.primary import PrimaryWorker
+
+#: From fork to the end of a handshake with a peer that answers.
+HANDSHAKE_SECONDS = 0.15
+#: When TCP sends its SYN again, seconds after the first (tcp_timer.c:tcp_syn_backoff).
+SYN_SECONDS = (1, 2, 3, 4, 5, 7, 11, 19)
+
+
+class Guard:
+    """The guard thread of one worker."""
+
+    def __init__(self, worker: PrimaryWorker) -> None:
+        """The first attempt starts at once."""
+        self.worker = worker
+        #: World time the running attempt ends if the peer says nothing; None: no attempt runs.
+        self.attempt_ends: float | None = None
+        self._first_until = self._now() + worker.resource.config.timeout
+        self.later(0.0, lambda: self.connect(first=True))
+
+    def _now(self) -> float:
+        return self.worker.world.clock.monotonic()
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in the life of this worker."""
+
+        def run() -> None:
+            if not self.worker.ended:
+                action()
+
+        self.worker.world.at(seconds, run, machine=self.worker.hast.machine)
+
+    def _look(self) -> None:
+        link = self.worker.link
+        if link is None:
+            self.connect()
+            return
+        self._keepalive(link)
+        self.later(KEEPALIVE_SECONDS, self._look)
+
+    def _keepalive(self, link: Link) -> None:
+        if link.reset:
+            self.worker.disconnect()
+        elif not link.carries():
+            link.unanswered_since = link.unanswered_since or self._now()
+            if self._now() - link.unanswered_since > RETRANSMIT_SECONDS:
+                self.worker.disconnect()
+        elif link.secondary is None:
+            link.reset = True
+        else:
+            link.heard_at, link.unanswered_since = self._now(), None
+
+    def _over(self) -> None:
+        """The attempt ended without a connection."""
+        self.attempt_ends = None
+        self.worker.serve()
+        self.later(KEEPALIVE_SECONDS, self._look)
+
+    def connect(self, *, first: bool = False) -> None:
+        """One connection attempt."""
+        hast, resource = self.worker.hast, self.worker.resource
+        if resource.config.remote == "none":
+            self._over()
+            return
+        route = hast.route(resource)
+        if route.outcome == "noroute":
+            hast.log_main("warning", f"Unable to connect to {resource.config.remote}: {route.error}.", resource)
+            self._over()
+        elif route.outcome == "silent":
+            self._wait_for_peer(first=first)
+        elif route.peer is None:
+            self._over()
+        elif route.peer.busy or hast.busy:
+            self._wait_for_answer(first=first)
+        else:
+            self._handshake(route.peer, route.source, first=first)
+
+    def _start_attempt(self) -> float:
+        ends = self.attempt_ends = self._now() + self.worker.resource.config.timeout
+
+        def over() -> None:
+            if self.attempt_ends == ends:
+                self._over()
+
+        self.later(self.worker.resource.config.timeout, over)
+        return ends
+
+    def _wait_for_peer(self, *, first: bool) -> None:
+        """Nobody answers: TCP sends its SYN again and again, until `timeout` ends the attempt."""
+        ends = self._start_attempt()
+        hast, resource = self.worker.hast, self.worker.resource
+
+        def again() -> None:
+            if self.attempt_ends != ends:
+                return
+            if hast.route(resource).outcome != "silent":
+                self.attempt_ends = None
+                self.connect(first=first)
+
+        for seconds in SYN_SECONDS:
+            if seconds < resource.config.timeout:
+                self.later(seconds, again)
+
+    def _wait_for_answer(self, *, first: bool) -> None:
+        """The peer's (or our) main process is stuck: the connection is there, the answer is not."""
+        ends = self._start_attempt()
+
+        def again() -> None:
+            if self.attempt_ends != ends:
+                return
+            route = self.worker.hast.route(self.worker.resource)
+            if route.peer is not None and not route.peer.busy and not self.worker.hast.busy:
+                self.attempt_ends = None
+                self._handshake(route.peer, route.source, first=first)
+            else:
+                self.later(0.25, again)
+
+        self.later(0.25, again)
+
+    def _handshake(self, peer: Hast, source: str, *, first: bool) -> None:
+        answer = peer.accept(self.worker, source)
+        if answer == "primary" and first and self._now() + 1.0 < self._first_until:
+            self.later(1.0, lambda: self.connect(first=True))
+        elif isinstance(answer, str):
+            self._over()
+        else:
+            worker, link, verdict = answer
+            self.worker.show()
+            self.later(HANDSHAKE_SECONDS, lambda: self.worker.connected(worker, link, verdict))
+            self.later(HANDSHAKE_SECONDS, self.worker.serve)
+            self.later(KEEPALIVE_SECONDS, self._look)

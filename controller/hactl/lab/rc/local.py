@@ -1,0 +1,80 @@
+"""Scripts of /usr/local/etc/rc.d that somebody installed, run for real: in the node's shell, at boot and shutdown.
+
+Rules:
+- A script is run for real if it has commands of its own (`start_cmd=` and the like) or does not use rc.subr;
+  one that only names a daemon is played by the lab (`Rc.adopt`).
+- Only executable files count. rc hands each `faststart` and waits for it, but not for what it left in the background.
+- At shutdown those with KEYWORD shutdown get `faststop`, in reverse order; rc.shutdown as a whole has
+  rcshutdown_timeout seconds (rc.conf(5)), after which init goes on without it.
+- What they print is on the console (`Rc.console`).
+- Man pages: rc(8), rc.subr(8), rc.conf(5).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hactl.lab.commands.registry import Process
+from hactl.lab.rc import rcorder
+from hactl.lab.rc.boot_files import RC_ENVIRONMENT
+from hactl.lab.rc.rcorder import Installed
+
+if TYPE_CHECKING:
+    from hactl.lab.rc.rc import Rc
+
+DIRECTORY = "/usr/local/etc/rc.d"
+_COMMANDS = re.compile(r"^[ \t]*(?:start|stop|status|restart|reload|poll)_cmd=", re.MULTILINE)
+_SOURCES_SUBR = re.compile(r"^[ \t]*\.[ \t]+/etc/rc\.subr\b", re.MULTILINE)
+
+
+def is_real(text: str) -> bool:
+    """Whether the shell has to run a script, because the lab cannot play it from a table."""
+    return _SOURCES_SUBR.search(text) is None or _COMMANDS.search(text) is not None
+
+
+def find(rc: Rc, name: str) -> Installed | None:
+    """The installed script of that name, if it is one the shell runs."""
+    files, path = rc.machine.files, f"{DIRECTORY}/{name}"
+    if files.kind(path) != "file" or not files.stat_mode(path) & 0o111:
+        return None
+    text = files.read_text(path)
+    return rcorder.read(name, path, text) if is_real(text) else None
+
+
+def order(rc: Rc) -> tuple[list[str | Installed], list[str]]:
+    """Everything rc runs, in its order, and rcorder's complaints; new scripts of daemons are adopted first."""
+    files = rc.machine.files
+    names = files.list(DIRECTORY) if files.is_dir(DIRECTORY) else []
+    installed = [script for name in names if (script := find(rc, name)) is not None]
+    real = {script.name for script in installed}
+    for name in names:
+        path = f"{DIRECTORY}/{name}"
+        if name not in real and name not in rc.scripts and files.kind(path) == "file" and files.stat_mode(path) & 0o111:
+            rc.adopt(name, path)
+    return rcorder.order((name for name in rc.scripts if name not in real), installed)
+
+
+async def run(rc: Rc, script: Installed, word: str, parent: Process | None = None) -> int:
+    """Hand a script a word as rc does; its exit status. `parent`: killed with it."""
+    from hactl.lab.shell.shell import run_script
+
+    machine = rc.machine
+    process = Process(machine.pid(), f"/bin/sh {script.path} {word}", parent.pid if parent is not None else 1)
+    if parent is not None:
+        parent.children.append(process)
+    try:
+        out, err, status = await run_script(
+            machine,
+            machine.files.read_text(script.path),
+            env=RC_ENVIRONMENT,
+            arguments=(word,),
+            name=script.path,
+            cwd="/",
+            process=process,
+        )
+    finally:
+        if parent is not None:
+            parent.children.remove(process)
+    rc.console += (out + err).splitlines()
+    return status

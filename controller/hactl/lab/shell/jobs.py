@@ -1,0 +1,85 @@
+"""Background jobs of a script: `cmd &`, `$!`, `wait`.
+
+Rules:
+- A job is a shell of its own, with the variables, functions and positional parameters of the one that started it,
+  and runs beside it: as a fiber under virtual time, as a task under asyncio. It outlives its script, not its machine.
+- It prints into the files the command names; without a redirection what it prints is lost.
+- Man pages: sh(1).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hactl.lab.commands.registry import Call, Process, adopt, pause
+from hactl.lab.fiber import Job, inherited
+
+if TYPE_CHECKING:
+    from hactl.lab.shell.shell import Shell
+
+_REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
+_ASSIGNMENT = re.compile(
+    r"^(?!BASH|EUID|UID|PPID|PIPESTATUS|SHELLOPTS|OPTIND|_=|PS4|HOSTTYPE|MACHTYPE|OSTYPE|SHLVL)[A-Za-z_]\w*=(?!\()"
+)
+#: How often `wait` looks, seconds.
+_LOOK_SECONDS = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class _Started:
+    process: Process
+    job: Job | None = None
+    status: int = 127
+
+
+class Jobs:
+    """The jobs one shell started."""
+
+    def __init__(self, shell: Shell) -> None:
+        """None yet."""
+        self.machine, self._env, self._name = shell.machine, shell.env, shell.name
+        self._parent = shell.process.pid
+        self._started: list[_Started] = []
+
+    def start(self, text: str, variables: str, functions: str, arguments: Sequence[str], cwd: str) -> Process:
+        """`text &`; `variables` and `functions` as `set` and `declare -f` print them."""
+        from hactl.lab.shell.shell import Shell
+
+        process = Process(self.machine.pid(), text, self._parent)
+        target = _REDIRECTED.match(text)
+        write: Callable[[str], None] | None = None
+        if target is not None and target["file"] != "/dev/null":
+            text, path = target["body"], posixpath.join(cwd, target["file"])
+            self.machine.files.write_text(path, "")
+            write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
+        text = text.strip()
+        shell = Shell(self.machine, env=self._env, name=self._name, process=process)
+        started = _Started(process)
+        script = f"{_assignments(variables)}{functions}\n{text}"
+
+        async def work() -> None:
+            out = await shell.run(script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write)
+            started.status = out[2]
+
+        adopt(self.machine, process.pid)
+        self._started.append(started)
+        started.job = self.machine.world.spawn(work(), machine=self.machine, context=inherited())
+        return process
+
+    async def wait(self, call: Call, pids: Sequence[int]) -> int:
+        """`wait [pid ...]`: until these jobs, or all, ended; the status of the last one named, 0 for all."""
+        chosen = [each for each in self._started if not pids or each.process.pid in pids]
+        while any(each.job is not None and not each.job.done() for each in chosen):
+            await pause(call, _LOOK_SECONDS)
+        if not pids:
+            return 0
+        return next((each.status for each in chosen if each.process.pid == pids[-1]), 127)
+
+
+def _assignments(variables: str) -> str:
+    """The assignments `set` printed, without the shell's own."""
+    return "".join(f"{line}\n" for line in variables.splitlines() if _ASSIGNMENT.match(line))

@@ -1,0 +1,354 @@
+"""The shell of a simulated node: scripts run for real, in bashkit, on the node's own files and programs.
+
+Rules:
+- Each script is a shell of its own; all shells of a machine share its files. Scripts may run at the same time.
+- A script runs in a thread of its own and stops whenever it calls a program; the program runs where `run_script`
+  is awaited, so the world is never touched by two threads, and a waiting program suspends only its own script.
+- `run_script` awaits nothing but what programs await: driven by hand (`drive`) it moves the world's time itself, as a
+  fiber (`World.spawn`) it suspends with its programs.
+- The thread knows its shell weakly: a world nobody holds any more takes its unfinished scripts with it.
+- What FreeBSD does not have is not found here either (`hactl.lab.shell.dialect`).
+- Man pages: sh(1), environ(7).
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bashkit import Bash, BuiltinContext, BuiltinResult
+
+from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend, is_script
+from hactl.lab.shell import dialect
+from hactl.lab.shell.builtins import LOCAL
+from hactl.lab.shell.jobs import Jobs
+from hactl.lab.shell.words import read_words
+from hactl.lab.storage.files import Files
+
+if TYPE_CHECKING:
+    from hactl.lab.machine import Machine
+
+T = TypeVar("T")
+#: What sshd and rc give a script of root.
+ENVIRONMENT = {
+    "HOME": "/root",
+    "SHELL": "/bin/csh",
+    "USER": "root",
+    "LOGNAME": "root",
+    "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin",
+    "LANG": "C.UTF-8",
+}
+#: Programs before which files the script made must have the modes its umask gives them.
+_MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends. Raises RuntimeError if it does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a command waited where nothing can wait for it")
+
+
+async def run_script(
+    machine: Machine,
+    script: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    arguments: tuple[str, ...] = (),
+    name: str = "sh",
+    cwd: str = "/root",
+    on_output: Callable[[str], None] | None = None,
+    on_error: Callable[[str], None] | None = None,
+    process: Process | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[str, str, int]:
+    """Run a script as `sh -s` would; returns standard output, standard error and the exit status.
+
+    `on_output`, `on_error`: called with pieces as they appear. `process`: kill it to end the script (status 128 + n).
+    `cancelled`: asked between programs; True ends the script as SIGHUP would.
+    """
+    shell = Shell(machine, env=env, stdin=stdin, name=name, process=process, cancelled=cancelled)
+    return await shell.run(script, arguments=arguments, cwd=cwd, on_output=on_output, on_error=on_error)
+
+
+class Shell:
+    """One run of one script."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        name: str = "sh",
+        process: Process | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        self.machine = machine
+        self.name = name
+        self.stdin = stdin
+        self.env = {**ENVIRONMENT, **(env or {})}
+        self.process = process or Process(machine.pid(), "/bin/sh -s")
+        self.cancelled = cancelled
+        self.umask = 0o022
+        self.script = ""
+        self._seen_files: set[str] | None = None
+        self._directories: frozenset[str] = frozenset()
+        self._live: Callable[[str], None] | None = None
+        self._printed: list[tuple[str, str]] = []
+        self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
+        self.jobs = Jobs(self)
+
+    async def run(
+        self,
+        script: str,
+        *,
+        arguments: tuple[str, ...] = (),
+        cwd: str = "/root",
+        on_output: Callable[[str], None] | None = None,
+        on_error: Callable[[str], None] | None = None,
+    ) -> tuple[str, str, int]:
+        """As `run_script`."""
+        self.script = script
+        complaint = dialect.syntax_error(script)
+        if complaint is not None:
+            text = f"{self.name}: {complaint}\n"
+            if on_error:
+                on_error(text)
+            return "", text, 2
+        self._on_output, self._on_error = on_output, on_error
+        words = read_words(script)
+        if on_output is not None and words.live:
+            self._live = on_output
+        self._directories = words.directories | {cwd, "/tmp"} if words.redirects else frozenset()
+        prepared = dialect.prepare(script, self.process.pid)
+        given = " ".join(dialect.quote(argument) for argument in arguments)
+        if words.own_name or "/etc/rc.subr" in script:
+            # The only way to tell the player who it is.
+            prepared = f"sh -c {dialect.quote(prepared)} {dialect.quote(self.name)} {given}"
+        elif arguments:
+            prepared = f"set -- {given}\n{prepared}"
+        bash = self._interpreter(prepared, cwd)
+        self.machine.rc.enter(self.process)
+        try:
+            return await self._drive(bash, prepared)
+        finally:
+            self.machine.rc.leave(self.process)
+
+    # the interpreter and its programs
+
+    def _interpreter(self, script: str, cwd: str) -> Bash:
+        words = read_words(script)
+        builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
+        scripts = words.scripts | {self.name} if self.name.startswith("/") else words.scripts
+        builtins |= dict.fromkeys(words.programs | LOCAL.keys() | {"__run"} | scripts, self._dispatcher())
+        bash = Bash(
+            username=self.env["USER"],
+            hostname=self.machine.name,
+            cwd=cwd if self.machine.files.is_dir(cwd) else "/",
+            env=self.env,
+            custom_builtins=builtins,
+            max_commands=1_000_000,
+            max_loop_iterations=1_000_000,
+        )
+        files = self.machine.files
+        bash.mount("/", files.fs, read_only=files.full or "/" in files.read_only)
+        for directory in sorted(files.read_only - {"/"}):
+            copy = Files()
+            copy.plant("/", files.tree(directory))
+            bash.mount(directory, copy.fs, read_only=True)
+        return bash
+
+    async def _drive(self, bash: Bash, script: str) -> tuple[str, str, int]:
+        heard = self._on_output is not None or self._on_error is not None
+        thread = threading.Thread(
+            target=_play,
+            args=(bash, script, self._channel, self._printed, heard),
+            name=f"sh-{self.process.pid}",
+            daemon=True,
+        )
+        self.process.on_kill.append(bash.cancel)
+        thread.start()
+        outcome: Any = None
+        interrupted: BaseException | None = None
+        while outcome is None:
+            kind, payload, reply = self._channel.get()
+            if kind == "done":
+                outcome = payload
+            elif kind == "output":
+                self._report(*payload)
+            elif interrupted is not None or self._is_over():
+                reply.put(BuiltinResult("", "", 137))
+            else:
+                try:
+                    reply.put(await self._answer(payload))
+                except BaseException as problem:  # noqa: BLE001
+                    # The thread must be let go before the exception travels on.
+                    interrupted = problem
+                    self.process.kill(9)
+                    bash.cancel()
+                    reply.put(BuiltinResult("", "", 137))
+        thread.join()
+        # The player holds us by its builtins; if we held it too, nothing would ever free either.
+        self.process.on_kill.remove(bash.cancel)
+        if interrupted is not None:
+            raise interrupted
+        self._settle_modes()
+        return self._result(outcome)
+
+    def _report(self, out: str, err: str) -> None:
+        full = self.machine.files.full
+        if out and self._on_output is not None:
+            self._on_output(dialect.translate(out, full=full))
+        if err and self._on_error is not None:
+            self._on_error(dialect.translate(err, full=full))
+
+    def _result(self, outcome: Any) -> tuple[str, str, int]:
+        if self.process.killed is not None:
+            out, err = ("".join(piece) for piece in zip(*self._printed, strict=True)) if self._printed else ("", "")
+            return dialect.translate(out), dialect.translate(err), 128 + self.process.killed
+        if isinstance(outcome, BaseException):
+            text = f"{self.name}: {outcome}\n"
+            return "", dialect.translate(text), 2
+        full = self.machine.files.full
+        err = outcome.stderr
+        if outcome.error and err == outcome.error:
+            err += "\n"
+            if self._on_error is not None:
+                self._on_error(dialect.translate(err, full=full))
+        return dialect.translate(outcome.stdout, full=full), dialect.translate(err, full=full), outcome.exit_code
+
+    def _is_over(self) -> bool:
+        if self.process.killed is None and self.cancelled is not None and self.cancelled():
+            self.process.kill(1)
+        return self.process.killed is not None
+
+    # programs
+
+    def _dispatcher(self) -> Callable[[BuiltinContext], BuiltinResult]:
+        """What the script's thread calls for every program; while that waits, only the channel holds the call."""
+        me = weakref.ref(self)
+
+        def dispatch(context: BuiltinContext) -> BuiltinResult:
+            shell = me()
+            if shell is None:
+                return BuiltinResult("", "", 137)
+            answer = shell._dispatch(context)
+            del shell
+            return answer if isinstance(answer, BuiltinResult) else answer.get()
+
+        return dispatch
+
+    def _dispatch(self, context: BuiltinContext) -> BuiltinResult | SimpleQueue[BuiltinResult]:
+        """In the script's thread: answer quick programs here, hand the others over."""
+        name, argv = context.name, list(context.argv)
+        if "__run" in argv or name == "__run":
+            # hactl.lab.shell.dialect put it before names the player keeps for itself, also among words of lockf(1) and such.
+            name, *argv = (word for word in (name, *argv) if word != "__run")
+        if not name:
+            return BuiltinResult("", "", 0)
+        if "/" in name and is_script(name):
+            name, argv = "__exec", [name, *argv]
+        name = name.rsplit("/", 1)[-1]
+        call = Call(
+            self.machine,
+            name,
+            argv,
+            self.stdin if context.stdin is None else context.stdin,
+            dict(context.env),
+            context.cwd,
+            self.machine.files,
+            self.process,
+            self._emitter(name),
+        )
+        if name in QUICK and self.process.killed is None and QUICK[name](argv):
+            done = drive(COMMANDS[name](call))
+            return BuiltinResult(done.stdout, done.stderr, done.status)
+        reply: SimpleQueue[BuiltinResult] = SimpleQueue()
+        self._channel.put(("call", call, reply))
+        return reply
+
+    def _emitter(self, name: str) -> Callable[[str], None] | None:
+        return self._live if name in {"nc", "tail", "timeout"} else None
+
+    async def _answer(self, call: Call) -> BuiltinResult:
+        if call.name in _MODE_MATTERS:
+            self._settle_modes()
+        local = LOCAL.get(call.name)
+        shown = "/bin/sh" if call.name == "__exec" else call.name
+        process = Process(self.machine.pid(), " ".join([shown, *call.argv]), self.process.pid)
+        call.process = process
+        self.process.children.append(process)
+        self.machine.rc.enter(process)
+        try:
+            while self.machine.frozen:
+                await self.machine.world.clock.sleep(0.25)
+            if self.machine.rc.program_seconds:
+                await self.machine.world.clock.sleep(self.machine.rc.program_seconds)
+            work = local(self, call) if local is not None else COMMANDS[call.name](call)
+            result = await attend(process, work)
+        finally:
+            self.machine.rc.leave(process)
+            self.process.children.remove(process)
+        return BuiltinResult(result.stdout, result.stderr, result.status)
+
+    # the creation mask: bashkit's redirections ignore it, so new files get it afterwards
+
+    def _settle_modes(self) -> None:
+        if self._seen_files is None:
+            return
+        files = self.machine.files
+        for path in self._all_files() - self._seen_files:
+            if files.node(path) is None and files.stat_mode(path) == 0o644:
+                files.chmod(path, 0o666 & ~self.umask)
+        self._seen_files = self._all_files()
+
+    def _all_files(self) -> set[str]:
+        """Files in the directories the script names, its own and /tmp: where its redirections can create any."""
+        files = self.machine.files
+        found: set[str] = set()
+        for top in self._directories:
+            if files.is_dir(top):
+                entries = files.fs.read_dir(top)
+                found |= {f"{top}/{e['name']}" for e in entries if e["metadata"]["file_type"] != "directory"}
+        return found
+
+    def set_umask(self, mask: int) -> None:
+        """umask(2) for the files this script creates from now on."""
+        self._settle_modes()
+        self.umask = mask
+        self._seen_files = self._all_files() if mask != 0o022 and self._directories else None
+
+
+def _play(
+    bash: Bash,
+    script: str,
+    channel: SimpleQueue[tuple[str, Any, Any]],
+    printed: list[tuple[str, str]],
+    heard: bool,
+) -> None:
+    """The thread of a script: plays it, hands programs over."""
+
+    def emit(out: str, err: str) -> None:
+        printed.append((out, err))
+        if heard:
+            channel.put(("output", (out, err), None))
+
+    try:
+        result = bash.execute_sync(script, on_output=emit)
+    except BaseException as problem:  # noqa: BLE001
+        channel.put(("done", problem, None))
+    else:
+        channel.put(("done", result, None))
+
+
+def _not_found(context: BuiltinContext) -> BuiltinResult:
+    return BuiltinResult("", f"{context.name}: not found\n", 127)
