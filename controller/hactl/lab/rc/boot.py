@@ -261,7 +261,7 @@ async def apply_sysctl_conf(machine: Machine, *, quietly: bool) -> None:
 
 async def _start_service(rc: Rc, script: Script, common: Mapping[str, str]) -> None:
     """A script with a daemon, if it is enabled and executable."""
-    from hactl.lab.commands.rc import run_script_of
+    from hactl.lab.commands.rc.service import run_script_of
 
     files = rc.machine.files
     if not files.exists(script.path) or not files.stat_mode(script.path) & 0o111:

@@ -1,7 +1,7 @@
 """rc(8) of one simulated machine: its services, its running programs, what happens at boot and at shutdown.
 
 Rules:
-- The scripts are a table (`SCRIPTS`); what they print is in `hactl.lab.commands.rc`.
+- The scripts are a table (`SCRIPTS`); what they print is in `hactl.lab.commands.rc.service`.
 - Variables come from the files themselves, sourced by the machine's shell: defaults, rc.conf, rc.conf.local,
   rc.conf.d/NAME (rc.subr, load_rc_config).
 - Losing power ends every program; nothing is written.

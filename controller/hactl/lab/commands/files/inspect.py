@@ -14,7 +14,7 @@ import stat as stat_bits
 import time
 
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.storage.files import Files
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hactl.lab.commands.files import options, resolve
-from hactl.lab.commands.process import rows
+from hactl.lab.commands.files.inspect import options, resolve
 from hactl.lab.commands.registry import Call, Process, Result, adopt, command, pause, run
+from hactl.lab.commands.system.process import rows
 from hactl.lab.fiber import inherited
 
 _USAGE = "usage: daemon [-cfHrS] [-m output_mask] [-o output_file] [-p child_pidfile] [-P supervisor_pidfile] [-R restart_delay] [-t title] command arguments ...\n"  # noqa: E501

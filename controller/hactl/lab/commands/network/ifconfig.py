@@ -9,10 +9,10 @@ Rules:
 
 from __future__ import annotations
 
-from hactl.lab.commands.ifconfig_set import Change, Failure
-from hactl.lab.commands.ifconfig_show import show
+from hactl.lab.commands.network.ifconfig_set import Change, Failure
+from hactl.lab.commands.network.ifconfig_show import show
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.net import Interface
 
 FAMILIES = ("inet", "inet6", "link", "ether")

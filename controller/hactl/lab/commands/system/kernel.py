@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.carp import Counters
 from hactl.lab.kernel.kernel import BUILD_PATH, KernelError
 

@@ -12,7 +12,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from hactl.lab.commands.ifconfig_show import V14
+from hactl.lab.commands.network.ifconfig_show import V14
 from hactl.lab.kernel.net import Address, Family, Interface, NetError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import re
 
 from bashkit import Bash
 
-from hactl.lab.commands.files import options, resolve
+from hactl.lab.commands.files.inspect import options, resolve
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.storage.files import error_text
 

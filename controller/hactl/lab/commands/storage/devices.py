@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import posixpath
 
+from hactl.lab.commands.files.bytes import answered
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.storage_io import answered
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.storage.disks import Disk, Provider
 from hactl.lab.storage.files import error_text
 from hactl.lab.storage.zfs import read_label

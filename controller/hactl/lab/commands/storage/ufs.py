@@ -6,9 +6,9 @@ Rules:
 
 from __future__ import annotations
 
+from hactl.lab.commands.files.bytes import answered
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.storage_io import answered
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.storage import ufs
 from hactl.lab.storage.disks import Provider
 from hactl.lab.storage.files import error_text

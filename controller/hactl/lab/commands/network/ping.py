@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from hactl.lab.commands.files import options
+from hactl.lab.commands.files.inspect import options
 from hactl.lab.commands.registry import Call, Result, command, pause
 
 _USAGE = "usage: ping [-4|-6] [-c count] [-nq] [-t timeout] host\n"

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.storage.disks import Provider, device_error
 from hactl.lab.storage.files import error_text
 

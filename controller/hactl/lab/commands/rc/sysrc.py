@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hactl.lab.commands.files import options, resolve
+from hactl.lab.commands.files.inspect import options, resolve
 from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.rc import boot
 from hactl.lab.storage.files import error_text

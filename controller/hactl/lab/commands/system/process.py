@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hactl.lab.commands.files import options, resolve
+from hactl.lab.commands.files.inspect import options, resolve
 from hactl.lab.commands.registry import Call, Process, Result, command, pause, run
 from hactl.lab.rc import boot
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import posixpath
 
-from hactl.lab.commands.files import resolve
+from hactl.lab.commands.files.bytes import answered, every_answered
+from hactl.lab.commands.files.inspect import resolve
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.storage_io import answered, every_answered
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.storage.files import error_text
 from hactl.lab.storage.mounts import Mount
 from hactl.lab.storage.ufs import Ufs

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.hast import metadata as hast_metadata
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
 from hactl.lab.hast.daemon import CONFIG_PATH, ControlError, Resource, Role

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.commands.user import is_root
+from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.sysctls import Oid, Refused, oids
 
 FLAGS = "abdeFhiNnoqtTvWxX"
