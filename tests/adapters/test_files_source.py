@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from document_texts import FIREWALL, NAS
 from hactl.adapters.sources.files import POLL_SECONDS, DirectorySource, FileSource, list_files, load_files
+from support.documents import FIREWALL, NAS
 
 BROKEN = NAS.replace("vhid: 80", "vhid: 300")
 START = 1_700_000_000.0

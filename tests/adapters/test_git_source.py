@@ -9,8 +9,8 @@ import pytest
 
 from hactl.adapters.sources.git import GOOD, GitPlace, GitSource
 from hactl.adapters.sources.git_command import Git, GitFailed
-from source_contract import SourceContract
-from source_kit import GREEDY, Repository, StillClock, document
+from support.contracts.sources import SourceContract
+from support.source_kit import GREEDY, Repository, StillClock, document
 
 
 @pytest.fixture(autouse=True)

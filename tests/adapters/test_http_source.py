@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hactl.adapters.sources.http import FetchFailed, HttpPlace, HttpSource, children, redirected
-from source_contract import SourceContract
-from source_kit import StillClock, document
-from tls_files import Authority
+from support.api.tls_files import Authority
+from support.contracts.sources import SourceContract
+from support.source_kit import StillClock, document
 
 
 class Shelf:

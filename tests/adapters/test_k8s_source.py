@@ -12,10 +12,10 @@ import pytest
 from hactl.adapters.kubernetes.client import KubeClient, KubeError
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess, in_cluster, load_kubeconfig
 from hactl.adapters.sources.kubernetes import KubeSource
-from kube_server import KubeServer
-from source_contract import SourceContract
-from source_kit import StillClock, document
-from tls_files import Authority
+from support.api.kube_server import KubeServer
+from support.api.tls_files import Authority
+from support.contracts.sources import SourceContract
+from support.source_kit import StillClock, document
 
 
 class QuickClock(StillClock):

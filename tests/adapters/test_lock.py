@@ -11,7 +11,7 @@ import pytest
 
 from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.errors import Busy, StoreError
-from store_contract import ManualClock
+from support.contracts.store import ManualClock
 
 HOLD = """
 import asyncio, sys

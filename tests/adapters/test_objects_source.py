@@ -19,9 +19,9 @@ from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.objects import HACluster
 from hactl.errors import StoreError
 from hactl.ports import Document
-from objects_contract import Record
-from store_contract import document
-from store_process import finish, process
+from support.contracts.objects import Record
+from support.contracts.store import document
+from support.store_process import finish, process
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk4hmqIM5hIbHqDoc5VAqqeD3lqFMhOs3Bl5jcRVZZs"
 

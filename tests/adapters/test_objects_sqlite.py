@@ -15,7 +15,6 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from document_texts import NAS
 from hactl.adapters.record.rows import canonical
 from hactl.adapters.record.sqlite import objects as store_objects
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS
@@ -23,9 +22,10 @@ from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.operations import State
 from hactl.errors import StoreError, TooOld
-from objects_contract import body, create, labelled, lease, only
-from store_contract import ManualClock, document, intent
-from store_process import finish, process, rows
+from support.contracts.objects import body, create, labelled, lease, only
+from support.contracts.store import ManualClock, document, intent
+from support.documents import NAS
+from support.store_process import finish, process, rows
 
 
 @pytest.fixture

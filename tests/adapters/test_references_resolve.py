@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from document_texts import FIREWALL, KEY_A, KEY_B, NAS
 from hactl.adapters.references import resolve
 from hactl.adapters.yaml.documents import read_documents
 from hactl.errors import DocumentError, SecretError
+from support.documents import FIREWALL, KEY_A, KEY_B, NAS
 
 SECRET = "h0rse.battery"
 

@@ -8,7 +8,7 @@ import pytest
 
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.core.script import LOCK_BUSY_STATUS
-from sshd_server import script_in, sshd
+from support.sshd_server import script_in, sshd
 
 
 async def test_a_lock_that_is_not_had_in_time_is_an_answer_of_its_own(tmp_path: Path) -> None:

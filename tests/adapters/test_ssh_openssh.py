@@ -19,8 +19,8 @@ from hactl.adapters.ssh import connection as ssh_connection
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable
 from hactl.ports import Target
-from nodes_contract import NodesContract
-from sshd_server import Sshd, free_port, need, script_in, sshd, write_key
+from support.contracts.nodes import NodesContract
+from support.sshd_server import Sshd, free_port, need, script_in, sshd, write_key
 
 
 @pytest.fixture(scope="module")

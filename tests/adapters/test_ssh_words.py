@@ -10,7 +10,7 @@ import pytest
 
 from hactl.adapters.ssh.words import default_identities, exec_command, refusal, stream_command
 from hactl.ports import Target
-from sshd_server import need
+from support.sshd_server import need
 
 
 def target(become: Literal["doas", "sudo"] | None = None, user: str = "op") -> Target:

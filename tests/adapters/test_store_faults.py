@@ -13,8 +13,8 @@ import pytest
 from hactl.adapters.record.sqlite import file as store_file
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.errors import StoreError
-from store_contract import ManualClock, document, intent
-from store_process import damage, finish, make_read_only, process, rows, write
+from support.contracts.store import ManualClock, document, intent
+from support.store_process import damage, finish, make_read_only, process, rows, write
 
 
 @pytest.fixture

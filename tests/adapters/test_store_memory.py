@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hactl.adapters.record.memory.store import MemoryStore
-from objects_contract import ObjectsContract
-from store_contract import ManualClock, StoreContract, document, intent
+from support.contracts.objects import ObjectsContract
+from support.contracts.store import ManualClock, StoreContract, document, intent
 
 
 @pytest.fixture

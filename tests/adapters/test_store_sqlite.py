@@ -20,9 +20,9 @@ from hactl.adapters.lock import lock_directory
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS, schema_sql
 from hactl.adapters.record.sqlite.store import SQLiteStore, default_state_path
 from hactl.errors import Busy, StoreError
-from objects_contract import ObjectsContract
-from store_contract import ManualClock, StoreContract, document, intent
-from store_process import REPOSITORY, finish, process, rows, stamp
+from support.contracts.objects import ObjectsContract
+from support.contracts.store import ManualClock, StoreContract, document, intent
+from support.store_process import REPOSITORY, finish, process, rows, stamp
 
 
 @pytest.fixture

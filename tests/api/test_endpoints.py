@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from facts_builder import healthy_pair
 from hactl.api.identity import Authenticator, token_digest
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.health import FRESH_SECONDS
@@ -20,7 +19,8 @@ from hactl.core.kube.errors import ApiError
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from hactl.errors import AlreadyExists, StoreError
-from store_contract import START, ManualClock
+from support.contracts.store import START, ManualClock
+from support.facts.builder import healthy_pair
 
 ADMIN = Identity("carol@local", "admin", "unix")
 

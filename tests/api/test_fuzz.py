@@ -14,9 +14,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api_asking import APPLY, CLUSTERS, EVENTS, JSON_PATCH, LEASES, MERGE, OPERATIONS, asking, document, lease
 from hactl.api.request.wire import Request
 from hactl.core.kube.openapi import index as openapi
+from support.api.service import APPLY, CLUSTERS, EVENTS, JSON_PATCH, LEASES, MERGE, OPERATIONS, asking, document, lease
 
 PATHS = ("", "/", "/nas", "/other", "/nas/status", "/%00", "/..", "/Ä", "/nas/x/y")
 COLLECTIONS = (CLUSTERS, LEASES, OPERATIONS, EVENTS, "/api/v1/namespaces", CLUSTERS.replace("/namespaces/default", ""),

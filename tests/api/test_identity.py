@@ -11,7 +11,7 @@ import pytest
 from hactl.api.identity import REFRESH_SECONDS, Authenticator, new_token, of_certificate, of_owner, token_digest
 from hactl.api.limits import ADDRESSES, FAILURES, WINDOW_SECONDS, FailureLimit
 from hactl.core.kube.errors import ApiError
-from store_contract import START, ManualClock
+from support.contracts.store import START, ManualClock
 
 TOKEN = new_token()
 WHERE = "192.0.2.7"

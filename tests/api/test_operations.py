@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api_asking import CLUSTERS, MERGE, OPERATIONS, Asking, asking, document, taken
+from support.api.service import CLUSTERS, MERGE, OPERATIONS, Asking, asking, document, taken
 
 
 def operation(kind: str = "Pause", *, name: str = "", prefix: str = "", **spec: Any) -> dict[str, Any]:

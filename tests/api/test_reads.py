@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from api_asking import CLUSTERS, EVENTS, LEASES, PARTIAL, ROLES, TABLE, asking, document, lease
 from hactl.core.kube.access import LEAST
+from support.api.service import CLUSTERS, EVENTS, LEASES, PARTIAL, ROLES, TABLE, asking, document, lease
 
 
 async def test_what_was_made_is_read() -> None:

@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api_asking import LEASES, asking, lease
 from hactl.api.http import server as serving
 from hactl.api.http import sockets
 from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.errors import Busy, HactlError
+from support.api.service import LEASES, asking, lease
 
 OWNER = Identity("ada@here", "admin", "")
 

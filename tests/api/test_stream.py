@@ -13,13 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api_asking import CLUSTERS, LEASES, asking, document, lease
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api import cache
 from hactl.api.non_kubernetes.stream import changes
 from hactl.api.serving import Wanted, serving
 from hactl.errors import HactlError
+from support.api.service import CLUSTERS, LEASES, asking, document, lease
 
 
 async def until_mark(stream: AsyncIterator[Mapping[str, Any]]) -> tuple[list[tuple[str, str]], str]:
@@ -166,6 +166,6 @@ async def test_a_usual_socket_that_cannot_be_made_stops_nothing(tmp_path: Path) 
 @pytest.fixture
 def unused_port() -> int:
     """A port nobody listens on."""
-    from kubectl_site import free_port
+    from support.api.kubectl_site import free_port
 
     return free_port()

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api_asking import CLUSTERS, EVENTS, LEASES, MERGE, TABLE, asking, document, lease, taken
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.api import cache
 from hactl.api.service import Service
 from hactl.api.verbs import watch
 from hactl.core.kube.kinds import LEASES as LEASE_KIND
+from support.api.service import CLUSTERS, EVENTS, LEASES, MERGE, TABLE, asking, document, lease, taken
 
 
 async def test_changes_come_in_order() -> None:

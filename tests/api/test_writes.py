@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from api_asking import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision
 from hactl.ports import Document
+from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
 
 NAS = f"{CLUSTERS}/nas"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from saying import say
-from served_record import TOKEN, Served, filled, serving
+from support.api.served_record import TOKEN, Served, filled, serving
+from support.command_line import say
 
 READS: list[tuple[str, ...]] = [
     ("get",),

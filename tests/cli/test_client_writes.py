@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from document_texts import FIREWALL
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.core.kube.codec import REFERENCES
 from hactl.core.operations import State
 from hactl.ports import API_ORIGIN, FILES_ORIGIN
-from saying import Said, say
-from served_record import TOKEN, Served, filled, serving
+from support.api.served_record import TOKEN, Served, filled, serving
+from support.command_line import Said, say
+from support.documents import FIREWALL
 
 #: A document whose password is a file that only the machine of the controller may name.
 NEW = FIREWALL.replace("name: edge\n", "name: web\n  labels: {site: berlin}\n")

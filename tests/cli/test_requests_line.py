@@ -17,7 +17,7 @@ from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli.commands.documents.apply import worst
 from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
-from store_contract import document
+from support.contracts.store import document
 
 Hactl = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -18,8 +18,8 @@ import pytest
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli.api_client import watch as watching
 from hactl.cli.api_client.client import Call, Refused, Unreachable
-from saying import say
-from served_record import filled, serving
+from support.api.served_record import filled, serving
+from support.command_line import say
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from facts_builder import NOW, Scene
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.cli.commands.documents.validate import load_all
 from hactl.cli.commands.operations.resolve import resolve
 from hactl.cli.commands.reports.why import why, why_not
 from hactl.core.facts import CarpState, Snapshot
 from hactl.core.operations import Kind, Wishes
-from hooked_scene import hooked_pair, plan_of
+from support.facts.builder import NOW, Scene
+from support.facts.hooked_scene import hooked_pair, plan_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "manifests" / "examples"
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from audit_plans import complaints, step
-from facts_builder import Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 from hactl.core.facts import CarpState, Unknown
 from hactl.core.steps import Check, Risk, SecretUse, Step
+from support.facts.audit_plans import complaints, step
+from support.facts.builder import Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 
 SECOND = "192.0.2.81/24"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from audit_plans import complaints, step
-from facts_builder import (
+from hactl.core.facts import HastRole, Known, NoMetadata, Unknown
+from hactl.core.steps import Risk, Step
+from support.facts.audit_plans import complaints, step
+from support.facts.builder import (
     HAST_CONF,
     Scene,
     blank_pair,
@@ -15,8 +17,6 @@ from facts_builder import (
     rebooted_pair,
     zfs_pair,
 )
-from hactl.core.facts import HastRole, Known, NoMetadata, Unknown
-from hactl.core.steps import Risk, Step
 
 PRIMARY_A = step("nas-a", "SetRole", "hastctl role primary data", target="data")
 PRIMARY_B = step("nas-b", "SetRole", "hastctl role primary data", target="data")

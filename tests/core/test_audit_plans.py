@@ -8,7 +8,12 @@ from itertools import product
 
 import pytest
 
-from facts_builder import (
+from hactl.core.audit.check import audit
+from hactl.core.facts import HastMetadata, HastRole, Known, NoMetadata, Snapshot
+from hactl.core.plan import make_plan
+from hactl.core.plan.predict.stage import predict
+from hactl.core.steps import Plan, Stage, Step
+from support.facts.builder import (
     Scene,
     blank_pair,
     edge_pair,
@@ -19,11 +24,6 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit.check import audit
-from hactl.core.facts import HastMetadata, HastRole, Known, NoMetadata, Snapshot
-from hactl.core.plan import make_plan
-from hactl.core.plan.predict.stage import predict
-from hactl.core.steps import Plan, Stage, Step
 
 _GROUP = "spec.groups.0"
 _VIP = f"{_GROUP}.virtualIPs.0"

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_plans import complaints, step
-from facts_builder import healthy_pair
 from hactl.core.audit import effects as does
 from hactl.core.audit.reader.hastconf import meaning
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands
 from hactl.core.audit.reader.programs import read_effects
 from hactl.core.catalogue import VERBS
 from hactl.core.steps import Check, quote
+from support.facts.audit_plans import complaints, step
+from support.facts.builder import healthy_pair
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from facts_builder import healthy_pair
 from hactl.core.pace.circuit_breaker import fleet_silent
 from hactl.core.plan.durations import measured_seconds, seconds_by_verb, targets_of
 from hactl.core.plan.switchover import group_of
+from support.facts.builder import healthy_pair
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 

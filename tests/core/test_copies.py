@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from facts_builder import Scene, healthy_pair
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
 from hactl.core.facts import HastRole, NoMetadata
-from hooked_scene import hook, hooked_pair, with_log
+from support.facts.builder import Scene, healthy_pair
+from support.facts.hooked_scene import hook, hooked_pair, with_log
 
 
 def compared(scene: Scene) -> Comparison:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from closed_loop import Loop
-from facts_builder import NOW
 from hactl.core.evidence.view import Seen
 from hactl.core.facts import DevdRule, Known, Snapshot, Unknown
 from hactl.core.hook.devd_rules import rules_before
@@ -18,8 +16,10 @@ from hactl.core.probe.hook import RULES_LIMIT
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.steps import Plan
 from hactl.core.why.ask import explain
-from hook_pair import A, B, HookPair
-from hooked_scene import hook, hooked_pair, plan_of
+from support.facts.builder import NOW
+from support.facts.hooked_scene import hook, hooked_pair, plan_of
+from support.lab.closed_loop import Loop
+from support.lab.hook_pair import A, B, HookPair
 
 VHIDS = ("80@vtnet1", "7@em0.100")
 CALLS = "/usr/local/libexec/hactl/hook carp $subsystem $type"

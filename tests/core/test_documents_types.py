@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from document_texts import NAS, nas_data, problems, put
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import path_text, shown
 from hactl.core.objects import HACluster
+from support.documents import NAS, nas_data, problems, put
 
 
 @pytest.mark.parametrize(

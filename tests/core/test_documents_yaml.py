@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from document_texts import EXAMPLES, FIREWALL, NAS, problems, read
 from hactl.adapters.yaml.tree import MAX_BYTES
+from support.documents import EXAMPLES, FIREWALL, NAS, problems, read
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from facts_builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from hactl.core.catalogue import CONDITION_REASONS
 from hactl.core.evidence.view import Seen
 from hactl.core.facts import CarpState, HastRole, Unknown
 from hactl.core.hook.render import DEVD_RULE, HOOK
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.status.failover_time import Timeline, predict_failover
-from hooked_scene import a_step, hook, hook_facts, hooked, hooked_pair, plan_of
+from support.facts.builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
+from support.facts.hooked_scene import a_step, hook, hook_facts, hooked, hooked_pair, plan_of
 
 
 def ready(scene: Scene, *verbs: str) -> Failover:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from closed_loop import EXAMPLES, example
 from hactl.core.cluster import Cluster, hooked_groups
 from hactl.core.hook.body import BODY
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, RCVAR, advskew_pair, hook_files, rendered
 from hactl.core.plan.virtual_ips import advskews_of
+from support.lab.closed_loop import EXAMPLES, example
 
 Change = Callable[[dict[str, Any]], None]
 NODES = [(path.stem, node.name) for path in sorted(EXAMPLES.glob("*.yaml")) for node in example(path.stem).spec.nodes]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from document_texts import KEY_A, KEY_B, firewall_data, nas_data, put
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import path_text
 from hactl.core.document.rules.check import MAX_PASSWORD_CHARACTERS, check, faults, password_problem
 from hactl.core.document.rules.nodes import HAST_KEYWORDS, host_key_problem
 from hactl.core.objects import HACluster
+from support.documents import KEY_A, KEY_B, firewall_data, nas_data, put
 
 VIP = "spec.groups.0.virtualIPs.0"
 DISK = "spec.groups.0.storage.0"

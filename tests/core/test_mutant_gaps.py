@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from facts_builder import (
+from hactl.core.audit.check import audit
+from hactl.core.evidence.choice import choose_copy
+from hactl.core.facts import CarpState, HastMetadata, HastResource, HastRole, Known, Mount, Pool, RcAlias, Service
+from hactl.core.hastconf import render_hastconf
+from hactl.core.plan import checks, make_plan
+from hactl.core.plan.areas.handover import on_both
+from hactl.core.steps import Hold, Plan, Step
+from support.facts.builder import (
     HAST_CONF,
     NOW,
     Scene,
@@ -28,13 +35,6 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit.check import audit
-from hactl.core.evidence.choice import choose_copy
-from hactl.core.facts import CarpState, HastMetadata, HastResource, HastRole, Known, Mount, Pool, RcAlias, Service
-from hactl.core.hastconf import render_hastconf
-from hactl.core.plan import checks, make_plan
-from hactl.core.plan.areas.handover import on_both
-from hactl.core.steps import Hold, Plan, Step
 
 Tweak = Callable[[Scene], Scene]
 DASH = shutil.which("dash") or "/bin/sh"

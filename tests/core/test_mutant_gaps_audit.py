@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from audit_plans import complaints, step
-from facts_builder import MEDIASIZE, Scene, blank_pair, edge_pair, fresh_primary, healthy_pair
 from hactl.core.audit.check import audit
 from hactl.core.facts import HastRole, Mount
 from hactl.core.plan import make_plan
 from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step
+from support.facts.audit_plans import complaints, step
+from support.facts.builder import MEDIASIZE, Scene, blank_pair, edge_pair, fresh_primary, healthy_pair
 
 CREATE = step("nas-a", "CreateMetadata", "hastctl create data", target="data", risk=Risk.DESTRUCTIVE)
 NEWFS = step("nas-a", "MakeFilesystem", "newfs -U /dev/hast/data", target="/dev/hast/data", risk=Risk.DESTRUCTIVE)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from facts_builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState
 from hactl.core.operations import Wishes
 from hactl.core.plan import make_plan
 from hactl.core.steps import Hold, Plan, Step
+from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 
 Tweak = Callable[[Scene], Scene]
 TO_B = Wishes(moves={"files": "nas-b"})

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facts_builder import nas_cluster
 from hactl.core.facts import Known
 from hactl.core.parse import hastctl, kernel, parse_probe, rc, storage
 from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.text import Failed, NotUnderstood
+from support.facts.builder import nas_cluster
 
 CLUSTER = nas_cluster()
 NONCE = "0123456789abcdef"

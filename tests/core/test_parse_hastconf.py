@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from facts_builder import nas_cluster
 from hactl.core.hastconf import render_hastconf
 from hactl.core.parse.hastconf import HastConf, HastConfError, canonical_address, parse_hastconf
+from support.facts.builder import nas_cluster
 
 PLAIN = """resource data {
 	on a {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from facts_builder import NOW, Scene, healthy_pair, nas_cluster
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan
+from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster
 
 
 def planned(scene: Scene) -> Plan:

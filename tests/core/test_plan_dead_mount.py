@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from closed_loop import Loop
-from facts_builder import NOW, Scene, healthy_pair, zfs_pair
 from hactl.core.audit.check import audit
 from hactl.core.facts import Hastd, HastRole
 from hactl.core.plan import make_plan
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
-from replayed import converged
-from serving import complaints
+from support.facts.builder import NOW, Scene, healthy_pair, zfs_pair
+from support.lab.closed_loop import Loop
+from support.lab.replayed import converged
+from support.lab.serving import complaints
 
 WALL = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from facts_builder import NOW, Scene, blank_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
 from hactl.core.plan import make_plan
 from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
+from support.facts.builder import NOW, Scene, blank_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 
 
 def plan_of(scene: Scene) -> Plan:

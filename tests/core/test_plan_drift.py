@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from facts_builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, File, HastRole, Known, Mount, RcAlias, fingerprint
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan
+from support.facts.builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
 
 WRONG_KEY = fingerprint("changed-by-hand", SALT)
 Tweak = Callable[[Scene], Scene]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from facts_builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 from hactl.core.catalogue import HOLDS
 from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan, Risk
+from support.facts.builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 
 Tweak = Callable[[Scene], Scene]
 

@@ -4,9 +4,9 @@ same all the same, FACTS 2.7), and copies that refuse each other.
 
 from __future__ import annotations
 
-from facts_builder import NOW, healthy_pair
 from hactl.core.operations import Wishes
 from hactl.core.plan import make_plan
+from support.facts.builder import NOW, healthy_pair
 
 
 def test_a_move_away_from_a_sick_disk_is_nothing_to_wait_for() -> None:

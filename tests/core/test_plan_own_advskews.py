@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from facts_builder import NOW, Scene, healthy_pair, nas_cluster
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.plan import make_plan
@@ -13,6 +12,7 @@ from hactl.core.plan.election import election_waits
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import set_scene
 from hactl.core.steps import Plan
+from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster
 
 LETS_GO = ("StopService", "Unmount", "SetRole")
 OWN = "spec.groups.0.virtualIPs.0.advskews"

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from closed_loop import Loop
-from facts_builder import NOW, Scene, healthy_pair
 from hactl.core.facts import HastRole
 from hactl.core.plan import make_plan
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
-from replayed import converged
+from support.facts.builder import NOW, Scene, healthy_pair
+from support.lab.closed_loop import Loop
+from support.lab.replayed import converged
 
 WALL = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
-from facts_builder import nas_cluster
 from hactl.core.facts import (
     CarpState,
     HastMetadata,
@@ -22,7 +21,8 @@ from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
 from hactl.core.probe.script import probe_script
 from hactl.lab.machine import Machine
-from lab_pair import Pair
+from support.facts.builder import nas_cluster
+from support.lab.pair import Pair
 
 NONCE = "0011223344556677"
 SALT = b"salt"

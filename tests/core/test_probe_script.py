@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from facts_builder import edge_cluster, nas_cluster
 from hactl.core.cluster import Cluster
 from hactl.core.facts import (
     CarpState,
@@ -35,6 +34,7 @@ from hactl.core.facts import (
 from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
 from hactl.core.probe.script import PATH, probe_script
+from support.facts.builder import edge_cluster, nas_cluster
 
 DASH = shutil.which("dash") or "/bin/sh"
 NONCE = "f00df00df00df00d"

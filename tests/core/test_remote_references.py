@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from document_texts import firewall_data, nas_data, put
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import path_text
 from hactl.core.document.remote_references import ENV_PREFIX, check_remote
 from hactl.core.document.schema import document_schema
 from hactl.core.objects import _ENV, _FILE, HACluster
+from support.documents import firewall_data, nas_data, put
 
 PASSWORD = "spec.groups.0.virtualIPs.0.passwordFrom"
 HOST_KEY = "spec.nodes.1.ssh.hostKeyFrom"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from facts_builder import Scene, healthy_pair, zfs_cluster
 from hactl.core.facts import HastRole, Mount, NoMetadata, Pool
 from hactl.core.operations import Kind, Operation, State
 from hactl.core.plan.resolve import Refusal, judge_resolution, resolve_steps
 from hactl.core.steps import Risk, Stage, Step
-from hooked_scene import hooked
+from support.facts.builder import Scene, healthy_pair, zfs_cluster
+from support.facts.hooked_scene import hooked
 
 OPENED = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from document_texts import ROOT, firewall_data, nas_data
 from hactl.adapters.generated import GENERATORS, generated_files, main, stale_files
 from hactl.adapters.yaml.tree import read_trees
 from hactl.core.document.explain import UnknownField, explain
@@ -17,6 +16,7 @@ from hactl.core.kube import codec as bodies
 from hactl.core.kube import kinds
 from hactl.core.objects import PATTERNS
 from hactl.core.operations import Kind, Operation, State
+from support.documents import ROOT, firewall_data, nas_data
 
 DEFINITIONS = [custom_resource_definition, operation_definition]
 

@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts_builder import (
+from hactl.core.catalogue import CONDITION_REASONS, CONDITIONS, HOLDS
+from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
+from hactl.core.status.conditions import BOOT_VERBS
+from hactl.core.status.status import cluster_status, same_but_for_ages
+from hactl.core.steps import Hold, Plan, Risk, Stage, Step
+from support.facts.builder import (
     NOW,
     SEEN,
     Scene,
@@ -24,11 +29,6 @@ from facts_builder import (
     rebooted_pair,
     zfs_pair,
 )
-from hactl.core.catalogue import CONDITION_REASONS, CONDITIONS, HOLDS
-from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
-from hactl.core.status.conditions import BOOT_VERBS
-from hactl.core.status.status import cluster_status, same_but_for_ages
-from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 

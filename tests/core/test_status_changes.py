@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from facts_builder import Scene, healthy_pair
 from hactl.core.catalogue import EVENTS
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
+from support.facts.builder import Scene, healthy_pair
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 STAGE = Stage("a stage", (Step("nas-b", "SetVhid", "it", "because", "true", Risk.NONE),))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from facts_builder import NOW, healthy_pair
 from hactl.core.plan import checks, make_plan
+from support.facts.builder import NOW, healthy_pair
 
 DASH = shutil.which("dash") or "/bin/sh"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from facts_builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Vhid
 from hactl.core.steps import Hold
 from hactl.core.why.ask import Explanation, Question, explain, fights
-from hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
+from support.facts.builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
+from support.facts.hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
 
 A_MASTER = {"state": CarpState.MASTER}
 A_BACKUP = {"state": CarpState.BACKUP}

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pytest
 
-from facts_builder import NOW, Scene, edge_pair
 from hactl.core.facts import CarpState, Hastd, HastRole, NoMetadata
 from hactl.core.steps import Hold
 from hactl.core.why.ask import Explanation, Question, explain
-from hooked_scene import a_step, hook, hooked_pair, plan_of
+from support.facts.builder import NOW, Scene, edge_pair
+from support.facts.hooked_scene import a_step, hook, hooked_pair, plan_of
 
 What = Literal["active", "master", "primary"]
 

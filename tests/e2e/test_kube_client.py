@@ -12,8 +12,8 @@ import pytest
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.client.exceptions import ApiException
 
-from api_asking import document
-from kubectl_site import Server, a_server
+from support.api.kubectl_site import Server, a_server
+from support.api.service import document
 
 ARGUMENTS = ("hactl.dev", "v1alpha1", "default", "haclusters")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from kubectl_site import EXAMPLE, Kubectl, Server, a_server, until
+from support.api.kubectl_site import EXAMPLE, Kubectl, Server, a_server, until
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from test_pair import Site, a_site
 
-from kubectl_site import Kubectl, a_server, until
+from support.api.kubectl_site import Kubectl, a_server, until
 
 OPERATION = """
 apiVersion: hactl.dev/v1alpha1

@@ -20,8 +20,8 @@ from hactl.runtime.controller import Controller
 from hactl.runtime.passes.types import Pace
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
-from kube_server import KubeServer
-from source_kit import Repository, document
+from support.api.kube_server import KubeServer
+from support.source_kit import Repository, document
 
 
 def nowhere(name: str, vhid: int = 7) -> str:

@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api_asking import LEASES, MERGE, lease
-from kubectl_site import free_port
+from support.api.kubectl_site import free_port
+from support.api.service import LEASES, MERGE, lease
 
 WRITERS, WATCHERS, OBJECTS, KILLS = 4, 8, 3, 3
 SECONDS_BETWEEN_KILLS = 1.5

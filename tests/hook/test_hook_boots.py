@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hactl.core.hook.render import HOOK
-from hook_pair import STATE, A, B, HookPair
+from support.lab.hook_pair import STATE, A, B, HookPair
 
 
 def _demotion(pair: HookPair, node: str) -> int:

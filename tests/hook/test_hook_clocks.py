@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hook_pair import REPLICATION, A, B, HookPair
+from support.lab.hook_pair import REPLICATION, A, B, HookPair
 
 
 @pytest.mark.parametrize("seconds", [-7200, 7200])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hactl.core.hook.render import HOOK
-from hook_pair import LAN, REPLICATION, A, B, HookPair
+from support.lab.hook_pair import LAN, REPLICATION, A, B, HookPair
 
 
 def _second_address(data: dict[str, Any]) -> None:

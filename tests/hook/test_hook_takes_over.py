@@ -8,7 +8,7 @@ import pytest
 
 from hactl.core.hook.render import HOOK
 from hactl.lab.storage.mounts import Mount
-from hook_pair import LAN, REPLICATION, STATE, A, B, HookPair
+from support.lab.hook_pair import LAN, REPLICATION, STATE, A, B, HookPair
 
 
 def _failover(**values: Any) -> Any:

@@ -15,7 +15,7 @@ from hactl.lab.clock import VirtualClock
 from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
-from lab_pair import Pair
+from support.lab.pair import Pair
 
 
 @pytest.fixture

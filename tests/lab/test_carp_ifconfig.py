@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carp_pair import Pair, call
 from hactl.lab.machine import Machine
+from support.lab.carp_pair import Pair, call
 
 
 def loaded(release: str = "13.2-RELEASE", count: int = 1) -> Pair:

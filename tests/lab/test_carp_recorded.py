@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from carp_pair import Answer, Pair, call, steps
+from support.lab.carp_pair import Answer, Pair, call, steps
 
 #: The recorded machines were emulated: their timers were later than a tick (see World.timer_lateness_seconds).
 RECORDED_LATENESS_SECONDS = 0.06

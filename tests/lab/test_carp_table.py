@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carp_pair import Pair, call
+from support.lab.carp_pair import Pair, call
 
 ALIAS = "ifconfig vtnet1 inet 192.0.2.50/32 vhid 1 advskew {} pass x alias"
 

@@ -12,7 +12,7 @@ from hactl.core.objects import HACluster
 from hactl.lab.front import control
 from hactl.lab.front.control import LabError
 from hactl.lab.front.server import LabServer
-from lab.lab_documents import document, free_port, pair
+from support.lab.documents import document, free_port, pair
 
 
 async def ask(server: LabServer, verb: str, **arguments: Any) -> dict[str, Any]:

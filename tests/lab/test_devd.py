@@ -11,7 +11,7 @@ from hactl.lab.shell.shell import run_script
 from hactl.lab.storage.files import Files
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
-from lab_pair import Pair
+from support.lab.pair import Pair
 
 RULE = """notify 30 {
 	match "system"		"CARP";

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab_pair import Pair
+from support.lab.pair import Pair
 
 COUNT = "dd if={dev} bs=1m skip={skip} count=1 2>/dev/null | tr -d '\\000' | wc -c"
 

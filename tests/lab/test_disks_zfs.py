@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab_pair import Pair
+from support.lab.pair import Pair
 
 
 def on_hast() -> Pair:

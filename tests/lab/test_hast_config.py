@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, parse
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 UUID = "df054fd1-6fb3-4611-8597-2b06bfe944b8"
 MINIMAL = "resource data {\n on nas-a {\n local /dev/vtbd1\n remote 198.51.100.12\n }\n}\n"

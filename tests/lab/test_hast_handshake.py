@@ -6,7 +6,7 @@ import pytest
 
 from hactl.lab.hast.metadata import Metadata
 from hactl.lab.hast.worker.secondary import Verdict, decide
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 
 def disk(resuid: int, local: int, remote: int) -> Metadata:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 
 def test_primary_without_metadata_falls_back_to_init() -> None:

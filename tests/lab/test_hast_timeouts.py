@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 
 def test_lost_secondary_freezes_writes_for_the_timeout() -> None:

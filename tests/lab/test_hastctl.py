@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.hast.metadata import humanise
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
 \t\t[-m mediasize] name ...

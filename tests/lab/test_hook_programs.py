@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.machine import Machine
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 HOOK = '#!/bin/sh\necho "$#:$*" >> /var/db/hooks\n'
 

@@ -7,7 +7,7 @@ import pytest
 from hactl.lab.machine import Machine
 from hactl.lab.rc import rcorder
 from hactl.lab.rc.rc import SCRIPTS
-from lab_pair import CONF, Pair
+from support.lab.pair import CONF, Pair
 
 SCRIPT = """#!/bin/sh
 

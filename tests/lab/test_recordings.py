@@ -7,7 +7,7 @@ import difflib
 
 import pytest
 
-from lab import replay
+from support.lab import replay
 
 #: Steps that do not match, and why. A step that matches must not stand here.
 REASONS = {

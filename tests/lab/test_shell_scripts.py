@@ -13,8 +13,8 @@ from hactl.lab.clock import VirtualClock
 from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
-from lab.replay import Stage
-from lab_pair import CONF
+from support.lab.pair import CONF
+from support.lab.replay import Stage
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from hactl.core.objects import HACluster
 from hactl.lab.front import control
 from hactl.lab.front.server import LabServer
-from lab.lab_documents import document, pair
+from support.lab.documents import document, pair
 
 EXEC = "timeout -k 5 20 /bin/sh -s"
 

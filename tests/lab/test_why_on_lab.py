@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from closed_loop import Loop, example
 from hactl.core.evidence.copies import Verdict, compare_copies
 from hactl.core.plan.resolve import resolve_steps
 from hactl.core.steps import Outcome, Plan
 from hactl.core.why.ask import Explanation, Question, explain
+from support.lab.closed_loop import Loop, example
 
 
 def split() -> Loop:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from carp_pair import Pair, call
 from hactl.core.objects import HACluster
 from hactl.lab.build import build_world
 from hactl.lab.clock import RealClock, VirtualClock
 from hactl.lab.machine import Machine, osreldate
 from hactl.lab.shell.shell import drive
 from hactl.lab.world import World
+from support.lab.carp_pair import Pair, call
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 

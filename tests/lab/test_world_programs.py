@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carp_pair import Pair, call
+from support.lab.carp_pair import Pair, call
 
 ANSWERS = [
     ("kldload nosuch", 1, "", "kldload: can't load nosuch: No such file or directory\n"),

@@ -19,7 +19,7 @@ from hactl.runtime.controller import Controller
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from runtime.test_reconcile import make_reconciler
-from runtime.toyworld import (
+from support.toyworld import (
     WANTED,
     ToyLock,
     ToyNodes,

@@ -16,7 +16,7 @@ from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
 from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
-from runtime.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
+from support.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
 @dataclass

@@ -27,7 +27,7 @@ from hactl.runtime.passes.execute import Errand, Executor, StageOutcome
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import PassResult, Request
-from runtime.toyworld import (
+from support.toyworld import (
     PASSWORD,
     ToyLock,
     ToyNodes,

@@ -17,7 +17,7 @@ from hactl.lab.world import World
 from hactl.ports import Target
 from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
 from hactl.runtime.watch import DevdWatch
-from runtime.toyworld import ToyStore
+from support.toyworld import ToyStore
 
 LOAD = Step(
     node="nas-a",

@@ -14,7 +14,7 @@ import pytest
 from hactl.errors import NodeUnreachable
 from hactl.ports import Target
 from hactl.runtime.watch import LISTEN, DevdWatch, worth_a_look
-from runtime.toyworld import ToyNodes, VirtualClock, play
+from support.toyworld import ToyNodes, VirtualClock, play
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from closed_loop import Loop, example
 from hactl.core.steps import Outcome
 from hactl.lab.machine import Machine
-from serving import complaints
+from support.lab.closed_loop import Loop, example
+from support.lab.serving import complaints
 
 
 def full(machine: Machine) -> None:

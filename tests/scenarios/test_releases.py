@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from closed_loop import Loop, example
-from serving import complaints
+from support.lab.closed_loop import Loop, example
+from support.lab.serving import complaints
 
 
 @pytest.mark.parametrize("release", ["13.2-RELEASE", "14.2-RELEASE", "15.0-RELEASE"])

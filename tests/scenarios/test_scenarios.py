@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from closed_loop import Loop, example
 from hactl.core.operations import Wishes
-from replayed import converged
-from serving import complaints
+from support.lab.closed_loop import Loop, example
+from support.lab.replayed import converged
+from support.lab.serving import complaints
 
 HERE = Path(__file__).parent
 TRANSCRIPTS = sorted(HERE.glob("*.txt"))

@@ -12,10 +12,10 @@ from functools import cache
 
 import pytest
 
-from closed_loop import Fate, Loop, example
 from hactl.core.steps import Stage
-from replayed import Passes, converged, do
-from serving import complaints, primaries
+from support.lab.closed_loop import Fate, Loop, example
+from support.lab.replayed import Passes, converged, do
+from support.lab.serving import complaints, primaries
 
 #: Between two looks.
 PAUSE_SECONDS = 0.5

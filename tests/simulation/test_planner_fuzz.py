@@ -1,6 +1,6 @@
 """The planner and the audit over random scenes: they never disagree, never crash, and every plan comes to an end.
 
-A scene is a hand-built cluster (tests/facts_builder.py) with up to four random changes: drift, faults, readings that
+A scene is a hand-built cluster (tests/support/facts/builder.py) with up to four random changes: drift, faults, readings that
 are Unknown, other documents. `HACTL_SEEDS=N` plays 50 N scenes; a failure names its seed, and
 `HACTL_SEED=S pytest tests/simulation/test_planner_fuzz.py` plays that one alone.
 """
@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 
-from facts_builder import (
+from hactl.core.audit.check import audit
+from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
+from hactl.core.plan import STAGE_LIMIT, make_plan
+from hactl.core.plan.predict.stage import predict
+from hactl.core.steps import Plan
+from support.facts.builder import (
     MEDIASIZE,
     Scene,
     blank_pair,
@@ -28,11 +33,6 @@ from facts_builder import (
     zfs_cluster,
     zfs_pair,
 )
-from hactl.core.audit.check import audit
-from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
-from hactl.core.plan import STAGE_LIMIT, make_plan
-from hactl.core.plan.predict.stage import predict
-from hactl.core.steps import Plan
 
 #: Scenes per test when HACTL_SEEDS is not set: about ten seconds in all.
 SCENES = 400

@@ -1,4 +1,4 @@
-"""Seeded episodes on the lab in virtual time (tests/episodes.py): whatever happens, the invariants hold.
+"""Seeded episodes on the lab in virtual time (tests/support/episodes/episode.py): whatever happens, the invariants hold.
 
 An episode takes about 2 s of one core and lasts six simulated minutes.
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from episodes import Episode
+from support.episodes.episode import Episode
 
 #: How many when HACTL_SEEDS is not set.
 SEEDS = 120

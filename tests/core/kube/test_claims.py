@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from applying import T, V, apply, body, conflicts, fields, update
 from hactl.core.kube.errors import ApiError
+from support.api.applying import T, V, apply, body, conflicts, fields, update
 
 
 def test_the_status_is_written_through_its_subresource():

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from core.test_schema_generated import fits
-from document_texts import firewall_data, nas_data
 from hactl.core.kube.access import ROLES
 from hactl.core.kube.discovery import SUBRESOURCE_VERBS
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, RESOURCES
 from hactl.core.kube.openapi import index as openapi
 from hactl.core.kube.openapi.schemas import gvk, list_name_of, name_of
+from support.documents import firewall_data, nas_data
 
 #: Documents of a group's version, and of the paths Kubernetes does not have.
 PATHS = [path for path in openapi.index()["paths"] if path != "hactl"]

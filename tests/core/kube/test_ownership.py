@@ -6,8 +6,8 @@ import copy
 
 import pytest
 
-from applying import T, V, apply, body, conflicts, fields, update, without_managed_fields
 from hactl.core.kube.errors import ApiError
+from support.api.applying import T, V, apply, body, conflicts, fields, update, without_managed_fields
 
 
 def test_the_first_apply_makes_the_object():

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from document_texts import nas_data
 from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube import summary, tables
 from hactl.core.kube.codec import event_body, operation_body, status_view
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, RESOURCES
 from hactl.core.operations import Kind, Operation, State
+from support.documents import nas_data
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from facts_builder import Scene
 from hactl.core.audit.check import audit
 from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step
+from support.facts.builder import Scene
 
 PASSWORD = SecretUse("HACTL_PASS_1", "files", "files")
 LOOKED = (Check("it is so", "test -e /etc/rc.conf"),)

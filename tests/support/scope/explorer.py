@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import replayed
-from scope_events import EVENTS, play
-from scope_play import Scope
+from support.lab import replayed
+from support.scope.events import EVENTS, play
+from support.scope.play import Scope
 
 #: A child of the walk that takes longer, real seconds, hangs.
 HANG_SECONDS = 120

@@ -19,7 +19,7 @@ from hactl.core.objects import HACluster
 from hactl.core.operations import State
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError, TooOld
 from hactl.ports import API_ORIGIN, Document, Objects, Store
-from store_contract import ManualClock, document, intent
+from support.contracts.store import ManualClock, document, intent
 
 SPEC = {
     "nodes": [{"name": "nas-a", "ssh": {"host": "192.0.2.11", "hostKey": "ssh-ed25519 AAAA"}}],

@@ -5,8 +5,8 @@ Looking costs most of a simulated convergence; where only its end, or a part of 
 
 from __future__ import annotations
 
-from closed_loop import Loop, example
 from hactl.core.steps import Stage
+from support.lab.closed_loop import Loop, example
 
 #: What a pass did: the stage it carried out, or the seconds it waited.
 Passes = list[Stage | float]

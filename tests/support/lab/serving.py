@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from closed_loop import Loop
 from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, RunOn
+from support.lab.closed_loop import Loop
 
 
 def complaints(loop: Loop) -> list[str]:

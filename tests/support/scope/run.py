@@ -4,7 +4,7 @@ The real planner, audit, step scripts and node hooks run on the lab in virtual t
 scope_play.py its events' effects and judges, scope_events.py the alphabet, scope_digest.py what makes two states one,
 scope_explorer.py the walk.
 
-`python tests/small_scope.py DEPTH DIRECTORY [EVENT ...]` explores by hand, everything or what begins with one of the
+`python tests/support/scope/run.py DEPTH DIRECTORY [EVENT ...]` explores by hand, everything or what begins with one of the
 events; what was found out is in tests/simulation/test_small_scope.py.
 """
 
@@ -16,8 +16,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from scope_events import EVENTS, NEVER_FIRST
-from scope_explorer import Board, Explorer
+from support.scope.events import EVENTS, NEVER_FIRST
+from support.scope.explorer import Board, Explorer
 
 
 def main(depth: str, directory: str, *firsts: str) -> None:

@@ -7,7 +7,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from document_texts import FIREWALL, KEY_A, KEY_B, NAS
+from support.documents import FIREWALL, KEY_A, KEY_B, NAS
 
 #: The examples as a document from a network may be: it names no file outside the secrets, and no private key.
 REMOTE_EDGE = FIREWALL

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from closed_loop import Loop
 from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
 from hactl.core.steps import Step, quote
-from serving import primaries
+from support.lab.closed_loop import Loop
+from support.lab.serving import primaries
 
 #: What a person has to decide: the accepted ends of an episode in which people made a second primary.
 FOR_PEOPLE = frozenset(

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from document_texts import FIREWALL, NAS, read
-from facts_builder import healthy_pair
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.api.http.sockets import default_socket
@@ -24,7 +22,9 @@ from hactl.api.serving import serving as serve
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from hactl.ports import Document
-from store_contract import ManualClock, intent
+from support.contracts.store import ManualClock, intent
+from support.documents import FIREWALL, NAS, read
+from support.facts.builder import healthy_pair
 
 #: The token of an admin.
 TOKEN = "hactl_tests"

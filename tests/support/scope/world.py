@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from closed_loop import Loop
-from episodes import MARK
 from hactl.lab.hast import metadata as hast_metadata
 from hactl.lab.hast.metadata import Metadata
 from hactl.lab.machine import Machine
 from hactl.lab.storage import ufs
 from hactl.lab.storage.disks import Provider
-from replayed import converged
+from support.episodes.episode import MARK
+from support.lab.closed_loop import Loop
+from support.lab.replayed import converged
 
 A, B = "nas-a", "nas-b"
 GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"

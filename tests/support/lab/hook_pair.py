@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from closed_loop import Loop, example
 from hactl.core.hook.render import HOOK
 from hactl.lab.machine import Machine
 from hactl.lab.world import World
-from replayed import converged
-from serving import complaints, primaries
+from support.lab.closed_loop import Loop, example
+from support.lab.replayed import converged
+from support.lab.serving import complaints, primaries
 
 A, B = "nas-a", "nas-b"
 LAN, REPLICATION = "vtnet1", "vtnet2"

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from closed_loop import Fate
-from episodes import DESTROYS, FOR_PEOPLE, MARK, Broken
 from hactl.core.operations import Wishes
 from hactl.core.steps import Outcome, Plan, Stage
 from hactl.lab.hast.daemon import Hast, Resource, Role
-from scope_digest import Digest, bucket
-from scope_world import A, B, Pair
-from serving import complaints
+from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
+from support.lab.closed_loop import Fate
+from support.lab.serving import complaints
+from support.scope.digest import Digest, bucket
+from support.scope.world import A, B, Pair
 
 #: A plan is carried out at most this long after the look (runtime.execute.STANDSTILL_SECONDS).
 FRESH_SECONDS = 10.0

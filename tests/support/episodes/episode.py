@@ -10,15 +10,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from closed_loop import Fate, Loop
-from episode_faults import Faults
-from episode_judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
 from hactl.core.script import StepResult
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.runtime.passes.execute import STANDSTILL_SECONDS
 from hactl.runtime.passes.types import Pace
-from replayed import converged
-from serving import complaints
+from support.episodes.faults import Faults
+from support.episodes.judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
+from support.lab.closed_loop import Fate, Loop
+from support.lab.replayed import converged
+from support.lab.serving import complaints
 
 __all__ = ["DESTROYS", "FOR_PEOPLE", "MARK", "Broken", "Episode"]
 

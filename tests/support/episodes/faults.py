@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from closed_loop import Loop, example
-from episode_judge import Judge
-from episode_people import FIREWALL_EDITS, FIREWALL_MISTAKES, NAS_EDITS, NAS_MISTAKES, NO_PREEMPTION, PASSWORD
 from hactl.core.operations import Kind, Operation, Wishes, wishes
 from hactl.core.steps import quote
+from support.episodes.judge import Judge
+from support.episodes.people import FIREWALL_EDITS, FIREWALL_MISTAKES, NAS_EDITS, NAS_MISTAKES, NO_PREEMPTION, PASSWORD
+from support.lab.closed_loop import Loop, example
 
 #: By how much a clock is stepped, seconds: a correction, a wrong time zone, a mainboard's empty battery.
 CLOCK_STEPS = (2.0, 30.0, 600.0, 7200.0, 10 * 86400.0)
