@@ -243,7 +243,7 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
     watch = Watch(source)
     other = process(
         """
-        from objects_contract import body
+        from support.contracts.objects import body
         store = await SQLiteStore.open(path)
         await store.create_object("haclusters", body(), actor="a", document=document())
         await store.close()

@@ -144,7 +144,7 @@ async def test_a_killed_process_leaves_a_whole_record(path: Path) -> None:
     for words in (30, 75):
         killed = process(
             f"""
-            from objects_contract import create
+            from support.contracts.objects import create
             store = await SQLiteStore.open(path)
             said = 0
             def count(statement):

@@ -299,7 +299,7 @@ async def test_a_cancelled_write_is_finished(store: SQLiteStore) -> None:
 
 def test_the_default_path_is_the_checkouts_or_the_systems(tmp_path: Path) -> None:
     """state/hactl.db in a checkout (of the working directory or of the package), /var/db/hactl otherwise."""
-    installed = tmp_path / "lib" / "python3.11" / "site-packages" / "hactl" / "adapters" / "store_file.py"
+    installed = tmp_path / "lib" / "python3.11" / "site-packages" / "hactl" / "__init__.py"
     assert default_state_path(tmp_path, installed) == Path("/var/db/hactl/hactl.db")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
     assert default_state_path(tmp_path, installed) == Path("/var/db/hactl/hactl.db")

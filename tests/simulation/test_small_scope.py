@@ -30,11 +30,11 @@ import pytest
 from hactl.core.hook.body import BODY
 from support.episodes.episode import Broken
 from support.lab import replayed
-from support.scope import run as small_scope
 from support.scope.events import EVENTS, NEVER_FIRST, play
 from support.scope.explorer import shortest
 from support.scope.play import Scope
 
+TESTS = Path(__file__).parents[1]
 DEPTH = int(os.environ.get("HACTL_DEPTH", "3"))
 #: First events that one process explores: about the same work in each.
 PARTS = {
@@ -58,9 +58,9 @@ def test_no_interleaving_breaks_an_invariant(
     part: str, board: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Whatever comes first, second, third: I1 to I4 and I7 hold, and the mended pair converges and serves."""
-    words = [sys.executable, small_scope.__file__, str(DEPTH), str(board), *PARTS[part]]
+    words = [sys.executable, "-m", "support.scope.run", str(DEPTH), str(board), *PARTS[part]]
     # A process of its own: it forks for every event, which a process with threads (xdist) must not.
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     tally = json.loads(done.stdout)
     record_property("small_scope", {**tally, "broken": len(tally["broken"]), "depth": DEPTH})

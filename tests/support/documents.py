@@ -9,7 +9,7 @@ from typing import Any
 from hactl.adapters.yaml.documents import FileContent, read_documents
 from hactl.adapters.yaml.tree import read_trees
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
 NAS = (EXAMPLES / "nas.yaml").read_text(encoding="utf-8")
 FIREWALL = (EXAMPLES / "firewall.yaml").read_text(encoding="utf-8")

@@ -9,13 +9,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PRELUDE = f"""
 import asyncio, os, resource, signal, sys
 sys.path.insert(0, {str(REPOSITORY / "tests")!r})
 from pathlib import Path
 import sqlite_utils, sqlite_utils.migrations, sqlite_utils.db
-from store_contract import document, intent
+from support.contracts.store import document, intent
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.errors import HactlError
 """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "manifests" / "examples" / "nas.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "manifests" / "examples" / "nas.yaml"
 BOUND_SECONDS = 60.0
 
 

@@ -26,7 +26,7 @@ APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 ROLES: tuple[Role, ...] = get_args(Role)
-EXAMPLE = Path(__file__).resolve().parents[1] / "manifests" / "examples" / "nas.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "manifests" / "examples" / "nas.yaml"
 
 
 def document(name: str = "nas", **metadata: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from hactl.lab.commands.registry import COMMANDS, Call, Result
 from hactl.lab.machine import Machine
 from hactl.lab.world import World
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[2] / "recordings"
 assert hactl.lab.commands.PLACES
 
 

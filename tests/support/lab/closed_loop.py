@@ -30,7 +30,7 @@ from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
 from hactl.lab.shell.shell import drive, run_script
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "manifests" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "examples"
 NONCE = "0123456789abcdef"
 SALT = b"closed loop"
 

@@ -21,7 +21,7 @@ from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
+RECORDINGS = Path(__file__).parents[2] / "recordings"
 NAMES = tuple(sorted(path.stem for path in RECORDINGS.glob("*.json")))
 
 

@@ -1,10 +1,10 @@
 """Every interleaving of a small set of events on the two-node, one-resource pair, up to a depth; judged by the world.
 
-The real planner, audit, step scripts and node hooks run on the lab in virtual time: scope_world.py is the pair,
-scope_play.py its events' effects and judges, scope_events.py the alphabet, scope_digest.py what makes two states one,
-scope_explorer.py the walk.
+The real planner, audit, step scripts and node hooks run on the lab in virtual time: world.py is the pair,
+play.py its events' effects and judges, events.py the alphabet, digest.py what makes two states one,
+explorer.py the walk.
 
-`python tests/support/scope/run.py DEPTH DIRECTORY [EVENT ...]` explores by hand, everything or what begins with one of the
+`cd tests && python -m support.scope.run DEPTH DIRECTORY [EVENT ...]` explores by hand, everything or what begins with one of the
 events; what was found out is in tests/simulation/test_small_scope.py.
 """
 

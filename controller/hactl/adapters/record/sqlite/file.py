@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hactl
 from hactl.errors import StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _REPAIR = 'stop hactl, then follow state/README.md ("Repair"), or give another f
 
 def default_state_path(cwd: Path | None = None, package: Path | None = None) -> Path:
     """`state/hactl.db` of a checkout (the working directory, or the one this package runs from), else /var/db/hactl."""
-    for root in (cwd or Path.cwd(), (package or Path(__file__)).resolve().parents[3]):
+    for root in (cwd or Path.cwd(), (package or Path(hactl.__file__)).resolve().parents[2]):
         if _is_checkout(root):
             return root / "state" / "hactl.db"
     return INSTALLED_PATH

@@ -366,7 +366,7 @@ class Story:
 def example_text(name: str) -> str:
     """A document of manifests/examples: of this checkout, or of the installed package."""
     here = Path(__file__).resolve()
-    for place in (here.parents[3] / "manifests" / "examples", here.parents[1] / "examples"):
+    for place in (here.parents[6] / "manifests" / "examples", here.parents[3] / "examples"):
         file = place / f"{name}.yaml"
         if file.is_file():
             return file.read_text()
