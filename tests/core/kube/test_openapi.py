@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from core.test_schema_generated import fits
+from core.document.test_schema_generated import fits
 from hactl.core.kube.access import ROLES
 from hactl.core.kube.discovery import SUBRESOURCE_VERBS
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, RESOURCES
