@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from hactl.core.pace.backoff import Attempts
+from hactl.core.pace.outcome import StageOutcome
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
-from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
+from hactl.runtime.passes.execute import Errand, Executor, StepEvent
 from support.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
@@ -435,8 +436,8 @@ def test_a_listener_that_fails_does_not_stop_the_work(caplog: pytest.LogCaptureF
 
 def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> StageOutcome:
     """A stage of which every step ended that way."""
+    from hactl.core.pace.outcome import Ended
     from hactl.core.script import StepResult
-    from hactl.runtime.passes.execute import Ended
 
     result = StepResult(Outcome(outcome), None, "", "because")
     return StageOutcome(Stage("s", tuple(steps)), tuple(Ended(step, result, quiet_at) for step in steps), ())
@@ -444,7 +445,7 @@ def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> Stag
 
 def test_repeated_failures_rest_longer_each_time_and_success_forgets() -> None:
     """The delay doubles up to its limit; from the second failure on people are told."""
-    attempts = Attempts(random.Random(3), first_delay_seconds=2.0, limit_seconds=60.0)
+    attempts = Attempts(random.Random(3).random, first_delay_seconds=2.0, limit_seconds=60.0)
     step = make_step("a", "one")
     plan = Plan("pair", 1, (Stage("s", (step,)),))
     now = 0.0
@@ -467,7 +468,7 @@ def test_repeated_failures_rest_longer_each_time_and_success_forgets() -> None:
 
 def test_a_failure_that_is_no_longer_planned_is_forgotten_after_a_while() -> None:
     """Old trouble neither stalls nor shows for ever."""
-    attempts = Attempts(random.Random(3))
+    attempts = Attempts(random.Random(3).random)
     step = make_step("a", "one")
     attempts.note(ended("Failed", [step]), 0.0)
     attempts.note(ended("Failed", [step]), 10.0)
@@ -480,7 +481,7 @@ def test_a_failure_that_is_no_longer_planned_is_forgotten_after_a_while() -> Non
 
 def test_a_node_where_a_step_may_still_run_is_left_alone_until_it_surely_does_not() -> None:
     """Also across generations: a new document does not stop what runs."""
-    attempts = Attempts(random.Random(3))
+    attempts = Attempts(random.Random(3).random)
     attempts.note(ended("Indeterminate", [make_step("a", "one")], quiet_at=70.0), 5.0)
     attempts.forget()
     assert attempts.quiet_at(Stage("s", (make_step("a", "two"),))) == 70.0

@@ -19,11 +19,12 @@ from hactl.core.operations import Kind
 from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Attempts
 from hactl.core.pace.circuit_breaker import fleet_silent
+from hactl.core.pace.outcome import StageOutcome
 from hactl.core.script import FRAME, StepResult, read_answer, step_budget_seconds, step_script
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.errors import NodeGarbled
 from hactl.ports import Answer, Target
-from hactl.runtime.passes.execute import Errand, Executor, StageOutcome
+from hactl.runtime.passes.execute import Errand, Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import PassResult, Request
@@ -321,7 +322,7 @@ def test_an_approval_ends_with_its_generation() -> None:
 
 def test_newfs_of_a_dead_process_may_run_for_its_whole_time() -> None:
     """What destroys nothing is over, or harmless, sooner."""
-    attempts = Attempts(random.Random(3))
+    attempts = Attempts(random.Random(3).random)
     for risk, seconds in ((Risk.DESTRUCTIVE, 600.0), (Risk.NONE, 20.0)):
         each = replace(make_step("a", "one"), risk=risk, timeout_seconds=600.0)
         attempts.note_cut(each.key, 50.0)

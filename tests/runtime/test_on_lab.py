@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from hactl.core.pace.outcome import StageOutcome
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.lab.build import plug_recorded
 from hactl.lab.nodes import LabNodes, Trouble
@@ -15,7 +16,7 @@ from hactl.lab.shell.shell import run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target
-from hactl.runtime.passes.execute import Errand, Executor, StageOutcome, StepEvent
+from hactl.runtime.passes.execute import Errand, Executor, StepEvent
 from hactl.runtime.watch import DevdWatch
 from support.toyworld import ToyStore
 

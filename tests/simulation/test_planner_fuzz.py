@@ -1,6 +1,6 @@
 """The planner and the audit over random scenes: they never disagree, never crash, and every plan comes to an end.
 
-A scene is a hand-built cluster (tests/support/facts/builder.py) with up to four random changes: drift, faults, readings that
+A scene is a hand-built cluster with up to four random changes: drift, faults, readings that
 are Unknown, other documents. `HACTL_SEEDS=N` plays 50 N scenes; a failure names its seed, and
 `HACTL_SEED=S pytest tests/simulation/test_planner_fuzz.py` plays that one alone.
 """

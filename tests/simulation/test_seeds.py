@@ -1,4 +1,4 @@
-"""Seeded episodes on the lab in virtual time (tests/support/episodes/episode.py): whatever happens, the invariants hold.
+"""Seeded episodes on the lab in virtual time: whatever happens, the invariants hold.
 
 An episode takes about 2 s of one core and lasts six simulated minutes.
 

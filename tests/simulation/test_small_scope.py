@@ -1,4 +1,4 @@
-"""Exhaustive small scope: all interleavings of 17 events on the two-node, one-resource pair (tests/support/scope/run.py).
+"""Exhaustive small scope: all interleavings of 17 events on the two-node, one-resource pair.
 
 Depth 3 is part of the suite, `HACTL_DEPTH=N` goes deeper. Measured on 2026-11-24 in one process on a machine with two
 processors and other work on both; every new state was mended and had to converge:
@@ -10,7 +10,7 @@ processors and other work on both; every new state was mended and had to converg
 | 4 | 10265 | 3806 | 1087 | 55 minutes (nice 10, load 8 to 13), at 8680265 without cables of nodes that are off |
 
 What depth 4 found then is the last of FOUND. The start is the converged pair at rest. Two states of one digest are
-taken for the same (tests/support/scope/digest.py): ages are kept in classes, and of a hook that is half-way which part of it
+taken for the same (support/scope/digest.py): ages are kept in classes, and of a hook that is half-way which part of it
 runs and for how long. Walked without leaving any out, all of depth 2 and 422 transitions of depth 3 after power-a had
 no two states of one digest with different plans; an event led to different states in 3 of 443 cases, all of them by
 the classes of ages (2 s are in the first one).

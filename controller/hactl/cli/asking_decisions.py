@@ -68,7 +68,7 @@ def approve(client: Client, name: str, digest: str, reason: str, until: datetime
 def resolve(
     client: Client, name: str, resource: str, discard: str, preserve: str, given: str | None, reason: str, *, dry: bool
 ) -> int:
-    """See `hactl.cli.commands.operations.resolve`. Both copies can be seen only where the nodes are: here the newest look has to do."""
+    """Both copies can be seen only where the nodes are: here the newest look has to do."""
     from hactl.cli.commands.operations.resolve import NotResolved, confirmed
 
     body = asking.cluster(client, name)

@@ -326,7 +326,7 @@ class DevdRule:
 
 @dataclass(frozen=True, slots=True)
 class HookFacts:
-    """What a node has of the node hook (`hactl.core.hook.render`) and what the hook and earlier steps wrote down there."""
+    """What a node has of the node hook and what the hook and earlier steps wrote down there."""
 
     #: Path -> sha256 (hex) and permission bits of the hook's files that exist.
     files: Mapping[str, tuple[str, int]] = field(default_factory=dict)

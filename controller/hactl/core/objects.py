@@ -54,7 +54,7 @@ PATTERNS: dict[str, str] = {
 
 
 def _canonical_address(text: str) -> str:
-    """`2001:DB8:0::1/64` as ifconfig prints it; what is no address is left as it is for `hactl.core.document.rules.check`."""
+    """`2001:DB8:0::1/64` as ifconfig prints it; what is no address is left for the rules to refuse."""
     address, slash, prefix = text.partition("/")
     if slash and not re.fullmatch(r"[0-9]{1,3}", prefix):
         return text

@@ -250,7 +250,10 @@ class Controller:
             self._results.pop(name, None)
             for shared in self._shared.values():
                 shared.forget(name)
-        before, self._rivals = self._rivals, rivals(self._intake.accepted)
+        before, self._rivals = (
+            self._rivals,
+            rivals({name: (a.document.cluster, a.document.source) for name, a in self._intake.accepted.items()}),
+        )
         changed = {name for name in before.keys() | self._rivals.keys() if before.get(name) != self._rivals.get(name)}
         for name in changes.new | changes.touched | (changed & self._intake.accepted.keys()):
             self._causes[name] = "spec"

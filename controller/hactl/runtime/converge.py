@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hactl.core.facts import Snapshot
+from hactl.core.pace.outcome import Ended
 from hactl.core.steps import Hold, Outcome, Plan, Step
 from hactl.errors import HactlError, StoreError
 from hactl.ports import Clock
-from hactl.runtime.passes.execute import Ended, OnStep, ignore_event
+from hactl.runtime.passes.execute import OnStep, ignore_event
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import Accepted, PassResult, Request
 from hactl.runtime.timeouts import pause

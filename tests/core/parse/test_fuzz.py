@@ -22,7 +22,7 @@ CLUSTER = nas_cluster()
 NONCE = "0123456789abcdef"
 RECORDED = [
     step["stdout"] + step["stderr"]
-    for path in sorted((Path(__file__).parents[1] / "recordings").glob("*.json"))
+    for path in sorted((Path(__file__).parents[2] / "recordings").glob("*.json"))
     for step in json.loads(path.read_text())["steps"]
     if step.get("stdout") or step.get("stderr")
 ]

@@ -21,7 +21,7 @@ from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.text import Failed, NotUnderstood
 
-RECORDINGS = sorted((Path(__file__).parents[1] / "recordings").glob("*.json"))
+RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.json"))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ The real planner, audit, step scripts and node hooks run on the lab in virtual t
 play.py its events' effects and judges, events.py the alphabet, digest.py what makes two states one,
 explorer.py the walk.
 
-`cd tests && python -m support.scope.run DEPTH DIRECTORY [EVENT ...]` explores by hand, everything or what begins with one of the
-events; what was found out is in tests/simulation/test_small_scope.py.
+`cd tests && python -m support.scope.run DEPTH DIRECTORY [EVENT ...]` explores by hand,
+everything or what begins with one of the events; what was found out is in tests/simulation/test_small_scope.py.
 """
 
 from __future__ import annotations

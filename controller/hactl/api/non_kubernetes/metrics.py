@@ -50,7 +50,7 @@ class Metrics:
     """Everything `/metrics` tells, in a registry of its own."""
 
     def __init__(self, statuses: Statuses, queue_depth: Callable[[], int], now: Callable[[], datetime]) -> None:
-        """`statuses`: the newest status of every cluster by name (`hactl.core.status.status`); `now`: timezone-aware."""
+        """`statuses`: the newest status of every cluster by name; `now`: timezone-aware."""
         # A second series for every counter, whose time nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)

@@ -1,4 +1,4 @@
-"""The static part of the node hook: POSIX sh, base system only. `hactl.core.hook.render` puts the settings in front of it.
+"""The static part of the node hook: POSIX sh, base system only. `render` puts the settings in front of it.
 
 Rules: triggers are hints, the state is read again under the lock; every step is bounded, idempotent and logged; the
 next run heals what a killed one left; a role is never changed under a device that is in use (I2), a node is promoted

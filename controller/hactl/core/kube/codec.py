@@ -63,7 +63,7 @@ def document_data(body: Mapping[str, Any]) -> dict[str, Any]:
 def status_view(
     status: Mapping[str, Any], *, cluster: str = "", operations: Iterable[Operation] = ()
 ) -> dict[str, Any]:
-    """A status of the record (`hactl.core.status.status`) as the object's status, with a line each for ACTIVE, SYNC, REASON.
+    """A status of the record as the object's status, with a line each for ACTIVE, SYNC, REASON.
 
     `operations`: what is asked of `cluster`; the open ones become `requests`.
     """

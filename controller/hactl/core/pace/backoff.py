@@ -6,13 +6,12 @@ still be running gets nothing new until that step's own limit has surely killed 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hactl.core.pace.outcome import StageOutcome
 from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
 from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
-from hactl.runtime.passes.execute import StageOutcome
 
 #: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
 REPEATED = 2
@@ -49,9 +48,12 @@ class Attempts:
     """The memory of one cluster's failures. Times are monotonic seconds."""
 
     def __init__(
-        self, chance: random.Random, *, first_delay_seconds: float = 2.0, limit_seconds: float = 300.0
+        self, chance: Callable[[], float], *, first_delay_seconds: float = 2.0, limit_seconds: float = 300.0
     ) -> None:
-        """The n-th failure in a row delays the next attempt by about `first_delay_seconds` * 2^(n-1)."""
+        """`chance` gives numbers from 0 to 1.
+
+        The n-th failure in a row delays the next attempt by about `first_delay_seconds` * 2^(n-1).
+        """
         self._chance = chance
         self._first_delay_seconds = first_delay_seconds
         self._limit_seconds = limit_seconds
@@ -77,7 +79,7 @@ class Attempts:
             before = self._troubles.get(key)
             count = before.count + 1 if before else 1
             ceiling = min(self._limit_seconds, self._first_delay_seconds * 2.0 ** min(count - 1, 30))
-            delay = self._chance.uniform(ceiling / 2, ceiling)
+            delay = ceiling * (1 + self._chance()) / 2
             message = f"{ended.result.outcome.value} {_times(count)}: {ended.result.reason or 'no reason given'}"
             ran = ended.result.outcome is Outcome.FAILED and ended.result.exit_status is not None
             self._troubles[key] = _Trouble(count, message, now + delay, now, ran=ran)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hactl.core.objects import Mode
-from hactl.runtime.passes.types import Accepted
+from hactl.core.objects import HACluster, Mode
 
 
-def rivals(accepted: Mapping[str, Accepted]) -> dict[str, str]:
-    """Cluster -> why it is not acted on, for every cluster that shares a machine (ssh host and port) with another."""
+def rivals(documents: Mapping[str, tuple[HACluster, str]]) -> dict[str, str]:
+    """Cluster -> why it is not acted on, for every cluster that shares a machine (ssh host and port) with another.
+
+    `documents` has for each name the document and the source it is from.
+    """
     users: dict[tuple[str, int], dict[str, str]] = {}
-    for name, each in accepted.items():
-        spec = each.document.cluster.spec
+    for name, (document, source) in documents.items():
+        spec = document.spec
         if spec.mode is not Mode.OBSERVE:
             for node in spec.nodes:
-                users.setdefault((node.ssh.host.lower(), node.ssh.port), {})[name] = each.document.source
+                users.setdefault((node.ssh.host.lower(), node.ssh.port), {})[name] = source
     found: dict[str, str] = {}
     for (host, port), sources in users.items():
         for name in sources if len(sources) > 1 else ():

@@ -251,7 +251,7 @@ class Shell:
         """In the script's thread: answer quick programs here, hand the others over."""
         name, argv = context.name, list(context.argv)
         if "__run" in argv or name == "__run":
-            # hactl.lab.shell.dialect put it before names the player keeps for itself, also among words of lockf(1) and such.
+            # dialect.py put it before names the player keeps for itself, also among words of lockf(1) and such.
             name, *argv = (word for word in (name, *argv) if word != "__run")
         if not name:
             return BuiltinResult("", "", 0)

@@ -28,7 +28,7 @@ class Memory:
         self.outdated = ""
         #: The lease of another controller that a node has seen, newer than ours; 0: none.
         self.newer_lease = 0
-        self.attempts = Attempts(chance)
+        self.attempts = Attempts(chance.random)
         #: The last pass had work: take the lock before looking.
         self.working = False
         #: What passes by itself, and since when.

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation
+from hactl.core.pace.outcome import StageOutcome
 from hactl.core.steps import Plan
 from hactl.errors import HactlError
 from hactl.ports import Document, Target
-from hactl.runtime.passes.execute import OnStep, Secret, StageOutcome, ignore_event
+from hactl.runtime.passes.execute import OnStep, Secret, ignore_event
 
 
 @dataclass(frozen=True, slots=True)

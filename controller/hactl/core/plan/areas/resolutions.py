@@ -1,4 +1,4 @@
-"""Copies that a person asked to be thrown away, by name: planned as `hactl.core.plan.resolve` says, or held with why not."""
+"""Copies that a person asked to be thrown away, by name: planned, or held with why not."""
 
 from __future__ import annotations
 
