@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
 
 _BIN = (
     "[ cat chmod cp date dd df echo expr hostname kill link ln ls mkdir mv pgrep pkill ps pwd realpath rm rmdir sh "
