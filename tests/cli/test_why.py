@@ -20,7 +20,7 @@ from hactl.cli.commands.documents.validate import load_all
 from hactl.cli.commands.operations.resolve import resolve
 from hactl.cli.commands.reports.why import why, why_not
 from hactl.core.facts import CarpState, Snapshot
-from hactl.core.operations import Kind, Wishes
+from hactl.core.operations import Kind, Overrides
 from support.facts.builder import NOW, Scene
 from support.facts.hooked_scene import hooked_pair, plan_of
 
@@ -32,7 +32,7 @@ class FakeApp:
     """One scene after the other, the last one for ever; time does not pass."""
 
     scenes: list[Scene]
-    looks: list[Wishes | None] = field(default_factory=list)
+    looks: list[Overrides | None] = field(default_factory=list)
     slept: float = 0.0
 
     @property
@@ -49,9 +49,9 @@ class FakeApp:
     async def sleep(self, seconds: float) -> None:
         self.slept += seconds
 
-    async def look(self, accepted: Any, *, wishes: Wishes | None = None) -> tuple[Any, Snapshot, Any]:
+    async def look(self, accepted: Any, *, overrides: Overrides | None = None) -> tuple[Any, Snapshot, Any]:
         scene = self.scenes[min(len(self.looks), len(self.scenes) - 1)]
-        self.looks.append(wishes)
+        self.looks.append(overrides)
         return scene, scene.snapshot, plan_of(scene)
 
 
@@ -135,7 +135,7 @@ def test_why_takes_the_document_in_force(nas: Path, world: FakeApp, tmp_path: Pa
     done = run(why, "nas", "files", state=state)
     assert (done.exception, done.return_value) == (None, 3)
     assert "what helps: on nas-b: sysctl net.inet.carp.preempt=1" in done.output
-    assert world.looks == [Wishes()]
+    assert world.looks == [Overrides()]
 
 
 def test_two_masters_are_looked_at_twice(nas: Path, world: FakeApp, tmp_path: Path) -> None:

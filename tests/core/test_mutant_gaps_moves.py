@@ -9,19 +9,21 @@ import pytest
 
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.plan import make_plan
 from hactl.core.steps import Hold, Plan, Step
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 
 Tweak = Callable[[Scene], Scene]
-TO_B = Wishes(moves={"files": "nas-b"})
+TO_B = Overrides(moves={"files": "nas-b"})
 LETS_GO = ("StopService", "Unmount", "ExportPool", "SetRole")
 
 
-def plan_of(scene: Scene, wishes: Wishes | None = None, *failing: str) -> Plan:
+def plan_of(scene: Scene, overrides: Overrides | None = None, *failing: str) -> Plan:
     """The plan, about which the audit has no complaint; `failing`: keys of steps that failed a short while ago."""
-    plan = make_plan(scene.cluster, scene.snapshot, NOW, wishes=wishes, failing=dict.fromkeys(failing, "it failed"))
+    plan = make_plan(
+        scene.cluster, scene.snapshot, NOW, overrides=overrides, failing=dict.fromkeys(failing, "it failed")
+    )
     assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
     return plan
 
@@ -109,8 +111,8 @@ def test_nothing_is_let_go_of_before_the_other_node_could_take_it(tweak: Tweak, 
 
 
 def test_a_person_cannot_move_a_group_to_a_node_that_is_drained() -> None:
-    """Two wishes that contradict each other: the group stays where it serves."""
-    plan = plan_of(healthy_pair(), Wishes(moves={"files": "nas-b"}, drained={"nas-b": "new disks"}))
+    """Two overrides that contradict each other: the group stays where it serves."""
+    plan = plan_of(healthy_pair(), Overrides(moves={"files": "nas-b"}, drained={"nas-b": "new disks"}))
     assert not [step.key for step in plan.steps if step.verb in LETS_GO]
     assert "nas-b is drained" in holds(plan, "MoveWaits")[0].message
 
@@ -127,20 +129,20 @@ BACK = {"spec.groups.0.failback": "WhenReady"}
 
 
 @pytest.mark.parametrize(
-    ("edits", "wishes", "moves"),
+    ("edits", "overrides", "moves"),
     [
-        ({}, Wishes(), False),
-        ({}, Wishes(drained={"nas-b": "new disks"}), True),
-        ({}, Wishes(drained={"nas-a": "new disks"}), False),
-        (BACK, Wishes(), True),
-        (BACK, Wishes(frozen={"files": "it moved 3 times within an hour"}), False),
-        (BACK, Wishes(drained={"nas-a": "new disks"}), False),
+        ({}, Overrides(), False),
+        ({}, Overrides(drained={"nas-b": "new disks"}), True),
+        ({}, Overrides(drained={"nas-a": "new disks"}), False),
+        (BACK, Overrides(), True),
+        (BACK, Overrides(frozen={"files": "it moved 3 times within an hour"}), False),
+        (BACK, Overrides(drained={"nas-a": "new disks"}), False),
     ],
     ids=["Never stays", "drained is left", "peer drained stays", "WhenReady goes back", "frozen stays", "no way back"],
 )
-def test_where_a_group_goes_by_itself(edits: dict[str, Any], wishes: Wishes, moves: bool) -> None:
+def test_where_a_group_goes_by_itself(edits: dict[str, Any], overrides: Overrides, moves: bool) -> None:
     """Served by nas-b, preferred on nas-a: it moves only when document and people want it to."""
-    plan = plan_of(healthy_pair("nas-b").wants(nas_cluster(edits)), wishes)
+    plan = plan_of(healthy_pair("nas-b").wants(nas_cluster(edits)), overrides)
     verbs = [step.verb for step in plan.steps if step.node == "nas-b" and step.verb in LETS_GO]
     assert verbs == (["StopService", "Unmount", "SetRole"] if moves else [])
 
@@ -153,17 +155,17 @@ def _drifted() -> Scene:
 
 def test_a_paused_node_is_left_as_it_is() -> None:
     """Its steps are left out and the other node's go on."""
-    plan = plan_of(_drifted(), Wishes(paused_nodes={"nas-b": "eve"}))
+    plan = plan_of(_drifted(), Overrides(paused_nodes={"nas-b": "eve"}))
     assert {(step.node, step.verb) for step in plan.steps} == {("nas-a", "SetSysctl")}
     assert {hold.node for hold in holds(plan, "Paused")} == {"nas-b"}
 
 
 def test_a_paused_group_is_left_as_it_is() -> None:
     """What is not the group's goes on: the sysctls are corrected, its vhid is not."""
-    plan = plan_of(_drifted(), Wishes(paused_groups={"files": "eve"}))
+    plan = plan_of(_drifted(), Overrides(paused_groups={"files": "eve"}))
     assert {(step.node, step.verb) for step in plan.steps} == {("nas-a", "SetSysctl"), ("nas-b", "SetSysctl")}
     scene = rebooted_pair().service("nas-b", running=True)
-    assert plan_of(scene, Wishes(paused_groups={"files": "eve"})).stages == ()
+    assert plan_of(scene, Overrides(paused_groups={"files": "eve"})).stages == ()
 
 
 def test_a_new_hook_is_written_to_the_standby_first() -> None:

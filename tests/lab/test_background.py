@@ -210,7 +210,10 @@ def test_a_world_nobody_holds_takes_its_scripts_with_it() -> None:
 
 def test_an_interpreter_ends_with_scripts_half_way() -> None:
     """A process that ends while a world still runs scripts ends as it should: no crash, no hang."""
-    program = "from support.lab.pair import Pair\np = Pair()\np.sh(p.a, '(while :; do sleep 1; done) &')\np.world.advance(3)\n"
+    program = (
+        "from support.lab.pair import Pair\n"
+        "p = Pair()\np.sh(p.a, '(while :; do sleep 1; done) &')\np.world.advance(3)\n"
+    )
     paths = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", program],

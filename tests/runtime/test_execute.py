@@ -16,7 +16,7 @@ from hactl.core.pace.outcome import StageOutcome
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
-from hactl.runtime.passes.execute import Errand, Executor, StepEvent
+from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
 from support.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
@@ -37,10 +37,10 @@ class Bench:
         """Carry out one stage."""
         resolved = await resolve(make_document(), 1)
         plan = Plan("pair", 1, (Stage("test", steps, ordered=ordered),))
-        errand = Errand(plan, resolved.targets, secret or resolved.secret, "tester", "test", 1000)
+        context = ExecutionContext(plan, resolved.targets, secret or resolved.secret, "tester", "test", 1000)
         self.store.leases["pair"] = 1000
         try:
-            return await self.executor.execute(errand, plan.stages[0], stop=self.stop, on_step=self.tell)
+            return await self.executor.execute(context, plan.stages[0], stop=self.stop, on_step=self.tell)
         finally:
             await self.nodes.close()
 

@@ -24,7 +24,7 @@ from hactl.core.script import FRAME, StepResult, read_answer, step_budget_second
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.errors import NodeGarbled
 from hactl.ports import Answer, Target
-from hactl.runtime.passes.execute import Errand, Executor
+from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import PassResult, Request
@@ -161,10 +161,10 @@ async def execute(nodes: ToyNodes, clock: VirtualClock, *steps: Step) -> tuple[S
     store.leases["pair"] = 1000
     resolved = await resolve(make_document(), 1)
     plan = Plan("pair", 1, (Stage("test", steps),))
-    errand = Errand(plan, resolved.targets, resolved.secret, "tester", "test", 1000)
+    context = ExecutionContext(plan, resolved.targets, resolved.secret, "tester", "test", 1000)
     try:
         executor = Executor(nodes, store, clock)
-        return await executor.execute(errand, plan.stages[0], stop=asyncio.Event()), store
+        return await executor.execute(context, plan.stages[0], stop=asyncio.Event()), store
     finally:
         await nodes.close()
 
@@ -342,10 +342,10 @@ def test_a_paused_cluster_is_planned_and_not_changed() -> None:
         assert result.plan.stages
         assert desk.begun == 0
 
-    def planned(*args: Any, wishes: Any = None, **rest: Any) -> Plan:
+    def planned(*args: Any, overrides: Any = None, **rest: Any) -> Plan:
         return toy_plan(*args, **rest)
 
-    def judged(*args: Any, wishes: Any = None, **rest: Any) -> dict[str, Any]:
+    def judged(*args: Any, overrides: Any = None, **rest: Any) -> dict[str, Any]:
         return toy_status(*args, **rest)
 
     play(story)

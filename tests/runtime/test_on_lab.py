@@ -16,7 +16,7 @@ from hactl.lab.shell.shell import run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target
-from hactl.runtime.passes.execute import Errand, Executor, StepEvent
+from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
 from hactl.runtime.watch import DevdWatch
 from support.toyworld import ToyStore
 
@@ -52,9 +52,9 @@ class Lab:
         """Carry out one stage."""
         plan = Plan("pair", 1, (Stage("test", steps),))
         self.store.leases["pair"] = self.lease
-        errand = Errand(plan, self.targets, lambda use: "s3cret-pass", "tester", "test", self.lease)
+        context = ExecutionContext(plan, self.targets, lambda use: "s3cret-pass", "tester", "test", self.lease)
         executor = Executor(self.nodes, self.store, self.time)
-        return await executor.execute(errand, plan.stages[0], stop=asyncio.Event(), on_step=self.hear)
+        return await executor.execute(context, plan.stages[0], stop=asyncio.Event(), on_step=self.hear)
 
     def hear(self, event: StepEvent) -> None:
         """Keep live lines."""
@@ -130,24 +130,24 @@ def test_a_frozen_node_is_indeterminate_in_time_and_one_that_is_off_is_failed() 
 
 def test_a_carp_change_on_a_node_wakes_its_cluster_within_a_second() -> None:
     """The real script, devd's own lines."""
-    wishes: list[float] = []
+    overrides: list[float] = []
 
     async def story(lab: Lab) -> None:
         watch = DevdWatch(
             lab.nodes,
             lab.time,
             random.Random(1),
-            lambda cluster, seconds: wishes.append(lab.time.monotonic() + seconds),
+            lambda cluster, seconds: overrides.append(lab.time.monotonic() + seconds),
         )
         watch.follow("pair", lab.targets)
         await lab.sh("nas-a", "kldload -n carp")
         await lab.time.sleep(5)
-        wishes.clear()
+        overrides.clear()
         changed = lab.time.monotonic()
         await lab.sh("nas-a", "ifconfig vtnet1 inet 192.0.2.80/24 vhid 80 pass x alias")
         await lab.time.sleep(10)
-        assert wishes
-        assert wishes[0] - changed <= 1.0
+        assert overrides
+        assert overrides[0] - changed <= 1.0
         lab.world.power_off("nas-a")
         await lab.time.sleep(60)
         await watch.close()

@@ -1,4 +1,4 @@
-"""Requests of people in the loop: wishes for the planner, pauses, approvals, ends, moves on record."""
+"""Requests of people in the loop: overrides for the planner, pauses, approvals, ends, moves on record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
-from hactl.core.operations import Operation, State, Wishes
+from hactl.core.operations import Operation, Overrides, State
 from hactl.core.pace.approval import Approval
 from hactl.core.steps import Plan, Risk, Stage, Step
 from hactl.ports import Document
@@ -28,7 +28,7 @@ class World:
     """A toy planner that remembers what it was given, and a status with a group that is active somewhere."""
 
     def __init__(self) -> None:
-        self.wishes: list[Wishes | None] = []
+        self.overrides: list[Overrides | None] = []
         self.active: str | None = "a"
         self.verdict: tuple[State, str] | None = None
         self.judged: list[tuple[int, dict[str, str]]] = []
@@ -38,15 +38,15 @@ class World:
         return {"plan": self.plan, "judge": self.status, "verdict": self.judge}
 
     def plan(
-        self, cluster: Cluster, snapshot: Snapshot, now: float, *, wishes: Wishes | None = None, **rest: Any
+        self, cluster: Cluster, snapshot: Snapshot, now: float, *, overrides: Overrides | None = None, **rest: Any
     ) -> Plan:
         """The toy plan."""
-        self.wishes.append(wishes)
+        self.overrides.append(overrides)
         plan = toy_plan(cluster, snapshot, now, **rest)
-        goal = (wishes.moves.get("g") if wishes else None) or self.active
+        goal = (overrides.moves.get("g") if overrides else None) or self.active
         return replace(plan, active={"g": self.active}, goals={"g": goal})
 
-    def status(self, *args: Any, wishes: Wishes | None = None, **rest: Any) -> dict[str, Any]:
+    def status(self, *args: Any, overrides: Overrides | None = None, **rest: Any) -> dict[str, Any]:
         """The toy status."""
         return toy_status(*args, **rest) | {"groups": [{"name": "g", "active": self.active}]}
 
@@ -76,17 +76,17 @@ def test_the_planner_is_given_what_people_asked_for_and_nothing_when_they_did_no
     async def story() -> None:
         world, desk = started()
         await desk.converge()
-        assert all(wishes == Wishes() for wishes in world.wishes)
+        assert all(overrides == Overrides() for overrides in world.overrides)
         writes = len(desk.store.writes)
         later = desk.clock.now() + timedelta(seconds=10)
         await desk.store.open_operation(MOVE | {"not_before": later})
         result = await desk.look()
-        assert world.wishes[-1] == Wishes()
+        assert world.overrides[-1] == Overrides()
         assert [each.id for each in result.operations] == [1]
         assert result.after_seconds == pytest.approx(10, abs=0.5)
         await asyncio.sleep(result.after_seconds)
         await desk.look()
-        assert world.wishes[-1] == Wishes(moves={"g": "b"})
+        assert world.overrides[-1] == Overrides(moves={"g": "b"})
         assert len(desk.store.writes) == writes + 1
         assert world.judged == [(1, {})]
 
@@ -105,7 +105,7 @@ def test_a_request_ends_when_the_facts_say_so_once() -> None:
         (ended,) = (await desk.look()).ended
         assert (ended.id, ended.state, ended.message) == (1, State.DONE, "g is served by b")
         assert (await desk.look()).ended == ()
-        assert world.wishes[-1] == Wishes()
+        assert world.overrides[-1] == Overrides()
         assert desk.store.writes[-1] == ("over", 1, "Done", "g is served by b")
 
     play(story)
@@ -122,10 +122,10 @@ def test_a_move_that_failed_ends_before_anything_more_is_done_and_the_group_goes
         assert (result.next, result.after_seconds, result.outcome) == ("again", 0.0, None)
         assert desk.modules == {"a": {}, "b": {}}
         await desk.converge()
-        assert world.wishes[-1] == Wishes(returning={"g": "a"})
+        assert world.overrides[-1] == Overrides(returning={"g": "a"})
         await asyncio.sleep(1000)
         await desk.look()
-        assert world.wishes[-1] == Wishes()
+        assert world.overrides[-1] == Overrides()
 
     play(story)
 
@@ -225,8 +225,8 @@ def test_without_a_record_the_last_known_requests_stay_in_force() -> None:
         await desk.look()
         desk.store.broken = True
         assert (await desk.look()).gate in ("Paused", "Store")
-        assert world.wishes[-1] is not None
-        assert world.wishes[-1].paused == "root"
+        assert world.overrides[-1] is not None
+        assert world.overrides[-1].paused == "root"
 
     play(story)
 
@@ -283,16 +283,16 @@ def test_a_group_that_moves_too_often_is_frozen_for_the_planner() -> None:
         await desk.converge()
         for world.active in ("b", "a", "b"):
             await desk.look()
-        assert world.wishes[-1] == Wishes()
+        assert world.overrides[-1] == Overrides()
         world.active = "a"
         await desk.look()
         for process in (desk, desk.reborn()):
             await process.look()
-            assert world.wishes[-1] is not None
-            assert "4 times within an hour" in world.wishes[-1].frozen["g"]
+            assert world.overrides[-1] is not None
+            assert "4 times within an hour" in world.overrides[-1].frozen["g"]
         await asyncio.sleep(3601)
         await desk.look()
-        assert world.wishes[-1] == Wishes()
+        assert world.overrides[-1] == Overrides()
 
     play(story)
 
@@ -347,10 +347,10 @@ def test_the_controller_notices_a_request_within_a_second() -> None:
         async with house.running():
             await asyncio.sleep(20)
             for request in (MOVE, {"kind": "Pause", "cluster": "", "actor": "root"}):
-                looked = len(world.wishes)
+                looked = len(world.overrides)
                 await house.store.open_operation(request)
                 await asyncio.sleep(1.5)
-                assert len(world.wishes) > looked
-                assert world.wishes[-1] is not None
+                assert len(world.overrides) > looked
+                assert world.overrides[-1] is not None
 
     play(story)

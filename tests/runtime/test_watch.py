@@ -94,16 +94,16 @@ def test_following_other_nodes_ends_the_old_streams_and_opens_the_new_ones() -> 
 
 def test_events_of_a_moment_are_one_wish_and_later_ones_keep_their_distance() -> None:
     """75 ms gather a burst; a second look comes a second after the first at the earliest."""
-    wishes: set[float] = set()
+    overrides: set[float] = set()
 
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda _, s: wishes.add(round(clock.monotonic() + s, 3)))
+        watch = DevdWatch(nodes, clock, random.Random(1), lambda _, s: overrides.add(round(clock.monotonic() + s, 3)))
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(0.5)
-        wishes.clear()
+        overrides.clear()
         await asyncio.sleep(9.5)
-        assert wishes == set()
+        assert overrides == set()
         for pause in (0.0, 0.01, 0.04, 0.5, 0.1):
             await asyncio.sleep(pause)
             nodes.streams["pair", "a"].put_nowait("!system=CARP subsystem=80@vtnet1 type=MASTER")
@@ -111,7 +111,7 @@ def test_events_of_a_moment_are_one_wish_and_later_ones_keep_their_distance() ->
         await watch.close()
 
     play(story)
-    assert sorted(wishes) == [1010.075, 1011.075]
+    assert sorted(overrides) == [1010.075, 1011.075]
 
 
 def test_a_node_that_is_away_is_logged_once_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from support.lab.closed_loop import Loop, example
 from support.lab.replayed import converged
 from support.lab.serving import complaints
@@ -105,18 +105,18 @@ class Player:
         word, *words = rest.split(" ")
         match word:
             case "move":
-                self.loop.wishes = Wishes(moves={words[0]: words[1]})
+                self.loop.overrides = Overrides(moves={words[0]: words[1]})
             case "drain":
-                self.loop.wishes = Wishes(drained={words[0]: "admin: maintenance"})
+                self.loop.overrides = Overrides(drained={words[0]: "admin: maintenance"})
             case "discard":
-                self.loop.wishes = Wishes(discards={words[0]: (words[1], "")})
+                self.loop.overrides = Overrides(discards={words[0]: (words[1], "")})
             case "pause" if words[0] in {node.name for node in self.loop.cluster.nodes}:
-                self.loop.wishes = Wishes(paused_nodes={words[0]: "admin: maintenance"})
+                self.loop.overrides = Overrides(paused_nodes={words[0]: "admin: maintenance"})
             case "pause" if words[0] in {group.name for group in self.loop.cluster.groups}:
-                self.loop.wishes = Wishes(paused_groups={words[0]: "admin: maintenance"})
+                self.loop.overrides = Overrides(paused_groups={words[0]: "admin: maintenance"})
             case _:
                 assert rest == "nothing", rest
-                self.loop.wishes = Wishes()
+                self.loop.overrides = Overrides()
 
     def do_shows(self, rest: str) -> None:
         """Write down what a command prints on a node, without what differs from run to run."""

@@ -20,7 +20,7 @@ from hactl.adapters.record.operations import in_force, operation, request_row
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
-from hactl.core.operations import Operation, State, Wishes
+from hactl.core.operations import Operation, Overrides, State
 from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
@@ -190,7 +190,7 @@ def toy_plan(
     now: float,
     *,
     failing: Mapping[str, str] | None = None,
-    wishes: Wishes | None = None,
+    overrides: Overrides | None = None,
     secret: bool = True,
 ) -> Plan:
     """One stage per module of WANTED; a silent node is a passing hold and gets nothing."""

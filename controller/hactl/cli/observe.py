@@ -20,7 +20,7 @@ from hactl.errors import HactlError, StoreError
 if TYPE_CHECKING:
     from hactl.core.cluster import Cluster
     from hactl.core.facts import Snapshot
-    from hactl.core.operations import Wishes
+    from hactl.core.operations import Overrides
     from hactl.core.steps import Plan
     from hactl.ports import Document
 
@@ -55,7 +55,7 @@ class Found:
 
     document: Document
     generation: int
-    wishes: Wishes | None
+    overrides: Overrides | None
     rows: tuple[Mapping[str, Any], ...]
 
 
@@ -91,21 +91,21 @@ async def find(ctx: click.Context, paths: Sequence[str], wanted: Callable[[Docum
         for document in documents:
             name = document.cluster.name
             try:
-                wishes, rows_of = await _recorded(store, name)
+                overrides, rows_of = await _recorded(store, name)
             except StoreError as error:
                 click.echo(f"the record does not tell what was asked for: {error}", err=True)
-                wishes, rows_of = None, ()
-            found.append(Found(document, generations[name], wishes, rows_of))
+                overrides, rows_of = None, ()
+            found.append(Found(document, generations[name], overrides, rows_of))
     return found
 
 
-async def _recorded(store: Any, cluster: str) -> tuple[Wishes, tuple[Mapping[str, Any], ...]]:
-    from hactl.core.operations import wishes
+async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[str, Any], ...]]:
+    from hactl.core.operations import overrides
 
     wall = datetime.now(UTC)
     since = wall - timedelta(hours=FIGHT_HOURS)
     rows = await store.history({"cluster": cluster, "kind": "Step", "since": since})
-    return wishes(await store.requests(cluster), cluster, wall), tuple(rows)
+    return overrides(await store.requests(cluster), cluster, wall), tuple(rows)
 
 
 async def look(found: Found, paths: Sequence[str]) -> Looked:
@@ -116,13 +116,13 @@ async def look(found: Found, paths: Sequence[str]) -> Looked:
 
     accepted = Accepted(found.document, found.generation)
     async with opened(None) as app:
-        resolved, snapshot, plan = await app.reconciler.look(accepted, wishes=found.wishes)
+        resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)
         before = None
         seen = Seen.at(resolved.cluster, snapshot, app.clock.monotonic())
         if any(len(seen.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
             before = snapshot
             await app.clock.sleep(BETWEEN_SECONDS)
-            resolved, snapshot, plan = await app.reconciler.look(accepted, wishes=found.wishes)
+            resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)
         source = paths[0] if len(paths) == 1 else found.document.source.partition("#")[0]
         return Looked(resolved.cluster, snapshot, plan, app.clock.monotonic(), source, before, found.rows)
 

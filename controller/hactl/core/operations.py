@@ -1,7 +1,7 @@
 """What people asked for besides the document: moves, drains, pauses, approvals, as values; and what they come to now.
 
 Rules: an operation is a request with an owner and a reason, kept in the record until it is over; it holds no workflow
-state, the facts say how far it is. `wishes` turns the open operations of a cluster into what the planner is given.
+state, the facts say how far it is. `overrides` turns the open operations of a cluster into what the planner is given.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Overrides:
     """What the planner is given besides document and facts."""
 
     #: Group -> node it is to be active on.
@@ -102,7 +102,7 @@ class Wishes:
     approved: frozenset[str] = frozenset()
 
 
-def wishes(operations: Iterable[Operation], cluster: str, now: datetime) -> Wishes:
+def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> Overrides:
     """What the operations come to for that cluster; `now` is the wall clock. Later ones win over earlier ones."""
     moves: dict[str, str] = {}
     returning: dict[str, str] = {}
@@ -137,7 +137,7 @@ def wishes(operations: Iterable[Operation], cluster: str, now: datetime) -> Wish
                 groups[operation.group] = operation.told()
             case Kind.PAUSE:
                 paused.append(operation.told())
-    return Wishes(
+    return Overrides(
         moves,
         {group: node for group, node in returning.items() if node},
         drained,

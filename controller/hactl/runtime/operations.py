@@ -1,6 +1,6 @@
 """What people asked for, between the record and the planner: read in every pass, ended when the facts say so.
 
-Rules: everything that decides is in core (`operations.wishes`, `moves.judge`); while the record cannot be read the
+Rules: everything that decides is in core (`operations.overrides`, `moves.judge`); while the record cannot be read the
 last known requests stay in force; a request that ended as other than Done changes what is wanted, so that nothing more
 is done in that pass.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.facts import Snapshot
-from hactl.core.operations import Kind, Operation, State, Wishes, wishes
+from hactl.core.operations import Kind, Operation, Overrides, State, overrides
 from hactl.core.plan.durations import hook_seconds, measured_seconds
 from hactl.core.plan.switchover import expired, group_of, judge
 from hactl.core.steps import Plan
@@ -35,16 +35,16 @@ Judge = Callable[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OpenOperations:
     """The requests of one cluster in one pass."""
 
     operations: tuple[Operation, ...] = ()
-    wishes: Wishes = field(default_factory=Wishes)
+    overrides: Overrides = field(default_factory=Overrides)
 
     @property
     def moving(self) -> bool:
         """Somebody waits for a group to be elsewhere."""
-        return bool(self.wishes.moves)
+        return bool(self.overrides.moves)
 
     def next_seconds(self, wall: datetime) -> float | None:
         """When the first of them begins or expires; None: none does."""
@@ -66,14 +66,14 @@ class Requests:
         self._store = store
         self._clock = clock
         self._verdict = verdict
-        self._asked = Asked()
+        self._asked = OpenOperations()
         #: Group -> node it was last known to be active on; None: not read yet.
         self._active: dict[str, str] | None = None
         #: Group -> where our own steps move it.
         self._moving: dict[str, str] = {}
         self._moves: list[tuple[datetime, str]] | None = None
 
-    async def read(self, cluster: Cluster) -> Asked:
+    async def read(self, cluster: Cluster) -> OpenOperations:
         """What counts now. Never raises: without a record, what was known."""
         try:
             found = await self._store.requests(cluster.name)
@@ -83,8 +83,8 @@ class Requests:
             return self._asked
         wall = self._clock.now()
         counted = [each for each in found if not _too_late_to_return(each, wall)]
-        wanted = wishes(counted, cluster.name, wall) if counted else Wishes()
-        self._asked = Asked(tuple(counted), replace(wanted, frozen=frozen) if frozen else wanted)
+        wanted = overrides(counted, cluster.name, wall) if counted else Overrides()
+        self._asked = OpenOperations(tuple(counted), replace(wanted, frozen=frozen) if frozen else wanted)
         return self._asked
 
     async def _frozen(self, cluster: Cluster) -> dict[str, str]:
@@ -107,7 +107,13 @@ class Requests:
     # -- their end ------------------------------------------------------------------------------------------------
 
     async def settle(
-        self, cluster: Cluster, asked: Asked, snapshot: Snapshot, plan: Plan, failing: Mapping[str, str], now: float
+        self,
+        cluster: Cluster,
+        asked: OpenOperations,
+        snapshot: Snapshot,
+        plan: Plan,
+        failing: Mapping[str, str],
+        now: float,
     ) -> tuple[Operation, ...]:
         """End what is over; returns what ended now. What could not be recorded is ended by a later pass."""
         ended = []
@@ -199,7 +205,7 @@ class Requests:
         return known
 
     def _event(self, group: str, before: str, node: str, snapshot: Snapshot) -> Change:
-        ours = self._moving.get(group) == node or self._asked.wishes.moves.get(group) == node
+        ours = self._moving.get(group) == node or self._asked.overrides.moves.get(group) == node
         operations = [
             o.id for o in self._asked.operations if o.kind is Kind.SWITCHOVER and o.group == group and o.node == node
         ]

@@ -89,7 +89,7 @@ class WorkQueue:
         self._pump()
 
     def add_after(self, name: str, seconds: float, priority: Priority = Priority.ROUTINE) -> None:
-        """Look at `name` in `seconds`; of several such wishes the earliest counts, and any look settles them all."""
+        """Look at `name` in `seconds`; of several such overrides the earliest counts, and any look settles them all."""
         if seconds <= 0:
             self.add(name, priority)
             return

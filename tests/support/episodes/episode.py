@@ -121,7 +121,7 @@ class Episode:
 
     def plan(self, *, slow: bool = False) -> Plan:
         """Look and plan."""
-        self.loop.wishes = self.faults.wishes()
+        self.loop.overrides = self.faults.overrides()
         before = self.judge.holders()
 
         def wait(node: str) -> None:

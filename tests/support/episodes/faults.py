@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hactl.core.operations import Kind, Operation, Wishes, wishes
+from hactl.core.operations import Kind, Operation, Overrides, overrides
 from hactl.core.steps import quote
 from support.episodes.judge import Judge
 from support.episodes.people import FIREWALL_EDITS, FIREWALL_MISTAKES, NAS_EDITS, NAS_MISTAKES, NO_PREEMPTION, PASSWORD
@@ -106,13 +106,13 @@ class Faults:
         """The request is dropped."""
         self.request = None
 
-    def wishes(self) -> Wishes:
+    def overrides(self) -> Overrides:
         """What the request comes to now."""
         if self.request is not None and not self.request.active(self.wall()):
             self.note("the request is over")
             self.request = None
         open_now = [self.request] if self.request is not None else []
-        return wishes(open_now, self.loop.document.metadata.name, self.wall())
+        return overrides(open_now, self.loop.document.metadata.name, self.wall())
 
     # clocks
 

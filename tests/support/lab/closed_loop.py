@@ -19,7 +19,7 @@ from hactl.core.document.load import read_cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
 from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.parse.answer.node import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
@@ -69,7 +69,7 @@ class Loop:
         self.world.start()
         self.world.advance(1.0)
         self.failing: dict[str, str] = {}
-        self.wishes = Wishes()
+        self.overrides = Overrides()
 
     @property
     def cluster(self) -> Cluster:
@@ -120,7 +120,7 @@ class Loop:
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
         """Look and plan; the audit has no complaint. `between`: see `look`."""
         snapshot = self.look(between)
-        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, wishes=self.wishes)
+        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=self.overrides)
         complaints = audit(self.cluster, snapshot, plan, self.now)
         assert complaints == (), complaints
         return plan

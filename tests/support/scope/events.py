@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from support.scope.play import Event, Scope
 from support.scope.world import GROUP, LAN, REPLICATION, A, B
 
@@ -85,7 +85,7 @@ def _kill_hooks(scope: Scope) -> None:
 def _wish(scope: Scope) -> None:
     """A person asks for the other node, or drops the request."""
     to = B if scope.role(A) == "primary" else A
-    scope.loop.wishes = Wishes() if scope.loop.wishes.moves else Wishes(moves={GROUP: to})
+    scope.loop.overrides = Overrides() if scope.loop.overrides.moves else Overrides(moves={GROUP: to})
 
 
 #: The alphabet. A toggle is one event: its two halves exclude each other.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.steps import Outcome, Plan, Stage
 from hactl.lab.hast.daemon import Hast, Resource, Role
 from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
@@ -166,9 +166,9 @@ class Scope(Pair):
         return self.kept is not None and bool(self.kept[0].stages) and self.now - self.kept[1] <= FRESH_SECONDS
 
     def mend(self) -> None:
-        """Everything that is not hactl's to mend is mended; nobody wishes anything."""
+        """Everything that is not hactl's to mend is mended; nobody overrides anything."""
         self._hear()
-        self.loop.wishes, self.kept = Wishes(), None
+        self.loop.overrides, self.kept = Overrides(), None
         for node in (A, B):
             self.world.thaw(node)
             self.world.join(node)
@@ -242,6 +242,6 @@ class Scope(Pair):
 
     def _intent(self) -> Iterator[object]:
         """What is known and wanted outside the nodes."""
-        yield self.split, self.now - self._apart_at <= HEARD_SECONDS, sorted(self.loop.wishes.moves.items())
+        yield self.split, self.now - self._apart_at <= HEARD_SECONDS, sorted(self.loop.overrides.moves.items())
         if self.kept is not None and self.fresh():
             yield [self.abstract.step(step) for step in self.kept[0].stages[0].steps], bucket(self.now - self.kept[1])

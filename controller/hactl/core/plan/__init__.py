@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.plan.areas.addresses import introduce_steps, repair_steps
 from hactl.core.plan.areas.boot import boot_steps
 from hactl.core.plan.areas.daemon import config_steps, reload_steps, start_daemon_steps
@@ -62,20 +62,20 @@ def make_plan(
     now: float,
     *,
     failing: Mapping[str, str] | None = None,
-    wishes: Wishes | None = None,
+    overrides: Overrides | None = None,
 ) -> Plan:
     """What is to be done, in stages, and why the rest is not.
 
     `now` is the controller's monotonic clock, seconds. `failing` maps `Step.key` of steps that failed a short while
     ago and are not to be tried again yet to the reason; they become holds, so that they do not stand in the way of
-    what does not depend on them. `wishes` is what people asked for besides the document.
+    what does not depend on them. `overrides` is what people asked for besides the document.
     """
     stages: list[Stage] = []
     holds: list[Hold] = []
     active: dict[str, str | None] = {}
     goals: dict[str, str | None] = {}
     for number in range(STAGE_LIMIT):
-        scene = set_scene(cluster, snapshot, now, wishes, failing)
+        scene = set_scene(cluster, snapshot, now, overrides, failing)
         stage = _next_stage(scene)
         if number == 0:
             active, goals = dict(scene.active), dict(scene.goals)
@@ -84,7 +84,7 @@ def make_plan(
         if stage is None:
             break
         stages.append(stage)
-        snapshot = predict(cluster, snapshot, stage, wishes, failing)
+        snapshot = predict(cluster, snapshot, stage, overrides, failing)
     return Plan(
         cluster.name,
         cluster.generation,
@@ -92,7 +92,7 @@ def make_plan(
         tuple(holds),
         active,
         goals,
-        dict(wishes.discards) if wishes else {},
+        dict(overrides.discards) if overrides else {},
     )
 
 

@@ -15,16 +15,16 @@ from hactl.core.steps import Step
 def hold_paused(scene: Scene) -> None:
     """Say what is paused, whether or not there is anything to do."""
     name = scene.cluster.name
-    if scene.wishes.paused:
+    if scene.overrides.paused:
         scene.hold(
             "Paused",
-            f"{name} is paused by {scene.wishes.paused}",
+            f"{name} is paused by {scene.overrides.paused}",
             target=name,
             remedy=f"hactl resume {name}",
         )
-    for group, why in scene.wishes.paused_groups.items():
+    for group, why in scene.overrides.paused_groups.items():
         scene.hold("Paused", f"{group} is paused by {why}", target=group, remedy=f"hactl resume {name} --group {group}")
-    for node, why in scene.wishes.paused_nodes.items():
+    for node, why in scene.overrides.paused_nodes.items():
         if node in scene.nodes:
             scene.hold(
                 "Paused", f"{node} is paused by {why}", node=node, target=node, remedy=f"hactl resume --node {node}"
@@ -33,13 +33,13 @@ def hold_paused(scene: Scene) -> None:
 
 def paused(scene: Scene, step: Step) -> str:
     """Why this step is not done; empty: it may be."""
-    if step.node in scene.wishes.paused_nodes:
-        return f"{step.node} is paused by {scene.wishes.paused_nodes[step.node]}"
-    if not scene.wishes.paused_groups:
+    if step.node in scene.overrides.paused_nodes:
+        return f"{step.node} is paused by {scene.overrides.paused_nodes[step.node]}"
+    if not scene.overrides.paused_groups:
         return ""
     for group in scene.cluster.groups:
-        if group.name in scene.wishes.paused_groups and step.target in _targets(group, step):
-            return f"{group.name} is paused by {scene.wishes.paused_groups[group.name]}"
+        if group.name in scene.overrides.paused_groups and step.target in _targets(group, step):
+            return f"{group.name} is paused by {scene.overrides.paused_groups[group.name]}"
     return ""
 
 

@@ -25,10 +25,10 @@ def _goal(scene: Scene, group: GroupSpec) -> str | None:
     addresses, else as the document's failback says.
     """
     active = scene.active[group.name]
-    wished = scene.wishes.moves.get(group.name)
+    wished = scene.overrides.moves.get(group.name)
     if wished in group.preferred:
         return wished
-    allowed = [node for node in group.preferred if node not in scene.wishes.drained]
+    allowed = [node for node in group.preferred if node not in scene.overrides.drained]
     if active is None or not allowed:
         return active
     if active not in allowed:
@@ -36,7 +36,7 @@ def _goal(scene: Scene, group: GroupSpec) -> str | None:
     kept = kept_by_advskews(scene, group)
     if group.storage and kept in allowed:
         return kept
-    if group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen:
+    if group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen:
         return allowed[0]
     return active
 
@@ -46,14 +46,16 @@ def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
     its addresses, then as the document says.
     """
     first = _asked(scene, group)
-    drained = [node for node in group.preferred if node in scene.wishes.drained and node != first]
+    drained = [node for node in group.preferred if node in scene.overrides.drained and node != first]
     rest = [node for node in group.preferred if node != first and node not in drained]
     return (*((first,) if first in group.preferred else ()), *rest, *drained)
 
 
 def _asked(scene: Scene, group: GroupSpec) -> str | None:
     return (
-        scene.wishes.moves.get(group.name) or scene.wishes.returning.get(group.name) or kept_by_advskews(scene, group)
+        scene.overrides.moves.get(group.name)
+        or scene.overrides.returning.get(group.name)
+        or kept_by_advskews(scene, group)
     )
 
 
@@ -171,8 +173,8 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
 def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
     wished = _asked(scene, group)
-    drained = any(node in scene.wishes.drained for node in group.preferred)
-    back = group.failback is Failback.WHEN_READY and group.name not in scene.wishes.frozen
+    drained = any(node in scene.overrides.drained for node in group.preferred)
+    back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
     hook = known(scene.facts[first].hook)
     return (first == wished or drained or back) and hook is not None and resource in hook.confirmed
 

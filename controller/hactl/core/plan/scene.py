@@ -14,7 +14,7 @@ from hactl.core.cluster import Cluster, hooked_groups, interface_on
 from hactl.core.facts import HastRole, Interface, Known, NodeFacts, Reading, Snapshot, System, Unknown
 from hactl.core.hook.render import HookFile, hook_files
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.steps import Hold, Step
 
 #: Facts older than this are not acted on (I6), seconds.
@@ -46,7 +46,7 @@ class Scene:
     #: Group name -> node it should be active on, filled in by `hactl.core.plan.placement`.
     goals: dict[str, str | None] = field(default_factory=dict)
     #: What people asked for besides the document.
-    wishes: Wishes = field(default_factory=Wishes)
+    overrides: Overrides = field(default_factory=Overrides)
     #: `Step.key` of steps that failed a short while ago.
     failing: Mapping[str, str] = field(default_factory=dict)
     _hooks: dict[str, tuple[HookFile, ...]] = field(default_factory=dict)
@@ -146,11 +146,11 @@ def set_scene(
     cluster: Cluster,
     snapshot: Snapshot,
     now: float,
-    wishes: Wishes | None = None,
+    overrides: Overrides | None = None,
     failing: Mapping[str, str] | None = None,
 ) -> Scene:
     """Take from the snapshot what may be relied on; the rest becomes holds."""
-    scene = Scene(cluster, snapshot, now, wishes=wishes or Wishes(), failing=failing or {})
+    scene = Scene(cluster, snapshot, now, overrides=overrides or Overrides(), failing=failing or {})
     for name in scene.nodes:
         reading = snapshot.nodes.get(name)
         if not isinstance(reading, Known):

@@ -15,7 +15,7 @@ from hactl.runtime.operations import Requests
 from hactl.runtime.passes.types import Gate, Pace
 
 
-class Memory:
+class ClusterState:
     """One cluster's."""
 
     def __init__(self, chance: random.Random, requests: Requests) -> None:
@@ -75,7 +75,7 @@ class Look:
     plan: Plan
 
 
-def looks(memories: Mapping[str, Memory]) -> Iterator[tuple[str, str, bool]]:
+def looks(memories: Mapping[str, ClusterState]) -> Iterator[tuple[str, str, bool]]:
     """Cluster, node, and whether it gave facts, of every newest look: for `hactl.core.pace.circuit_breaker`."""
     for cluster, memory in memories.items():
         if memory.snapshot is not None:

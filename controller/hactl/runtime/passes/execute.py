@@ -59,7 +59,7 @@ def ignore_event(event: StepEvent) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ExecutionContext:
     """Everything a stage is carried out with."""
 
     plan: Plan
@@ -97,7 +97,7 @@ class Executor:
         self._nonce = nonce
 
     async def execute(
-        self, errand: Errand, stage: Stage, *, stop: asyncio.Event, on_step: OnStep = ignore_event
+        self, context: ExecutionContext, stage: Stage, *, stop: asyncio.Event, on_step: OnStep = ignore_event
     ) -> StageOutcome:
         """Carry out the stage. Raises StoreError when something could not be recorded, Busy when the record says that
         this generation is no longer the one to act on; nothing new runs after either.
@@ -108,66 +108,66 @@ class Executor:
         watch = _Careful(on_step)
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(run.watch_stop())
-            lanes = [group.create_task(self._lane(errand, steps, run, watch)) for steps in _lanes(stage)]
+            lanes = [group.create_task(self._lane(context, steps, run, watch)) for steps in _lanes(stage)]
             if lanes:
                 await asyncio.wait(lanes)
             watcher.cancel()
         if run.broken is not None:
-            log.error("stopped acting", extra={"cluster": errand.plan.cluster, "error": str(run.broken)})
+            log.error("stopped acting", extra={"cluster": context.plan.cluster, "error": str(run.broken)})
             raise run.broken
         begun = {id(ended.step) for ended in run.ended}
         not_run = tuple(step for step in stage.steps if id(step) not in begun)
         return StageOutcome(stage, tuple(run.ended), not_run, stopped=stop.is_set())
 
-    async def _lane(self, errand: Errand, steps: tuple[Step, ...], run: _StageRun, watch: _Careful) -> None:
+    async def _lane(self, context: ExecutionContext, steps: tuple[Step, ...], run: _StageRun, watch: _Careful) -> None:
         """Some steps one after the other, up to the first that is not Done, or to a standstill of ours."""
         before = run.began
         for step in steps:
             if run.halt.is_set():
                 return
             if self._clock.monotonic() - before > STANDSTILL_SECONDS:
-                log.error("stood still; looking again before anything else is done", extra=_where(errand, step))
+                log.error("stood still; looking again before anything else is done", extra=_where(context, step))
                 return
             try:
-                ended = await self._perform(errand, step, run.halt, watch)
+                ended = await self._perform(context, step, run.halt, watch)
             except (StoreError, Busy) as error:
                 run.broken = run.broken or error
                 run.halt.set()
-                log.error("cannot record a step", extra={**_where(errand, step), "error": str(error)})
+                log.error("cannot record a step", extra={**_where(context, step), "error": str(error)})
                 return
             run.ended.append(ended)
             if ended.result.outcome is not Outcome.DONE:
                 return
             before = ended.quiet_at
 
-    async def _perform(self, errand: Errand, step: Step, halt: asyncio.Event, watch: _Careful) -> Ended:
+    async def _perform(self, context: ExecutionContext, step: Step, halt: asyncio.Event, watch: _Careful) -> Ended:
         """One step between its two records."""
         number: list[int] = []
         sent = False
         started = self._clock.monotonic()
         try:
-            await finish(self._clock, self._begin(errand, step, number), bound_seconds=self._record_seconds)
-            log.info("step begins", extra=_where(errand, step))
+            await finish(self._clock, self._begin(context, step, number), bound_seconds=self._record_seconds)
+            log.info("step begins", extra=_where(context, step))
             watch(StepEvent(step, "begin"))
             if self._clock.monotonic() - started > STANDSTILL_SECONDS:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl stood still meanwhile", busy=True)
             else:
                 sent = True
-                result = await self._attempt(errand, step, halt, watch)
+                result = await self._attempt(context, step, halt, watch)
         except asyncio.CancelledError:
             if number:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl was stopped")
                 if sent:
                     result = StepResult(Outcome.INDETERMINATE, None, "", "abandoned: hactl was stopped")
-                await self._end(errand, step, number[0], result, started, watch)
+                await self._end(context, step, number[0], result, started, watch)
             raise
         answered = self._clock.monotonic()
-        await self._end(errand, step, number[0], result, started, watch)
+        await self._end(context, step, number[0], result, started, watch)
         unsure = result.outcome is Outcome.INDETERMINATE
         return Ended(step, result, started + self._limit_seconds(step) if unsure else answered)
 
-    async def _begin(self, errand: Errand, step: Step, number: list[int]) -> None:
-        plan = errand.plan
+    async def _begin(self, context: ExecutionContext, step: Step, number: list[int]) -> None:
+        plan = context.plan
         record = {
             "cluster": plan.cluster,
             "generation": plan.generation,
@@ -178,18 +178,18 @@ class Executor:
             "command": step.command,
             "risk": step.risk.value,
             "why": step.why,
-            "actor": errand.actor,
-            "cause": errand.cause,
+            "actor": context.actor,
+            "cause": context.cause,
         }
-        number.append(await self._store.begin_step(record, lease=errand.lease))
+        number.append(await self._store.begin_step(record, lease=context.lease))
 
     async def _end(
-        self, errand: Errand, step: Step, number: int, result: StepResult, started: float, watch: _Careful
+        self, context: ExecutionContext, step: Step, number: int, result: StepResult, started: float, watch: _Careful
     ) -> None:
         seconds = self._clock.monotonic() - started
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         extra = {"outcome": result.outcome.value, "reason": result.reason, "seconds": round(seconds, 3)}
-        log.log(level, "step ended", extra={**_where(errand, step), **extra})
+        log.log(level, "step ended", extra={**_where(context, step), **extra})
         watch(StepEvent(step, "end", result=result))
         said = "\n".join(part for part in (result.output, f"[{result.reason}]" if result.reason else "") if part)
         write = self._store.end_step(
@@ -201,16 +201,16 @@ class Executor:
         """From the begin of a step to when we stop waiting; the node has killed its command by then."""
         return LOCK_WAIT_SECONDS + step_budget_seconds(step) + self._margin_seconds
 
-    async def _attempt(self, errand: Errand, step: Step, halt: asyncio.Event, watch: _Careful) -> StepResult:
+    async def _attempt(self, context: ExecutionContext, step: Step, halt: asyncio.Event, watch: _Careful) -> StepResult:
         try:
-            values = {use.variable: errand.secret(use) for use in step.secrets}
+            values = {use.variable: context.secret(use) for use in step.secrets}
         except SecretError as error:
             return StepResult(Outcome.FAILED, None, "", f"not run: {error}")
         nonce = self._nonce()
-        blackout = _Blackout(nonce, tuple(values.values()))
+        blackout = _Redactor(nonce, tuple(values.values()))
         run = self._nodes.run(
-            errand.targets[step.node],
-            step_script(step, values, nonce, lease=errand.lease),
+            context.targets[step.node],
+            step_script(step, values, nonce, lease=context.lease),
             timeout_seconds=step_budget_seconds(step),
             on_output=lambda text: _show(watch, step, text, blackout),
             exclusive=True,
@@ -218,7 +218,7 @@ class Executor:
         return await self._answer(step, asyncio.ensure_future(run), blackout, halt)
 
     async def _answer(
-        self, step: Step, task: asyncio.Future[Any], blackout: _Blackout, halt: asyncio.Event
+        self, step: Step, task: asyncio.Future[Any], blackout: _Redactor, halt: asyncio.Event
     ) -> StepResult:
         limit = self._limit_seconds(step)
         alarm = asyncio.ensure_future(self._clock.sleep(limit))
@@ -242,7 +242,7 @@ class Executor:
         return StepResult(Outcome.INDETERMINATE, None, "", reason)
 
 
-def _judge(step: Step, task: asyncio.Future[Answer], blackout: _Blackout) -> StepResult:
+def _judge(step: Step, task: asyncio.Future[Answer], blackout: _Redactor) -> StepResult:
     try:
         answer = task.result()
     except NOTHING_SENT as error:
@@ -274,17 +274,17 @@ def _lanes(stage: Stage) -> list[tuple[Step, ...]]:
     return [tuple(steps) for steps in lanes.values()]
 
 
-def _where(errand: Errand, step: Step) -> dict[str, str]:
+def _where(context: ExecutionContext, step: Step) -> dict[str, str]:
     return {
-        "cluster": errand.plan.cluster,
+        "cluster": context.plan.cluster,
         "node": step.node,
         "verb": step.verb,
         "target": step.target,
-        "plan": errand.plan.digest,
+        "plan": context.plan.digest,
     }
 
 
-def _show(watch: _Careful, step: Step, text: str, blackout: _Blackout) -> None:
+def _show(watch: _Careful, step: Step, text: str, blackout: _Redactor) -> None:
     """Whole lines of live output (Nodes.run gives nothing less), without our frame and without secrets."""
     for line in text.splitlines():
         shown = visible_line(line, blackout.nonce)
@@ -325,7 +325,7 @@ class _Careful:
             log.exception("whoever watches the steps failed; going on without")
 
 
-class _Blackout:
+class _Redactor:
     """Replaces secrets in text, but not in our own frame lines: a password may be any word, even one of theirs."""
 
     def __init__(self, nonce: str, secrets: tuple[str, ...]) -> None:

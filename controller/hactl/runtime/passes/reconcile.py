@@ -19,7 +19,7 @@ from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.objects import Mode
-from hactl.core.operations import State, Wishes
+from hactl.core.operations import Overrides, State
 from hactl.core.pace.backoff import Attempts
 from hactl.core.pace.circuit_breaker import fleet_silent
 from hactl.core.plan import make_plan
@@ -28,9 +28,9 @@ from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Outcome, Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Store
-from hactl.runtime.operations import Asked, Judge, Requests
-from hactl.runtime.passes.cluster_state import Look, Memory, looks, with_hold
-from hactl.runtime.passes.execute import Errand, Executor
+from hactl.runtime.operations import Judge, OpenOperations, Requests
+from hactl.runtime.passes.cluster_state import ClusterState, Look, looks, with_hold
+from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.types import Accepted, Gate, Lock, Pace, PassResult, Request, Resolve, Resolved
 from hactl.runtime.timeouts import Stopped, within
@@ -77,7 +77,7 @@ class Reconciler:
         self._judge = judge
         self._compare = compare
         self._verdict = verdict
-        self._memories: dict[str, Memory] = {}
+        self._memories: dict[str, ClusterState] = {}
         self._fleet_silent = ""
 
     async def reconcile(self, request: Request) -> PassResult:
@@ -109,11 +109,11 @@ class Reconciler:
         return replace(second, ended=(*result.ended, *second.ended))
 
     async def look(
-        self, accepted: Accepted, *, stop: asyncio.Event | None = None, wishes: Wishes | None = None
+        self, accepted: Accepted, *, stop: asyncio.Event | None = None, overrides: Overrides | None = None
     ) -> tuple[Resolved, Snapshot, Plan]:
         """Observe and plan, nothing else: nothing is recorded or touched. Raises SecretError, DocumentError."""
         resolved = await self._resolve(accepted.document, accepted.generation)
-        look = await self._look(resolved, stop or asyncio.Event(), wishes or Wishes())
+        look = await self._look(resolved, stop or asyncio.Event(), overrides or Overrides())
         return resolved, look.snapshot, look.plan
 
     def status(self, cluster: str) -> Mapping[str, Any] | None:
@@ -126,24 +126,24 @@ class Reconciler:
         self._memories.pop(cluster, None)
         self._observer.forget(cluster)
 
-    def _memory(self, accepted: Accepted) -> Memory:
+    def _memory(self, accepted: Accepted) -> ClusterState:
         name = accepted.document.cluster.name
         if name not in self._memories:
             requests = Requests(self._store, self._clock, verdict=self._verdict)
-            self._memories[name] = Memory(self._chance, requests)
+            self._memories[name] = ClusterState(self._chance, requests)
         self._memories[name].renew(accepted.generation)
         return self._memories[name]
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def _look(
-        self, resolved: Resolved, stop: asyncio.Event, wishes: Wishes, attempts: Attempts | None = None
+        self, resolved: Resolved, stop: asyncio.Event, overrides: Overrides, attempts: Attempts | None = None
     ) -> Look:
         observe = self._observer.observe(resolved.cluster, resolved.targets)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if attempts is None else attempts.resting(now)
-        plan = self._plan(resolved.cluster, snapshot, now, failing=failing, wishes=wishes)
+        plan = self._plan(resolved.cluster, snapshot, now, failing=failing, overrides=overrides)
         complaints = self._second_opinion(resolved.cluster, snapshot, plan, now)
         if complaints:
             log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
@@ -153,7 +153,7 @@ class Reconciler:
     async def _pass(
         self,
         request: Request,
-        memory: Memory,
+        memory: ClusterState,
         resolved: Resolved,
         *,
         locked: bool,
@@ -162,7 +162,7 @@ class Reconciler:
         """Look, record, and act when `locked`. Gate NeedsLock: there is work, come back with the lock."""
         asked = await memory.requests.read(resolved.cluster)
         try:
-            look = await self._look(resolved, request.stop, asked.wishes, memory.attempts)
+            look = await self._look(resolved, request.stop, asked.overrides, memory.attempts)
         except Stopped:
             return self._stopped(request, memory, resolved)
         now = self._clock.monotonic()
@@ -204,7 +204,9 @@ class Reconciler:
         memory.requests.acting(look.plan)
         return await self._act(request, memory, resolved, look.plan, base, lease)
 
-    def _gate(self, request: Request, memory: Memory, cluster: Cluster, plan: Plan, asked: Asked, now: float) -> Gate:
+    def _gate(
+        self, request: Request, memory: ClusterState, cluster: Cluster, plan: Plan, asked: OpenOperations, now: float
+    ) -> Gate:
         """Why this plan may not be carried out now."""
         silent = self._breaker()
         if not plan.stages:
@@ -214,11 +216,11 @@ class Reconciler:
         mode = cluster.document.spec.mode
         if mode is Mode.OBSERVE:
             return "Observe"
-        if asked.wishes.paused:
+        if asked.overrides.paused:
             return "Paused"
         if silent:
             return "FleetSilent"
-        approved = asked.wishes.approved | ({request.approved} if request.approved else set())
+        approved = asked.overrides.approved | ({request.approved} if request.approved else set())
         if mode is Mode.PROPOSE and not any(memory.approval.covers(plan, digest) for digest in sorted(approved)):
             return "WaitingForApproval"
         if memory.attempts.quiet_at(plan.stages[0]) > now:
@@ -235,7 +237,7 @@ class Reconciler:
         self._fleet_silent = silent
         return silent
 
-    def _why(self, gate: Gate, memory: Memory, lease: int) -> str:
+    def _why(self, gate: Gate, memory: ClusterState, lease: int) -> str:
         if gate == "LeaseLost":
             return f"a newer controller (lease {memory.newer_lease}) acts on its nodes; this one has lease {lease}"
         return self._fleet_silent
@@ -243,11 +245,11 @@ class Reconciler:
     # -- acting ---------------------------------------------------------------------------------------------------
 
     async def _act(
-        self, request: Request, memory: Memory, resolved: Resolved, plan: Plan, base: PassResult, lease: int
+        self, request: Request, memory: ClusterState, resolved: Resolved, plan: Plan, base: PassResult, lease: int
     ) -> PassResult:
-        errand = Errand(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
+        context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
         try:
-            outcome = await self._executor.execute(errand, plan.stages[0], stop=request.stop, on_step=request.on_step)
+            outcome = await self._executor.execute(context, plan.stages[0], stop=request.stop, on_step=request.on_step)
         except (StoreError, Busy) as error:
             memory.working = False
             if isinstance(error, StoreError):
@@ -279,7 +281,7 @@ class Reconciler:
     # -- recording ------------------------------------------------------------------------------------------------
 
     async def _publish(
-        self, request: Request, memory: Memory, cluster: Cluster, look: Look
+        self, request: Request, memory: ClusterState, cluster: Cluster, look: Look
     ) -> tuple[Mapping[str, Any], StoreError | None]:
         """Keep the status and what changed, in one piece; without a record the status says so."""
         try:
@@ -294,7 +296,7 @@ class Reconciler:
             return self._status(request, memory, cluster, look, f"store unavailable: {error}"), error
         return status, None
 
-    async def _remember(self, memory: Memory, cluster: str) -> None:
+    async def _remember(self, memory: ClusterState, cluster: str) -> None:
         """Once per process and cluster: its last status."""
         if memory.remembered:
             return
@@ -307,7 +309,7 @@ class Reconciler:
             return
         memory.remembered = True
 
-    async def _note_cuts(self, memory: Memory, cluster: str) -> None:
+    async def _note_cuts(self, memory: ClusterState, cluster: str) -> None:
         """Steps that any process, dead or stopped, has left running as far as the record knows. Raises StoreError."""
         for row in await self._store.history({"cluster": cluster, "kind": "Step", "limit": CUT_STEPS}):
             if row["outcome"] in (None, Outcome.INDETERMINATE.value):
@@ -316,7 +318,7 @@ class Reconciler:
                 memory.attempts.note_cut(key, self._clock.monotonic() - max(0.0, age))
 
     def _status(
-        self, request: Request, memory: Memory, cluster: Cluster, look: Look, *problems: str
+        self, request: Request, memory: ClusterState, cluster: Cluster, look: Look, *problems: str
     ) -> Mapping[str, Any]:
         return self._judge(
             cluster,
@@ -332,7 +334,7 @@ class Reconciler:
             failing=memory.attempts.failing,
         )
 
-    async def _unresolved(self, request: Request, memory: Memory, error: HactlError) -> PassResult:
+    async def _unresolved(self, request: Request, memory: ClusterState, error: HactlError) -> PassResult:
         """References do not resolve: nothing can be observed safely, the status says why."""
         document = request.accepted.document
         cluster = Cluster(document.cluster, request.accepted.generation)
@@ -360,13 +362,13 @@ class Reconciler:
 
     def _result(
         self,
-        memory: Memory,
+        memory: ClusterState,
         look: Look,
         status: Mapping[str, Any],
         gate: Gate,
         resolved: Resolved,
         error: HactlError | None,
-        asked: Asked,
+        asked: OpenOperations,
     ) -> PassResult:
         return PassResult(
             plan=look.plan,
@@ -380,11 +382,11 @@ class Reconciler:
             error=error,
         )
 
-    def _stopped(self, request: Request, memory: Memory, resolved: Resolved) -> PassResult:
+    def _stopped(self, request: Request, memory: ClusterState, resolved: Resolved) -> PassResult:
         plan = Plan(resolved.cluster.name, request.accepted.generation)
         return PassResult(plan, memory.status or {}, "wait", 0.0, gate="Stopped", targets=resolved.targets)
 
-    def _after_seconds(self, memory: Memory, plan: Plan, gate: Gate, asked: Asked) -> float:
+    def _after_seconds(self, memory: ClusterState, plan: Plan, gate: Gate, asked: OpenOperations) -> float:
         now = self._clock.monotonic()
         seconds = memory.after_seconds(plan, gate, asked.moving, self._pace, now, self._spread)
         due = asked.next_seconds(self._clock.now())

@@ -44,7 +44,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
     from hactl.app import asked_for, likely_generations, opened
-    from hactl.core.operations import wishes
+    from hactl.core.operations import overrides
     from hactl.runtime.passes.types import Accepted
 
     generations = await likely_generations(state_path(ctx), documents)
@@ -56,8 +56,8 @@ async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan
             for each in asked:
                 if each.state == "Open":
                     click.echo(f"asked for: {safe(told_operation(each))}", err=True)
-            wanted = wishes(asked, name, app.clock.now())
-            looks.append(app.reconciler.look(Accepted(document, generations[name]), wishes=wanted))
+            wanted = overrides(asked, name, app.clock.now())
+            looks.append(app.reconciler.look(Accepted(document, generations[name]), overrides=wanted))
         return [found for _, _, found in await asyncio.gather(*looks)]
 
 

@@ -126,14 +126,14 @@ async def _show(found: Found, node: str, usual: dict[str, float]) -> None:
     """What would be moved, where to, and what stands in the way."""
     from dataclasses import replace
 
-    from hactl.core.operations import Wishes
+    from hactl.core.operations import Overrides
     from hactl.core.plan import make_plan
     from hactl.core.plan.switchover import moving_steps, prediction
 
     looked = await look(found, ())
-    wanted = found.wishes or Wishes()
-    wishes = replace(wanted, drained={**wanted.drained, node: "asked for now"})
-    plan = make_plan(looked.cluster, looked.snapshot, looked.now, wishes=wishes)
+    wanted = found.overrides or Overrides()
+    overrides = replace(wanted, drained={**wanted.drained, node: "asked for now"})
+    plan = make_plan(looked.cluster, looked.snapshot, looked.now, overrides=overrides)
     click.echo(click.style(f"{looked.cluster.name}: drain {node}", bold=True))
     mine = [group.name for group in looked.cluster.groups if plan.active.get(group.name) == node]
     if not mine:

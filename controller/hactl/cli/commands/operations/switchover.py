@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hactl.cli.observe import Looked
     from hactl.core.objects import GroupSpec
-    from hactl.core.operations import Operation, Wishes
+    from hactl.core.operations import Operation, Overrides
     from hactl.core.steps import Plan
 
 
@@ -129,7 +129,7 @@ async def _switch(
     if not found:
         raise HactlError(f"no document of {cluster} is in force on this record; hactl apply makes it so")
     looked = await look(found[0], ())
-    move = prepared(looked, await measured(path, cluster), found[0].wishes, name, node)
+    move = prepared(looked, await measured(path, cluster), found[0].overrides, name, node)
     if move is None:
         return 0
     _show(move, later=at is not None)
@@ -168,16 +168,16 @@ async def measured(path: Path, cluster: str) -> dict[str, float]:
 
 
 def prepared(
-    looked: Looked, usual: dict[str, float], wishes: Wishes | None, name: str | None, node: str | None
+    looked: Looked, usual: dict[str, float], overrides: Overrides | None, name: str | None, node: str | None
 ) -> Move | None:
     """What would be moved and how; None: it is there already (said). Raises NotAskedFor with the reason otherwise."""
-    from hactl.core.operations import Wishes
+    from hactl.core.operations import Overrides
     from hactl.core.plan import make_plan
     from hactl.core.plan.switchover import arrived, pre_checks, prediction, refusal
 
     group = chosen(looked, name)
     active = looked.plan.active.get(group.name)
-    target = node or _other(looked, group, active, wishes)
+    target = node or _other(looked, group, active, overrides)
     why = refusal(looked.cluster, group, target)
     if why:
         raise NotAskedFor(f"refused: {why}")
@@ -185,12 +185,12 @@ def prepared(
         click.echo(f"nothing to do: {group.name} is served by {target} already")
         return None
     obstacles = tuple(pre_checks(looked.cluster, looked.snapshot, looked.now, group, target))
-    wanted = wishes or Wishes()
+    wanted = overrides or Overrides()
     plan = make_plan(
         looked.cluster,
         looked.snapshot,
         looked.now,
-        wishes=replace(wanted, moves={**wanted.moves, group.name: target}),
+        overrides=replace(wanted, moves={**wanted.moves, group.name: target}),
     )
     return Move(group, active or "nobody", target, obstacles, plan, prediction(plan, usual))
 
@@ -206,11 +206,11 @@ def chosen(looked: Looked, name: str | None) -> GroupSpec:
     return found[0]
 
 
-def _other(looked: Looked, group: GroupSpec, active: str | None, wishes: Wishes | None) -> str:
+def _other(looked: Looked, group: GroupSpec, active: str | None, overrides: Overrides | None) -> str:
     """The first other node that could take it; else the first other one."""
     from hactl.core.plan.switchover import pre_checks
 
-    drained = wishes.drained if wishes is not None else {}
+    drained = overrides.drained if overrides is not None else {}
     others = [node for node in group.preferred if node != active and node not in drained]
     if not others:
         raise NotAskedFor(f"refused: {group.name} has no other node that is not drained")

@@ -65,14 +65,14 @@ def move_steps(scene: Scene) -> Steps:
 def _say_why_not(scene: Scene, group: GroupSpec) -> None:
     """A drained node that keeps its group, a group that may not go back by itself."""
     active = scene.active.get(group.name)
-    if active in scene.wishes.drained and scene.goals.get(group.name) == active:
+    if active in scene.overrides.drained and scene.goals.get(group.name) == active:
         scene.hold(
             "Drained",
             f"{group.name} stays on {active}, which is drained: no other node could take it",
             node=active,
             target=group.name,
         )
-    frozen = scene.wishes.frozen.get(group.name)
+    frozen = scene.overrides.frozen.get(group.name)
     if frozen and group.failback is Failback.WHEN_READY and active not in (None, group.preferred[0]):
         scene.hold(
             "MovesLimited",
@@ -95,7 +95,7 @@ def obstacles_of(scene: Scene, group: GroupSpec, active: str, goal: str) -> Iter
     hook = hook_of(scene, goal)
     if hook is not None and hook.held:
         yield f"{goal} is held back since it booted", True
-    if goal in scene.wishes.drained:
+    if goal in scene.overrides.drained:
         yield f"{goal} is drained", False
     for vip in group.virtual_ips:
         yield from _address(scene, goal, interface_on(vip, goal), vip.vhid, _vhid(scene, group, vip.vhid, goal))

@@ -155,8 +155,8 @@ def note_steps(scene: Scene) -> Steps:
 
 def _drained(scene: Scene, node: str, hook: HookFacts) -> Steps:
     path = f"{STATE_DIRECTORY}/drained"
-    if node in scene.wishes.drained and hook.drained is None:
-        text = "drained by " + scene.wishes.drained[node].replace("\n", " ")[:200]
+    if node in scene.overrides.drained and hook.drained is None:
+        text = "drained by " + scene.overrides.drained[node].replace("\n", " ")[:200]
         return [
             Step(
                 node,
@@ -168,7 +168,7 @@ def _drained(scene: Scene, node: str, hook: HookFacts) -> Steps:
                 after=(Check("the node knows that it is drained", f"[ -s {path} ]"),),
             )
         ]
-    if node not in scene.wishes.drained and hook.drained is not None:
+    if node not in scene.overrides.drained and hook.drained is not None:
         return [
             Step(
                 node,

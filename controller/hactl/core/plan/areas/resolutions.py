@@ -9,7 +9,7 @@ def resolution_steps(scene: Scene) -> Steps:
     """The steps of the first request that can be carried out."""
     from hactl.core.plan.resolve import Refusal, resolve_steps
 
-    for resource, (node, preserve) in scene.wishes.discards.items():
+    for resource, (node, preserve) in scene.overrides.discards.items():
         found = resolve_steps(scene.cluster, scene.snapshot, resource, node, preserve, scene.now)
         if isinstance(found, Refusal):
             scene.hold(

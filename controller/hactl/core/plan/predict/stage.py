@@ -32,7 +32,7 @@ from hactl.core.facts import (
 from hactl.core.hastconf import PATH as HAST_CONF
 from hactl.core.hastconf import render_hastconf, storages_of
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.operations import Wishes
+from hactl.core.operations import Overrides
 from hactl.core.plan.areas.addresses import wanted_addresses
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS
 from hactl.core.plan.placement import place
@@ -59,11 +59,11 @@ def predict(
     cluster: Cluster,
     snapshot: Snapshot,
     stage: Stage,
-    wishes: Wishes | None = None,
+    overrides: Overrides | None = None,
     failing: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """The snapshot as it should be after every step of the stage is Done."""
-    place(scene := set_scene(cluster, snapshot, snapshot.taken_at, wishes, failing))
+    place(scene := set_scene(cluster, snapshot, snapshot.taken_at, overrides, failing))
     nodes: dict[str, Reading[NodeFacts]] = dict(snapshot.nodes)
     for step in stage.steps:
         reading = nodes[step.node]
