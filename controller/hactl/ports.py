@@ -157,7 +157,7 @@ API_LABEL = "api"
 FILES_ORIGIN = "files"
 
 
-#: Something that changed, for the record: kind (of `hactl.core.catalogue.EVENTS`), summary, node, detail.
+#: Something that changed, for the record: kind (`hactl.core.catalogue.EventKind`), summary, node, detail.
 Change = tuple[str, str, str | None, Any]
 
 
@@ -219,7 +219,7 @@ class Store(Protocol):
     async def record(
         self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
     ) -> None:
-        """Record something that changed: kind is a key of `hactl.core.catalogue.EVENTS`."""
+        """Record something that changed: kind is a `hactl.core.catalogue.EventKind`."""
         ...
 
     async def open_operation(self, request: Mapping[str, Any]) -> int:

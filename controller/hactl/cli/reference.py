@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from hactl.cli.main import COMMANDS, Commands, cli
@@ -51,16 +53,16 @@ def _statuses() -> str:
 
 
 def _catalogue() -> list[str]:
-    tables = [
-        ("Steps", "verb", catalogue.VERBS),
-        ("Holds: reasons not to act", "reason", catalogue.HOLDS),
-        ("Conditions", "type", catalogue.CONDITIONS),
-        ("Reasons of conditions", "reason", catalogue.CONDITION_REASONS),
-        ("Events", "kind", catalogue.EVENTS),
+    tables: list[tuple[str, str, Iterable[catalogue.Verb | catalogue.Named]]] = [
+        ("Steps", "verb", catalogue.Verb),
+        ("Holds: reasons not to act", "reason", catalogue.HoldReason),
+        ("Conditions", "type", catalogue.ConditionType),
+        ("Reasons of conditions", "reason", catalogue.ConditionReason),
+        ("Events", "kind", catalogue.EventKind),
     ]
     return [
         f"## {title}\n\n| {word} | meaning |\n|---|---|\n"
-        + "".join(f"| {name} | {text.replace('|', chr(92) + '|')} |\n" for name, text in table.items())
+        + "".join(f"| {name} | {name.meaning.replace('|', chr(92) + '|')} |\n" for name in table)
         for title, word, table in tables
     ]
 

@@ -10,7 +10,7 @@ from hactl.core.audit import effects as does
 from hactl.core.audit.reader.hastconf import meaning
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands
 from hactl.core.audit.reader.programs import read_effects
-from hactl.core.catalogue import VERBS
+from hactl.core.catalogue import Verb
 from hactl.core.steps import Check, quote
 from support.facts.audit_plans import complaints, step
 from support.facts.builder import healthy_pair
@@ -87,7 +87,7 @@ def test_passwords_in_clear_are_found() -> None:
     assert not list(clear_passwords('ifconfig em0 vhid 1 pass "$HACTL_PASS_1"; bypass it; pass "${HACTL_PASS_2}"'))
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
+@pytest.mark.parametrize("verb", sorted(Verb))
 def test_the_right_verb_over_a_wrong_command_is_refused(verb: str) -> None:
     """Every verb of the catalogue is known, and none excuses a command that does something else."""
     for command in ("newfs /dev/vtbd1", "reboot", "service sshd onestop", "rm -f /etc/hast.conf", "true"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hactl.core.catalogue import HOLDS
+from hactl.core.catalogue import HoldReason
 from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan, Risk
@@ -235,4 +235,4 @@ def test_a_firewall_without_storage_is_repaired_while_one_node_is_silent() -> No
 def test_every_hold_is_in_the_catalogue() -> None:
     """What is not named cannot happen."""
     used = {hold.reason for _, tweak, *_ in HELD for hold in plan_of(tweak(healthy_pair())).holds}
-    assert used <= set(HOLDS)
+    assert used <= set(HoldReason)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hactl.core.catalogue import CONDITION_REASONS
+from hactl.core.catalogue import ConditionReason
 from hactl.core.evidence.view import Seen
 from hactl.core.facts import CarpState, HastRole, Unknown
 from hactl.core.hook.render import DEVD_RULE, HOOK
@@ -98,7 +98,7 @@ def test_reasons(change: Callable[[Scene], Scene], status: str, reason: str, wor
     found = ready(change(hooked_pair()))
     assert (found.status, found.reason) == (status, reason), found.message
     assert word in found.message
-    assert found.reason in CONDITION_REASONS
+    assert found.reason in set(ConditionReason)
     assert len({obstacle.reason for obstacle in found.obstacles}) <= 1
 
 
@@ -110,7 +110,7 @@ def test_every_reason_is_listed() -> None:
     reasons = [obstacle.reason for obstacle in found.obstacles]
     assert reasons == ["Drained", "CopyNotConfirmed", "PreemptOff", "WrongAfterReboot", "RoleUnknown"]
     assert found.status == "False"
-    assert set(reasons) <= set(CONDITION_REASONS)
+    assert set(reasons) <= set(ConditionReason)
     assert [obstacle.certain for obstacle in found.obstacles] == [True, True, True, True, False]
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.core.catalogue import CONDITION_REASONS, CONDITIONS, HOLDS
+from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
 from hactl.core.status.conditions import BOOT_VERBS
 from hactl.core.status.status import cluster_status, same_but_for_ages
@@ -307,8 +307,8 @@ def test_a_status_is_json_and_its_words_are_in_the_catalogue(name: str) -> None:
     status = status_of(TABLE[name][0])
     assert json.loads(json.dumps(status)) == status
     for condition in status["conditions"]:
-        assert condition["type"] in CONDITIONS
-        assert condition["reason"] in CONDITION_REASONS or condition["reason"] in HOLDS
+        assert condition["type"] in set(ConditionType)
+        assert condition["reason"] in {*ConditionReason, *HoldReason}
 
 
 def test_ages_are_shown_and_the_only_difference_between_passes() -> None:

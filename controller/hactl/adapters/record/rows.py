@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from hactl.core.catalogue import EVENTS
+from hactl.core.catalogue import EventKind
 from hactl.core.steps import Outcome
 from hactl.errors import Busy, StoreError
 
@@ -125,8 +125,8 @@ def accepted_summary(document: Document, generation: int) -> str:
 
 def check_kind(kind: str) -> None:
     """An event of a kind that is not in the catalogue is our own mistake. Raises ValueError."""
-    if kind not in EVENTS:
-        raise ValueError(f"{kind} is not in hactl.core.catalogue.EVENTS")
+    if kind not in set(EventKind):
+        raise ValueError(f"{kind} is not a kind of event (hactl.core.catalogue.EventKind)")
 
 
 def check_query(query: Mapping[str, Any]) -> tuple[str | None, str | None, int]:

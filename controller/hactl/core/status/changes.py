@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-#: kind (a key of `hactl.core.catalogue.EVENTS`), summary, node, detail.
+#: kind (`hactl.core.catalogue.EventKind`), summary, node, detail.
 Event = tuple[str, str, str | None, Any]
 
 _AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})

@@ -28,7 +28,7 @@ _BOOT_VERBS = frozenset({"WriteBootAliases", "SetRcVariable", "RemoveRcVariable"
 class Obstacle:
     """One reason why a failover would not work now."""
 
-    #: A key of `hactl.core.catalogue.CONDITION_REASONS`.
+    #: Of `hactl.core.catalogue.ConditionReason`.
     reason: str
     message: str
     group: str
