@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from hactl.core.evidence.choice import choose_copy
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
-from hactl.core.facts import HastRole, NoMetadata
+from hactl.core.facts import HastMetadata, HastRole, NoMetadata
 from support.facts.builder import Scene, healthy_pair
 from support.facts.hooked_scene import hook, hooked_pair, with_log
 
@@ -82,3 +83,26 @@ def test_the_timeline_is_the_groups_own() -> None:
     moves = ("1795450000 files took 12 serving", "1795450000 other took 1 x", "179545")
     scene = with_log(hook(hooked_pair(), "nas-b", moves=moves), "nas-b", log)
     assert compared(scene).copy("nas-b").timeline == (log[0], "2026-11-23 16:06:40Z hook: took serving")
+
+
+def _copy(resuid: int = 7, prevrole: str = "secondary") -> HastMetadata:
+    return HastMetadata("data", 134213120, 2097152, 64, 4608, resuid, 0, 0, prevrole)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "chosen"),
+    [
+        (_copy(), _copy(resuid=0), "a"),
+        (_copy(resuid=0), _copy(), "b"),
+        (_copy(), _copy(prevrole="primary"), "b"),
+        (_copy(prevrole="primary"), _copy(), "a"),
+        (_copy(prevrole="primary"), _copy(prevrole="primary"), "a"),
+        (_copy(), _copy(), "a"),
+    ],
+    ids=["b is empty", "a is empty", "b served last", "a served last", "both served", "neither served"],
+)
+def test_of_two_copies_that_agree_the_one_that_was_written_serves(
+    a: HastMetadata, b: HastMetadata, chosen: str
+) -> None:
+    """An empty copy never; during a first sync the source; else the preferred node (I4)."""
+    assert choose_copy("data", {"a": a, "b": b}, ("a", "b")).node == chosen

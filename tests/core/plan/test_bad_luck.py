@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole
-from hactl.core.plan import make_plan
-from hactl.core.steps import Plan
-from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster
-
-
-def planned(scene: Scene) -> Plan:
-    """The plan, which the audit does not complain about."""
-    plan = make_plan(scene.cluster, scene.snapshot, NOW)
-    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
-    return plan
+from support.facts.builder import Scene, healthy_pair, nas_cluster
+from support.facts.planned import plan_of
 
 
 def changed(scene: Scene) -> Scene:
@@ -23,7 +14,7 @@ def changed(scene: Scene) -> Scene:
 
 def test_the_file_of_a_hung_hastd_waits() -> None:
     """It may be primary and its peer was not changed yet (I5); what differs would be there when it answers again."""
-    plan = planned(changed(healthy_pair()).unknown("nas-a", "resources"))
+    plan = plan_of(changed(healthy_pair()).unknown("nas-a", "resources"))
     assert [step.key for step in plan.steps if step.node == "nas-a"] == []
     assert "HastdSilent" in {hold.reason for hold in plan.holds}
 
@@ -31,7 +22,7 @@ def test_the_file_of_a_hung_hastd_waits() -> None:
 def test_of_two_primaries_neither_counts_as_a_standby() -> None:
     """Nobody knows where the group is active: both serve, so neither is changed before the other has proved it."""
     scene = changed(healthy_pair()).resource("nas-b", role=HastRole.PRIMARY).vhid("nas-b", state=CarpState.MASTER)
-    plan = planned(scene)
+    plan = plan_of(scene)
     assert "DualPrimary" in {hold.reason for hold in plan.holds}
     assert {step.node for step in plan.steps if step.verb == "WriteHastConf"} <= {"nas-b"}
 
@@ -39,7 +30,7 @@ def test_of_two_primaries_neither_counts_as_a_standby() -> None:
 def test_a_copy_is_not_confirmed_by_a_primary_whose_disk_fails() -> None:
     """hastd calls both copies complete although what it reads may be old: a person has to decide (I4)."""
     scene = healthy_pair().hook("nas-b", confirmed={}).resource("nas-a", local_errors=3)
-    plan = planned(scene)
+    plan = plan_of(scene)
     assert not [step for step in plan.steps if step.verb == "ConfirmCopy"]
     [hold] = [hold for hold in plan.holds if hold.reason == "DiskErrors"]
     assert not hold.passing

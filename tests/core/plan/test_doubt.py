@@ -5,26 +5,19 @@ Each case was found by the seeded simulation or by the fuzz of planner against a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from hactl.core.audit.check import audit
-from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
+from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan
 from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
-from support.facts.builder import NOW, Scene, blank_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
+from support.facts.builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
+from support.facts.planned import plan_of, reasons
 
-
-def plan_of(scene: Scene) -> Plan:
-    """The plan, about which the audit has no complaint."""
-    plan = make_plan(scene.cluster, scene.snapshot, NOW)
-    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
-    return plan
-
-
-def reasons(plan: Plan) -> set[str]:
-    """Why it holds back."""
-    return {hold.reason for hold in plan.holds}
+Tweak = Callable[[Scene], Scene]
+MOUNTED = Mount("/dev/hast/data", "/data", "ufs", frozenset({"local"}))
 
 
 def addresses(plan: Plan, node: str) -> list[str]:
@@ -160,3 +153,27 @@ def test_a_boot_hold_beside_a_split_brain_is_nothing_to_wait_for() -> None:
 
     assert waits(held)
     assert not waits(split)
+
+
+def test_addresses_of_a_silent_node_may_be_there() -> None:
+    """Nobody who answers is MASTER: where the group is active is not known."""
+    scene = edge_pair("fw-2").silent("fw-2")
+    assert plan_of(scene).active == {"gateway": None}
+
+
+@pytest.mark.parametrize(
+    "tweak",
+    [
+        lambda s: s.aged(24, "nas-b"),
+        lambda s: s.unknown("nas-b", "hast_devices").node("nas-b", mounts=(MOUNTED,)),
+        lambda s: s.unknown("nas-b", "hastd", "resources"),
+        lambda s: s.unknown("nas-b", "resources"),
+        lambda s: s.hast_device("nas-b", exists=True),
+    ],
+    ids=["said so 26 s ago", "mounted there", "hastd unknown", "roles unread", "device there"],
+)
+def test_nobody_is_promoted_on_the_word_of_a_node_that_may_be_primary(tweak: Tweak) -> None:
+    """Old, contradicted or missing: no evidence (I1, I6)."""
+    plan = plan_of(tweak(rebooted_pair()))
+    assert not [step.key for step in plan.steps if step.verb == "SetRole" and " primary " in step.command]
+    assert reasons(plan) & {"StaleFacts", "RoleUnknown"}

@@ -9,15 +9,11 @@ import pytest
 from hactl.core.catalogue import HoldReason
 from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan
-from hactl.core.steps import Plan, Risk
+from hactl.core.steps import Risk
 from support.facts.builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
+from support.facts.planned import commands, held, plan_of
 
 Tweak = Callable[[Scene], Scene]
-
-
-def plan_of(scene: Scene) -> Plan:
-    """The plan of a scene."""
-    return make_plan(scene.cluster, scene.snapshot, scene.now)
 
 
 def roles_off(scene: Scene) -> Scene:
@@ -236,3 +232,26 @@ def test_every_hold_is_in_the_catalogue() -> None:
     """What is not named cannot happen."""
     used = {hold.reason for _, tweak, *_ in HELD for hold in plan_of(tweak(healthy_pair())).holds}
     assert used <= set(HoldReason)
+
+
+def test_a_log_that_lost_its_oldest_lines_does_not_account_for_a_demotion() -> None:
+    """It starts at 240: what that was is not known, so nothing is taken back."""
+    scene = healthy_pair().sysctl("nas-b", demotion=340).node("nas-b", demotions=((100, 340, "sysctl"),))
+    plan = plan_of(scene)
+    assert plan.stages == ()
+    assert "340" in held(plan, "Demoted").message
+
+
+def test_where_securelevel_forbids_it_the_module_is_not_loaded() -> None:
+    """A person adds it to kld_list and reboots."""
+    plan = plan_of(blank_pair().system("nas-b", securelevel=1))
+    assert held(plan, "SecureLevel").node == "nas-b"
+    assert [step.node for step in plan.steps if step.verb == "LoadModule"] == ["nas-a"]
+
+
+def test_a_block_that_somebody_cut_is_not_written_over() -> None:
+    """Its two marks are no pair any more; the rest of the next boot is put right all the same."""
+    scene = healthy_pair().boot("nas-b", aliases=()).rc("nas-b", hastd_enable="NO")
+    plan = plan_of(scene.file("nas-b", "/etc/rc.conf.d/netif", block_damaged=True))
+    assert commands(plan, "nas-b") == ["sysrc hastd_enable=YES"]
+    assert held(plan, "BootConfigByHand").node == "nas-b"

@@ -38,3 +38,8 @@ def complaints(
         goals=dict(where),
     )
     return audit(scene.cluster, scene.snapshot, plan, scene.now if now is None else now)
+
+
+def says(found: tuple[str, ...], *words: str) -> bool:
+    """Whether one complaint has all the words."""
+    return any(all(word in line for word in words) for line in found)

@@ -11,8 +11,8 @@ from hactl.core.audit.reader.hastconf import meaning
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands
 from hactl.core.audit.reader.programs import read_effects
 from hactl.core.catalogue import Verb
-from hactl.core.steps import Check, quote
-from support.facts.audit_plans import complaints, step
+from hactl.core.steps import Check, Risk, quote
+from support.facts.audit_plans import complaints, says, step
 from support.facts.builder import healthy_pair
 
 
@@ -116,3 +116,12 @@ def test_hast_conf_by_meaning() -> None:
     assert meaning(one) != meaning(one.replace("10.0.0.2", "10.0.0.3"))
     assert meaning("resource d { bogus 1 }") is None
     assert meaning("resource d { on a { local /dev/x }") is None
+
+
+def test_a_step_does_nothing_besides_what_its_verb_says() -> None:
+    """A correction of an advskew that also stops a service."""
+    drifted = healthy_pair().vhid("nas-b", advskew=50)
+    command = "ifconfig vtnet1 vhid 80 advskew 100"
+    assert not complaints(drifted, [step("nas-b", "SetVhid", command, risk=Risk.BLIP)])
+    more = step("nas-b", "SetVhid", f"{command}\nsysctl net.inet.carp.preempt=1", risk=Risk.BLIP)
+    assert says(complaints(drifted, [more]), "does something SetVhid does not say")

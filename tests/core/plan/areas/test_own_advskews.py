@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, HastRole
-from hactl.core.plan import make_plan
 from hactl.core.plan.areas.storage import storage_waits
 from hactl.core.plan.election import election_waits
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import set_scene
-from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster
+from support.facts.planned import plan_of
 
 LETS_GO = ("StopService", "Unmount", "SetRole")
 OWN = "spec.groups.0.virtualIPs.0.advskews"
-
-
-def plan_of(scene: Scene) -> Plan:
-    """The plan, which the audit accepts."""
-    plan = make_plan(scene.cluster, scene.snapshot, NOW)
-    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
-    return plan
 
 
 def given_up(scene: Scene) -> Scene:

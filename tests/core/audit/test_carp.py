@@ -8,15 +8,10 @@ import pytest
 
 from hactl.core.facts import CarpState, Unknown
 from hactl.core.steps import Check, Risk, SecretUse, Step
-from support.facts.audit_plans import complaints, step
+from support.facts.audit_plans import complaints, says, step
 from support.facts.builder import Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 
 SECOND = "192.0.2.81/24"
-
-
-def says(found: tuple[str, ...], *words: str) -> bool:
-    """Whether one complaint has all the words."""
-    return any(all(word in line for word in words) for line in found)
 
 
 def add(
@@ -280,3 +275,41 @@ def test_unknown_interfaces_and_readings_are_not_absence() -> None:
     blind = two_addresses().node("nas-b", interfaces=Unknown("garbled", 0.0))
     assert complaints(blind, [add("nas-b")])
     assert says(complaints(blind, [add("nas-a")]), "I5")
+
+
+def test_i8_a_vhid_does_not_get_the_password_of_another() -> None:
+    """Both are secrets of the document, and only one is this vhid's."""
+    passwords = {
+        name: SecretUse(f"HACTL_PASS_{number}", "gateway", name) for number, name in enumerate(("wan", "lan"), start=1)
+    }
+    drifted = edge_pair().vhid("fw-2", 10, interface="igb0", key="0" * 16)
+    for name, right in (("wan", True), ("lan", False)):
+        use = passwords[name]
+        command = f'ifconfig igb0 vhid 10 pass "${use.variable}"'
+        bad = replace(step("fw-2", "SetVhid", command, risk=Risk.BLIP), secrets=(use,))
+        assert says(complaints(drifted, [bad]), "I8", "is not the password of wan") is not right
+
+
+def test_a_standby_does_not_get_a_vhid_that_wins() -> None:
+    """A lower advskew than the document's takes the address away from the node that serves."""
+    bare = healthy_pair().without_vhid("nas-b")
+    words = 'ifconfig vtnet1 inet 192.0.2.80/24 vhid 80 advskew {} pass "$HACTL_PASS_1" alias'
+    for advskew, right in ((100, True), (0, False), (200, False)):
+        found = complaints(bare, [step("nas-b", "AddAddress", words.format(advskew), risk=Risk.BLIP)])
+        assert says(found, f"would get advskew {advskew}") is not right
+
+
+def _without_rcvar() -> Scene:
+    """nfsd starts at boot, and the node did not say by which variable."""
+    return healthy_pair().service("nas-b", enabled=True, rcvar=None)
+
+
+def test_i10_no_vital_service_is_switched_off_under_the_name_of_another() -> None:
+    """The step calls itself DisableService nfsd."""
+
+    def disables(variable: str) -> tuple[str, ...]:
+        return complaints(_without_rcvar(), [step("nas-b", "DisableService", f"sysrc {variable}=NO", target="nfsd")])
+
+    assert not disables("nfs_server_enable")
+    for vital in ("sshd_enable", "hastd_enable", "netif_enable", "devd_enable"):
+        assert says(disables(vital), "I10", vital)

@@ -1,4 +1,4 @@
-"""Moves, drains, pauses and the node hook: mistakes in the planner that no other test noticed (tests/mutants)."""
+"""Moves, drains and pauses: what is let go of, in which order, and what keeps a group where it is."""
 
 from __future__ import annotations
 
@@ -7,40 +7,15 @@ from typing import Any
 
 import pytest
 
-from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState
 from hactl.core.operations import Overrides
 from hactl.core.plan import make_plan
-from hactl.core.steps import Hold, Plan, Step
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
+from support.facts.planned import first, holds, looks, plan_of
 
 Tweak = Callable[[Scene], Scene]
 TO_B = Overrides(moves={"files": "nas-b"})
 LETS_GO = ("StopService", "Unmount", "ExportPool", "SetRole")
-
-
-def plan_of(scene: Scene, overrides: Overrides | None = None, *failing: str) -> Plan:
-    """The plan, about which the audit has no complaint; `failing`: keys of steps that failed a short while ago."""
-    plan = make_plan(
-        scene.cluster, scene.snapshot, NOW, overrides=overrides, failing=dict.fromkeys(failing, "it failed")
-    )
-    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
-    return plan
-
-
-def first(plan: Plan) -> list[Step]:
-    """The steps of the first stage."""
-    return list(plan.stages[0].steps) if plan.stages else []
-
-
-def holds(plan: Plan, reason: str) -> list[Hold]:
-    """The holds of that reason."""
-    return [hold for hold in plan.holds if hold.reason == reason]
-
-
-def says(step: Step) -> list[str]:
-    """What the node tests before the step, and after it with the seconds it may take."""
-    return [check.says for check in step.before] + [f"> {c.says} ({c.within_seconds:.0f} s)" for c in step.after]
 
 
 def test_a_move_lets_go_in_the_order_that_loses_nothing() -> None:
@@ -51,12 +26,12 @@ def test_a_move_lets_go_in_the_order_that_loses_nothing() -> None:
         ("nas-a", "umount /data"),
         ("nas-a", "hastctl role secondary data"),
     ]
-    assert says(steps[1]) == [
+    assert looks(steps[1]) == [
         "/dev/hast/data is mounted on /data",
         "> nothing is mounted on /data (0 s)",
         "> everything of data is on both disks (15 s)",
     ]
-    assert says(steps[2]) == [
+    assert looks(steps[2]) == [
         "data is primary here",
         "/dev/hast/data is not mounted",
         "everything of data is on both disks",
@@ -69,12 +44,12 @@ def test_a_move_of_a_pool_exports_it_and_looks_that_it_is_gone() -> None:
     """The same with zpool export."""
     steps = first(plan_of(zfs_pair(), TO_B))
     assert [step.command for step in steps[1:]] == ["zpool export tank", "hastctl role secondary data"]
-    assert says(steps[1]) == [
+    assert looks(steps[1]) == [
         "pool tank is imported",
         "> pool tank is not imported (0 s)",
         "> everything of data is on both disks (15 s)",
     ]
-    assert "pool tank is not imported" in says(steps[2])
+    assert "pool tank is not imported" in looks(steps[2])
 
 
 OBSTACLES: list[tuple[str, Tweak, str]] = [
@@ -117,10 +92,29 @@ def test_a_person_cannot_move_a_group_to_a_node_that_is_drained() -> None:
     assert "nas-b is drained" in holds(plan, "MoveWaits")[0].message
 
 
+def test_a_move_away_from_a_sick_disk_is_nothing_to_wait_for() -> None:
+    """hastd counts until its worker ends: no time makes it forget."""
+    scene = healthy_pair().resource("nas-a", local_errors=1)
+    plan = make_plan(scene.cluster, scene.snapshot, NOW, overrides=Overrides(moves={"files": "nas-b"}))
+    (hold,) = [hold for hold in plan.holds if hold.reason == "MoveWaits"]
+    assert "I/O errors" in hold.message
+    assert not hold.passing
+
+
+def test_a_move_between_parted_copies_is_nothing_to_wait_for() -> None:
+    """hastd does not connect them before a person has decided; while it may connect them, the move waits."""
+    apart = healthy_pair().resource("nas-a", status="degraded").hook("nas-b", confirmed={})
+    parted = apart.metadata("nas-a", localcnt=2).metadata("nas-b", localcnt=2)
+    for scene, passing in ((apart, True), (parted, False)):
+        plan = make_plan(scene.cluster, scene.snapshot, NOW, overrides=Overrides(moves={"files": "nas-b"}))
+        (hold,) = [hold for hold in plan.holds if hold.reason == "MoveWaits"]
+        assert hold.passing is passing
+
+
 @pytest.mark.parametrize("key", ["nas-a Unmount /data", "nas-a SetRole data", "nas-b SetRole data"])
 def test_a_move_that_is_known_to_fail_does_not_begin(key: str) -> None:
     """Half a move is an outage: with one step of it failing, the other node's promotion too, nothing is let go of."""
-    plan = plan_of(healthy_pair(), TO_B, key)
+    plan = plan_of(healthy_pair(), TO_B, failing=key)
     assert first(plan) == []
     assert "stays on nas-a" in holds(plan, "MoveWaits")[0].message
 
@@ -166,91 +160,3 @@ def test_a_paused_group_is_left_as_it_is() -> None:
     assert {(step.node, step.verb) for step in plan.steps} == {("nas-a", "SetSysctl"), ("nas-b", "SetSysctl")}
     scene = rebooted_pair().service("nas-b", running=True)
     assert plan_of(scene, Overrides(paused_groups={"files": "eve"})).stages == ()
-
-
-def test_a_new_hook_is_written_to_the_standby_first() -> None:
-    """Then devd there reads the rule; the node that serves comes last (I5)."""
-    scene = healthy_pair().hook("nas-a", files={}, devd_loaded="").hook("nas-b", files={}, devd_loaded="")
-    stage = plan_of(scene).stages[0]
-    assert stage.ordered
-    verbs = [(step.node, step.verb) for step in stage.steps]
-    assert verbs == [(n, v) for n in ("nas-b", "nas-a") for v in (*["WriteHook"] * 4, "RestartDevd")]
-
-
-@pytest.mark.parametrize("loaded", ["", "0" * 64])
-def test_devd_is_told_of_a_rule_that_it_does_not_have(loaded: str) -> None:
-    """Never told, or told of an older one."""
-    assert [step.key for step in plan_of(healthy_pair().hook("nas-b", devd_loaded=loaded)).steps] == [
-        "nas-b RestartDevd devd"
-    ]
-
-
-def test_a_complete_copy_is_noted_while_its_connection_stands() -> None:
-    """Also when it was noted before and disconnected since; the node looks for the same worker again."""
-    for notes in ({"confirmed": {}}, {"disconnected": {"data": 1700000000}}):
-        (step,) = plan_of(healthy_pair().hook("nas-b", **notes)).steps
-        assert step.key == "nas-b ConfirmCopy data"
-        assert says(step)[:2] == ["data is secondary here", "the worker of data is still 1519"]
-
-
-@pytest.mark.parametrize(
-    "tweak",
-    [
-        lambda s: s.resource("nas-a", dirty=4096),
-        lambda s: s.resource("nas-a", status="degraded"),
-        lambda s: s.resource("nas-a", local_errors=1),
-        lambda s: s.resource("nas-b", workerpid=None),
-        lambda s: s.unknown("nas-a", "resources"),
-    ],
-    ids=["dirty", "not connected", "errors", "no worker", "primary does not tell"],
-)
-def test_a_copy_that_may_be_incomplete_is_not_noted(tweak: Tweak) -> None:
-    """The hook would promote it (I4)."""
-    plan = plan_of(tweak(healthy_pair().hook("nas-b", confirmed={})))
-    assert not [step.key for step in plan.steps if step.verb == "ConfirmCopy"]
-
-
-def _held(scene: Scene, node: str) -> Scene:
-    """The node was rebooted: the guard added 240."""
-    return scene.hook(node, held=240).sysctl(node, demotion=240).node(node, demotions=((240, 240, "sysctl"),))
-
-
-def test_the_boot_hold_is_lifted_where_the_node_could_serve() -> None:
-    """Exactly what is held, once, and never as drift."""
-    (step,) = plan_of(_held(healthy_pair(), "nas-b")).steps
-    assert step.key == "nas-b LiftHold net.inet.carp.demotion"
-    assert step.command.endswith("sysctl net.inet.carp.demotion=-240")
-    assert says(step)[:2] == ["/var/run/hactl.held says 240", "net.inet.carp.demotion is at least 240"]
-
-
-def test_beside_the_boot_hold_only_what_came_by_hand_is_taken_back() -> None:
-    """240 are the guard's, 100 somebody's."""
-    log = ((240, 240, "sysctl"), (100, 340, "sysctl"))
-    scene = _held(healthy_pair(), "nas-b").sysctl("nas-b", demotion=340).node("nas-b", demotions=log)
-    assert plan_of(scene).stages[0].steps[0].command == "sysctl net.inet.carp.demotion=-100"
-
-
-@pytest.mark.parametrize(
-    ("tweak", "node", "phrase"),
-    [
-        (lambda s: s.hook("nas-b", confirmed={}).resource("nas-a", dirty=4096), "nas-b", "not known to be complete"),
-        (
-            lambda s: s.unknown("nas-a", "resources").unknown("nas-a", "hast_devices", "mounts"),
-            "nas-b",
-            "nobody is known",
-        ),
-        (
-            lambda s: s.unmounted("nas-a").hast_device("nas-a", blank=None).service("nas-a", running=False),
-            "nas-a",
-            "is not ready on it",
-        ),
-    ],
-    ids=["copy not complete", "nobody known to serve", "filesystem not there"],
-)
-def test_the_boot_hold_stays_where_the_node_could_not_serve(tweak: Tweak, node: str, phrase: str) -> None:
-    """It says what it waits for, and the address does not come (I4, I6)."""
-    plan = plan_of(tweak(_held(healthy_pair(), node)))
-    assert not [step.key for step in first(plan) if step.verb == "LiftHold"]
-    held = holds(plan, "HeldAtBoot")
-    assert held
-    assert phrase in held[0].message

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hactl.core.facts import HastRole, Known, NoMetadata, Unknown
+from hactl.core.facts import HastRole, Known, Mount, NoMetadata, Unknown
 from hactl.core.steps import Risk, Step
-from support.facts.audit_plans import complaints, step
+from support.facts.audit_plans import complaints, says, step
 from support.facts.builder import (
     HAST_CONF,
+    MEDIASIZE,
     Scene,
     blank_pair,
     fresh_primary,
@@ -28,11 +31,6 @@ CREATE_A = step("nas-a", "CreateMetadata", "hastctl create data", target="data",
 CREATE_B = step("nas-b", "CreateMetadata", "hastctl create data", target="data", risk=Risk.DESTRUCTIVE)
 NEWFS_A = step("nas-a", "MakeFilesystem", "newfs -U /dev/hast/data", target="data", risk=Risk.DESTRUCTIVE)
 MOUNT_A = step("nas-a", "Mount", "mkdir -p /data && mount -t ufs -o noatime /dev/hast/data /data", target="/data")
-
-
-def says(found: tuple[str, ...], *words: str) -> bool:
-    """Whether one complaint has all the words."""
-    return any(all(word in line for word in words) for line in found)
 
 
 @pytest.mark.parametrize(
@@ -340,3 +338,51 @@ def test_the_builder_keeps_readings_known() -> None:
     """The scenes of these tests are what they say: every node answers, every field is known."""
     for scene in (healthy_pair(), blank_pair(), zfs_pair(), rebooted_pair(), fresh_primary()):
         assert all(isinstance(reading, Known) for reading in scene.snapshot.nodes.values())
+
+
+def test_i3_no_metadata_under_a_daemon_that_may_be_primary() -> None:
+    """hastd does not tell, and may work with the disk."""
+    assert not says(complaints(blank_pair(), [CREATE_A]), "may be primary")
+    silent = blank_pair().unknown("nas-a", "hastd", "resources")
+    assert says(complaints(silent, [CREATE_A]), "I3", "nas-a may be primary")
+
+
+def test_a_copy_is_not_made_larger_than_the_other_disk() -> None:
+    """Copies of different size never connect; -m gives the smaller size."""
+    larger = blank_pair().device("nas-a", mediasize=2 * MEDIASIZE)
+    assert says(complaints(larger, [CREATE_A]), "would be larger here")
+    fitting = replace(CREATE_A, command=f"hastctl create -m {MEDIASIZE} data")
+    assert not says(complaints(larger, [fitting]), "larger")
+
+
+def test_i5_hastd_of_the_active_node_is_not_reloaded_while_its_standby_is_silent() -> None:
+    """The standby has to have the same first."""
+    assert says(complaints(healthy_pair().silent("nas-b"), [RELOAD_A]), "I5", "although nas-b does not answer")
+
+
+def test_i3_no_filesystem_on_a_device_that_was_not_seen() -> None:
+    """In the stage that is carried out the device must be there and blank; later it is looked at again."""
+    unseen = fresh_primary().hast_device("nas-a", exists=False, blank=None)
+    assert not complaints(fresh_primary(), [NEWFS_A])
+    assert says(complaints(unseen, [NEWFS_A]), "I3", "not known to be blank")
+
+
+def test_nothing_is_mounted_over_another_filesystem() -> None:
+    """It would hide it."""
+    free = healthy_pair().unmounted("nas-a")
+    assert not complaints(free, [MOUNT_A])
+    taken = Mount("/dev/da9", "/data", "ufs", frozenset({"local"}))
+    busy = free.node("nas-a", mounts=(*free.known("nas-a", "mounts"), taken))
+    assert says(complaints(busy, [MOUNT_A]), "this would hide it")
+
+
+def test_i4_no_promotion_after_a_primary_that_was_not_in_sync() -> None:
+    """What it wrote while it was not connected is on its disk only, however properly it is given up."""
+    off = healthy_pair().unmounted("nas-a").service("nas-a", running=False)
+    stages = [
+        [step("nas-a", "SetRole", "hastctl role secondary data", target="data", risk=Risk.OUTAGE)],
+        [step("nas-b", "SetRole", "hastctl role primary data", target="data")],
+    ]
+    for status, right in (("complete", True), ("degraded", False), (None, False)):
+        found = complaints(off.resource("nas-a", status=status), *stages, active="nas-b")
+        assert says(found, "I4", "nas-a was primary for data", "this copy is not complete") is not right

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from hactl.core.audit.check import audit
 from hactl.core.facts import Hastd, HastRole
 from hactl.core.plan import make_plan
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair, zfs_pair
+from support.facts.planned import plan_of
 from support.lab.closed_loop import Loop
 from support.lab.replayed import converged
 from support.lab.serving import complaints
@@ -32,13 +32,6 @@ def without_hastd(scene: Scene, node: str = "nas-a") -> Scene:
 def with_a_new_hastd(scene: Scene, node: str = "nas-a") -> Scene:
     """Somebody started it again: its roles are init."""
     return scene.resource(node, role=HastRole.INIT).hast_device(node, exists=False)
-
-
-def plan_of(scene: Scene) -> Plan:
-    """The plan; the audit has no complaint."""
-    plan = make_plan(scene.cluster, scene.snapshot, NOW)
-    assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
-    return plan
 
 
 def verbs(plan: Plan, stage: int | None = None) -> list[str]:

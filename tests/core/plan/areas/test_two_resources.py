@@ -1,0 +1,96 @@
+"""A group with two resources: they go together, and each needs evidence of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hactl.core.facts import HastRole
+from hactl.core.hastconf import render_hastconf
+from support.facts.builder import Scene, healthy_pair, nas_cluster
+from support.facts.planned import plan_of, reasons
+
+Tweak = Callable[[Scene], Scene]
+
+
+def _two_resources() -> Scene:
+    """The healthy pair with a second resource, `more`, on a disk of its own and without a filesystem."""
+    devices = {"nas-a": "/dev/vtbd2", "nas-b": "/dev/vtbd2"}
+    document: Any = healthy_pair().cluster.document.model_dump(mode="json", by_alias=True)
+    (data,) = document["spec"]["groups"][0]["storage"]
+    more = {"name": "more", "hast": {**data["hast"], "devices": devices}}
+    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.storage": [data, more]}))
+    for node in ("nas-a", "nas-b"):
+        facts = scene.facts(node)
+        listed = scene.known(node, "resources")
+        second = replace(listed["data"], name="more", provname="more", localpath="/dev/vtbd2")
+        scene = scene.file(node, text=render_hastconf(scene.cluster, node)).node(
+            node,
+            resources={**listed, "more": second},
+            metadata={**facts.metadata, "more": facts.metadata["data"]},
+            devices={**facts.devices, "/dev/vtbd2": facts.devices["/dev/vtbd1"]},
+            hast_devices={**facts.hast_devices, "more": facts.hast_devices["data"]},
+        )
+        scene = scene.hast_device(node, "more", used_by=())
+        if scene.known(node, "hook").confirmed:
+            scene = scene.hook(node, confirmed={"data": 1700000000, "more": 1700000000})
+    return scene
+
+
+def test_two_resources_of_one_group_in_order_are_nothing_to_do() -> None:
+    """The scene of the next tests is a converged one."""
+    assert plan_of(_two_resources()).stages == ()
+
+
+def test_a_group_that_is_primary_on_two_nodes_is_active_on_none() -> None:
+    """Each node has one of its resources: nobody is promoted, demoted, mounted or started."""
+    scene = (
+        _two_resources().resource("nas-a", "more", role=HastRole.SECONDARY).hast_device("nas-a", "more", exists=False)
+    )
+    scene = scene.resource("nas-b", "more", role=HastRole.PRIMARY).hast_device("nas-b", "more", exists=True)
+    plan = plan_of(scene)
+    assert plan.active == {"files": None}
+    assert "StorageApart" in reasons(plan)
+    assert not [step.key for step in plan.steps if step.verb in ("SetRole", "Mount", "StartService", "StopService")]
+
+
+def _all_init(scene: Scene) -> Scene:
+    """Both nodes rebooted."""
+    scene = scene.unmounted("nas-a").service("nas-a", running=False)
+    for node in ("nas-a", "nas-b"):
+        for name in ("data", "more"):
+            scene = scene.resource(node, name, role=HastRole.INIT).hast_device(node, name, exists=False, used_by=())
+    return scene
+
+
+def test_a_group_whose_newest_copies_are_on_two_nodes_is_active_on_none() -> None:
+    """Wherever it went, one resource would be the older copy (I4)."""
+    scene = _all_init(_two_resources()).metadata("nas-a", "data", localcnt=1).metadata("nas-b", "more", localcnt=1)
+    plan = plan_of(scene)
+    assert plan.active == {"files": None}
+    assert "StorageApart" in reasons(plan)
+    assert not [step.key for step in plan.steps if "primary" in step.command and step.verb == "SetRole"]
+
+
+@pytest.mark.parametrize(
+    ("tweak", "reason"),
+    [
+        (lambda s: s.metadata("nas-b", "more", localcnt=1), "StorageApart"),
+        (lambda s: s.metadata("nas-a", "more", localcnt=1).metadata("nas-b", "more", localcnt=1), "SplitBrain"),
+        (lambda s: s.metadata("nas-b", "more", resuid=5), "ForeignCopy"),
+        (lambda s: s.silent("nas-b"), "PeerSilent"),
+        (lambda s: s.unknown("nas-b", "resources"), "RoleUnknown"),
+        (lambda s: s.aged(24, "nas-b"), "StaleFacts"),
+    ],
+    ids=["newer elsewhere", "split", "foreign", "silent", "role not told", "old word"],
+)
+def test_a_resource_does_not_follow_its_group_without_evidence_of_its_own(tweak: Tweak, reason: str) -> None:
+    """`data` is primary on nas-a, nobody is for `more`: it does not say whose copy is newer (I1, I4)."""
+    scene = _two_resources().resource("nas-a", "more", role=HastRole.INIT).hast_device("nas-a", "more", exists=False)
+    assert "nas-a SetRole more" in [step.key for step in plan_of(scene).steps]
+    plan = plan_of(tweak(scene))
+    assert "nas-a SetRole more" not in [step.key for step in plan.steps]
+    assert reason in reasons(plan)
