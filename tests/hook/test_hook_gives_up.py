@@ -194,7 +194,10 @@ def test_the_only_complete_copy_stays_where_it_is() -> None:
 
 
 def test_a_node_that_slept_does_not_get_the_group_back() -> None:
-    """Both have the best advskew; the sleeper speaks first. The one with the data claims the addresses (FACTS 1.2)."""
+    """Both have the best advskew; the sleeper speaks first. The one with the data claims the addresses.
+
+    See docs/freebsd-facts.md#1.2.
+    """
     pair = HookPair()
     pair.world.freeze(A)
     pair.until(lambda: pair.moves(B) != [], 90)
@@ -202,7 +205,7 @@ def test_a_node_that_slept_does_not_get_the_group_back() -> None:
     pair.sh(B, "echo newer > /data/file; sync")
     pair.wait(60)
     pair.world.thaw(A)
-    pair.sh(A, "sysctl net.inet.carp.demotion=0")  # it advertises at once (FACTS 1.3): it speaks first
+    pair.sh(A, "sysctl net.inet.carp.demotion=0")  # it advertises at once (docs/freebsd-facts.md#1.3): it speaks first
     assert pair.carp(A) == "MASTER 0"
     pair.until(lambda: pair.primaries() == [B] and pair.carp(B) == "MASTER 0", 30)
     pair.until(lambda: pair.complaints() == [], 60)

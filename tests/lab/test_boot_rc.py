@@ -1,4 +1,4 @@
-"""What rc does at boot, what service(8) and sysrc(8) say and do: FACTS 1.8, 3.1, 3.4."""
+"""What rc does at boot, what service(8) and sysrc(8) say and do: docs/freebsd-facts.md#1.8, #3.1, #3.4."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ def test_a_hex_digit_and_a_dash_hang_netif() -> None:
 
 
 async def test_demotion_in_sysctl_conf_is_added_twice(stage: Stage) -> None:
-    """sysctl.conf is applied at the start and again at the end; unknown names do not matter (FACTS 1.8)."""
+    """sysctl.conf is applied at the start and again at the end; unknown names do not matter.
+
+    See docs/freebsd-facts.md#1.8.
+    """
     await out(
         stage,
         "sysrc -f /boot/loader.conf carp_load=YES; "
@@ -178,7 +181,7 @@ async def test_enabled_services_run_after_boot(stage: Stage) -> None:
 
 
 async def test_service_words(stage: Stage) -> None:
-    """The table of FACTS 3.1 for a service whose rcvar is not its name."""
+    """The table of docs/freebsd-facts.md#3.1 for a service whose rcvar is not its name."""
     script = """service nfsd status; echo $?
 service nfsd onestatus; echo $?
 service nfsd onestop; echo $?

@@ -1,4 +1,4 @@
-"""Demotion accounting (FACTS 1.3), authentication and counters (1.1), preemption by demotion (1.2)."""
+"""Demotion accounting, authentication and counters, preemption by demotion (docs/freebsd-facts.md#1.1 to #1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ifconfig's words, errors and surprises (FACTS 1.6, 1.7, section 5; recordings 01, 02, 07)."""
+"""ifconfig's words, errors and surprises (docs/freebsd-facts.md#1.6, #1.7, #5; recordings 01, 02, 07)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_errors(line: str, text: str) -> None:
 
 
 def test_without_alias_the_first_address_is_deleted() -> None:
-    """FACTS 1.7: no `alias`, and the base address is gone."""
+    """docs/freebsd-facts.md#1.7: no `alias`, and the base address is gone."""
     made = loaded()
     call(made.a, "ifconfig vtnet1 inet 192.0.2.100/32 vhid 1 advskew 100 pass s3cret")
     assert [address.text for address in made.a.net.interfaces["vtnet1"].addresses] == ["192.0.2.100"]
@@ -161,7 +161,7 @@ def test_ipv6_brings_the_link_local_address_after_dad() -> None:
 
 
 def test_only_root_changes_anything() -> None:
-    """The texts of FACTS 1.7."""
+    """The texts of docs/freebsd-facts.md#1.7."""
     made = loaded()
     assert call(made.a, "ifconfig vtnet1 vhid 1", user="op").stderr == "ifconfig: SIOCSVH: Operation not permitted\n"
     text = call(made.a, "ifconfig vtnet1 inet 192.0.2.60/32 alias", user="op").stderr
@@ -199,7 +199,7 @@ def test_newer_releases_print_peers_and_lower_up(release: str) -> None:
 
 
 def test_14_forgets_the_unicast_peer_and_15_does_not() -> None:
-    """The trap of FACTS 1.7: any vhid command without `peer` goes back to multicast in 14."""
+    """The trap of docs/freebsd-facts.md#1.7: any vhid command without `peer` goes back to multicast in 14."""
     for release, peer in (("14.2-RELEASE", None), ("15.1-RELEASE", "192.0.2.12")):
         made = loaded(release)
         made.carp("ifconfig vtnet1 inet 192.0.2.50/32 vhid 1 peer 192.0.2.12 alias")

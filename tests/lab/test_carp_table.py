@@ -1,4 +1,4 @@
-"""Every row of FACTS 1.2's table, its timers, and what the table says about equal and capped priorities."""
+"""Every row of docs/freebsd-facts.md#1.2's table, its timers, and equal and capped priorities."""
 
 from __future__ import annotations
 

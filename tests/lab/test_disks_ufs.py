@@ -1,4 +1,7 @@
-"""Disks and UFS from the shell: blankness, newfs, fsck, mount, umount, df (FACTS 3.5; recordings 01, 03, 05)."""
+"""Disks and UFS from the shell: blankness, newfs, fsck, mount, umount, df.
+
+See docs/freebsd-facts.md#3.5; recordings 01, 03, 05.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +216,7 @@ def test_open_counts_and_partition_tables() -> None:
 
 
 def test_create_refuses_a_mounted_disk() -> None:
-    """hastctl create never asks, but GEOM does (FACTS 2.4)."""
+    """hastctl create never asks, but GEOM does (docs/freebsd-facts.md#2.4)."""
     pair = Pair()
     pair.sh(pair.a, "newfs -U /dev/vtbd1 >/dev/null; mkdir -p /data; mount /dev/vtbd1 /data")
     pair.sh(

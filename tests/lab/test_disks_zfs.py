@@ -1,4 +1,4 @@
-"""ZFS pools on HAST devices: create, export, import, another host's pool (FACTS 3.5)."""
+"""ZFS pools on HAST devices: create, export, import, another host's pool (docs/freebsd-facts.md#3.5)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_umount_and_zfs_mount() -> None:
 
 
 def test_losing_the_provider_suspends_the_pool() -> None:
-    """After a forced demotion the pool is there but useless (FACTS 2.8)."""
+    """After a forced demotion the pool is there but useless (docs/freebsd-facts.md#2.8)."""
     pair = on_hast()
     pair.sh(pair.a, "hastctl role secondary data")
     assert pair.sh(pair.a, "zpool list -H -o name,health").out == "tank\tSUSPENDED\n"

@@ -1,4 +1,4 @@
-"""hast.conf as hastd reads it: traps and exact messages (FACTS 2.2; recordings 03, 04, 07)."""
+"""hast.conf as hastd reads it: traps and exact messages (docs/freebsd-facts.md#2.2; recordings 03, 04, 07)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_refused_texts(text: str, message: str) -> None:
 
 
 def test_unknown_characters_are_echoed_and_skipped() -> None:
-    """Quotes and semicolons are no error: they appear on stdout (trap 31)."""
+    """Quotes and semicolons are no error: they appear on stdout (docs/freebsd-facts.md#trap-31)."""
     config = read(MINIMAL.replace("/dev/vtbd1", '"/dev/vtbd1";'))
     assert config.echo == '"";'
     assert config.resources["data"].local == "/dev/vtbd1"
@@ -106,7 +106,10 @@ def test_reload_is_all_or_nothing() -> None:
 
 
 def test_reload_of_a_primary() -> None:
-    """A new timeout is taken live; a new local path destroys the device and makes it again (FACTS 2.3)."""
+    """A new timeout is taken live; a new local path destroys the device and makes it again.
+
+    See docs/freebsd-facts.md#2.3.
+    """
     pair = Pair()
     pair.mounted()
     worker = pair.a.hast.resources["data"].worker
@@ -127,7 +130,7 @@ def test_reload_of_a_primary() -> None:
 
 
 def test_stale_and_missing_socket() -> None:
-    """SIGKILL leaves the socket behind, a clean stop does not (FACTS 2.4)."""
+    """SIGKILL leaves the socket behind, a clean stop does not (docs/freebsd-facts.md#2.4)."""
     pair = Pair()
     pair.hastd()
     asked = pair.sh(pair.a, "pkill -9 hastd; hastctl status")

@@ -1,4 +1,7 @@
-"""Who has the newer data: the decision table, the counters, split-brain found and missed (FACTS 2.5, 2.6)."""
+"""Who has the newer data: the decision table, the counters, split-brain found and missed.
+
+See docs/freebsd-facts.md#2.5, #2.6.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def disk(resuid: int, local: int, remote: int) -> Metadata:
     ],
 )
 def test_decision_table(primary: Metadata, secondary: Metadata, virgin: bool, wanted: Verdict) -> None:
-    """Each row of the table of FACTS 2.6, first match wins."""
+    """Each row of the table of docs/freebsd-facts.md#2.6, first match wins."""
     assert decide(primary, secondary, primary_virgin=virgin) == wanted
 
 
@@ -72,7 +75,7 @@ def test_split_brain_is_resolved_by_creating_the_loser_again() -> None:
 
 
 def test_recreated_primary_does_not_match_its_old_secondary() -> None:
-    """Creating the wrong side gives a new resuid: degraded for ever (FACTS 2.6)."""
+    """Creating the wrong side gives a new resuid: degraded for ever (docs/freebsd-facts.md#2.6)."""
     pair = Pair()
     pair.replicating()
     pair.sh(pair.a, "hastctl role init data; hastctl create data; hastctl role primary data")
@@ -128,7 +131,7 @@ def test_split_brain_can_be_missed() -> None:
     ],
 )
 def test_refused_connections(conf_b: str, line: str) -> None:
-    """Each check of the acceptor has its line in its log (FACTS 2.6)."""
+    """Each check of the acceptor has its line in its log (docs/freebsd-facts.md#2.6)."""
     pair = Pair()
     pair.hastd()
     pair.b.files.write_text("/etc/hast.conf", conf_b)
@@ -139,7 +142,7 @@ def test_refused_connections(conf_b: str, line: str) -> None:
 
 
 def test_sizes_must_match() -> None:
-    """A secondary of another size never connects (trap 29)."""
+    """A secondary of another size never connects (docs/freebsd-facts.md#trap-29)."""
     pair = Pair()
     pair.hastd()
     pair.sh(pair.b, "hastctl create -m 64000000 data; hastctl role secondary data")
@@ -148,7 +151,7 @@ def test_sizes_must_match() -> None:
 
 
 def test_dual_primary_waits_then_starts_anyway() -> None:
-    """The second primary asks every second for `timeout`, then serves (FACTS 2.6)."""
+    """The second primary asks every second for `timeout`, then serves (docs/freebsd-facts.md#2.6)."""
     pair = Pair()
     pair.replicating()
     began = pair.now

@@ -1,4 +1,7 @@
-"""Roles, devices and workers: what a role change does, and when it shows (FACTS 2.1, 2.8; recordings 03, 06)."""
+"""Roles, devices and workers: what a role change does, and when it shows.
+
+See docs/freebsd-facts.md#2.1, #2.8; recordings 03, 06.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ def test_primary_without_metadata_falls_back_to_init() -> None:
 
 
 def test_secondary_needs_no_metadata() -> None:
-    """Role secondary succeeds on a blank disk; the worker fails only when a primary comes (trap 18)."""
+    """Role secondary succeeds on a blank disk; the worker fails only when a primary comes.
+
+    See docs/freebsd-facts.md#trap-18.
+    """
     pair = Pair()
     pair.hastd()
     pair.sh(pair.b, "dd if=/dev/zero of=/dev/vtbd1 bs=4096 count=2 2>/dev/null")
@@ -72,7 +78,7 @@ def test_refusing_peer_costs_nothing() -> None:
 
 
 def test_role_change_blocks_hastd_while_the_peer_is_unreachable() -> None:
-    """The guard thread ends its attempt first; meanwhile every hastctl waits (FACTS 2.8)."""
+    """The guard thread ends its attempt first; meanwhile every hastctl waits (docs/freebsd-facts.md#2.8)."""
     pair = Pair()
     pair.replicating()
     pair.world.power_off("nas-a")
@@ -87,7 +93,7 @@ def test_role_change_blocks_hastd_while_the_peer_is_unreachable() -> None:
 
 
 def test_stuck_hastd_keeps_everybody_waiting() -> None:
-    """hastctl has no timeout, and a peer's handshake waits as well (trap 22)."""
+    """hastctl has no timeout, and a peer's handshake waits as well (docs/freebsd-facts.md#trap-22)."""
     pair = Pair()
     pair.hastd()
     pair.sh(pair.b, "hastctl role secondary data")
@@ -101,7 +107,7 @@ def test_stuck_hastd_keeps_everybody_waiting() -> None:
 
 
 def test_restart_loses_roles() -> None:
-    """Every start begins with init (trap 21)."""
+    """Every start begins with init (docs/freebsd-facts.md#trap-21)."""
     pair = Pair()
     pair.replicating()
     pair.sh(pair.b, "service hastd onerestart")
@@ -109,7 +115,7 @@ def test_restart_loses_roles() -> None:
 
 
 def test_killed_worker_is_restarted_and_takes_the_device_over() -> None:
-    """SIGKILL to a worker: the provider stays, a new worker recovers it within seconds (FACTS 2.1)."""
+    """SIGKILL to a worker: the provider stays, a new worker recovers it within seconds (docs/freebsd-facts.md#2.1)."""
     pair = Pair()
     pair.mounted()
     old = pair.a.hast.resources["data"].worker
@@ -137,7 +143,7 @@ def test_demotion_under_a_mount() -> None:
 
 
 def test_kernel_unmounts_by_force_on_the_first_failed_write() -> None:
-    """After the device is gone the next write ends the mount (FACTS 2.8)."""
+    """After the device is gone the next write ends the mount (docs/freebsd-facts.md#2.8)."""
     pair = Pair()
     pair.mounted()
     pair.sh(pair.a, "hastctl role init data")
@@ -166,7 +172,7 @@ def test_log_of_both_sides() -> None:
 
 
 def test_hooks() -> None:
-    """exec runs on role changes, connections and synchronisations (FACTS 2.9)."""
+    """exec runs on role changes, connections and synchronisations (docs/freebsd-facts.md#2.9)."""
     pair = Pair()
     pair.hastd(CONF.replace("resource data {\n", "resource data {\n\texec /var/db/hook\n"))
     for machine in (pair.a, pair.b):

@@ -1,4 +1,7 @@
-"""Peers that vanish: frozen writes, complete that persists, reconnects, half a synchronisation (FACTS 2.7)."""
+"""Peers that vanish: frozen writes, complete that persists, reconnects, half a synchronisation.
+
+See docs/freebsd-facts.md#2.7.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def test_lost_secondary_freezes_writes_for_the_timeout() -> None:
 
 
 def test_idle_primary_believes_in_complete() -> None:
-    """Without writes a vanished secondary is not noticed for minutes (FACTS 2.7)."""
+    """Without writes a vanished secondary is not noticed for minutes (docs/freebsd-facts.md#2.7)."""
     pair = Pair()
     pair.mounted()
     pair.world.advance(60)
@@ -107,7 +110,10 @@ def test_frozen_primary_wakes_up_believing() -> None:
 
 
 def test_complete_while_synchronising_and_corruption_after_an_early_promotion() -> None:
-    """complete with dirty above zero is not in sync: promoting the other side then gives torn data (traps 19, 25)."""
+    """complete with dirty above zero is not in sync: promoting the other side then gives torn data.
+
+    See docs/freebsd-facts.md#trap-19, #trap-25.
+    """
     pair = Pair()
     pair.mounted()
     pair.a.hast.sync_bytes_per_second = 1048576.0
@@ -156,7 +162,10 @@ def test_failover_keeps_what_was_written_out(seconds: int) -> None:
 
 
 def test_local_disk_failure_is_served_by_the_peer() -> None:
-    """Reads and writes go on over the network, errors are counted, the status stays complete (FACTS 2.7)."""
+    """Reads and writes go on over the network, errors are counted, the status stays complete.
+
+    See docs/freebsd-facts.md#2.7.
+    """
     pair = Pair()
     pair.mounted()
     pair.world.fail_disk("nas-a", "/dev/vtbd1")
@@ -169,7 +178,10 @@ def test_local_disk_failure_is_served_by_the_peer() -> None:
 
 
 def test_keepdirty_extents_are_copied_again_after_a_swap() -> None:
-    """What was written lately stays in the on-disk map: the next connection copies it once more (FACTS 2.4)."""
+    """What was written lately stays in the on-disk map: the next connection copies it once more.
+
+    See docs/freebsd-facts.md#2.4.
+    """
     pair = Pair()
     pair.mounted()
     pair.sh(

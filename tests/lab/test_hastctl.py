@@ -1,4 +1,4 @@
-"""hastctl: formats, options, exit statuses, usage (FACTS 2.4; recordings 01 and 03)."""
+"""hastctl: formats, options, exit statuses, usage (docs/freebsd-facts.md#2.4; recordings 01 and 03)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def hooks(machine: Machine) -> list[str]:
 
 
 def test_exec_runs_on_both_nodes(pair: Pair) -> None:
-    """The table of FACTS 2.9: role, connect, disconnect, sync, with argv as it is, as the global statement says."""
+    """The table of docs/freebsd-facts.md#2.9: role, connect, disconnect, sync, by the global statement."""
     for machine in (pair.a, pair.b):
         machine.files.write_text("/var/db/hook", HOOK, 0o755)
     pair.hastd(f"exec /var/db/hook\n{CONF}")

@@ -1,4 +1,7 @@
-"""Programs around the kernel: modules, versions, names, time, identity (FACTS 3.2, 3.3; recordings 01, 08, 09)."""
+"""Programs around the kernel: modules, versions, names, time, identity.
+
+See docs/freebsd-facts.md#3.2, #3.3; recordings 01, 08, 09.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ def test_uptime_words(seconds: int, text: str) -> None:
 
 
 def test_boottime_follows_the_clock() -> None:
-    """kern.boottime is epoch minus uptime: it moves when the clock is stepped (FACTS 3.3)."""
+    """kern.boottime is epoch minus uptime: it moves when the clock is stepped (docs/freebsd-facts.md#3.3)."""
     made = Pair(1)
     before = call(made.a, "sysctl -n kern.boottime").stdout
     assert before == "{ sec = 1795447728, usec = 0 } Mon Nov 23 15:28:48 2026\n"

@@ -30,7 +30,8 @@ class Mutation:
     new: str
     #: One sentence: what goes wrong.
     breaks: str
-    #: What is violated: an invariant of safety.md (I1 to I10), or `wait`, `order`, `record`, `convergence`, `truth`.
+    #: What is violated: an invariant of docs/safety.md#invariants (I1 to I10), or `wait`, `order`, `record`,
+    #: `convergence`, `truth`.
     invariant: str
     #: What pytest is given first, relative to tests/: the tests that should notice.
     tests: tuple[str, ...]

@@ -115,7 +115,7 @@ def test_the_time_for_the_conditions_after_is_part_of_the_budget() -> None:
 
 
 def test_hastctl_has_a_time_limit_of_its_own() -> None:
-    """One stuck worker of hastd would hang it for ever (FACTS: hastctl(8), "list")."""
+    """One stuck worker of hastd would hang it for ever (docs/freebsd-facts.md#2.4)."""
     script = step_script(replace(step("true"), timeout_seconds=30.0), {}, NONCE)
     assert 'hastctl() { command timeout -k 2 30 hastctl "$@"; }' in script
 

@@ -1,4 +1,7 @@
-"""The same pair on other releases: what ifconfig prints and does there is read and used rightly (FACTS, section 5)."""
+"""The same pair on other releases: what ifconfig prints and does there is read and used rightly.
+
+See docs/freebsd-facts.md#5.
+"""
 
 from __future__ import annotations
 

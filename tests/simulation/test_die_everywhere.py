@@ -1,7 +1,7 @@
 """Die everywhere: each step of a convergence is lost on its way back, or never sent; the loop still converges safely.
 
 Lost: the node carried it out and nobody heard. Unsent: the controller died between the intent and the node. Both are
-what `kill -9` at that moment leaves behind; the next look has to find its way (safety.md, "Failure of parts").
+what `kill -9` at that moment leaves behind; the next look has to find its way (docs/safety.md#failure-of-parts).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """/etc/hast.conf as the document wants it, as text.
 
 Rules: one file, the same on both nodes of a resource; every resource in it has an `on` block for the node that reads
-it, or hastd refuses the whole file (FACTS, trap 26); numeric addresses; it ends with a newline; only characters its
-grammar knows. Man page: hast.conf(5).
+it, or hastd refuses the whole file (docs/freebsd-facts.md#trap-26); numeric addresses; it ends with a newline; only
+characters its grammar knows. Man page: hast.conf(5).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _resource(storage: StorageSpec) -> list[str]:
     for node, device in hast.devices.items():
         lines += [f"\ton {node} {{", f"\t\tlocal {device}"]
         lines += [f"\t\tremote {_endpoint(a)}" for other, a in hast.addresses.items() if other != node]
-        # Without `source` the peer may see another address than the one it lets in (FACTS, trap 28).
+        # Without `source` the peer may see another address than the one it lets in (docs/freebsd-facts.md#trap-28).
         lines += [f"\t\tsource {hast.addresses[node]}"] if ":" not in hast.addresses[node] else []
         lines.append("\t}")
     return [*lines, "}"]

@@ -18,7 +18,8 @@ from pydantic.alias_generators import to_camel
 API_VERSION = "hactl.dev/v1alpha1"
 KIND = "HACluster"
 
-#: advskew is capped at 240 on the wire, and a demoted node has 240: from there on nodes tie (FACTS 1.1, 1.2).
+#: advskew is capped at 240 on the wire, and a demoted node has 240: from there on nodes tie (docs/freebsd-facts.md#1.1,
+#: #1.2).
 MAX_ADVSKEW = 239
 
 _NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

@@ -65,7 +65,7 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str, *, lease: in
         "set -u",
         f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
         "umask 022",
-        # hastctl has no timeout of its own: one stuck worker would hang it for ever (FACTS: hastctl(8), "list").
+        # hastctl has no timeout of its own: one stuck worker would hang it for ever (docs/freebsd-facts.md#2.4).
         f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}',
         f"hactl_say() {{ printf '\\n%s %s\\n' '{FRAME} {nonce}' \"$*\"; }}",
     ]

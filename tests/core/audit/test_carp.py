@@ -45,7 +45,10 @@ def two_addresses() -> Scene:
 
 
 def test_a_new_vhid_comes_up_as_the_document_says() -> None:
-    """The address, advskew, advbase and password are the document's, and `alias` is there (FACTS trap 1)."""
+    """The address, advskew, advbase and password are the document's, and `alias` is there.
+
+    See docs/freebsd-facts.md#trap-1.
+    """
     words = 'vhid 80 advskew 0 pass "$HACTL_PASS_1"'
     assert not complaints(loaded(), [add("nas-a", "192.0.2.80/24", words=words, risk=Risk.NONE)])
     assert says(complaints(loaded(), [add("nas-a", "192.0.2.80/24", words=words, tail="")]), "alias")
@@ -114,7 +117,7 @@ def test_i7_in_place_changes_only_what_differs() -> None:
 
 
 def test_no_orphans_and_no_foreign_addresses() -> None:
-    """Traps 2 and 3: a vhid that is not there or not in the document, the node's own address."""
+    """A vhid that is not there or not wanted, the node's own address (docs/freebsd-facts.md#trap-2, #trap-3)."""
     orphan = step("nas-b", "SetVhid", "ifconfig vtnet1 vhid 7 advskew 100")
     assert says(complaints(healthy_pair(), [orphan]), "not in the document")
     assert says(complaints(healthy_pair().without_vhid("nas-b"), [vhid("nas-b", "advskew 100")]), "orphan")
@@ -129,7 +132,7 @@ def test_no_orphans_and_no_foreign_addresses() -> None:
 
 
 def test_a_demotion_is_taken_back_exactly() -> None:
-    """Trap 6: the write adds, so it must be the exact negative."""
+    """docs/freebsd-facts.md#trap-6: the write adds, so it must be the exact negative."""
     by_hand = healthy_pair().sysctl("nas-a", demotion=100).node("nas-a", demotions=((100, 100, "sysctl"),))
 
     def takes(value: str) -> Step:

@@ -126,7 +126,7 @@ def _new_device() -> tuple[Scene, str]:
 
 
 def test_i2_no_reload_that_takes_a_mounted_device_away() -> None:
-    """I2: another `local` on a primary destroys the device (FACTS 2.3)."""
+    """I2: another `local` on a primary destroys the device (docs/freebsd-facts.md#2.3)."""
     scene, text = _new_device()
     plan = [_conf_step("nas-b", text), RELOAD_B, _conf_step("nas-a", text), RELOAD_A]
     assert says(complaints(scene, plan), "I2", "local")
@@ -233,7 +233,7 @@ def test_i3_destroying_steps_check_again_and_say_what_they_are() -> None:
     ],
 )
 def test_i4_no_promotion_of_the_older_copy(mine: dict[str, int], theirs: dict[str, int]) -> None:
-    """I4: the decision table of secondary.c (FACTS 2.6)."""
+    """I4: the decision table of secondary.c (docs/freebsd-facts.md#2.6)."""
     scene = rebooted_pair().metadata("nas-a", **mine).metadata("nas-b", **theirs)
     assert says(complaints(scene, [PRIMARY_A]), "I4")
 

@@ -268,7 +268,7 @@ def test_storage_needs_two_nodes():
 
 @pytest.mark.parametrize("word", sorted(HAST_KEYWORDS))
 def test_words_of_hast_conf(word):
-    """Every word of hast.conf's scanner is refused as a resource name (FACTS 2.2)."""
+    """Every word of hast.conf's scanner is refused as a resource name (docs/freebsd-facts.md#2.2)."""
     data = nas_data()
     put(data, f"{DISK}.name", word)
     assert any("hast.conf's own" in line for line in said(data))

@@ -28,7 +28,7 @@ def test_the_effective_skew_is_clamped(advskew: int, demotion: int, skew: int) -
 
 
 def test_a_master_speaks_less_often_when_it_is_demoted_and_a_backup_is_not_more_patient() -> None:
-    """The interval has the demotion in it, the master-down time has not (FACTS 1.2)."""
+    """The interval has the demotion in it, the master-down time has not (docs/freebsd-facts.md#1.2)."""
     plain, demoted = Voice(1, 100), Voice(1, 100, 240)
     assert plain.interval_seconds == pytest.approx(1 + 100 / 256)
     assert demoted.interval_seconds == pytest.approx(1 + 240 / 256)
@@ -61,12 +61,12 @@ def test_seconds_count_before_skew() -> None:
 def test_what_a_node_does_on_an_advertisement(
     own: Voice, other: Voice, master: bool, preempt: bool, reaction: Reaction
 ) -> None:
-    """The state machine of FACTS 1.2, row by row."""
+    """The state machine of docs/freebsd-facts.md#1.2, row by row."""
     assert hears(own, other, master=master, preempt=preempt) is reaction
 
 
 def test_demoting_the_master_moves_the_address_only_to_a_peer_that_preempts() -> None:
-    """Recording 02, "demotion adds"; and FACTS 1.2, "same with peer preempt=0: nothing moves"."""
+    """Recording 02, "demotion adds"; and docs/freebsd-facts.md#1.2, "same with peer preempt=0: nothing moves"."""
     voices = {"nas-a": Voice(1, 0, 240), "nas-b": Voice(1, 50)}
     assert winner(voices, "nas-a", {"nas-b": True}) == "nas-b"
     assert winner(voices, "nas-a", {"nas-b": False}) == "nas-a"

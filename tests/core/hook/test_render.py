@@ -204,7 +204,10 @@ _HANGS = r"(?:hastctl (?:list|role)|service \"|zpool |umount |mount -t|fsck -p|p
 
 
 def test_whatever_can_hang_is_bounded() -> None:
-    """hastctl has no timeout of its own (FACTS trap 22); without --foreground timeout(1) kills daemons."""
+    """hastctl has no timeout of its own; without --foreground timeout(1) kills daemons.
+
+    See docs/freebsd-facts.md#trap-22.
+    """
     for line in BODY.splitlines():
         code = "" if line.lstrip().startswith("#") else re.sub(r'(?:say|stopped|noted) "\$1".*', "", line)
         for found in re.finditer(_HANGS, code):

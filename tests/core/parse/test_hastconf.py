@@ -1,4 +1,4 @@
-"""hast.conf by meaning, with the oddities of hastd's own parser (FACTS 2.2)."""
+"""hast.conf by meaning, with the oddities of hastd's own parser (docs/freebsd-facts.md#2.2)."""
 
 from __future__ import annotations
 

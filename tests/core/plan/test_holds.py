@@ -172,7 +172,7 @@ def test_every_destructive_step_is_checked_again_on_the_node() -> None:
 
 
 def test_disks_of_different_size_get_the_size_of_the_smaller() -> None:
-    """HAST refuses to connect copies that differ in size (FACTS, trap 29)."""
+    """HAST refuses to connect copies that differ in size (docs/freebsd-facts.md#trap-29)."""
     plan = plan_of(blank_pair().device("nas-b", mediasize=268435456))
     creates = [step.command for step in plan.steps if step.verb == "CreateMetadata"]
     assert creates == ["hastctl create -m 134217728 data"] * 2

@@ -42,7 +42,7 @@ class Judge:
         #: A node was promoted by its hook while it could not hear a peer that had power: whatever that one still wrote
         #: (an unmount, for one) is on one side only, and a person may have to decide. No acknowledged write is lost.
         self.parted = False
-        #: A disk failed under a primary: hastd calls the copy complete although it is not (FACTS 2.7).
+        #: A disk failed under a primary: hastd calls the copy complete although it is not (docs/freebsd-facts.md#2.7).
         self.scarred = False
         #: The highest number that the service wrote and got onto the disk.
         self.written = 0

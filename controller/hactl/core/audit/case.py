@@ -17,7 +17,7 @@ from hactl.core.steps import Plan, Step
 
 E = TypeVar("E")
 
-#: Evidence older than this is none (safety.md I6), seconds.
+#: Evidence older than this is none (docs/safety.md#I6), seconds.
 EVIDENCE_LIMIT_SECONDS = 30.0
 #: For a promotion, on both sides, seconds.
 PROMOTION_LIMIT_SECONDS = 25.0

@@ -2,8 +2,8 @@
 
 Rules: `audit` shares no code with the planner. It believes no verb: it reads what each command would do, keeps its own
 model of the nodes, and walks the plan step by step; where steps of different nodes run in parallel it tries every
-interleaving of two nodes. A plan with a complaint is not executed. Invariants I1 to I10 are those of safety.md; what is
-not covered here: I9 (two controllers), which is the store's lock.
+interleaving of two nodes. A plan with a complaint is not executed. Invariants I1 to I10 are those of
+docs/safety.md#invariants; what is not covered here: I9 (two controllers), which is the store's lock.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules: what is not known stays not known (None), and a role that is not known may be any role. A node changes only by
 effects on itself; what an effect leads to on the peer is never assumed to its advantage. Shares no code with the
-planner. Sources: FACTS 1.2, 1.7, 2.1, 2.3, 2.6, 2.8.
+planner. Sources: docs/freebsd-facts.md#1.2, #1.7, #2.1, #2.3, #2.6, #2.8.
 """
 
 from __future__ import annotations

@@ -111,7 +111,8 @@ def winner(voices: Mapping[str, Voice], master: str | None, preempt: Mapping[str
 
 # --- demotion -----------------------------------------------------------------------------------------------------
 
-#: Beginning of a reason in the kernel's log -> what added it. The same source takes it back (FACTS 1.3).
+#: Beginning of a reason in the kernel's log -> what added it. The same source takes it back
+#: (docs/freebsd-facts.md#1.3).
 _SOURCES = (
     ("interface ", "interface"),
     ("vhid removed", "interface"),

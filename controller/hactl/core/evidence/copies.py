@@ -1,9 +1,9 @@
 """The two copies of a HAST resource side by side: which is newer, or that both were written while apart.
 
-Rules: counters first, by the table of hastd's own handshake (FACTS 2.6; hastd/secondary.c, init_remote); what they
-cannot tell (two primaries that write now) by roles and dirty bytes; what is not known is Unknown, never "same". HAST
-keeps no time of the last write: the log of CARP and of the node hook is what there is of a timeline.
-Man page: hastctl(8).
+Rules: counters first, by the table of hastd's own handshake (docs/freebsd-facts.md#2.6; hastd/secondary.c,
+init_remote); what they cannot tell (two primaries that write now) by roles and dirty bytes; what is not known is
+Unknown, never "same". HAST keeps no time of the last write: the log of CARP and of the node hook is what there is of a
+timeline. Man page: hastctl(8).
 """
 
 from __future__ import annotations
@@ -173,7 +173,8 @@ def _by_counters(name: str, copies: tuple[Copy, ...]) -> _Judgement:
     if all(ahead):
         return Verdict.DIVERGED, None, f"both copies of {name} were written while they were apart"
     if _primary(first) and _primary(second) and all(dirty):
-        # The counters follow only once, and may have been raised before: FACTS 2.6, "detection can be missed".
+        # The counters follow only once, and may have been raised before: docs/freebsd-facts.md#2.6, "detection can be
+        # missed".
         return Verdict.DIVERGED, None, f"both nodes are primary for {name} and have written what the other has not"
     for which, one in enumerate(copies):
         other = copies[1 - which]
@@ -250,7 +251,7 @@ def _wrote_alone(copies: tuple[Copy, ...]) -> list[str]:
 
 
 def _dirty(copy: Copy) -> str:
-    """A secondary, or a node without a worker, counts nothing (FACTS 2.4)."""
+    """A secondary, or a node without a worker, counts nothing (docs/freebsd-facts.md#2.4)."""
     if copy.dirty is None:
         return UNKNOWN
     if not _primary(copy):

@@ -3,7 +3,7 @@
 Rules: what both sides' configuration shows comes first, because it is certain: password, then the set of addresses
 (both are under the HMAC of an advertisement; prefix lengths are not). With equal configuration the counters tell: what
 is discarded as badly authenticated then comes from somebody else's vhid; nothing received at all is the network.
-FACTS 1.1; netstat(1) -s -p carp.
+docs/freebsd-facts.md#1.1; netstat(1) -s -p carp.
 """
 
 from __future__ import annotations

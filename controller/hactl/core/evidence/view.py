@@ -28,7 +28,7 @@ from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 
 T = TypeVar("T")
 
-#: Facts older than this are shown with their age and believed no more (safety.md I6), seconds.
+#: Facts older than this are shown with their age and believed no more (docs/safety.md#I6), seconds.
 BELIEVED_SECONDS = 30.0
 
 #: Dirty bytes up to this are writes on their way, not a copy that falls behind.
@@ -40,7 +40,7 @@ UNKNOWN = "Unknown"
 #: Whether the filesystem or pool of a resource is there.
 MOUNTED = "Mounted"
 NOT_MOUNTED = "NotMounted"
-#: In the table still, but /dev/hast/NAME is gone under it: whatever uses it gets errors (FACTS 2.8).
+#: In the table still, but /dev/hast/NAME is gone under it: whatever uses it gets errors (docs/freebsd-facts.md#2.8).
 DEAD = "Dead"
 
 
@@ -127,7 +127,7 @@ class Seen:
         return known(self.facts[node].metadata.get(name)) if node in self.facts else None
 
     def diverged(self, storage: StorageSpec) -> bool:
-        """Whether both copies were written while they were apart (FACTS 2.6)."""
+        """Whether both copies were written while they were apart (docs/freebsd-facts.md#2.6)."""
         copies = [self.metadata(storage.name, node) for node in storage.hast.devices]
         real = [copy for copy in copies if isinstance(copy, HastMetadata) and copy.resuid]
         return len(real) == 2 and (

@@ -3,7 +3,7 @@ could have it.
 
 Rules: services, then filesystems, then roles; never by force, never a role under a device in use (I2); what no other
 node can have stays where it is.
-Sources: FACTS 1.2 (equal masters), 2.6, 2.8; man pages umount(8), zpool(8), hastctl(8).
+Sources: docs/freebsd-facts.md#1.2 (equal masters), #2.6, #2.8; man pages umount(8), zpool(8), hastctl(8).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ sole() {
 	done
 }
 
-# As secondary this node would let a peer that slept bring older data over newer (FACTS 2.6). It stays primary; a
-# master of the same advskew steps down when it hears another one, so the addresses are claimed, once a minute at most.
+# As secondary this node would let a peer that slept bring older data over newer (docs/freebsd-facts.md#2.6). It stays
+# primary; a master of the same advskew steps down when it hears another one, so the addresses are claimed, once a
+# minute at most.
 keep() { # GROUP
 	BEGAN=$(now)
 	if [ "$CARP" = BACKUP ] && [ $((BEGAN - $(number "$RUN.claimed.$1"))) -gt 60 ]; then

@@ -104,7 +104,7 @@ connected() { # RESOURCE
 	bounded 10 hastctl list "$1" 2>/dev/null | grep -q '^  status: complete'
 }
 
-# Everything is on both disks (complete alone does not say that, FACTS trap 19).
+# Everything is on both disks (complete alone does not say that, docs/freebsd-facts.md#trap-19).
 clean() { # RESOURCE
 	bounded 10 hastctl list "$1" 2>/dev/null |
 		awk '$1 == "status:" && $2 == "complete" { s = 1 } $1 == "dirty:" && $2 == "0" { d = 1 } END { exit !(s && d) }'

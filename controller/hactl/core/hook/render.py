@@ -29,7 +29,7 @@ RCVAR = "hactl_node_enable"
 LOCK = "/var/run/hactl.lock"
 #: devd runs one rule per event, the matching one of the highest priority; carp(4)'s example has 30.
 RULE_PRIORITY = 100
-#: What the boot guard adds to net.inet.carp.demotion: the most that counts (FACTS 1.2).
+#: What the boot guard adds to net.inet.carp.demotion: the most that counts (docs/freebsd-facts.md#1.2).
 HELD_DEMOTION = 240
 #: Distance between the advskews of two nodes, if there is room, and the highest that still counts.
 ADVSKEW_STEP = 100

@@ -2,7 +2,8 @@
 
 Rules: not before the peer has let go or is gone (I1), only with a copy known to be complete (I4), in the document's
 order, each step bounded; it says where it stopped, and another run goes on from there.
-Sources: FACTS 2.1, 2.6 and 2.7 (hastd(8)); man pages hastctl(8), fsck(8), mount(8), zpool(8), service(8).
+Sources: docs/freebsd-facts.md#2.1, #2.6 and #2.7 (hastd(8)); man pages hastctl(8), fsck(8), mount(8), zpool(8),
+service(8).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ may_promote() { # GROUP RESOURCE
 
 # Whether the primary was gone before it could have acknowledged a write alone. It does that once it has closed the
 # connection, which is seen here at once, or TIMEOUT after the cut, which is seen here 20 s after it at the latest
-# (two keepalives, FACTS 2.7). It was gone WAIT - 2 seconds before the addresses came, or earlier.
+# (two keepalives, docs/freebsd-facts.md#2.7). It was gone WAIT - 2 seconds before the addresses came, or earlier.
 recent() { # RESOURCE
 	[ -f "$STATE/confirmed.$1" ] || return 1
 	tries=0

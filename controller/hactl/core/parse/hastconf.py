@@ -1,8 +1,8 @@
 """/etc/hast.conf by meaning: two files that configure the same compare equal, whatever they look like.
 
-Follows sbin/hastd/{token.l,parse.y} to the letter, oddities included (FACTS 2.2): characters that are no word are
-skipped, keywords are reserved, a comment must end with a newline, globals apply wherever they stand, the last value
-wins. Man page: hast.conf(5).
+Follows sbin/hastd/{token.l,parse.y} to the letter, oddities included (docs/freebsd-facts.md#2.2): characters that are
+no word are skipped, keywords are reserved, a comment must end with a newline, globals apply wherever they stand, the
+last value wins. Man page: hast.conf(5).
 """
 
 from __future__ import annotations

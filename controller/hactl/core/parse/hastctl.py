@@ -1,8 +1,8 @@
 """`hastctl list`, `status` and `dump`, and what hastctl says when it cannot.
 
-hastctl echoes characters that hast.conf(5) does not know to standard output before anything else (FACTS: hd/token.l),
-and its messages `[LEVEL] text` may stand anywhere in the merged output: both are taken away first.
-Man page: hastctl(8). Sources: sbin/hastctl/hastctl.c, sbin/hastd/{control,metadata}.c.
+hastctl echoes characters that hast.conf(5) does not know to standard output before anything else
+(docs/freebsd-facts.md#2.2, hd/token.l), and its messages `[LEVEL] text` may stand anywhere in the merged output: both
+are taken away first. Man page: hastctl(8). Sources: sbin/hastctl/hastctl.c, sbin/hastd/{control,metadata}.c.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _RCVAR = re.compile(r'#?\s*([A-Za-z0-9_]+)="?\$?([^"]*)"?')
 _ALIAS = re.compile(r"ifconfig_([A-Za-z0-9_]+?)_(aliases|alias([0-9]+)[A-Za-z0-9_]*)", re.ASCII)
 #: Where hactl's block stands; it may be a directory of files.
 NETIF = "/etc/rc.conf.d/netif"
-#: A hex digit before a `-` makes network.subr take the word for an address range (FACTS 1.8).
+#: A hex digit before a `-` makes network.subr take the word for an address range (docs/freebsd-facts.md#1.8).
 _RANGE = re.compile(r"[0-9a-fA-F]-")
 #: What sh would expand when netif passes the entry through eval.
 _LIVE = re.compile(r"[$`\\\"'*?\[\]{}();&|<>~!#]")

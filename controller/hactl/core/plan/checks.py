@@ -53,7 +53,7 @@ def address_on(interface: str, ip: str, vhid: int) -> Check:
 
 
 def vhid_exists(interface: str, vhid: int) -> Check:
-    """The vhid is there: any command that names another number creates an orphan (FACTS, trap 3)."""
+    """The vhid is there: any command that names another number creates an orphan (docs/freebsd-facts.md#trap-3)."""
     return Check(f"vhid {vhid} exists on {interface}", _shows(interface, f"carp: [A-Z]+ vhid {vhid} "))
 
 

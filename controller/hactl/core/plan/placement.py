@@ -2,7 +2,7 @@
 
 Rules: a group with storage is active where its resources are primary; with no primary, where the newest complete copy
 is, and only when both nodes said so themselves. A group without storage is active where its addresses are MASTER.
-Silence is not evidence (safety.md, "Evidence").
+Silence is not evidence (docs/safety.md#evidence).
 """
 
 from __future__ import annotations

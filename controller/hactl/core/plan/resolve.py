@@ -1,9 +1,9 @@
 """Throwing away one of two copies that refuse each other: the exact steps, on the losing node only, or why not.
 
-Rules: only a person asks for it, by the node's name (safety.md I3, I4); the copy that stays must be primary now and
-seen to be, so that it was looked at before the other one goes; the device that is wiped must be in use by nobody; the
-node checks, in the same exec, that the copy is still the one the person was shown. Nothing else is done: HAST copies
-everything from the primary by itself. FACTS 2.6, "Resolving split-brain".
+Rules: only a person asks for it, by the node's name (docs/safety.md#I3, I4); the copy that stays must be primary now
+and seen to be, so that it was looked at before the other one goes; the device that is wiped must be in use by nobody;
+the node checks, in the same exec, that the copy is still the one the person was shown. Nothing else is done: HAST
+copies everything from the primary by itself. docs/freebsd-facts.md#2.6, "Resolving split-brain".
 Man pages: hastctl(8), dd(1), df(1), cmp(1), diskinfo(8).
 """
 

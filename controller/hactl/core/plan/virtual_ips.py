@@ -12,7 +12,7 @@ from hactl.core.plan.scene import Scene
 
 #: Distance between the advskews of two nodes that follow each other in `preferred`, if there is room.
 ADVSKEW_STEP = 100
-#: The highest advskew that still counts (FACTS 1.1: the compared value is capped at 240).
+#: The highest advskew that still counts (docs/freebsd-facts.md#1.1: the compared value is capped at 240).
 ADVSKEW_LIMIT = 239
 
 
@@ -21,7 +21,7 @@ def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str,
 
     With preemption on, the address would otherwise leave the node where the storage is (recording 06). While nobody
     knows where that is, or while the node does not serve yet, the order that the nodes have now stays: no address
-    moves on a guess, and in a switchover it moves last (safety.md).
+    moves on a guess, and in a switchover it moves last (docs/safety.md#switchover).
     """
     if vip.advskews is not None:
         return dict(vip.advskews)

@@ -1,8 +1,8 @@
 """How long a failover would take: address, storage, filesystem, services, and what data it could cost.
 
-Rules: what CARP and HAST wait for is known (FACTS 1.2, 2.7); what a filesystem check and a service take is an estimate
-that the moves a node has made before correct (`/var/db/hactl/moves`). It is the time after which the standby serves at
-the latest, for an active node that dies without a word: that is the slow case.
+Rules: what CARP and HAST wait for is known (docs/freebsd-facts.md#1.2, #2.7); what a filesystem check and a service
+take is an estimate that the moves a node has made before correct (`/var/db/hactl/moves`). It is the time after which
+the standby serves at the latest, for an active node that dies without a word: that is the slow case.
 """
 
 from __future__ import annotations

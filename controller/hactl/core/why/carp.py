@@ -116,7 +116,7 @@ def why_no_part(case: Case, vip: VirtualIP, node: str) -> Explanation | None:
 
 
 def orphan_of(case: Case, node: str, interface: Interface, number: int) -> Explanation:
-    """A vhid without an address never elects (FACTS 1.7); it goes with the last address it is given."""
+    """A vhid without an address never elects (docs/freebsd-facts.md#1.7); it goes with the last address it is given."""
     taken = next((vip for vip in case.group.virtual_ips if vip.vhid == number), None)
     if taken is not None and interface_on(taken, node) == interface.name:
         address = taken.addresses[0]

@@ -1,7 +1,8 @@
 """Where a node's demotion is from, whether what caused it still lasts, and how to be rid of it.
 
-Rules: the kernel's own log accounts (`carp: demoted by N to M (reason)`, FACTS 1.3); the boot guard of the node hook
-adds with the sysctl and notes how much; what the log has forgotten is called so. The sysctl adds what is written.
+Rules: the kernel's own log accounts (`carp: demoted by N to M (reason)`, docs/freebsd-facts.md#1.3); the boot guard of
+the node hook adds with the sysctl and notes how much; what the log has forgotten is called so. The sysctl adds what is
+written.
 """
 
 from __future__ import annotations

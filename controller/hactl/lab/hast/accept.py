@@ -1,7 +1,8 @@
 """The main process of a secondary answers a primary: who it is, whether it may, and what the two copies are.
 
 Rules:
-- The checks stand in hastd's order, each with its line in the log (sbin/hastd/hastd.c:listen_accept; FACTS 2.6).
+- The checks stand in hastd's order, each with its line in the log (sbin/hastd/hastd.c:listen_accept;
+  docs/freebsd-facts.md#2.6).
 - A first connection replaces a worker that is there.
 - A split-brain or a mismatch is found by the new worker, which ends with 78; the main process only reports that.
 """

@@ -4,7 +4,7 @@ Rules:
 - This is the simulated daemon's parser. The product has its own (hactl.core); they share nothing, so that a
   mistake in one shows against the other.
 - Unknown characters are not errors: they are echoed to stdout and skipped. Lines are counted from 0.
-- hast.conf(5); sbin/hastd/parse.y and token.l; FACTS 2.2.
+- hast.conf(5); sbin/hastd/parse.y and token.l; docs/freebsd-facts.md#2.2.
 """
 
 from __future__ import annotations

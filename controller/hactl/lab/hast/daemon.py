@@ -5,7 +5,7 @@ Rules:
 - Signals and ended children are seen when the select loop wakes: at the next request or connection, or when its
   five seconds are over (recordings 03, 04, 05, 07 all show it).
 - Roles live in memory only; every start begins with init.
-- hastd(8), hast.conf(5); sbin/hastd/hastd.c and control.c; FACTS 2.1 to 2.3, 2.6, 2.8, 2.10.
+- hastd(8), hast.conf(5); sbin/hastd/hastd.c and control.c; docs/freebsd-facts.md#2.1 to #2.3, #2.6, #2.8, #2.10.
 """
 
 from __future__ import annotations
@@ -193,7 +193,10 @@ class Hast:
         self.loop.post(self._exit)
 
     def block(self, seconds: float) -> None:
-        """The main process is stuck, as in a slow look-up of a name (trap 22): whoever asks it waits."""
+        """The main process is stuck, as in a slow look-up of a name: whoever asks it waits.
+
+        See docs/freebsd-facts.md#trap-22.
+        """
         self.loop.perform(iter([seconds]))
 
     def signal(self, pid: int, number: int) -> bool:

@@ -4,7 +4,7 @@ Rules:
 - execv(path, argv): no shell, arguments as they are; root; standard streams on /dev/null.
 - Nothing limits it, several may run at the same time, and it outlives hastd; only the machine's power ends it.
 - A program that is not there or not executable is a line in the log, and exit status 70.
-- Man pages: hast.conf(5). FACTS 2.9; sbin/hastd/hooks.c: hook_execv.
+- Man pages: hast.conf(5). docs/freebsd-facts.md#2.9; sbin/hastd/hooks.c: hook_execv.
 """
 
 from __future__ import annotations

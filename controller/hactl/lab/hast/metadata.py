@@ -2,8 +2,8 @@
 
 Rules:
 - Everything is read from and written to the bytes of the disk: what dd destroys is gone, what dd copies is copied.
-- Only a primary changes counters; a secondary writes once, when it adopts a resuid (FACTS 2.5).
-- sbin/hastd/metadata.c and nv.c; FACTS 2.4, 2.5.
+- Only a primary changes counters; a secondary writes once, when it adopts a resuid (docs/freebsd-facts.md#2.5).
+- sbin/hastd/metadata.c and nv.c; docs/freebsd-facts.md#2.4, #2.5.
 """
 
 from __future__ import annotations

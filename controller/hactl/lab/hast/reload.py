@@ -1,7 +1,8 @@
 """What hastd does on SIGHUP: all or nothing while the file is read, then resource by resource.
 
 Rules:
-- sbin/hastd/hastd.c:hastd_reload, resource_needs_restart, resource_needs_reload; FACTS 2.3; recording 07.
+- sbin/hastd/hastd.c:hastd_reload, resource_needs_restart, resource_needs_reload; docs/freebsd-facts.md#2.3; recording
+  07.
 """
 
 from __future__ import annotations

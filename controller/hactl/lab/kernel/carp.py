@@ -1,7 +1,8 @@
 """CARP of one machine: vhids, their election, demotion and counters (carp(4), ip_carp.c of 13.2).
 
 Rules:
-- Every transition, reason text and timer is a row of FACTS 1.2; what the kernel log shows is as recorded in 02.
+- Every transition, reason text and timer is a row of docs/freebsd-facts.md#1.2; what the kernel log shows is that of
+  recording 02.
 - A vhid keeps its digest until its key or addresses change: a steady master costs one cheap event per interval.
 - A message to a BACKUP is handled at once, one to a MASTER after the packet's travel time, so that two masters
   of equal priority can both step down, as on a wire.

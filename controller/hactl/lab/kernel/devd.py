@@ -5,7 +5,7 @@ Rules:
 - Rules are those read at the start: nothing reloads them; SIGHUP, SIGINT and SIGTERM all end devd.
 - Readers hear an event, then its action runs by `sh -c`, and devd waits for it: everything later waits too.
 - A signal that ends devd ends it when the action that runs has ended; SIGKILL at once, and the action goes on.
-- Man pages: devd(8), devd.conf(5). FACTS 1.5; sbin/devd/devd.cc: event_loop, my_system.
+- Man pages: devd(8), devd.conf(5). docs/freebsd-facts.md#1.5; sbin/devd/devd.cc: event_loop, my_system.
 """
 
 from __future__ import annotations

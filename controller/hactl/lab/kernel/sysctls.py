@@ -2,7 +2,7 @@
 
 Rules:
 - Order is the kernel's; `net.inet.carp` is listed as in recording 02, and exists only with the module.
-- A write may differ from what is read back: `net.inet.carp.demotion` adds (FACTS 1.3).
+- A write may differ from what is read back: `net.inet.carp.demotion` adds (docs/freebsd-facts.md#1.3).
 - Values are text as sysctl(8) prints them.
 """
 

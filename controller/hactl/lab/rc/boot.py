@@ -2,10 +2,10 @@
 
 Rules:
 - Configuration files are sourced by the node's shell, never parsed: `rc.conf` is a program (rc.conf(5)).
-- The order is rcorder's of 13.2 (FACTS 1.8): sysctl, kld, hostname, netif, devd, syslogd, hastd, services, sysctl
-  again.
+- The order is rcorder's of 13.2 (docs/freebsd-facts.md#1.8): sysctl, kld, hostname, netif, devd, syslogd, hastd,
+  services, sysctl again.
 - Scripts somebody installed run where rcorder(8) puts them (`hactl.lab.rc.local`).
-- At shutdown rc.d/hastd sets every role to init while filesystems are still mounted (FACTS 2.10).
+- At shutdown rc.d/hastd sets every role to init while filesystems are still mounted (docs/freebsd-facts.md#2.10).
 - Man pages: rc(8), rc.conf(5), loader.conf(5), sysctl.conf(5).
 """
 

@@ -1,6 +1,6 @@
 """rc.d/netif: the interfaces of rc.conf, their addresses and aliases, as network.subr configures them.
 
-Rules (FACTS 1.8; libexec/rc/network.subr):
+Rules (docs/freebsd-facts.md#1.8; libexec/rc/network.subr):
 - `ifconfig_IF` first, then `_aliases`, then `_aliasN` by number; an empty `_aliasN` stops the scan, gaps do not.
 - Every entry runs `/sbin/ifconfig IF <words> alias`; without a leading family IPv4 is assumed, with a warning.
 - inet6 entries are skipped unless `ifconfig_IF_ipv6` is set.

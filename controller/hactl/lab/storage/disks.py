@@ -242,7 +242,7 @@ class Disks:
             self.machine.devd(f"!system={system} subsystem={subsystem} type=CREATE cdev={gate.name}")
 
     def detach_gate(self, gate: Provider) -> None:
-        """The provider is destroyed by force, whoever has it open (FACTS 2.8)."""
+        """The provider is destroyed by force, whoever has it open (docs/freebsd-facts.md#2.8)."""
         gate.gone = True
         self.gates.pop(gate.name, None)
         if self.machine.files.kind(gate.path) == "char":

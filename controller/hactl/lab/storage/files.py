@@ -2,7 +2,7 @@
 
 Rules:
 - Everything the shell sees is in `fs`; this class adds device nodes, sockets and faults (full, read-only).
-- Paths are absolute. Errors are OSError with FreeBSD's texts (FACTS section 0), numbers are Linux's.
+- Paths are absolute. Errors are OSError with FreeBSD's texts (docs/freebsd-facts.md#0), numbers are Linux's.
 - `reboot` empties what FreeBSD keeps in memory or clears at boot: /tmp, /var/run, /dev (rc.d/cleartmp is off
   by default, but /tmp of a lab node is a memory disk).
 - Symbolic links are followed as namei(9) does, except where a link itself is meant (`link`, `remove`, `rename`).

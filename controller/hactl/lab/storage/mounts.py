@@ -4,7 +4,7 @@ Rules:
 - Mounting plants the filesystem's files at the mount point and hides what was there; unmounting takes them away.
 - Scripts write into the file tree; `settle` carries what changed to the filesystem, as the kernel's syncer does.
 - When the provider is gone, cached files stay readable until the first write fails: then the kernel unmounts by
-  force (sys/ufs/ffs/ffs_vfsops.c:ffs_fsfail_cleanup; FACTS 2.8, recording 03).
+  force (sys/ufs/ffs/ffs_vfsops.c:ffs_fsfail_cleanup; docs/freebsd-facts.md#2.8, recording 03).
 - Man pages: mount(8), umount(8), syncer(4).
 """
 

@@ -2,7 +2,7 @@
 
 Rules:
 - A pool is its provider's bytes: four labels (256 KiB at each end hold two), a table, file data.
-- A pool that was not exported belongs to the host that had it: others need -f (FACTS 3.5).
+- A pool that was not exported belongs to the host that had it: others need -f (docs/freebsd-facts.md#3.5).
 - A pool whose provider was taken away is suspended: nothing but a reboot gets rid of it.
 - zpool(8), zfs(8), zpool-import(8).
 """

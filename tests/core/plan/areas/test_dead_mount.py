@@ -1,6 +1,7 @@
 """A mount, or a pool, whose /dev/hast/NAME is gone: seen as dead at the first look, let go of before anything else.
 
-hastd that dies takes its devices with it (FACTS 2.1); the row stays in mount(8)'s table until an access fails (2.8).
+hastd that dies takes its devices with it (docs/freebsd-facts.md#2.1); the row stays in mount(8)'s table until an access
+fails (#2.8).
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ def test_the_first_look_says_it(died: Callable[[Scene], Scene]) -> None:
 
 
 def test_nothing_is_taken_away_while_the_device_is_there() -> None:
-    """I2: a worker killed by SIGKILL leaves its device, which the next worker takes over (FACTS 2.1)."""
+    """I2: a worker killed by SIGKILL leaves its device, which the next worker takes over.
+
+    See docs/freebsd-facts.md#2.1.
+    """
     scene = without_hastd(healthy_pair()).hast_device("nas-a", exists=True)
     plan = plan_of(scene)
     assert not {"StopService", "Unmount", "SetRole"} & set(verbs(plan))

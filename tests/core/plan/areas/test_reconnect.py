@@ -1,6 +1,7 @@
 """A secondary that nobody is connected to: waited for and said, although its primary has not noticed yet.
 
-A primary hears of a peer that lost its power, or of a cut, only when it sends something (FACTS 2.5, 2.7).
+A primary hears of a peer that lost its power, or of a cut, only when it sends something (docs/freebsd-facts.md#2.5,
+#2.7).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules: two texts with the same meaning compare equal, whatever their order, comments and defaults; text with a
 statement that is not in hast.conf(5) has no meaning (None). Shares no code with the renderer.
-Source of the grammar: FreeBSD sbin/hastd/parse.y, token.l (FACTS 2.2).
+Source of the grammar: FreeBSD sbin/hastd/parse.y, token.l (docs/freebsd-facts.md#2.2).
 """
 
 from __future__ import annotations

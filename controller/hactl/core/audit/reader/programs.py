@@ -171,7 +171,7 @@ def _sysctl(words: list[str]) -> Iterator[Effect]:
 
 
 def _ifconfig(words: list[str]) -> Iterator[Effect]:
-    """The words of FACTS 1.7; anything else ifconfig can do is not for hactl."""
+    """The words of docs/freebsd-facts.md#1.7; anything else ifconfig can do is not for hactl."""
     if any(word.startswith("-") and word != "-alias" for word in words[:1]):
         return  # ifconfig -l, ifconfig -k IF: looking
     if len(words) <= 1 or (len(words) == 2 and words[1] in ("inet", "inet6")):

@@ -1,6 +1,6 @@
 """What the audit demands of steps that change CARP now: module, sysctls, demotion, addresses, vhids.
 
-Rules: safety.md I5 and I7, and the traps of FACTS section 4 (1 to 11). Man pages: carp(4), ifconfig(8).
+Rules: docs/safety.md#I5 and I7, and docs/freebsd-facts.md#trap-1 to #trap-11. Man pages: carp(4), ifconfig(8).
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def set_sysctl(case: Case) -> Iterator[str]:
 
 
 def adjust_demotion(case: Case) -> Iterator[str]:
-    """AdjustDemotion: the write adds (trap 6), so it must be the exact negative of what was added by hand."""
+    """AdjustDemotion: the write adds, so it must be the exact negative of what was added by hand.
+
+    See docs/freebsd-facts.md#trap-6.
+    """
     for effect in case.all_of(SetsSysctl):
         if effect.name != "net.inet.carp.demotion":
             yield f"{effect.name} is not the demotion"

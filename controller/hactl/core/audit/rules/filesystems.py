@@ -1,7 +1,7 @@
 """What the audit demands of steps on filesystems, pools and services of a group.
 
-Rules: safety.md I2, I3, I7 and the order of a switchover: only the primary's device is touched, nothing is made on a
-device that may hold data, nothing is mounted twice or over something.
+Rules: docs/safety.md#I2, I3, I7 and the order of a switchover: only the primary's device is touched, nothing is made on
+a device that may hold data, nothing is mounted twice or over something.
 Man pages: newfs(8), mount(8), zpool(8), service(8).
 """
 

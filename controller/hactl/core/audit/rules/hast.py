@@ -1,7 +1,8 @@
 """What the audit demands of steps that change HAST: hast.conf, hastd, metadata, roles.
 
-Rules: safety.md I1 to I6; promotion by the decision table of FreeBSD sbin/hastd/secondary.c (FACTS 2.6); what a
-reload does by hastd.c (FACTS 2.3). Man pages: hastctl(8), hast.conf(5).
+Rules: docs/safety.md#I1 to I6; promotion by the decision table of FreeBSD sbin/hastd/secondary.c
+(docs/freebsd-facts.md#2.6); what a reload does by hastd.c (docs/freebsd-facts.md#2.3). Man pages: hastctl(8),
+hast.conf(5).
 """
 
 from __future__ import annotations
@@ -166,7 +167,10 @@ def _provably_blank(case: Case, node: Node, storage: StorageSpec) -> Iterator[st
 
 
 def is_fresh(metadata: HastMetadata | NoMetadata | None) -> bool:
-    """Metadata as `hastctl create` and the first meeting leave it: a virgin pair may count to 1 (FACTS 2.5, rule 4)."""
+    """Metadata as `hastctl create` and the first meeting leave it: a virgin pair may count to 1.
+
+    See docs/freebsd-facts.md#2.5, rule 4.
+    """
     return isinstance(metadata, HastMetadata) and metadata.localcnt <= 1 and metadata.remotecnt <= 1
 
 
@@ -187,7 +191,7 @@ def _peer_lets_create(case: Case, peer: Node, storage: StorageSpec, effect: Crea
 
 
 def _sizes(case: Case, peer: Node, storage: StorageSpec, effect: CreatesMetadata) -> Iterator[str]:
-    """Copies of different size never connect (FACTS 2.6, trap 29)."""
+    """Copies of different size never connect (docs/freebsd-facts.md#2.6, #trap-29)."""
     mine = known(case.here.facts.devices.get(storage.hast.devices[case.here.name])) if case.here.facts else None
     theirs = known(peer.facts.devices.get(storage.hast.devices[peer.name])) if peer.facts else None
     if mine is None or theirs is None or not mine.mediasize or not theirs.mediasize:

@@ -1,7 +1,7 @@
 """What types cannot say about a document: names that must exist, numbers that must differ, words FreeBSD cannot carry.
 
 Every rule is a function from a cluster to faults; `RULES` is the table of them. A rule looks at one thing and
-stays silent about what another rule reports. FACTS (freebsd/FACTS.md of the project) is cited by section.
+stays silent about what another rule reports. FreeBSD facts are cited as in docs/freebsd-facts.md.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hactl.core.document.rules import nodes as meaning_nodes
 from hactl.core.document.rules import storage as meaning_storage
 from hactl.core.objects import HACluster, SecretRef
 
-#: ifconfig(8) copies at most 19 characters of `pass`; the rest is silently dropped (FACTS 1.1).
+#: ifconfig(8) copies at most 19 characters of `pass`; the rest is silently dropped (docs/freebsd-facts.md#1.1).
 MAX_PASSWORD_CHARACTERS = 19
-#: rc.conf evaluates alias entries twice, and takes a hex digit followed by `-` for a range (FACTS 1.8).
+#: rc.conf evaluates alias entries twice, and takes a hex digit followed by `-` for a range (docs/freebsd-facts.md#1.8).
 _PASSWORD = re.compile(r"[A-Za-z0-9_.+=:@%,]+")
-#: As words of an alias entry these begin the next entry (FACTS 1.8).
+#: As words of an alias entry these begin the next entry (docs/freebsd-facts.md#1.8).
 _ENTRY_WORDS = frozenset({"inet", "inet6", "link", "ether"})
 
 #: A label key: [prefix/]name; a label value: at most 63 characters (Kubernetes, "Labels and Selectors").

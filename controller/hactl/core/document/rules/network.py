@@ -1,7 +1,7 @@
 """Rules about virtual IPs: vhids, interfaces, advskews and addresses. Table: `RULES`.
 
-carp(4), ifconfig(8); FACTS 1.1 (limits), 1.2 (why advskews must differ and stay below 240), 1.7 (addresses).
-One vhid may carry IPv4 and IPv6 addresses (allowed, though each family has its own timer).
+carp(4), ifconfig(8); docs/freebsd-facts.md#1.1 (limits), #1.2 (why advskews must differ and stay below 240), #1.7
+(addresses). One vhid may carry IPv4 and IPv6 addresses (allowed, though each family has its own timer).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hactl.core.objects import HACluster, VirtualIP
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
-#: CARP runs on Ethernet, VLAN, lagg and bridge; these never can (FACTS 1.1, "interface types").
+#: CARP runs on Ethernet, VLAN, lagg and bridge; these never can (docs/freebsd-facts.md#1.1, "interface types").
 _NO_CARP = re.compile(r"(lo|tun|wg|gif|gre|pflog|pfsync|enc|stf|ipsec|ovpn|usbus)[0-9]+")
 _RESERVED_V4 = ipaddress.IPv4Network("240.0.0.0/4")
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")

@@ -1,6 +1,7 @@
 """Rules about nodes: names, how they are reached, and maps and lists that name them. Table: `RULES`.
 
-hast.conf(5) matches a node by its full name or the part before the first dot, first hit wins (FACTS 2.2).
+hast.conf(5) matches a node by its full name or the part before the first dot, first hit wins
+(docs/freebsd-facts.md#2.2).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hactl.core.document.problems import Fault, FieldPath, closest, listed, shown
 from hactl.core.objects import HACluster, SSHSpec
 
-#: Words hast.conf's scanner takes for itself (FACTS 2.2, hastd/token.l); as a name each is a syntax error.
+#: Words hast.conf's scanner takes for itself (docs/freebsd-facts.md#2.2, hastd/token.l); as a name each is a syntax
+#: error.
 HAST_KEYWORDS = frozenset(
     [
         "async",

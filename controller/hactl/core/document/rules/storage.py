@@ -1,7 +1,7 @@
 """Rules about replicated disks, filesystems and services. Table: `RULES`.
 
-hast.conf(5) and its scanner (FACTS 2.2): names it reserves, addresses it can express, one file for both nodes.
-zpool(8) for names of pools.
+hast.conf(5) and its scanner (docs/freebsd-facts.md#2.2): names it reserves, addresses it can express, one file for both
+nodes. zpool(8) for names of pools.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """CARP vhids and their addresses, now.
 
-Rules: every command names a vhid that exists or brings an address with `alias` (FACTS, traps 1 and 3); what is there
-is never added again (trap 2); advskew, advbase and password change in place; a change of what the HMAC covers is made
-on the standby and at once after it on the active node, well inside the time in which the peer would take over.
+Rules: every command names a vhid that exists or brings an address with `alias` (docs/freebsd-facts.md#trap-1, #trap-3);
+what is there is never added again (#trap-2); advskew, advbase and password change in place; a change of what the HMAC
+covers is made on the standby and at once after it on the active node, well inside the time in which the peer would take
+over.
 Man pages: ifconfig(8), carp(4).
 """
 

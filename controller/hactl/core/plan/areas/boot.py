@@ -1,8 +1,8 @@
 """What the nodes' files say for the next boot.
 
 Rules: written after what runs now is right; passwords only in a block of /etc/rc.conf.d/netif with mode 0600, which
-rc.d/netif reads and nothing else does (FACTS 1.8); a hand-written alias that says the same is left alone; one that
-says something else is removed by name. Man pages: rc.conf(5), sysrc(8), sysctl.conf(5).
+rc.d/netif reads and nothing else does (docs/freebsd-facts.md#1.8); a hand-written alias that says the same is left
+alone; one that says something else is removed by name. Man pages: rc.conf(5), sysrc(8), sysctl.conf(5).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules: the file is compared by meaning; hastctl itself checks the new one before it is put in place; the old one is
 kept; a running hastd is told to reload only when that destroys no device and drops no resource that is in use
-(FACTS 2.3). Man pages: hast.conf(5), hastd(8), hastctl(8).
+(docs/freebsd-facts.md#2.3). Man pages: hast.conf(5), hastd(8), hastctl(8).
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Rules: a filesystem is made only on a device that is blank and whose copies were both just created; nothing is mounted
 over anything; only the active node's filesystems are touched. A mount or pool whose /dev/hast/NAME is gone is dead
-for good (the kernel keeps the row until its first I/O fails: FACTS 2.8), and the device a new worker makes is another
-one: it is cleared, by force and with its services stopped, before anything could be taken for its device.
+for good (the kernel keeps the row until its first I/O fails: docs/freebsd-facts.md#2.8), and the device a new worker
+makes is another one: it is cleared, by force and with its services stopped, before anything could be taken for its
+device.
 Man pages: newfs(8), fsck(8), mount(8), umount(8), zpool(8).
 """
 

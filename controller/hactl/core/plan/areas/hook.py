@@ -184,7 +184,10 @@ def _drained(scene: Scene, node: str, hook: HookFacts) -> Steps:
 
 
 def copy_complete(scene: Scene, storage: StorageSpec, active: str) -> bool:
-    """Whether the primary says that everything is on both disks: complete and nothing dirty (FACTS 2.4)."""
+    """Whether the primary says that everything is on both disks: complete and nothing dirty.
+
+    See docs/freebsd-facts.md#2.4.
+    """
     resources = known(scene.facts[active].resources) if active in scene.facts else None
     resource = resources.get(storage.name) if resources else None
     return (

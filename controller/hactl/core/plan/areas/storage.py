@@ -1,8 +1,8 @@
 """HAST metadata, the daemon, and roles.
 
-Rules: `hastctl create` never refuses (FACTS, trap 23), so it is planned only for devices proved blank, and the node
-proves it again in the same exec; a node becomes primary only on its peer's own fresh word that it is secondary
-(I1, I6); the standby is secondary before that. Man pages: hastctl(8), hastd(8).
+Rules: `hastctl create` never refuses (docs/freebsd-facts.md#trap-23), so it is planned only for devices proved blank,
+and the node proves it again in the same exec; a node becomes primary only on its peer's own fresh word that it is
+secondary (I1, I6); the standby is secondary before that. Man pages: hastctl(8), hastd(8).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Rules:
 - One invocation works as ifconfig.c does: words left to right, then the CARP callback, then the deletion,
-  then the addition; what was done before an error stays done (FACTS 1.7).
+  then the addition; what was done before an error stays done (docs/freebsd-facts.md#1.7).
 - Errors are `ifconfig: TEXT` on stderr, exit 1. Without `alias` the first address of the family is deleted.
-- 14 and 15 differ as FACTS section 5 says; the machine's osreldate decides.
+- 14 and 15 differ as docs/freebsd-facts.md#5 says; the machine's osreldate decides.
 """
 
 from __future__ import annotations

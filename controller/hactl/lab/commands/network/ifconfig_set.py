@@ -3,7 +3,7 @@
 Rules:
 - `Change` collects what the words say, then acts in ifconfig.c's order: CARP, delete, add.
 - Everything that surprised us on real nodes is here on purpose: orphan vhids, silent moves of an address to
-  another vhid, the bounce of a re-added address (recording 02; FACTS 1.7 and section 5).
+  another vhid, the bounce of a re-added address (recording 02; docs/freebsd-facts.md#1.7 and #5).
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ class Change:
             target.request_state(self.wanted["state"])
 
     def _peers(self, vhid: Vhid) -> None:
-        """14 resets a vhid to multicast whenever no peer is named; 15 leaves it (FACTS 1.7)."""
+        """14 resets a vhid to multicast whenever no peer is named; 15 leaves it (docs/freebsd-facts.md#1.7)."""
         for word in ("peer", "peer6"):
             if word in self.wanted:
                 setattr(vhid, word, self.wanted[word] or None)

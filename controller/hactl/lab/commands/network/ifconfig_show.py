@@ -3,7 +3,7 @@
 Rules:
 - Line order: header, description, options, ether, addresses, groups, carp, media, status, nd6 options.
 - Addresses are grouped by family in the order the families first appear, then in insertion order.
-- With a family named, only its lines and no carp lines are printed (FACTS 1.6).
+- With a family named, only its lines and no carp lines are printed (docs/freebsd-facts.md#1.6).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """service(8) and the rc scripts behind it, with the words and exit statuses of rc.subr in 13.2.
 
 Rules:
-- `one` and `force` before a command skip the rcvar; `status` of a disabled service says so and exits 0 (FACTS 3.1).
+- `one` and `force` before a command skip the rcvar; `status` of a disabled service says so and exits 0
+  (docs/freebsd-facts.md#3.1).
 - Warnings of a script go to standard error and to syslog (`root[pid]: /etc/rc.d/hastd: WARNING: ...`).
 - hastd's `stop` first sets every role to init; if that fails it does not stop (recording 04).
 - Man pages: service(8), rc.subr(8), rc.conf(5).

@@ -1,6 +1,6 @@
 """sysrc(8): reading and editing rc.conf and files like it.
 
-Rules (FACTS 3.4, recordings 01 and 07):
+Rules (docs/freebsd-facts.md#3.4, recordings 01 and 07):
 - Values are what the shell makes of the files; what is written is put in double quotes without any escaping.
 - An edited file is replaced through /tmp; it keeps its mode, a new one is 0644.
 - A syntax error in any file ends everything with status 1.
@@ -113,7 +113,7 @@ def _one(job: _Job, word: str) -> Result:
         return _unknown(job, name) if old is None else Result(_line(job, name, old))
     value = found["value"]
     if "c" in job.flags:
-        # 13.2 compares only `=` (FACTS 3.4).
+        # 13.2 compares only `=` (docs/freebsd-facts.md#3.4).
         return Result("", "", 0 if found["operator"] == "=" and old == value else 1)
     if found["operator"] != "=":
         value = _edit_list(old or "", value, found["operator"])

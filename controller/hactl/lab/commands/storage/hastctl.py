@@ -3,7 +3,7 @@
 Rules:
 - role, list and status ask the daemon and wait for it without limit; create and dump work on the disk itself.
 - Options stand after the subcommand; a configuration that does not parse fails every subcommand.
-- sbin/hastctl/hastctl.c; FACTS 2.4; recordings 01, 03, 04, 05.
+- sbin/hastctl/hastctl.c; docs/freebsd-facts.md#2.4; recordings 01, 03, 04, 05.
 """
 
 from __future__ import annotations

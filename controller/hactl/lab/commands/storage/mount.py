@@ -2,7 +2,7 @@
 
 Rules:
 - A request to a provider that does not answer (a HAST primary whose peer vanished) keeps the command waiting.
-- mount(8), umount(8), df(1), sync(8), fsync(1); FACTS 3.5; recordings 01, 03, 05.
+- mount(8), umount(8), df(1), sync(8), fsync(1); docs/freebsd-facts.md#3.5; recordings 01, 03, 05.
 """
 
 from __future__ import annotations

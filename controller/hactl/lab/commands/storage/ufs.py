@@ -1,7 +1,7 @@
 """Making and checking UFS: newfs, fsck, tunefs -p.
 
 Rules:
-- newfs(8), fsck(8), fsck_ffs(8), tunefs(8); recordings 03, 05, 06; FACTS 3.5.
+- newfs(8), fsck(8), fsck_ffs(8), tunefs(8); recordings 03, 05, 06; docs/freebsd-facts.md#3.5.
 """
 
 from __future__ import annotations

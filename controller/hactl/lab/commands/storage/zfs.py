@@ -1,7 +1,7 @@
 """zpool and zfs of a simulated node.
 
 Rules:
-- zpool(8), zfs(8); texts and exit statuses of FACTS 3.5.
+- zpool(8), zfs(8); texts and exit statuses of docs/freebsd-facts.md#3.5.
 """
 
 from __future__ import annotations

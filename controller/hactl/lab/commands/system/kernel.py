@@ -1,7 +1,7 @@
 """Programs that show or change the kernel: modules, messages, version, identity, time, counters.
 
 Rules:
-- Texts and exit statuses are those of recordings 01, 02, 07 and 08 and of FACTS 3.2 and 3.3.
+- Texts and exit statuses are those of recordings 01, 02, 07 and 08 and of docs/freebsd-facts.md#3.2 and #3.3.
 - Man pages: kldload(8), kldstat(8), kldunload(8), dmesg(8), netstat(1), uname(1), freebsd-version(1),
   hostname(1), uptime(1), date(1).
 """

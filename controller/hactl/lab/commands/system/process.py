@@ -2,7 +2,7 @@
 
 Rules:
 - A process is ended by killing its `Process`; what it waits for is interrupted (registry.attend).
-- `nc -U /var/run/devd.pipe` prints events as they come; there is no history (FACTS 1.5).
+- `nc -U /var/run/devd.pipe` prints events as they come; there is no history (docs/freebsd-facts.md#1.5).
 - Man pages: sleep(1), ps(1), pgrep(1), kill(1), nc(1), devd(8), reboot(8), shutdown(8), logger(1),
   lockf(1).
 """

@@ -1,7 +1,8 @@
 """The provider /dev/hast/NAME of a running primary: the local disk behind HAST's own blocks, replicated.
 
 Rules:
-- It answers while its worker does; destroyed by force it answers ENXIO to whoever still has it open (FACTS 2.8).
+- It answers while its worker does; destroyed by force it answers ENXIO to whoever still has it open
+  (docs/freebsd-facts.md#2.8).
 - ggate(4), g_gate.c; sbin/hastd/primary.c:ggate_recv_thread.
 """
 

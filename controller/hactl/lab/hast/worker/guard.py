@@ -3,7 +3,8 @@
 Rules:
 - It looks every ten seconds, counted from the end of what it did last: an attempt that nobody answers takes
   `timeout`, then ten seconds pass (recordings 03, 05, 06).
-- While an attempt runs the worker does not end (FACTS 2.8); the first attempt also keeps requests waiting.
+- While an attempt runs the worker does not end (docs/freebsd-facts.md#2.8); the first attempt also keeps requests
+  waiting.
 - sbin/hastd/primary.c:guard_thread, primary_connect, init_remote.
 """
 

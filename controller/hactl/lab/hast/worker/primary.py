@@ -2,10 +2,10 @@
 
 Rules:
 - A request is stored locally at once; whoever sent it waits while `Gate.stalled` (the acknowledgement is missing).
-- Only this worker changes localcnt and remotecnt (FACTS 2.5), by the five rules and nothing else.
+- Only this worker changes localcnt and remotecnt (docs/freebsd-facts.md#2.5), by the five rules and nothing else.
 - Kinder than FreeBSD in one point: requests in flight when the connection breaks stay marked for the next
-  synchronisation (FACTS 2.7 says they may be missed until the worker restarts).
-- sbin/hastd/primary.c; FACTS 2.1, 2.5 to 2.8.
+  synchronisation (docs/freebsd-facts.md#2.7 says they may be missed until the worker restarts).
+- sbin/hastd/primary.c; docs/freebsd-facts.md#2.1, #2.5 to #2.8.
 """
 
 from __future__ import annotations
@@ -143,7 +143,10 @@ class PrimaryWorker:
         return gate
 
     def reconfigure(self, *, reconnect: bool) -> None:
-        """A reload changed the configuration; a new replication mode lasts until the next reconnect (FACTS 2.3)."""
+        """A reload changed the configuration; a new replication mode lasts until the next reconnect.
+
+        See docs/freebsd-facts.md#2.3.
+        """
         self.replication = self.resource.config.replication
         if reconnect:
             self.disconnect()
@@ -167,7 +170,7 @@ class PrimaryWorker:
             self.hast.machine.disks.show_gate(self.gate)
 
     def connected(self, worker: SecondaryWorker, link: Link, verdict: Verdict) -> None:
-        """Both connections are up, the secondary has decided (FACTS 2.6)."""
+        """Both connections are up, the secondary has decided (docs/freebsd-facts.md#2.6)."""
         if worker.resource.worker is not worker or link.secondary is not worker or not link.carries():
             return
         theirs, ours = worker.metadata, self.metadata

@@ -4,7 +4,7 @@ Rules:
 - A worker is one process; what it logs after it gave up its privileges is lost (recordings 03, 05): only what
   it says before, and what the main process says about it, is in the logs.
 - A secondary writes its metadata once, when it adopts a resuid; everything else it stores is the primary's data.
-- sbin/hastd/secondary.c; FACTS 2.5 to 2.7.
+- sbin/hastd/secondary.c; docs/freebsd-facts.md#2.5 to #2.7.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Verdict:
 
 
 def decide(primary: Metadata, secondary: Metadata, *, primary_virgin: bool) -> Verdict:
-    """The table of FACTS 2.6, first match wins; counters as the two sides hold them before the handshake."""
+    """The table of docs/freebsd-facts.md#2.6, first match wins; counters are those before the handshake."""
     ours_local, ours_remote = secondary.localcnt, secondary.remotecnt
     theirs_local, theirs_remote = primary.localcnt, primary.remotecnt
     if secondary.resuid == 0:
@@ -159,7 +159,7 @@ class SecondaryWorker:
     statistics: Statistics = field(default_factory=Statistics)
     link: Link | None = None
 
-    #: A secondary's list shows neither (FACTS 2.4).
+    #: A secondary's list shows neither (docs/freebsd-facts.md#2.4).
     dirty_bytes = 0
     keepdirty = 0
     status = "complete"

@@ -2,9 +2,9 @@
 
 Rules:
 - It starts with every connection; with nothing to copy it is done at once, and that too sets the counters (rule 5).
-- The status is `complete` all the while; only `dirty` tells (FACTS 2.4).
+- The status is `complete` all the while; only `dirty` tells (docs/freebsd-facts.md#2.4).
 - Promoting the other side in the middle is not refused and leaves half a filesystem.
-- sbin/hastd/primary.c:sync_thread; FACTS 2.5.
+- sbin/hastd/primary.c:sync_thread; docs/freebsd-facts.md#2.5.
 """
 
 from __future__ import annotations
