@@ -111,15 +111,15 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
 async def look(found: Found, paths: Sequence[str]) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
-    from hactl.core.evidence.view import Seen
+    from hactl.core.evidence.view import View
     from hactl.runtime.passes.types import Accepted
 
     accepted = Accepted(found.document, found.generation)
     async with opened(None) as app:
         resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)
         before = None
-        seen = Seen.at(resolved.cluster, snapshot, app.clock.monotonic())
-        if any(len(seen.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
+        view = View.at(resolved.cluster, snapshot, app.clock.monotonic())
+        if any(len(view.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
             before = snapshot
             await app.clock.sleep(BETWEEN_SECONDS)
             resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)

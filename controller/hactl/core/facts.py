@@ -38,6 +38,11 @@ class Unknown:
 Reading: TypeAlias = Known[T_co] | Unknown
 
 
+def known(reading: Reading[T_co] | None) -> T_co | None:
+    """The value of a reading; None when it is Unknown, or was not asked."""
+    return reading.value if isinstance(reading, Known) else None
+
+
 def fingerprint(key: str, salt: bytes) -> str:
     """A comparable stand-in for a CARP key: HMAC-SHA256 under a salt that lives as long as the process."""
     return hmac.new(salt, key.encode(), hashlib.sha256).hexdigest()[:16]

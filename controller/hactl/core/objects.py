@@ -263,6 +263,11 @@ class StorageSpec(Model):
     hast: HastSpec = Field(description="How it is replicated.")
     filesystem: FilesystemSpec | None = Field(None, description="What lives on it; absent: nothing hactl manages.")
 
+    @property
+    def device(self) -> str:
+        """The replicated device: it exists where the resource is primary."""
+        return f"/dev/hast/{self.name}"
+
 
 class ServiceSpec(Model):
     """An rc.d service that follows the group."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.core.evidence.view import Seen
+from hactl.core.evidence.view import View
 from hactl.core.facts import DevdRule, Known, Snapshot, Unknown
 from hactl.core.hook.devd_rules import rules_before
 from hactl.core.hook.render import DEVD_RULE, hook_files
@@ -109,14 +109,14 @@ def test_an_odd_answer_is_not_judged(text: str) -> None:
 
 def verdict(loop: Loop, snapshot: Snapshot) -> Failover:
     """FailoverReady of what was seen."""
-    return failover_ready(Seen.at(loop.cluster, snapshot, loop.now), Plan("nas", 1, active={"files": A}))
+    return failover_ready(View.at(loop.cluster, snapshot, loop.now), Plan("nas", 1, active={"files": A}))
 
 
 @pytest.mark.parametrize("node", [A, B])
 def test_a_hook_that_is_never_called_is_no_failover(node: str) -> None:
     """On the standby it would not take over, on the active node not give up; file, line and the remedy are told."""
     scene = hook(hooked_pair(), node, overtaken_by=(DevdRule(PATH, 3, 150),))
-    found = failover_ready(Seen.at(scene.cluster, scene.snapshot, NOW), plan_of(scene))
+    found = failover_ready(View.at(scene.cluster, scene.snapshot, NOW), plan_of(scene))
     assert (found.status, found.reason) == ("False", "HookOvertaken")
     assert f"devd of {node} runs {PATH}:3 (notify 150)" in found.message
     assert CALLS in found.message
@@ -126,7 +126,7 @@ def test_a_hook_that_is_never_called_is_no_failover(node: str) -> None:
 def test_rules_that_could_not_be_read_are_not_known_to_be_harmless() -> None:
     """Neither ready nor not."""
     scene = hook(hooked_pair(), "nas-b", overtaken_by=None)
-    found = failover_ready(Seen.at(scene.cluster, scene.snapshot, NOW), plan_of(scene))
+    found = failover_ready(View.at(scene.cluster, scene.snapshot, NOW), plan_of(scene))
     assert (found.status, found.reason) == ("Unknown", "HookUnknown")
 
 

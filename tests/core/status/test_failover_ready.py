@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hactl.core.catalogue import ConditionReason
-from hactl.core.evidence.view import Seen
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastRole, Unknown
 from hactl.core.hook.render import DEVD_RULE, HOOK
 from hactl.core.status.failover import Failover, failover_ready
@@ -19,13 +19,13 @@ from support.facts.hooked_scene import a_step, hook, hook_facts, hooked, hooked_
 
 def ready(scene: Scene, *verbs: str) -> Failover:
     """The verdict; `verbs` are steps of the plan on nas-b."""
-    seen = Seen.at(scene.cluster, scene.snapshot, NOW)
-    return failover_ready(seen, plan_of(scene, *(a_step("nas-b", verb, "it") for verb in verbs)))
+    view = View.at(scene.cluster, scene.snapshot, NOW)
+    return failover_ready(view, plan_of(scene, *(a_step("nas-b", verb, "it") for verb in verbs)))
 
 
 def timeline(scene: Scene) -> Timeline:
     """The prediction for the only group."""
-    found = predict_failover(Seen.at(scene.cluster, scene.snapshot, NOW), scene.cluster.groups[0])
+    found = predict_failover(View.at(scene.cluster, scene.snapshot, NOW), scene.cluster.groups[0])
     assert found is not None
     return found
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.evidence.view import MOUNTED, UNKNOWN, Seen, known
-from hactl.core.facts import HastMetadata, HastRole, NoMetadata, Snapshot
+from hactl.core.evidence.choice import choose_copy
+from hactl.core.evidence.view import MountState, ReportedRole, View
+from hactl.core.facts import HastMetadata, NoMetadata, Snapshot, known
 from hactl.core.objects import GroupSpec, StorageSpec
 
 #: Lines of the timeline that are shown for each node.
@@ -38,8 +39,7 @@ class Copy:
 
     node: str
     device: str
-    #: init, primary, secondary, Absent or Unknown.
-    role: str
+    role: ReportedRole
     #: complete, degraded or None, as `hastctl list` has it.
     status: str | None
     #: Bytes that are here only, as a primary counts them; None: not known.
@@ -83,37 +83,44 @@ def group_of(cluster: Cluster, resource: str) -> tuple[GroupSpec, StorageSpec] |
     return None
 
 
+def diverged(view: View, storage: StorageSpec) -> bool:
+    """Whether both copies were written while they were apart, by the metadata of both (docs/freebsd-facts.md#2.6)."""
+    copies = {node: view.metadata(storage.name, node) for node in storage.hast.devices}
+    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
+    return len(real) == 2 and choose_copy(storage.name, real, tuple(real)).hold == "SplitBrain"
+
+
 def compare_copies(cluster: Cluster, snapshot: Snapshot, storage: StorageSpec, now: float | None = None) -> Comparison:
     """The copies as seen at `now`, monotonic seconds; by default when the snapshot was taken."""
-    seen = Seen.at(cluster, snapshot, snapshot.taken_at if now is None else now)
-    return compare_seen(seen, storage)
+    view = View.at(cluster, snapshot, snapshot.taken_at if now is None else now)
+    return compare_seen(view, storage)
 
 
-def compare_seen(seen: Seen, storage: StorageSpec) -> Comparison:
+def compare_seen(view: View, storage: StorageSpec) -> Comparison:
     """`compare_copies` for a cluster that was sorted into believed and silent already."""
-    group = next(group for group in seen.cluster.groups if storage in group.storage)
+    group = next(group for group in view.cluster.groups if storage in group.storage)
     nodes = [node for node in group.preferred if node in storage.hast.devices]
-    copies = tuple(_copy(seen, group, storage, node) for node in nodes)
+    copies = tuple(_copy(view, group, storage, node) for node in nodes)
     verdict, newer, message = _judge(storage.name, copies)
     return Comparison(storage.name, copies, verdict, newer, message)
 
 
-def _copy(seen: Seen, group: GroupSpec, storage: StorageSpec, node: str) -> Copy:
-    resource = seen.resource(storage.name, node)
+def _copy(view: View, group: GroupSpec, storage: StorageSpec, node: str) -> Copy:
+    resource = view.resource(storage.name, node)
     return Copy(
         node=node,
         device=storage.hast.devices[node],
-        role=seen.role(storage.name, node),
+        role=view.reported_role(storage.name, node),
         status=resource.status if resource else None,
         dirty=resource.dirty if resource else None,
-        metadata=seen.metadata(storage.name, node),
-        mounted=seen.mount(storage, node) == MOUNTED,
-        timeline=_timeline(seen, group, node),
+        metadata=view.metadata(storage.name, node),
+        mounted=view.mount(storage, node) is MountState.MOUNTED,
+        timeline=_timeline(view, group, node),
     )
 
 
-def _timeline(seen: Seen, group: GroupSpec, node: str) -> tuple[str, ...]:
-    facts = seen.facts.get(node)
+def _timeline(view: View, group: GroupSpec, node: str) -> tuple[str, ...]:
+    facts = view.facts.get(node)
     if facts is None:
         return ()
     ours = {f"{vip.vhid}@{interface_on(vip, node)}:" for vip in group.virtual_ips}
@@ -192,12 +199,12 @@ def _by_counters(name: str, copies: tuple[Copy, ...]) -> _Judgement:
 
 
 def _primary(copy: Copy) -> bool:
-    return copy.role == HastRole.PRIMARY.value
+    return copy.role is ReportedRole.PRIMARY
 
 
 def _in_step(name: str, copies: tuple[Copy, ...], dirty: tuple[bool, bool]) -> _Judgement:
     """The counters agree. During a first full copy they do so too early: then the primary's dirty bytes tell."""
-    if any(copy.role == UNKNOWN for copy in copies):
+    if any(copy.role is ReportedRole.UNKNOWN for copy in copies):
         return Verdict.UNKNOWN, None, f"the counters of {name} agree, but not every node tells its role"
     for which in (0, 1):
         if dirty[which]:
@@ -234,7 +241,7 @@ def _role(copy: Copy) -> str:
 def _field(copy: Copy, name: str) -> str:
     if isinstance(copy.metadata, HastMetadata):
         return str(getattr(copy.metadata, name))
-    return copy.metadata.value if copy.metadata is not None else UNKNOWN
+    return copy.metadata.value if copy.metadata is not None else "Unknown"
 
 
 def _wrote_alone(copies: tuple[Copy, ...]) -> list[str]:
@@ -246,14 +253,14 @@ def _wrote_alone(copies: tuple[Copy, ...]) -> list[str]:
         if isinstance(mine, HastMetadata) and isinstance(theirs, HastMetadata):
             told.append("yes" if mine.localcnt > theirs.remotecnt else "no")
         else:
-            told.append(UNKNOWN)
+            told.append("Unknown")
     return told
 
 
 def _dirty(copy: Copy) -> str:
     """A secondary, or a node without a worker, counts nothing (docs/freebsd-facts.md#2.4)."""
     if copy.dirty is None:
-        return UNKNOWN
+        return "Unknown"
     if not _primary(copy):
         return "not counted"
     return f"{copy.dirty} bytes ({copy.dirty / 1048576:.0f} MiB)"

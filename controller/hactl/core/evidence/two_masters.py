@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.evidence.view import Seen, known
-from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid, family
+from hactl.core.evidence.view import View
+from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid, family, known
 from hactl.core.objects import GroupSpec, VirtualIP
 
 _RECEIVED = re.compile(r"packets? received \(IPv[46]\)")
@@ -55,8 +55,8 @@ def two_masters_cause(
 
     With fewer than two MASTERs the cause is NotKnown.
     """
-    seen = Seen.at(cluster, snapshot, snapshot.taken_at)
-    sides = [side for node in seen.masters(vip) if (side := _side(seen, before, vip, node)) is not None]
+    view = View.at(cluster, snapshot, snapshot.taken_at)
+    sides = [side for node in view.masters(vip) if (side := _side(view, before, vip, node)) is not None]
     if len(sides) < 2:
         return MastersCause("NotKnown", f"vhid {vip.vhid}: two MASTERs are not seen", "")
     for find in (_password, _addresses, _unicast):
@@ -66,8 +66,8 @@ def two_masters_cause(
     return _counters(vip, sides)
 
 
-def _side(seen: Seen, before: Snapshot | None, vip: VirtualIP, node: str) -> _Side | None:
-    facts, interface = seen.facts[node], seen.interface(vip, node)
+def _side(view: View, before: Snapshot | None, vip: VirtualIP, node: str) -> _Side | None:
+    facts, interface = view.facts[node], view.interface(vip, node)
     vhid = interface.vhid(vip.vhid) if interface else None
     if interface is None or vhid is None:
         return None

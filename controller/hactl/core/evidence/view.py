@@ -1,13 +1,16 @@
-"""What is seen of a cluster, in the words the conditions need: states, roles, mounts, and what is not known.
+"""What is seen of a cluster: the one place that says which facts count, and answers questions about them.
 
-Rules: facts that are too old to act on are not known; a reading that is Unknown is neither healthy nor broken.
+Rules: a node that did not answer, or answered too long ago, has no facts here, and nothing is concluded from its
+silence; to act on, the facts must also be those of the machine that the document names (`View.to_act_on`). A reading
+that is Unknown is neither healthy nor broken. What people are shown (`state`, `reported_role`, `mount`, `service`) is
+what the nodes say; what hactl acts on (`role`) doubts a node that contradicts itself. The audit has a model of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from enum import StrEnum
 
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
@@ -15,171 +18,313 @@ from hactl.core.facts import (
     HastMetadata,
     HastResource,
     HastRole,
+    HookFacts,
     Interface,
     Known,
+    Mount,
     NodeFacts,
     NoMetadata,
     Reading,
     Snapshot,
     Unknown,
     Vhid,
+    known,
 )
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 
-T = TypeVar("T")
-
 #: Facts older than this are shown with their age and believed no more (docs/safety.md#I6), seconds.
-BELIEVED_SECONDS = 30.0
-
+EVIDENCE_SECONDS = 30.0
+#: A promotion needs the word of both nodes no older than this, seconds.
+PROMOTION_EVIDENCE_SECONDS = 25.0
 #: Dirty bytes up to this are writes on their way, not a copy that falls behind.
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
-#: States of a vhid that CARP has no word for.
-ABSENT = "Absent"
-UNKNOWN = "Unknown"
-#: Whether the filesystem or pool of a resource is there.
-MOUNTED = "Mounted"
-NOT_MOUNTED = "NotMounted"
-#: In the table still, but /dev/hast/NAME is gone under it: whatever uses it gets errors (docs/freebsd-facts.md#2.8).
-DEAD = "Dead"
+
+class VhidState(StrEnum):
+    """`CarpState`, and what CARP has no word for."""
+
+    INIT = "INIT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+    ABSENT = "Absent"
+    UNKNOWN = "Unknown"
 
 
-def known(reading: Reading[T] | None) -> T | None:
-    """The value, or None when it is not known."""
-    return reading.value if isinstance(reading, Known) else None
+class ReportedRole(StrEnum):
+    """`HastRole`, and what hastctl has no word for."""
+
+    INIT = "init"
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    #: hastd does not run, or does not know the resource.
+    ABSENT = "Absent"
+    UNKNOWN = "Unknown"
+
+
+class MountState(StrEnum):
+    """Whether the filesystem or pool of a resource is in use on a node."""
+
+    MOUNTED = "Mounted"
+    NOT_MOUNTED = "NotMounted"
+    #: In the table still, but /dev/hast/NAME is gone under it: its users get errors (docs/freebsd-facts.md#2.8).
+    DEAD = "Dead"
+    UNKNOWN = "Unknown"
+
+
+class ServiceState(StrEnum):
+    """An rc.d service on a node."""
+
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    MISSING = "Missing"
+    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A cluster and what may be believed of its nodes at `now` (monotonic seconds)."""
+class Silence:
+    """Why nothing that a node says counts."""
+
+    #: PascalCase: why there was no answer (`Unknown.reason`), or the reason of the hold.
+    reason: str
+    #: The hold that follows from it.
+    hold: str
+    #: For people, without the node's name.
+    message: str
+    remedy: str = ""
+    #: Whether time alone clears it.
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A cluster, and what counts of its nodes at `now` (monotonic seconds)."""
 
     cluster: Cluster
+    snapshot: Snapshot
+    now: float
     facts: Mapping[str, NodeFacts]
-    #: Node -> why nothing is known of it: a PascalCase reason.
-    silent: Mapping[str, str]
+    #: Nodes without facts here.
+    silent: Mapping[str, Silence]
 
     @classmethod
-    def at(cls, cluster: Cluster, snapshot: Snapshot, now: float) -> Seen:
-        """Sort the nodes into those that may be believed and those that are silent."""
-        facts: dict[str, NodeFacts] = {}
-        silent: dict[str, str] = {}
-        for node in cluster.nodes:
-            reading = snapshot.nodes.get(node.name, Unknown("NotAsked", now))
-            if isinstance(reading, Unknown):
-                silent[node.name] = reading.reason
-            elif now - reading.value.seen_at > BELIEVED_SECONDS:
-                silent[node.name] = "StaleFacts"
-            else:
-                facts[node.name] = reading.value
-        return cls(cluster, facts, silent)
+    def at(cls, cluster: Cluster, snapshot: Snapshot, now: float) -> View:
+        """To show and explain: the facts of every node that answered a short while ago."""
+        return cls._sorted(cluster, snapshot, now, strict=False)
 
-    def vhid(self, vip: VirtualIP, node: str) -> Vhid | None:
-        """The vhid on that node; None when it is not there or not known."""
-        interface = self.interface(vip, node)
-        return interface.vhid(vip.vhid) if interface else None
+    @classmethod
+    def to_act_on(cls, cluster: Cluster, snapshot: Snapshot, now: float) -> View:
+        """To act on: of these only FreeBSD machines that are the document's node and let us be root."""
+        return cls._sorted(cluster, snapshot, now, strict=True)
+
+    @classmethod
+    def _sorted(cls, cluster: Cluster, snapshot: Snapshot, now: float, *, strict: bool) -> View:
+        facts: dict[str, NodeFacts] = {}
+        silent: dict[str, Silence] = {}
+        for node in cluster.nodes:
+            reading = snapshot.nodes.get(node.name)
+            silence = _no_answer(node.name, reading, now)
+            if silence is None and isinstance(reading, Known):
+                silence = _not_the_node(node.name, reading.value) if strict else None
+                if silence is None:
+                    facts[node.name] = reading.value
+            if silence is not None:
+                silent[node.name] = silence
+        return cls(cluster, snapshot, now, facts, silent)
+
+    # --- the document's things ------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes, in document order."""
+        return tuple(node.name for node in self.cluster.nodes)
+
+    def vips(self) -> Iterator[tuple[GroupSpec, VirtualIP]]:
+        """Every virtual IP with its group, in document order."""
+        for group in self.cluster.groups:
+            for vip in group.virtual_ips:
+                yield group, vip
+
+    def storages(self) -> Iterator[tuple[GroupSpec, StorageSpec]]:
+        """Every HAST resource with its group, in document order."""
+        for group in self.cluster.groups:
+            for storage in group.storage:
+                yield group, storage
+
+    # --- a node ---------------------------------------------------------------------------------------------------
+
+    def age_seconds(self, node: str) -> float:
+        """How old the node's word, or its silence, is; 0 when it was never asked."""
+        reading = self.snapshot.nodes.get(node)
+        if reading is None:
+            return 0.0
+        return max(0.0, self.now - (reading.value.seen_at if isinstance(reading, Known) else reading.since))
+
+    def fresh(self, node: str) -> bool:
+        """Whether the node's word is new enough to promote by."""
+        return node in self.facts and self.now - self.facts[node].seen_at <= PROMOTION_EVIDENCE_SECONDS
+
+    def carp_loaded(self, node: str) -> bool:
+        """Whether the node is known to have carp(4) in its kernel."""
+        modules = known(self.facts[node].modules) if node in self.facts else None
+        return modules is not None and modules.get("carp", False)
+
+    def sysctl(self, node: str, name: str) -> int | None:
+        """net.inet.carp.NAME; None: not known."""
+        values = known(self.facts[node].carp_sysctls) if node in self.facts else None
+        return values.get(name) if values is not None else None
+
+    def hook(self, node: str) -> HookFacts | None:
+        """What the node has of the node hook and what that wrote down; None: not known."""
+        return known(self.facts[node].hook) if node in self.facts else None
+
+    # --- CARP -----------------------------------------------------------------------------------------------------
 
     def interface(self, vip: VirtualIP, node: str) -> Interface | None:
         """The interface of the vhid; None when it is not there or not known."""
         interfaces = known(self.facts[node].interfaces) if node in self.facts else None
         return interfaces.get(interface_on(vip, node)) if interfaces is not None else None
 
-    def state(self, vip: VirtualIP, node: str) -> str:
-        """INIT, BACKUP, MASTER, Absent or Unknown."""
-        if node not in self.facts or known(self.facts[node].interfaces) is None:
-            return UNKNOWN
-        vhid = self.vhid(vip, node)
-        return vhid.state.value if vhid else ABSENT
+    def vhid(self, vip: VirtualIP, node: str) -> Vhid | None:
+        """The vhid on that node; None when it is not there or not known."""
+        interface = self.interface(vip, node)
+        return interface.vhid(vip.vhid) if interface else None
 
-    def states(self, vip: VirtualIP) -> dict[str, str]:
+    def state(self, vip: VirtualIP, node: str) -> VhidState:
+        """State of the vhid on that node."""
+        if node not in self.facts or known(self.facts[node].interfaces) is None:
+            return VhidState.UNKNOWN
+        vhid = self.vhid(vip, node)
+        return VhidState(vhid.state) if vhid else VhidState.ABSENT
+
+    def states(self, vip: VirtualIP) -> dict[str, VhidState]:
         """State by node, in document order."""
-        return {node.name: self.state(vip, node.name) for node in self.cluster.nodes}
+        return {node: self.state(vip, node) for node in self.nodes}
 
     def masters(self, vip: VirtualIP) -> list[str]:
         """Nodes that are known to be MASTER."""
-        return [node for node, state in self.states(vip).items() if state == CarpState.MASTER.value]
+        return [node for node in self.nodes if (vhid := self.vhid(vip, node)) and vhid.state is CarpState.MASTER]
+
+    # --- HAST -----------------------------------------------------------------------------------------------------
 
     def resource(self, name: str, node: str) -> HastResource | None:
         """What `hastctl list` shows; None when it shows none or that is not known."""
         resources = known(self.facts[node].resources) if node in self.facts else None
         return resources.get(name) if resources else None
 
-    def role(self, name: str, node: str) -> str:
-        """init, primary, secondary, Absent (hastd does not run, or does not have it) or Unknown."""
+    def reported_role(self, name: str, node: str) -> ReportedRole:
+        """The role that hastd says it has, for people; to act on see `role`."""
         facts = self.facts.get(node)
-        hastd = known(facts.hastd) if facts else None
-        resources = known(facts.resources) if facts else None
+        if facts is None:
+            return ReportedRole.UNKNOWN
+        hastd = known(facts.hastd)
         if hastd is not None and not hastd.running:
-            return ABSENT
+            return ReportedRole.ABSENT
+        resources = known(facts.resources)
         if resources is None:
-            return UNKNOWN
-        return resources[name].role.value if name in resources else ABSENT
+            return ReportedRole.UNKNOWN
+        return ReportedRole(resources[name].role) if name in resources else ReportedRole.ABSENT
 
-    def roles(self, storage: StorageSpec) -> dict[str, str]:
-        """Role by node, in document order."""
-        return {n.name: self.role(storage.name, n.name) for n in self.cluster.nodes if n.name in storage.hast.devices}
+    def role(self, name: str, node: str) -> HastRole | None:
+        """The role to act on; None: not known. Without hastd, or unknown to it, a resource is init: it has no worker.
+
+        Only a primary has /dev/hast/NAME: a node that has it and says that it is not primary may be primary all the
+        same (the role is being changed, or hastd died and its worker did not).
+        """
+        reported = self.reported_role(name, node)
+        if reported is ReportedRole.PRIMARY:
+            return HastRole.PRIMARY
+        if reported is ReportedRole.UNKNOWN or self.has_device(name, node):
+            return None
+        return HastRole.SECONDARY if reported is ReportedRole.SECONDARY else HastRole.INIT
+
+    def has_device(self, name: str, node: str) -> bool:
+        """Whether /dev/hast/NAME is there; a mount of it counts while nobody could look."""
+        facts = self.facts.get(node)
+        device = known(facts.hast_devices.get(name)) if facts else None
+        if device is not None:
+            return device.exists
+        return any(mount.special == f"/dev/hast/{name}" for mount in self.mounts(node) or ())
+
+    def roles(self, storage: StorageSpec) -> dict[str, ReportedRole]:
+        """Reported role by node, in document order."""
+        return {node: self.reported_role(storage.name, node) for node in self.nodes if node in storage.hast.devices}
 
     def primaries(self, storage: StorageSpec) -> list[str]:
         """Nodes that are known to be primary."""
-        return [node for node, role in self.roles(storage).items() if role == HastRole.PRIMARY.value]
+        return [node for node, role in self.roles(storage).items() if role is ReportedRole.PRIMARY]
 
     def metadata(self, name: str, node: str) -> HastMetadata | NoMetadata | None:
         """What `hastctl dump` shows; None when that is not known."""
         return known(self.facts[node].metadata.get(name)) if node in self.facts else None
 
-    def diverged(self, storage: StorageSpec) -> bool:
-        """Whether both copies were written while they were apart (docs/freebsd-facts.md#2.6)."""
-        copies = [self.metadata(storage.name, node) for node in storage.hast.devices]
-        real = [copy for copy in copies if isinstance(copy, HastMetadata) and copy.resuid]
-        return len(real) == 2 and (
-            real[0].resuid == real[1].resuid
-            and real[0].localcnt > real[1].remotecnt
-            and real[1].localcnt > real[0].remotecnt
+    def complete(self, storage: StorageSpec, node: str) -> bool:
+        """Whether the node is primary and says that all is on both disks: nothing dirty (docs/freebsd-facts.md#2.4)."""
+        resource = self.resource(storage.name, node)
+        return (
+            resource is not None
+            and resource.role is HastRole.PRIMARY
+            and resource.status == "complete"
+            and resource.dirty == 0
+            and resource.local_errors == 0
         )
-
-    def mount(self, storage: StorageSpec, node: str) -> str:
-        """Mounted (or imported), Dead, NotMounted or Unknown; NotMounted too when nothing is to be mounted."""
-        state = self._in_table(storage, node)
-        device = known(self.facts[node].hast_devices.get(storage.name)) if node in self.facts else None
-        return DEAD if state == MOUNTED and device is not None and not device.exists else state
-
-    def _in_table(self, storage: StorageSpec, node: str) -> str:
-        facts, spec = self.facts.get(node), storage.filesystem
-        if spec is None:
-            return NOT_MOUNTED
-        if facts is None:
-            return UNKNOWN
-        if spec.zfs is not None:
-            pools = known(facts.pools)
-            if pools is None:
-                return UNKNOWN
-            return MOUNTED if spec.zfs.pool in pools and pools[spec.zfs.pool].imported else NOT_MOUNTED
-        mounts = known(facts.mounts)
-        if mounts is None:
-            return UNKNOWN
-        special = f"/dev/hast/{storage.name}"
-        return MOUNTED if any(mount.special == special for mount in mounts) else NOT_MOUNTED
 
     def unconnected(self, storage: StorageSpec) -> list[str]:
         """Secondaries that say that no primary is connected to them: they have a worker only while one is."""
         return [
             node
             for node, role in self.roles(storage).items()
-            if role == HastRole.SECONDARY.value
+            if role is ReportedRole.SECONDARY
             and (resource := self.resource(storage.name, node)) is not None
             and resource.workerpid is None
         ]
 
-    def service(self, name: str, node: str) -> str:
-        """Running, Stopped, Missing or Unknown."""
+    # --- what is used ---------------------------------------------------------------------------------------------
+
+    def mounts(self, node: str) -> tuple[Mount, ...] | None:
+        """The node's mount table; None: not known."""
+        return known(self.facts[node].mounts) if node in self.facts else None
+
+    def imported(self, pool: str, node: str) -> bool | None:
+        """Whether the node has the pool imported; None: not known."""
+        pools = known(self.facts[node].pools) if node in self.facts else None
+        return None if pools is None else pool in pools and pools[pool].imported
+
+    def mount(self, storage: StorageSpec, node: str) -> MountState:
+        """Whether the filesystem or pool is in use there; NotMounted too when nothing is to be mounted."""
+        state = self._in_table(storage, node)
+        device = known(self.facts[node].hast_devices.get(storage.name)) if node in self.facts else None
+        gone = state is MountState.MOUNTED and device is not None and not device.exists
+        return MountState.DEAD if gone else state
+
+    def _in_table(self, storage: StorageSpec, node: str) -> MountState:
+        spec = storage.filesystem
+        if spec is None:
+            return MountState.NOT_MOUNTED
+        if spec.zfs is not None:
+            there = self.imported(spec.zfs.pool, node)
+        else:
+            mounts = self.mounts(node)
+            there = None if mounts is None else any(mount.special == storage.device for mount in mounts)
+        if there is None:
+            return MountState.UNKNOWN
+        return MountState.MOUNTED if there else MountState.NOT_MOUNTED
+
+    def service(self, name: str, node: str) -> ServiceState:
+        """Whether the service runs."""
         service = known(self.facts[node].services.get(name)) if node in self.facts else None
         if service is None:
-            return UNKNOWN
+            return ServiceState.UNKNOWN
         if not service.exists:
-            return "Missing"
-        return "Running" if service.running else "Stopped"
+            return ServiceState.MISSING
+        return ServiceState.RUNNING if service.running else ServiceState.STOPPED
+
+    # --- the whole ------------------------------------------------------------------------------------------------
 
     def active(self, group: GroupSpec) -> str | None:
-        """Where the group is: primary for all its storage, or MASTER of all its addresses; None: nowhere known."""
+        """Where the group is: primary for all its storage, or MASTER of all its addresses; None: nowhere known.
+
+        This is what is seen; where a group is to be placed, and on what doubt it is not, is the planner's.
+        """
         if group.storage:
             places = [self.primaries(storage) for storage in group.storage]
         else:
@@ -189,7 +334,7 @@ class Seen:
 
     def unknowns(self) -> dict[str, dict[str, str]]:
         """Node -> reading that the document needs -> why it is not known. Empty dicts are left out."""
-        found = {node: {"node": reason} for node, reason in self.silent.items()}
+        found = {node: {"node": silence.reason} for node, silence in self.silent.items()}
         for node, facts in self.facts.items():
             lacking = {
                 name: reading.reason if isinstance(reading, Unknown) else "not asked"
@@ -199,6 +344,39 @@ class Seen:
             if lacking:
                 found[node] = lacking
         return found
+
+
+# --- which facts count --------------------------------------------------------------------------------------------
+
+
+def _no_answer(name: str, reading: Reading[NodeFacts] | None, now: float) -> Silence | None:
+    if reading is None:
+        return Silence("NotAsked", "NodeSilent", "was not asked")
+    if isinstance(reading, Unknown):
+        message = reading.raw.removeprefix(f"{name}: ") or f"no facts: {reading.reason}"
+        return Silence(reading.reason, "NodeSilent", message)
+    age = now - reading.value.seen_at
+    if age > EVIDENCE_SECONDS:
+        return Silence("StaleFacts", "StaleFacts", f"last seen {age:.0f} s ago", passing=True)
+    return None
+
+
+def _not_the_node(name: str, facts: NodeFacts) -> Silence | None:
+    """Why facts that are fresh are not those of the node, or not worth a root's."""
+    system = facts.system
+    if not isinstance(system, Known):
+        return Silence("SystemUnknown", "SystemUnknown", f"cannot tell what system it is: {system.reason}")
+    if system.value.sysname != "FreeBSD":
+        message = f"it runs {system.value.sysname}; hactl only changes FreeBSD"
+        return Silence("NotFreeBSD", "NotFreeBSD", message, "correct ssh.host of this node in the document")
+    hostname = system.value.hostname
+    if name not in (hostname, hostname.split(".")[0]):
+        remedy = "correct ssh.host, or name the node in the document as `hostname` prints it"
+        return Silence("WrongHost", "WrongHost", f"the machine there calls itself {hostname}", remedy)
+    if system.value.uid != 0:
+        message = f"the login has uid {system.value.uid}; root is needed"
+        return Silence("NotRoot", "NotRoot", message, "log in as root, or set ssh.become to doas or sudo")
+    return None
 
 
 def _needed(cluster: Cluster, node: str, facts: NodeFacts) -> Iterator[tuple[str, Reading[object] | None]]:
@@ -216,7 +394,7 @@ def _needed(cluster: Cluster, node: str, facts: NodeFacts) -> Iterator[tuple[str
         yield "file /etc/hast.conf", facts.files.get("/etc/hast.conf")
     for storage in storages:
         yield f"metadata {storage.name}", facts.metadata.get(storage.name)
-        yield f"/dev/hast/{storage.name}", facts.hast_devices.get(storage.name)
+        yield storage.device, facts.hast_devices.get(storage.name)
         if not isinstance(known(facts.metadata.get(storage.name)), HastMetadata):
             # With metadata read from it the device is evidently there; without, everything about it counts.
             yield f"device {storage.hast.devices[node]}", facts.devices.get(storage.hast.devices[node])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from hactl.core.cluster import Cluster, targets_of
-from hactl.core.evidence.view import Seen
+from hactl.core.evidence.view import View
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
@@ -129,8 +129,8 @@ def arrived(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpec, 
     place(scene)
     if scene.active.get(group.name) != node or node not in scene.facts:
         return False
-    seen = Seen.at(cluster, snapshot, now)
-    if any(seen.masters(vip) != [node] for vip in group.virtual_ips):
+    view = View.at(cluster, snapshot, now)
+    if any(view.masters(vip) != [node] for vip in group.virtual_ips):
         return False
     if any(scene.role(storage.name, node) is not HastRole.PRIMARY for storage in group.storage):
         return False

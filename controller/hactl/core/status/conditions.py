@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hactl.core.evidence.view import DEAD, IN_FLIGHT_BYTES, UNKNOWN, Seen
-from hactl.core.facts import HastRole
+from hactl.core.evidence.copies import diverged
+from hactl.core.evidence.view import IN_FLIGHT_BYTES, MountState, ReportedRole, VhidState, View
 from hactl.core.objects import GroupSpec, Mode, StorageSpec, VirtualIP
 from hactl.core.status.failover import failover_ready
 from hactl.core.steps import Hold, Plan
@@ -60,7 +60,7 @@ class Finding:
 
 
 def findings(
-    seen: Seen,
+    view: View,
     plan: Plan,
     *,
     failing: Mapping[str, str],
@@ -70,16 +70,16 @@ def findings(
 
     `failing` maps `Step.key` to what happened; `dirty_before` is dirty bytes by resource of the previous status.
     """
-    addresses = _worst("AddressesHealthy", list(_addresses(seen)), *_well_addresses(seen))
-    storage = _worst("StorageHealthy", list(_storage(seen, dirty_before)), *_well_storage(seen))
-    config = _config_in_sync(seen, plan, failing)
-    told = failover_ready(seen, plan)
+    addresses = _worst("AddressesHealthy", list(_addresses(view)), *_well_addresses(view))
+    storage = _worst("StorageHealthy", list(_storage(view, dirty_before)), *_well_storage(view))
+    config = _config_in_sync(view, plan, failing)
+    told = failover_ready(view, plan)
     failover = Finding("FailoverReady", told.status, told.reason, told.message)
     # A group that people keep on Manual, or a single node, is as its document says without failing over by itself.
     wanted = told.reason not in ("ManualPolicy", "NoStandby")
-    ready = _ready(seen, plan, (addresses, storage, config, *((failover,) if wanted else ())))
-    split = list(_split_brain(seen, plan))
-    found = [ready, *_progress(seen, plan, failing), addresses, storage, config, failover]
+    ready = _ready(view, plan, (addresses, storage, config, *((failover,) if wanted else ())))
+    split = list(_split_brain(view, plan))
+    found = [ready, *_progress(view, plan, failing), addresses, storage, config, failover]
     if split:
         found.append(_worst("SplitBrain", split, "", ""))
     return found
@@ -101,14 +101,14 @@ def _worst(kind: str, verdicts: list[_Verdict], reason: str, message: str) -> Fi
     return Finding(kind, "True", reason, message)
 
 
-def _well_addresses(seen: Seen) -> tuple[str, str]:
-    if any(group.virtual_ips for group in seen.cluster.groups):
+def _well_addresses(view: View) -> tuple[str, str]:
+    if any(group.virtual_ips for group in view.cluster.groups):
         return "OneMaster", "every vhid has one MASTER"
     return "NoAddresses", "the document has no virtual IPs"
 
 
-def _well_storage(seen: Seen) -> tuple[str, str]:
-    if any(group.storage for group in seen.cluster.groups):
+def _well_storage(view: View) -> tuple[str, str]:
+    if any(group.storage for group in view.cluster.groups):
         return "Complete", "every resource has one complete primary"
     return "NoStorage", "the document has no storage"
 
@@ -116,50 +116,50 @@ def _well_storage(seen: Seen) -> tuple[str, str]:
 # --- addresses ----------------------------------------------------------------------------------------------------
 
 
-def _addresses(seen: Seen) -> Iterator[_Verdict]:
-    for group in seen.cluster.groups:
+def _addresses(view: View) -> Iterator[_Verdict]:
+    for group in view.cluster.groups:
         for vip in group.virtual_ips:
-            verdict = _address(seen, group, vip)
+            verdict = _address(view, group, vip)
             if verdict is not None:
                 yield verdict
-        places = {tuple(seen.masters(vip)) for vip in group.virtual_ips}
+        places = {tuple(view.masters(vip)) for vip in group.virtual_ips}
         if not group.storage and len(places) > 1 and all(len(place) == 1 for place in places):
-            where = ", ".join(f"{vip.name} on {seen.masters(vip)[0]}" for vip in group.virtual_ips)
+            where = ", ".join(f"{vip.name} on {view.masters(vip)[0]}" for vip in group.virtual_ips)
             yield _Verdict("False", "AddressesApart", f"{group.name}: its addresses are on different nodes: {where}")
 
 
-def _address(seen: Seen, group: GroupSpec, vip: VirtualIP) -> _Verdict | None:
+def _address(view: View, group: GroupSpec, vip: VirtualIP) -> _Verdict | None:
     """What is wrong, or not known, about one vhid; None when it is well."""
-    states = seen.states(vip)
-    masters = seen.masters(vip)
+    states = view.states(vip)
+    masters = view.masters(vip)
     told = ", ".join(f"{state} on {node}" for node, state in states.items())
     name = f"vhid {vip.vhid} ({vip.name})"
     if len(masters) > 1:
         return _Verdict("False", "TwoMasters", f"{name} is {told}")
-    if UNKNOWN in states.values():
+    if VhidState.UNKNOWN in states.values():
         return _Verdict("Unknown", "StateUnknown", f"{name} is {told}")
     if not masters:
         return _Verdict("False", "NoMaster", f"{name} is {told}")
-    if any(state not in ("MASTER", "BACKUP") for state in states.values()):
+    if any(state not in (VhidState.MASTER, VhidState.BACKUP) for state in states.values()):
         return _Verdict("False", "NotOnEveryNode", f"{name} is {told}")
-    interface = seen.interface(vip, masters[0])
+    interface = view.interface(vip, masters[0])
     if interface and any("duplicated" in address.flags for address in interface.of_vhid(vip.vhid)):
         return _Verdict("False", "DuplicateAddress", f"{name}: another machine uses its IPv6 address")
     for storage in group.storage:
-        verdict = _behind(seen, storage, name, masters[0])
+        verdict = _behind(view, storage, name, masters[0])
         if verdict is not None:
             return verdict
     return None
 
 
-def _behind(seen: Seen, storage: StorageSpec, name: str, master: str) -> _Verdict | None:
+def _behind(view: View, storage: StorageSpec, name: str, master: str) -> _Verdict | None:
     """Whether the MASTER has the storage behind the address."""
-    role = seen.role(storage.name, master)
-    if role == HastRole.PRIMARY.value:
+    role = view.reported_role(storage.name, master)
+    if role is ReportedRole.PRIMARY:
         return None
-    if role == UNKNOWN:
+    if role is ReportedRole.UNKNOWN:
         return _Verdict("Unknown", "RoleUnknown", f"{name} is on {master}, whose role for {storage.name} is not known")
-    holder = seen.primaries(storage)
+    holder = view.primaries(storage)
     if holder:
         return _Verdict("False", "AddressElsewhere", f"{name} is on {master}, {storage.name} is on {holder[0]}")
     return _Verdict("False", "AddressWithoutStorage", f"{name} is on {master}, which does not have {storage.name}")
@@ -168,39 +168,39 @@ def _behind(seen: Seen, storage: StorageSpec, name: str, master: str) -> _Verdic
 # --- storage ------------------------------------------------------------------------------------------------------
 
 
-def _storage(seen: Seen, dirty_before: Mapping[str, int]) -> Iterator[_Verdict]:
-    for group in seen.cluster.groups:
+def _storage(view: View, dirty_before: Mapping[str, int]) -> Iterator[_Verdict]:
+    for group in view.cluster.groups:
         for storage in group.storage:
-            verdict = _resource(seen, storage, dirty_before.get(storage.name))
+            verdict = _resource(view, storage, dirty_before.get(storage.name))
             if verdict is not None:
                 yield verdict
 
 
-def _resource(seen: Seen, storage: StorageSpec, dirty_before: int | None) -> _Verdict | None:
-    roles = seen.roles(storage)
-    primaries = seen.primaries(storage)
+def _resource(view: View, storage: StorageSpec, dirty_before: int | None) -> _Verdict | None:
+    roles = view.roles(storage)
+    primaries = view.primaries(storage)
     told = ", ".join(f"{role} on {node}" for node, role in roles.items())
     name = storage.name
     if len(primaries) > 1:
         return _Verdict("False", "TwoPrimaries", f"{name} is {told}")
-    if seen.diverged(storage):
+    if diverged(view, storage):
         return _Verdict("False", "Diverged", f"both copies of {name} were written while they were apart")
-    dead = [node for node in roles if seen.mount(storage, node) == DEAD]
+    dead = [node for node in roles if view.mount(storage, node) is MountState.DEAD]
     if dead:
         told = f"what {' and '.join(dead)} has of {name} is dead: /dev/hast/{name} is gone under it ({told})"
         return _Verdict("False", "MountDead", told)
-    resource = seen.resource(name, primaries[0]) if primaries else None
+    resource = view.resource(name, primaries[0]) if primaries else None
     if resource is not None and resource.status != "complete":
         return _Verdict("False", "Degraded", f"{name} is {resource.status or 'without a worker'} on {primaries[0]}")
-    if resource is not None and (alone := seen.unconnected(storage)):
+    if resource is not None and (alone := view.unconnected(storage)):
         return _Verdict("False", "Degraded", f"{name} of {' and '.join(alone)} has no connection from {primaries[0]}")
     if resource is not None and resource.local_errors:
         return _Verdict("False", "LocalErrors", f"{primaries[0]} has had I/O errors on its own disk of {name}")
-    if UNKNOWN in roles.values():
+    if ReportedRole.UNKNOWN in roles.values():
         return _Verdict("Unknown", "RoleUnknown", f"{name} is {told}")
     if resource is None:
         return _Verdict("False", "NoPrimary", f"{name} is {told}")
-    if any(seen.metadata(name, node) is None for node in roles):
+    if any(view.metadata(name, node) is None for node in roles):
         return _Verdict("Unknown", "MetadataUnknown", f"the copies of {name} could not be compared")
     if resource.dirty > IN_FLIGHT_BYTES:
         if dirty_before is not None and IN_FLIGHT_BYTES < dirty_before < resource.dirty:
@@ -212,7 +212,7 @@ def _resource(seen: Seen, storage: StorageSpec, dirty_before: int | None) -> _Ve
 # --- configuration ------------------------------------------------------------------------------------------------
 
 
-def _config_in_sync(seen: Seen, plan: Plan, failing: Mapping[str, str]) -> Finding:
+def _config_in_sync(view: View, plan: Plan, failing: Mapping[str, str]) -> Finding:
     """Runtime and boot-time configuration against the document, by what the plan would do about it."""
     kind = "ConfigInSync"
     steps = {step.key: step.verb for step in plan.steps} | {key: _verb(key) for key in failing}
@@ -225,8 +225,8 @@ def _config_in_sync(seen: Seen, plan: Plan, failing: Mapping[str, str]) -> Findi
         return Finding(kind, "False", "RuntimeDrift", _listed("differs now", runtime))
     if held:
         return Finding(kind, "False", "Held", "; ".join(_told(hold) for hold in held))
-    unknown = seen.unknowns()
-    if unknown or _not_planned(seen, plan):
+    unknown = view.unknowns()
+    if unknown or _not_planned(view, plan):
         return Finding(kind, "Unknown", "ReadingsUnknown", _unknown_message(unknown))
     if boot or by_hand:
         told = [_listed("right now but wrong after a reboot", boot)] if boot else []
@@ -297,20 +297,20 @@ def _unknown_message(unknown: Mapping[str, Mapping[str, str]]) -> str:
     return "; ".join(parts) or "the document was not compared with the nodes"
 
 
-def _not_planned(seen: Seen, plan: Plan) -> bool:
+def _not_planned(view: View, plan: Plan) -> bool:
     """Whether the plan is none of this document's: references did not resolve, so nothing was compared."""
     keys_missing = any(
-        vip.password_from is not None and (group.name, vip.name) not in seen.cluster.keys
-        for group in seen.cluster.groups
+        vip.password_from is not None and (group.name, vip.name) not in view.cluster.keys
+        for group in view.cluster.groups
         for vip in group.virtual_ips
     )
-    return keys_missing or any(group.name not in plan.active for group in seen.cluster.groups)
+    return keys_missing or any(group.name not in plan.active for group in view.cluster.groups)
 
 
 # --- the sum ------------------------------------------------------------------------------------------------------
 
 
-def _ready(seen: Seen, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
+def _ready(view: View, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
     if plan.stages:
         count = len(plan.steps)
         return Finding("Ready", "False", "ChangesPending", f"{count} step{'s' if count != 1 else ''} to go")
@@ -320,8 +320,8 @@ def _ready(seen: Seen, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
     for part in parts:
         if part.status == "False":
             return Finding("Ready", "False", part.reason, part.message)
-    unknown = seen.unknowns()
-    if unknown or plan.holds or _not_planned(seen, plan):
+    unknown = view.unknowns()
+    if unknown or plan.holds or _not_planned(view, plan):
         message = _unknown_message(unknown) if unknown else "; ".join(_told(hold) for hold in plan.holds)
         return Finding("Ready", "Unknown", "ReadingsUnknown", message or _unknown_message({}))
     for part in parts:
@@ -330,11 +330,11 @@ def _ready(seen: Seen, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
     return Finding("Ready", "True", "AsDesired", "every node is as the document says")
 
 
-def _progress(seen: Seen, plan: Plan, failing: Mapping[str, str]) -> Iterator[Finding]:
+def _progress(view: View, plan: Plan, failing: Mapping[str, str]) -> Iterator[Finding]:
     """Reconciling and Stalled: they exist only while true."""
     waits = [hold for hold in plan.holds if hold.passing]
     stuck = [hold for hold in plan.holds if not hold.passing]
-    mode = seen.cluster.document.spec.mode
+    mode = view.cluster.document.spec.mode
     approval = any(hold.reason == "WaitingForApproval" for hold in stuck)
     if plan.stages and mode is not Mode.OBSERVE and not approval:
         first = plan.stages[0]
@@ -350,18 +350,18 @@ def _progress(seen: Seen, plan: Plan, failing: Mapping[str, str]) -> Iterator[Fi
         yield Finding("Stalled", "True", "ObserveOnly", "mode is Observe: what differs is shown and not changed")
 
 
-def _split_brain(seen: Seen, plan: Plan) -> Iterator[_Verdict]:
-    for group in seen.cluster.groups:
+def _split_brain(view: View, plan: Plan) -> Iterator[_Verdict]:
+    for group in view.cluster.groups:
         for vip in group.virtual_ips:
-            masters = seen.masters(vip)
+            masters = view.masters(vip)
             if len(masters) > 1:
                 why = next((hold.message for hold in plan.holds if hold.target == f"vhid {vip.vhid}"), "")
                 told = why or f"vhid {vip.vhid} ({vip.name}) is MASTER on {' and '.join(masters)}"
                 yield _Verdict("True", "TwoMasters", told)
         for storage in group.storage:
-            primaries = seen.primaries(storage)
+            primaries = view.primaries(storage)
             if len(primaries) > 1:
                 yield _Verdict("True", "TwoPrimaries", f"{storage.name} is primary on {' and '.join(primaries)}")
-            if seen.diverged(storage):
+            if diverged(view, storage):
                 told = f"both copies of {storage.name} were written while they were apart"
                 yield _Verdict("True", "Diverged", told)

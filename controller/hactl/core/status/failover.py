@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hactl.core.cluster import failover_of, hooked_groups
-from hactl.core.evidence.view import IN_FLIGHT_BYTES, UNKNOWN, Seen, known
-from hactl.core.facts import HastRole, HookFacts
+from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
+from hactl.core.facts import HookFacts, known
 from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
 from hactl.core.plan.areas.hook import checksum
@@ -50,10 +50,10 @@ class Failover:
     timelines: tuple[Timeline, ...] = ()
 
 
-def failover_ready(seen: Seen, plan: Plan) -> Failover:
+def failover_ready(view: View, plan: Plan) -> Failover:
     """FailoverReady of the cluster."""
-    found = tuple(obstacle for group in seen.cluster.groups for obstacle in obstacles_of(seen, plan, group))
-    timelines = tuple(line for group in seen.cluster.groups if (line := predict_failover(seen, group)) is not None)
+    found = tuple(obstacle for group in view.cluster.groups for obstacle in obstacles_of(view, plan, group))
+    timelines = tuple(line for group in view.cluster.groups if (line := predict_failover(view, group)) is not None)
     certain = [obstacle for obstacle in found if obstacle.certain]
     if found:
         first = (certain or found)[0]
@@ -63,24 +63,24 @@ def failover_ready(seen: Seen, plan: Plan) -> Failover:
     return Failover("True", "StandbyReady", told or "there is nothing to take over", (), timelines)
 
 
-def obstacles_of(seen: Seen, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]:
+def obstacles_of(view: View, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]:
     """Every reason why a failover of that group would not work now, the ones people can act on first."""
     name = group.name
-    active = seen.active(group)
+    active = view.active(group)
     standbys = [node for node in group.preferred if node != active]
     if active is None:
         message = f"{name}: no single node is known to be active"
-        yield Obstacle("NoActiveNode", message, name, certain=not seen.silent)
+        yield Obstacle("NoActiveNode", message, name, certain=not view.silent)
     elif not standbys:
         yield Obstacle("NoStandby", f"{name}: there is no other node", name)
-    yield from policy_obstacles(seen, group)
+    yield from policy_obstacles(view, group)
     if active is None:
         return
     for node in standbys:
-        yield from _standby(seen, plan, group, node)
-    if active in seen.facts and group in hooked_groups(seen.cluster, active):
-        yield from _hook_there(seen, group, active)
-    yield from _storage(seen, group, active)
+        yield from _standby(view, plan, group, node)
+    if active in view.facts and group in hooked_groups(view.cluster, active):
+        yield from _hook_there(view, group, active)
+    yield from _storage(view, group, active)
 
 
 def _moves_more(group: GroupSpec) -> list[str]:
@@ -89,29 +89,29 @@ def _moves_more(group: GroupSpec) -> list[str]:
     return [word for word, there in (("storage", group.storage), ("services", services)) if there]
 
 
-def policy_obstacles(seen: Seen, group: GroupSpec) -> Iterator[Obstacle]:
+def policy_obstacles(view: View, group: GroupSpec) -> Iterator[Obstacle]:
     """What the document itself keeps from moving without a person."""
     what = " and ".join(_moves_more(group))
     if what and not group.virtual_ips:
         message = f"{group.name}: it has no virtual IP whose move a node could see, so its {what} wait for hactl"
         yield Obstacle("StorageStaysPut", message, group.name)
-    elif what and failover_of(seen.cluster, group).policy is FailoverPolicy.MANUAL:
+    elif what and failover_of(view.cluster, group).policy is FailoverPolicy.MANUAL:
         message = f"{group.name}: failover.policy is Manual, so {what} wait for a person"
         yield Obstacle("ManualPolicy", message, group.name)
 
 
-def _standby(seen: Seen, plan: Plan, group: GroupSpec, node: str) -> Iterator[Obstacle]:
-    name, facts = group.name, seen.facts.get(node)
+def _standby(view: View, plan: Plan, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    name, facts = group.name, view.facts.get(node)
     if facts is None:
-        message = f"{node} does not answer ({seen.silent[node]})"
+        message = f"{node} does not answer ({view.silent[node].reason})"
         yield Obstacle("StandbySilent", message, name, node, certain=False)
         return
-    yield from hook_obstacles(seen, group, node)
+    yield from hook_obstacles(view, group, node)
     for vip in group.virtual_ips:
-        yield from _vip(seen, group, vip, node)
-    yield from _sysctls(seen, group, node)
+        yield from _vip(view, group, vip, node)
+    yield from _sysctls(view, group, node)
     for service in group.services:
-        if service.run_on is RunOn.ACTIVE and seen.service(service.name, node) == "Missing":
+        if service.run_on is RunOn.ACTIVE and view.service(service.name, node) is ServiceState.MISSING:
             yield Obstacle("ServiceMissing", f"{node} has no service {service.name}", name, node)
     pending = [step.target for step in plan.steps if step.node == node and step.verb in _BOOT_VERBS]
     if pending:
@@ -119,20 +119,20 @@ def _standby(seen: Seen, plan: Plan, group: GroupSpec, node: str) -> Iterator[Ob
         yield Obstacle("WrongAfterReboot", message, name, node)
 
 
-def held_of(seen: Seen, node: str) -> int:
+def held_of(view: View, node: str) -> int:
     """The demotion that the node's boot guard holds; 0 also when that is not known."""
-    hook = known(seen.facts[node].hook) if node in seen.facts else None
+    hook = known(view.facts[node].hook) if node in view.facts else None
     return hook.held if hook is not None else 0
 
 
-def _sysctls(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def _sysctls(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     if not group.virtual_ips:
         return
-    sysctls = known(seen.facts[node].carp_sysctls)
+    sysctls = known(view.facts[node].carp_sysctls)
     if sysctls is None:
         yield Obstacle("SysctlsUnknown", f"net.inet.carp of {node} is not known", group.name, node, certain=False)
         return
-    demotion = sysctls.get("demotion", 0) - held_of(seen, node)
+    demotion = sysctls.get("demotion", 0) - held_of(view, node)
     if demotion > 0:
         yield Obstacle("StandbyDemoted", f"{node} is demoted by {demotion}", group.name, node)
     if sysctls.get("preempt") != 1:
@@ -145,21 +145,21 @@ def _sysctls(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
 # --- the node hook ------------------------------------------------------------------------------------------------
 
 
-def hook_obstacles(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def hook_obstacles(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """What keeps the hook of a node that answers from taking the group over; nothing for groups of addresses only."""
-    if node in seen.facts and group in hooked_groups(seen.cluster, node):
-        yield from _hook_there(seen, group, node)
-        yield from _hook_notes(seen, group, node)
+    if node in view.facts and group in hooked_groups(view.cluster, node):
+        yield from _hook_there(view, group, node)
+        yield from _hook_notes(view, group, node)
 
 
-def _hook_there(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def _hook_there(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """Whether the hook's files are as the document makes them, and devd has read its rule."""
-    hook = known(seen.facts[node].hook)
+    hook = known(view.facts[node].hook)
     if hook is None:
         message = f"what {node} has of the node hook is not known"
         yield Obstacle("HookUnknown", message, group.name, node, certain=False)
         return
-    files = hook_files(seen.cluster, node)
+    files = hook_files(view.cluster, node)
     wrong = [file.path for file in files if hook.files.get(file.path) != (checksum(file.text), file.mode)]
     if wrong:
         message = f"{node} does not have the node hook as the document makes it: {', '.join(wrong)}"
@@ -186,9 +186,9 @@ def _overtaken(hook: HookFacts, group: GroupSpec, node: str) -> Iterator[Obstacl
         yield Obstacle("HookOvertaken", message, group.name, node)
 
 
-def _hook_notes(seen: Seen, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def _hook_notes(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """What keeps the standby's hook from taking over although it is there."""
-    hook = known(seen.facts[node].hook)
+    hook = known(view.facts[node].hook)
     if hook is None:
         return
     if hook.drained is not None:
@@ -214,36 +214,36 @@ def unconfirmed(hook: HookFacts, resource: str) -> str:
 # --- CARP and HAST ------------------------------------------------------------------------------------------------
 
 
-def _vip(seen: Seen, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[Obstacle]:
-    state = seen.state(vip, node)
-    if state == UNKNOWN:
+def _vip(view: View, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[Obstacle]:
+    state = view.state(vip, node)
+    if state is VhidState.UNKNOWN:
         yield Obstacle("StateUnknown", f"vhid {vip.vhid} on {node} is not known", group.name, node, certain=False)
-    elif state != "BACKUP":
+    elif state is not VhidState.BACKUP:
         yield Obstacle("StandbyNotBackup", f"vhid {vip.vhid} is {state} on {node}", group.name, node)
-    interface = seen.interface(vip, node)
+    interface = view.interface(vip, node)
     if interface is not None and not interface.up:
         message = f"{interface.name} of {node} is {interface.status or 'down'}"
         yield Obstacle("StandbyInterfaceDown", message, group.name, node)
-    vhid, wanted = seen.vhid(vip, node), seen.cluster.keys.get((group.name, vip.name))
+    vhid, wanted = view.vhid(vip, node), view.cluster.keys.get((group.name, vip.name))
     if vhid is not None and wanted is not None and vhid.key != wanted:
         message = f"vhid {vip.vhid} of {node} has another password"
         yield Obstacle("PasswordDiffers", message, group.name, node)
 
 
-def _storage(seen: Seen, group: GroupSpec, active: str) -> Iterator[Obstacle]:
+def _storage(view: View, group: GroupSpec, active: str) -> Iterator[Obstacle]:
     for storage in group.storage:
-        resource = seen.resource(storage.name, active)
+        resource = view.resource(storage.name, active)
         if resource is not None and resource.status != "complete":
             message = f"{storage.name} is {resource.status or 'without a worker'} on {active}"
             yield Obstacle("Degraded", message, group.name, active)
         elif resource is not None and resource.dirty > IN_FLIGHT_BYTES:
             message = f"{storage.name} is being copied; part of it is on {active} only"
             yield Obstacle("NotSynchronised", message, group.name, active)
-        for node, role in seen.roles(storage).items():
-            if node == active or node in seen.silent:
+        for node, role in view.roles(storage).items():
+            if node == active or node in view.silent:
                 continue
-            if role == UNKNOWN:
+            if role is ReportedRole.UNKNOWN:
                 message = f"the role of {node} for {storage.name} is not known"
                 yield Obstacle("RoleUnknown", message, group.name, node, certain=False)
-            elif role != HastRole.SECONDARY.value:
+            elif role is not ReportedRole.SECONDARY:
                 yield Obstacle("StandbyNotSecondary", f"{node} is {role} for {storage.name}", group.name, node)

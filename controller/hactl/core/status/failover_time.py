@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.carp import master_down_seconds
-from hactl.core.evidence.view import Seen, known
-from hactl.core.facts import HastMetadata
+from hactl.core.evidence.view import View
+from hactl.core.facts import HastMetadata, known
 from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
 
 #: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
@@ -78,62 +78,62 @@ class Timeline:
         return f"{head} ({', '.join(parts)}){loss}"
 
 
-def predict_failover(seen: Seen, group: GroupSpec) -> Timeline | None:
+def predict_failover(view: View, group: GroupSpec) -> Timeline | None:
     """How long it would take if the active node died now; None while there is no active node or no standby."""
-    active = seen.active(group)
+    active = view.active(group)
     standby = next((node for node in group.preferred if node != active), None)
     if active is None or standby is None:
         return None
-    hooked = group in hooked_groups(seen.cluster, standby)
+    hooked = group in hooked_groups(view.cluster, standby)
     services = [service for service in group.services if service.run_on is RunOn.ACTIVE]
     return Timeline(
         group=group.name,
         active=active,
         standby=standby,
-        address_seconds=max((_address(seen, group, standby)), default=0.0),
-        settle_seconds=float(failover_of(seen.cluster, group).settle_seconds) if hooked else 0.0,
+        address_seconds=max((_address(view, group, standby)), default=0.0),
+        settle_seconds=float(failover_of(view.cluster, group).settle_seconds) if hooked else 0.0,
         storage_seconds=max((2.0 * storage.hast.timeout_seconds for storage in group.storage), default=0.0),
-        filesystem_seconds=sum(_filesystem(seen, storage, (standby, active)) for storage in group.storage),
+        filesystem_seconds=sum(_filesystem(view, storage, (standby, active)) for storage in group.storage),
         services_seconds=SERVICE_SECONDS * len(services),
-        measured_seconds=measured(seen, group) if hooked else None,
-        at_risk_bytes=_at_risk(seen, group, active),
+        measured_seconds=measured(view, group) if hooked else None,
+        at_risk_bytes=_at_risk(view, group, active),
         may_lose_writes=any(storage.hast.replication is Replication.ASYNC for storage in group.storage),
     )
 
 
-def _address(seen: Seen, group: GroupSpec, standby: str) -> Iterator[float]:
+def _address(view: View, group: GroupSpec, standby: str) -> Iterator[float]:
     """Each vhid as the standby has it; as the document's advbase has it where it is not known."""
     for vip in group.virtual_ips:
-        vhid = seen.vhid(vip, standby)
+        vhid = view.vhid(vip, standby)
         yield master_down_seconds(vhid.advbase, vhid.advskew) if vhid else master_down_seconds(vip.advbase, 0)
 
 
-def _filesystem(seen: Seen, storage: StorageSpec, nodes: tuple[str, ...]) -> float:
+def _filesystem(view: View, storage: StorageSpec, nodes: tuple[str, ...]) -> float:
     """fsck -p and mount, or the import of a pool; 0 where the document has none."""
     if storage.filesystem is None:
         return 0.0
     if storage.filesystem.zfs is not None:
         return IMPORT_SECONDS
-    copies = [seen.metadata(storage.name, node) for node in nodes]
+    copies = [view.metadata(storage.name, node) for node in nodes]
     size = max((copy.datasize for copy in copies if isinstance(copy, HastMetadata)), default=0)
     return FSCK_SECONDS + FSCK_SECONDS_PER_GIB * (size // 2**30)
 
 
-def _at_risk(seen: Seen, group: GroupSpec, active: str) -> int | None:
-    resources = [seen.resource(storage.name, active) for storage in group.storage]
+def _at_risk(view: View, group: GroupSpec, active: str) -> int | None:
+    resources = [view.resource(storage.name, active) for storage in group.storage]
     if not resources or any(resource is None for resource in resources):
         return None
     return sum(resource.dirty for resource in resources if resource is not None)
 
 
-def measured(seen: Seen, group: GroupSpec) -> float | None:
+def measured(view: View, group: GroupSpec) -> float | None:
     """The slowest of the newest moves that nodes of the group wrote down, seconds; None: there was none.
 
     Lines are `EPOCH GROUP took|gave|stopped|reported SECONDS text`; other ones, cut ones too, are passed over.
     """
     found: list[tuple[int, float]] = []
     for node in group.preferred:
-        hook = known(seen.facts[node].hook) if node in seen.facts else None
+        hook = known(view.facts[node].hook) if node in view.facts else None
         for line in hook.moves if hook is not None else ():
             words = line.split()
             if len(words) >= 4 and words[1] == group.name and words[2] == "took":

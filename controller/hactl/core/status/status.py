@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.evidence.view import MOUNTED, UNKNOWN, Seen, known
-from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown
+from hactl.core.evidence.view import MountState, View
+from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown, known
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
 from hactl.core.plan.areas.hook import checksum
@@ -51,9 +52,9 @@ def cluster_status(
     around the document, one line each. `failing`: `Step.key` of steps that keep failing -> what happened.
     """
     before: Mapping[str, Any] = previous or {}
-    seen = Seen.at(cluster, snapshot, now)
+    view = View.at(cluster, snapshot, now)
     dirty = {s["name"]: s["dirtyBytes"] for g in before.get("groups", ()) for s in g["storage"] if s["dirtyBytes"]}
-    found = findings(seen, plan, failing=failing or {}, dirty_before=dirty)
+    found = findings(view, plan, failing=failing or {}, dirty_before=dirty)
     nodes_before = {node["name"]: node for node in before.get("nodes", ())}
     status: Status = {
         "name": cluster.name,
@@ -66,9 +67,9 @@ def cluster_status(
         "observedAt": _text(wall),
         "problems": list(problems),
         "nodes": [
-            _node(seen, snapshot, spec.name, now, wall, nodes_before.get(spec.name, {})) for spec in cluster.nodes
+            _node(view, snapshot, spec.name, now, wall, nodes_before.get(spec.name, {})) for spec in cluster.nodes
         ],
-        "groups": [_group(seen, plan, group) for group in cluster.groups],
+        "groups": [_group(view, plan, group) for group in cluster.groups],
         "plan": _plan(plan),
         "holds": [_hold(hold) for hold in plan.holds],
         "failing": dict(failing or {}),
@@ -102,12 +103,12 @@ def _condition(finding: Finding, before: Mapping[str, Any], generation: int, wal
 # --- nodes --------------------------------------------------------------------------------------------------------
 
 
-def _node(seen: Seen, snapshot: Snapshot, name: str, now: float, wall: datetime, before: Mapping[str, Any]) -> Status:
+def _node(view: View, snapshot: Snapshot, name: str, now: float, wall: datetime, before: Mapping[str, Any]) -> Status:
     """One node. Without an answer only the silence is told: since when, and why."""
     reading = snapshot.nodes.get(name, Unknown("NotAsked", now))
     at = reading.value.seen_at if isinstance(reading, Known) else reading.since
-    facts = seen.facts.get(name)
-    reason = seen.silent.get(name)
+    facts = view.facts.get(name)
+    reason = view.silent[name].reason if name in view.silent else None
     since = _text(wall - timedelta(seconds=max(0.0, now - at)))
     if reason is not None and before.get("reason") == reason and before.get("silentSince"):
         since = before["silentSince"]
@@ -125,16 +126,16 @@ def _node(seen: Seen, snapshot: Snapshot, name: str, now: float, wall: datetime,
         "lastBootTime": _boot_time(system, before) if system else before.get("lastBootTime"),
         "hostnameMismatch": _other_name(name, system),
         "carpDemotion": sysctls.get("demotion") if sysctls else None,
-        "hook": _hook(seen, name),
-        "unknown": _unknowns(facts, seen.unknowns().get(name, {})) if facts else [],
+        "hook": _hook(view, name),
+        "unknown": _unknowns(facts, view.unknowns().get(name, {})) if facts else [],
         "notes": list(facts.notes) if facts else [],
     }
 
 
-def _hook(seen: Seen, name: str) -> Status | None:
+def _hook(view: View, name: str) -> Status | None:
     """What the node does by itself; None where there is nothing to move but addresses, or nothing is known of it."""
-    hook = known(seen.facts[name].hook) if name in seen.facts else None
-    files = hook_files(seen.cluster, name)
+    hook = known(view.facts[name].hook) if name in view.facts else None
+    files = hook_files(view.cluster, name)
     if hook is None or not files:
         return None
     right = [hook.files.get(f.path) == (checksum(f.text), f.mode) for f in files]
@@ -179,46 +180,50 @@ def _unknowns(facts: NodeFacts, needed: Mapping[str, str]) -> list[Status]:
 # --- groups -------------------------------------------------------------------------------------------------------
 
 
-def _group(seen: Seen, plan: Plan, group: GroupSpec) -> Status:
+def _texts(states: Mapping[str, StrEnum]) -> dict[str, str]:
+    return {node: state.value for node, state in states.items()}
+
+
+def _group(view: View, plan: Plan, group: GroupSpec) -> Status:
     return {
         "name": group.name,
-        "active": seen.active(group),
+        "active": view.active(group),
         "wantedActive": plan.active.get(group.name),
         "goal": plan.goals.get(group.name),
-        "addresses": [_address(seen, vip) for vip in group.virtual_ips],
-        "storage": [_storage(seen, storage) for storage in group.storage],
-        "services": [_service(seen, service) for service in group.services],
+        "addresses": [_address(view, vip) for vip in group.virtual_ips],
+        "storage": [_storage(view, storage) for storage in group.storage],
+        "services": [_service(view, service) for service in group.services],
     }
 
 
-def _address(seen: Seen, vip: VirtualIP) -> Status:
-    masters = seen.masters(vip)
+def _address(view: View, vip: VirtualIP) -> Status:
+    masters = view.masters(vip)
     return {
         "name": vip.name,
         "vhid": vip.vhid,
         "addresses": list(vip.addresses),
-        "interfaces": {node.name: interface_on(vip, node.name) for node in seen.cluster.nodes},
-        "states": seen.states(vip),
+        "interfaces": {node: interface_on(vip, node) for node in view.nodes},
+        "states": _texts(view.states(vip)),
         "master": masters[0] if len(masters) == 1 else None,
     }
 
 
-def _storage(seen: Seen, storage: StorageSpec) -> Status:
+def _storage(view: View, storage: StorageSpec) -> Status:
     """The status and dirty bytes are the primary's; None while there is not exactly one."""
-    primaries = seen.primaries(storage)
-    mounts = {node: seen.mount(storage, node) for node in seen.roles(storage)}
-    primary = seen.resource(storage.name, primaries[0]) if len(primaries) == 1 else None
+    primaries = view.primaries(storage)
+    mounts = {node: view.mount(storage, node) for node in view.roles(storage)}
+    primary = view.resource(storage.name, primaries[0]) if len(primaries) == 1 else None
     return {
         "name": storage.name,
-        "device": f"/dev/hast/{storage.name}",
-        "roles": seen.roles(storage),
+        "device": storage.device,
+        "roles": _texts(view.roles(storage)),
         "primary": primaries[0] if len(primaries) == 1 else None,
         "status": primary.status if primary else None,
         "dirtyBytes": primary.dirty if primary else None,
         "localErrors": primary.local_errors if primary else None,
-        "mountedOn": [node for node, state in mounts.items() if state == MOUNTED],
-        "mounts": mounts,
-        "metadata": {node: _metadata(seen.metadata(storage.name, node)) for node in storage.hast.devices},
+        "mountedOn": [node for node, state in mounts.items() if state is MountState.MOUNTED],
+        "mounts": _texts(mounts),
+        "metadata": {node: _metadata(view.metadata(storage.name, node)) for node in storage.hast.devices},
     }
 
 
@@ -231,14 +236,14 @@ def _metadata(metadata: HastMetadata | NoMetadata | None) -> Status:
             "localCount": metadata.localcnt,
             "remoteCount": metadata.remotecnt,
         }
-    return {"state": metadata.value.capitalize() if metadata is not None else UNKNOWN}
+    return {"state": metadata.value.capitalize() if metadata is not None else "Unknown"}
 
 
-def _service(seen: Seen, service: ServiceSpec) -> Status:
+def _service(view: View, service: ServiceSpec) -> Status:
     return {
         "name": service.name,
         "runOn": service.run_on.value,
-        "states": {node.name: seen.service(service.name, node.name) for node in seen.cluster.nodes},
+        "states": _texts({node: view.service(service.name, node) for node in view.nodes}),
     }
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.carp import Voice
-from hactl.core.evidence.view import Seen, known
-from hactl.core.facts import HookFacts, Interface, Known, NodeFacts, Snapshot, Vhid
+from hactl.core.evidence.view import View
+from hactl.core.facts import HookFacts, Interface, Known, NodeFacts, Snapshot, Vhid, known
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.steps import Plan
 
@@ -76,7 +76,7 @@ class Case:
 
     cluster: Cluster
     snapshot: Snapshot
-    seen: Seen
+    view: View
     plan: Plan
     now: float
     group: GroupSpec
@@ -97,7 +97,7 @@ class Case:
     @property
     def active(self) -> str | None:
         """Where the group is, as far as is known."""
-        return self.seen.active(self.group)
+        return self.view.active(self.group)
 
     def looked_at(self, note: str) -> Remedy:
         """`hactl plan`, which says what hactl would do and what it waits for."""
@@ -109,7 +109,7 @@ class Case:
 
     def facts(self, node: str) -> NodeFacts | None:
         """What may be believed of the node."""
-        return self.seen.facts.get(node)
+        return self.view.facts.get(node)
 
     def hook(self, node: str) -> HookFacts | None:
         """What the node has of the hook; None: not known."""
@@ -136,7 +136,7 @@ class Case:
 
     def on(self, vip: VirtualIP, node: str) -> tuple[Interface | None, Vhid | None]:
         """Interface and vhid of a virtual IP on a node; None where it is not there or not known."""
-        interface = self.seen.interface(vip, node)
+        interface = self.view.interface(vip, node)
         return interface, interface.vhid(vip.vhid) if interface else None
 
     def voice(self, vip: VirtualIP, node: str) -> Voice | None:
@@ -149,7 +149,7 @@ class Case:
 
     def spoken(self, vip: VirtualIP, node: str) -> Fact | None:
         """The node's arithmetic for the vhid as a fact."""
-        state, voice = self.seen.state(vip, node), self.voice(vip, node)
+        state, voice = self.view.state(vip, node), self.voice(vip, node)
         if voice is None:
             return None
         return self.fact(node, f"vhid {vip.vhid} is {state}: {voice.told()}")

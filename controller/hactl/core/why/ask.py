@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.two_masters import MastersCause, two_masters_cause
-from hactl.core.evidence.view import UNKNOWN, Seen
-from hactl.core.facts import HastRole, Snapshot
+from hactl.core.evidence.view import ReportedRole, VhidState, View
+from hactl.core.facts import Snapshot
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.steps import Plan
 from hactl.core.why.answer import Case, Explanation, Fact, Question, Remedy, each, login
@@ -73,10 +73,10 @@ def explain(
     Raises KeyError for a group or a node that the document does not have.
     """
     asked = question or Question()
-    seen = Seen.at(cluster, snapshot, now)
+    view = View.at(cluster, snapshot, now)
     groups = _groups(cluster, asked)
     cases = [
-        Case(cluster, snapshot, seen, plan, now, group, before, failing or {}, tuple(undone), source)
+        Case(cluster, snapshot, view, plan, now, group, before, failing or {}, tuple(undone), source)
         for group in groups
     ]
     ask = _why if asked.node is None else lambda case: _why_not(case, asked.node or "", asked.what or "active")
@@ -108,8 +108,8 @@ def _why(case: Case) -> Explanation:
 
 
 def _why_not(case: Case, node: str, what: str) -> Explanation:
-    if node in case.seen.silent:
-        why = case.seen.silent[node]
+    if node in case.view.silent:
+        why = case.view.silent[node].reason
         head = f"{node} does not answer ({why}): whether it is {what} is not known"
         return Explanation("NodeSilent", head, (case.fact(node, f"no answer: {why}"),), (login(case, node),))
     if what == "primary":
@@ -143,7 +143,7 @@ def _not_primary(case: Case, node: str) -> Explanation:
 
 def _missing_primary(case: Case, node: str) -> StorageSpec | None:
     mine = [storage for storage in case.group.storage if node in storage.hast.devices]
-    return next((s for s in mine if case.seen.role(s.name, node) != HastRole.PRIMARY.value), None)
+    return next((s for s in mine if case.view.reported_role(s.name, node) is not ReportedRole.PRIMARY), None)
 
 
 def _not_master(case: Case, node: str) -> Explanation:
@@ -156,20 +156,20 @@ def _not_master(case: Case, node: str) -> Explanation:
 
 
 def _missing_master(case: Case, node: str) -> VirtualIP | None:
-    return next((vip for vip in case.group.virtual_ips if case.seen.state(vip, node) != "MASTER"), None)
+    return next((vip for vip in case.group.virtual_ips if case.view.state(vip, node) is not VhidState.MASTER), None)
 
 
 def _lost_election(case: Case, vip: VirtualIP, node: str) -> Explanation:
     part = why_no_part(case, vip, node)
     if part is not None:
         return part
-    if case.seen.state(vip, node) == UNKNOWN:
+    if case.view.state(vip, node) is VhidState.UNKNOWN:
         fact = case.fact(node, "its interfaces could not be read")
         return Explanation("StateUnknown", "its state is not known", (fact,), (login(case, node),))
-    masters = [master for master in case.seen.masters(vip) if master != node]
+    masters = [master for master in case.view.masters(vip) if master != node]
     if masters:
         return why_backup(case, vip, node, masters[0])
-    quiet = [peer for peer in case.group.preferred if peer in case.seen.silent]
+    quiet = [peer for peer in case.group.preferred if peer in case.view.silent]
     if quiet:
         facts = each(case.spoken(vip, node), case.fact(quiet[0], "no answer"))
         head = f"it is BACKUP, so it hears a MASTER: {quiet[0]}, which does not answer us but advertises"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import Reaction, hears
 from hactl.core.evidence.two_masters import two_masters_cause
-from hactl.core.evidence.view import ABSENT, UNKNOWN, known
-from hactl.core.facts import Interface
+from hactl.core.evidence.view import VhidState
+from hactl.core.facts import Interface, known
 from hactl.core.objects import VirtualIP
 from hactl.core.why.answer import Case, Explanation, Fact, Remedy, each
 from hactl.core.why.demotion import HELD, demotion_of
@@ -20,7 +20,7 @@ from hactl.core.why.demotion import HELD, demotion_of
 def two_masters(case: Case) -> Explanation | None:
     """Two nodes are MASTER for one vhid."""
     for vip in case.group.virtual_ips:
-        masters = case.seen.masters(vip)
+        masters = case.view.masters(vip)
         if len(masters) < 2:
             continue
         found = two_masters_cause(case.cluster, case.snapshot, case.group, vip, case.before)
@@ -57,8 +57,8 @@ def _telling(name: str, count: int) -> bool:
 def nobody(case: Case) -> Explanation | None:
     """No node is MASTER for a vhid, and every node was heard."""
     for vip in case.group.virtual_ips:
-        states = case.seen.states(vip)
-        if case.seen.masters(vip) or UNKNOWN in states.values():
+        states = case.view.states(vip)
+        if case.view.masters(vip) or VhidState.UNKNOWN in states.values():
             continue
         reasons = [reason for node in states if (reason := why_no_part(case, vip, node)) is not None]
         head = f"nobody is MASTER of vhid {vip.vhid} ({vip.name})"
@@ -70,7 +70,7 @@ def nobody(case: Case) -> Explanation | None:
                 tuple(fact for reason in reasons for fact in reason.facts),
                 tuple(remedy for reason in reasons for remedy in reason.remedies),
             )
-        able = [node for node, state in states.items() if state == "BACKUP"]
+        able = [node for node, state in states.items() if state is VhidState.BACKUP]
         waits = [voice.patience_seconds for node in able if (voice := case.voice(vip, node)) is not None]
         wait = f"{min(waits):.2f} s of silence" if waits else "3 s or more of silence"
         rest = "".join(f"; {reason.headline}" for reason in reasons)
@@ -85,8 +85,8 @@ def nobody(case: Case) -> Explanation | None:
 
 def why_no_part(case: Case, vip: VirtualIP, node: str) -> Explanation | None:
     """Why a node that answers takes no part in the election of a vhid; None: it does, or that is not known."""
-    facts, state = case.facts(node), case.seen.state(vip, node)
-    if facts is None or state in ("MASTER", "BACKUP", UNKNOWN):
+    facts, state = case.facts(node), case.view.state(vip, node)
+    if facts is None or state in (VhidState.MASTER, VhidState.BACKUP, VhidState.UNKNOWN):
         return None
     name, modules = interface_on(vip, node), known(facts.modules)
     if modules is not None and not modules.get("carp", False):
@@ -100,7 +100,7 @@ def why_no_part(case: Case, vip: VirtualIP, node: str) -> Explanation | None:
         told = case.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
         remedy = Remedy("sysctl net.inet.carp.allow=1", node)
         return Explanation("CarpOff", f"{node} has net.inet.carp.allow=0", (told,), (remedy,))
-    if state == ABSENT:
+    if state is VhidState.ABSENT:
         told = case.fact(node, f"{name} has no vhid {vip.vhid}")
         remedy = case.looked_at("it says when hactl adds the vhid")
         return Explanation("VhidMissing", f"{node} has no vhid {vip.vhid}", (told,), (remedy,))

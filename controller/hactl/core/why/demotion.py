@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import UNLOGGED, demotion_sources
-from hactl.core.evidence.view import known
+from hactl.core.facts import known
 from hactl.core.why.answer import Case, Fact, Remedy
 
 #: What the boot guard adds is no news once it is lifted.
@@ -83,7 +83,7 @@ def _down(case: Case, node: str) -> str:
     """An interface of the cluster's vhids that is not up; empty: none, or not known."""
     for group in case.cluster.groups:
         for vip in group.virtual_ips:
-            interface = case.seen.interface(vip, node)
+            interface = case.view.interface(vip, node)
             if interface is not None and not interface.up:
                 return interface_on(vip, node)
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.core.evidence.view import UNKNOWN
+from hactl.core.evidence.view import VhidState
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
 from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
 from hactl.core.why.carp import why_no_part
@@ -14,7 +14,7 @@ _APPLY = frozenset({"HookMissing", "HookNotLoaded", "WrongAfterReboot", "Passwor
 
 def not_ready(case: Case) -> Explanation | None:
     """Why a failover would not work now."""
-    found = list(obstacles_of(case.seen, case.plan, case.group))
+    found = list(obstacles_of(case.view, case.plan, case.group))
     if not found:
         return None
     first = next((obstacle for obstacle in found if obstacle.certain), found[0])
@@ -27,7 +27,7 @@ def not_ready(case: Case) -> Explanation | None:
 
 def hook_reason(case: Case, node: str) -> Explanation | None:
     """Why the hook of a node does not take the group over although its addresses are there."""
-    found = [*policy_obstacles(case.seen, case.group), *hook_obstacles(case.seen, case.group, node)]
+    found = [*policy_obstacles(case.view, case.group), *hook_obstacles(case.view, case.group, node)]
     certain = [obstacle for obstacle in found if obstacle.certain]
     return explained(case, certain[0]) if certain else None
 
@@ -81,18 +81,18 @@ def _remedies(case: Case, obstacle: Obstacle) -> tuple[Remedy, ...]:
 
 def silent(case: Case) -> Explanation | None:
     """A node of the group does not answer: what it would say is not known, and nothing is concluded from it."""
-    quiet = [node for node in case.group.preferred if node in case.seen.silent]
+    quiet = [node for node in case.group.preferred if node in case.view.silent]
     if not quiet:
         return None
     node = quiet[0]
-    why = case.seen.silent[node]
+    why = case.view.silent[node].reason
     active = case.active
     rest = "nobody answers" if len(quiet) == len(case.group.preferred) else "who serves is not known"
     if active is not None:
         rest = f"{case.name} is served by {active}; whether {node} could take it over is not known"
     facts = [case.fact(node, f"no answer: {why}")]
     if active is not None:
-        states = [f"vhid {vip.vhid} {case.seen.state(vip, active)}" for vip in case.group.virtual_ips]
-        known = [state for state in states if not state.endswith(UNKNOWN)]
+        states = [f"vhid {vip.vhid} {case.view.state(vip, active)}" for vip in case.group.virtual_ips]
+        known = [state for state in states if not state.endswith(VhidState.UNKNOWN)]
         facts.append(case.fact(active, ", ".join([*known, *(f"primary for {s.name}" for s in case.group.storage)])))
     return Explanation("NodeSilent", f"{node} does not answer ({why}): {rest}", tuple(facts), (login(case, node),))

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hactl.core.evidence.view import MOUNTED, NOT_MOUNTED, known
-from hactl.core.facts import HastRole
+from hactl.core.evidence.view import MountState, ServiceState
+from hactl.core.facts import HastRole, known
 from hactl.core.objects import Failback, RunOn
 from hactl.core.status.failover_time import predict_failover
 from hactl.core.why.answer import Case, Explanation, Fact, Remedy, each
@@ -58,14 +58,14 @@ def not_serving(case: Case) -> Explanation | None:
     if active is None:
         return None
     for storage in case.group.storage:
-        if storage.filesystem is not None and case.seen.mount(storage, active) == NOT_MOUNTED:
-            what = storage.filesystem.zfs.pool if storage.filesystem.zfs else f"/dev/hast/{storage.name}"
+        if storage.filesystem is not None and case.view.mount(storage, active) is MountState.NOT_MOUNTED:
+            what = storage.filesystem.zfs.pool if storage.filesystem.zfs else storage.device
             state = "imported" if storage.filesystem.zfs else "mounted"
             head = f"{active} is primary for {storage.name}, but {what} is not {state} there"
             return Explanation("NotMounted", head + _step(case, active), (case.fact(active, f"{what}: not {state}"),),
                                (case.applied(),))  # fmt: skip
     for service in case.group.services:
-        if case.seen.service(service.name, active) == "Stopped":
+        if case.view.service(service.name, active) is ServiceState.STOPPED:
             head = f"{service.name} does not run on {active}, where {case.name} is active"
             start = Remedy(f"service {service.name} onestart", active)
             fact = case.fact(active, f"service {service.name} onestatus: stopped")
@@ -88,7 +88,7 @@ def service_elsewhere(case: Case) -> Explanation | None:
         for node in case.group.preferred:
             if service.run_on is not RunOn.ACTIVE or node == active:
                 continue
-            if case.seen.service(service.name, node) != "Running":
+            if case.view.service(service.name, node) is not ServiceState.RUNNING:
                 continue
             facts = case.facts(node)
             found = known(facts.services.get(service.name)) if facts is not None else None
@@ -148,7 +148,7 @@ def well(case: Case) -> Explanation:
     if active is None:
         return Explanation("NoActiveNode", f"{case.name}: no single node is known to be active", (),
                            (case.looked_at("it says what is not known"),))  # fmt: skip
-    vips = [vip for vip in case.group.virtual_ips if case.seen.masters(vip) == [active]]
+    vips = [vip for vip in case.group.virtual_ips if case.view.masters(vip) == [active]]
     parts = [*(f"MASTER of vhid {vip.vhid}" for vip in vips), *(f"primary for {s.name}" for s in case.group.storage)]
     first = case.group.preferred[0]
     if case.group.storage:
@@ -159,7 +159,7 @@ def well(case: Case) -> Explanation:
         because = "it is the first of preferred"
     else:
         because = f"it is better by CARP's numbers; {first} is preferred" + _failback(case, first)
-    line = predict_failover(case.seen, case.group)
+    line = predict_failover(case.view, case.group)
     ready = (Fact(f"if {active} died: {line.told()}"),) if line is not None else ()
     facts = (*_speaking(case, active), *_stored(case, active), *ready)
     other = next((node for node in case.group.preferred if node != active), None)
@@ -188,8 +188,8 @@ def _speaking(case: Case, active: str) -> Iterator[Fact]:
 
 def _stored(case: Case, active: str) -> Iterator[Fact]:
     for storage in case.group.storage:
-        resource = case.seen.resource(storage.name, active)
+        resource = case.view.resource(storage.name, active)
         if resource is not None and resource.role is HastRole.PRIMARY:
-            mounted = ", mounted" if case.seen.mount(storage, active) == MOUNTED else ""
+            mounted = ", mounted" if case.view.mount(storage, active) is MountState.MOUNTED else ""
             status = resource.status or "without a worker"
             yield case.fact(active, f"{storage.name}: primary, {status}, {resource.dirty} bytes dirty{mounted}")

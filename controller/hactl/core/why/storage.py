@@ -7,8 +7,8 @@ Man pages: hastctl(8), mount(8).
 from __future__ import annotations
 
 from hactl.core.evidence.copies import Comparison, compare_seen, comparison_table
-from hactl.core.evidence.view import ABSENT, DEAD, MOUNTED, UNKNOWN, known
-from hactl.core.facts import HastMetadata, HastRole, Mount
+from hactl.core.evidence.view import MountState, ReportedRole
+from hactl.core.facts import HastMetadata, Mount, known
 from hactl.core.objects import StorageSpec, VirtualIP
 from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
 from hactl.core.why.carp import why_backup, why_no_part
@@ -18,11 +18,11 @@ from hactl.core.why.standby import hook_reason
 def two_primaries(case: Case) -> Explanation | None:
     """Two nodes are primary for one resource."""
     for storage in case.group.storage:
-        nodes = case.seen.primaries(storage)
+        nodes = case.view.primaries(storage)
         if len(nodes) < 2:
             continue
-        comparison = compare_seen(case.seen, storage)
-        idle = [node for node in nodes if case.seen.mount(storage, node) != MOUNTED]
+        comparison = compare_seen(case.view, storage)
+        idle = [node for node in nodes if case.view.mount(storage, node) is not MountState.MOUNTED]
         loser = idle[0] if idle else None
         remedies = [Remedy(f"hactl resolve {case.cluster.name} {storage.name} --discard NODE --dry-run")]
         if loser is not None:
@@ -39,12 +39,12 @@ def two_primaries(case: Case) -> Explanation | None:
 def split_brain(case: Case) -> Explanation | None:
     """The copies refuse each other: both were written while apart, or they belong to different resources."""
     for storage in case.group.storage:
-        comparison = compare_seen(case.seen, storage)
+        comparison = compare_seen(case.view, storage)
         if not comparison.apart:
             continue
         cause = "SplitBrain" if comparison.verdict.value == "Diverged" else "ForeignCopy"
         nodes = [copy.node for copy in comparison.copies]
-        primaries = case.seen.primaries(storage)
+        primaries = case.view.primaries(storage)
         losers = [node for node in nodes if node not in primaries] if len(primaries) == 1 else nodes
         return Explanation(
             cause,
@@ -83,14 +83,14 @@ def mounted_outside(case: Case) -> Explanation | None:
 
 def _mounted(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
     facts = case.facts(node)
-    local, replicated = storage.hast.devices[node], f"/dev/hast/{storage.name}"
+    local, replicated = storage.hast.devices[node], storage.device
     ufs = storage.filesystem.ufs if storage.filesystem else None
-    role = case.seen.role(storage.name, node)
+    role = case.view.reported_role(storage.name, node)
     for mount in (known(facts.mounts) or ()) if facts is not None else ():
         if mount.special == local or (mount.special.startswith(local) and mount.special[len(local)].isalpha()):
             head = f"{mount.special} of {node} is mounted on {mount.node} behind HAST's back"
             return _umount(case, "RawDeviceMounted", head, node, mount)
-        if mount.special == replicated and role not in (HastRole.PRIMARY.value, UNKNOWN):
+        if mount.special == replicated and role not in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN):
             head = f"{replicated} is still mounted on {mount.node} of {node}, which is {role}: its device is gone"
             return _umount(case, "MountedOnStandby", head, node, mount)
         if mount.special == replicated and ufs is not None and mount.node != ufs.mountpoint:
@@ -109,11 +109,11 @@ def _umount(case: Case, cause: str, head: str, node: str, mount: Mount) -> Expla
 
 def _pool(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
     zfs = storage.filesystem.zfs if storage.filesystem else None
-    role = case.seen.role(storage.name, node)
+    role = case.view.reported_role(storage.name, node)
     if (
         zfs is None
-        or role in (HastRole.PRIMARY.value, UNKNOWN)
-        or case.seen.mount(storage, node) not in (MOUNTED, DEAD)
+        or role in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN)
+        or case.view.mount(storage, node) not in (MountState.MOUNTED, MountState.DEAD)
     ):
         return None
     head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
@@ -127,12 +127,12 @@ def _pool(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
 def apart(case: Case) -> Explanation | None:
     """A vhid is MASTER on a node that does not have the storage behind it."""
     for vip in case.group.virtual_ips:
-        masters = case.seen.masters(vip)
+        masters = case.view.masters(vip)
         for storage in case.group.storage:
-            role = case.seen.role(storage.name, masters[0]) if len(masters) == 1 else HastRole.PRIMARY.value
-            if role in (HastRole.PRIMARY.value, UNKNOWN):
+            role = case.view.reported_role(storage.name, masters[0]) if len(masters) == 1 else ReportedRole.PRIMARY
+            if role in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN):
                 continue
-            holder = case.seen.primaries(storage)
+            holder = case.view.primaries(storage)
             if holder:
                 return _elsewhere(case, vip, storage, masters[0], holder[0])
             return _without(case, vip, storage, masters[0])
@@ -142,7 +142,7 @@ def apart(case: Case) -> Explanation | None:
 def _elsewhere(case: Case, vip: VirtualIP, storage: StorageSpec, master: str, holder: str) -> Explanation:
     """CARP does not know of storage: it elects the better number (recording 06)."""
     why = why_no_part(case, vip, holder) or why_backup(case, vip, holder, master)
-    role = case.seen.role(storage.name, master)
+    role = case.view.reported_role(storage.name, master)
     facts = (
         case.fact(holder, f"{storage.name} is primary"),
         case.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {role}"),
@@ -157,7 +157,9 @@ def _elsewhere(case: Case, vip: VirtualIP, storage: StorageSpec, master: str, ho
 
 def _without(case: Case, vip: VirtualIP, storage: StorageSpec, master: str) -> Explanation:
     why = why_not_primary(case, storage, master)
-    fact = case.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {case.seen.role(storage.name, master)}")
+    fact = case.fact(
+        master, f"vhid {vip.vhid} is MASTER, {storage.name} is {case.view.reported_role(storage.name, master)}"
+    )
     head = f"{master} is MASTER of vhid {vip.vhid} and no node that answers is primary for {storage.name}"
     return Explanation(why.cause, f"{head}: {why.headline}", (fact, *why.facts), why.remedies)
 
@@ -169,15 +171,15 @@ def why_not_primary(case: Case, storage: StorageSpec, node: str) -> Explanation:
     """Why a node is not primary for a resource."""
     name = storage.name
     peers = [peer for peer in storage.hast.devices if peer != node]
-    role = case.seen.role(name, node)
-    if node in case.seen.silent:
-        head = f"{node} does not answer ({case.seen.silent[node]}), so its role for {name} is not known"
+    role = case.view.reported_role(name, node)
+    if node in case.view.silent:
+        head = f"{node} does not answer ({case.view.silent[node].reason}), so its role for {name} is not known"
         return Explanation("NodeSilent", head, (case.fact(node, "no answer"),), (login(case, node),))
-    if role == UNKNOWN:
+    if role is ReportedRole.UNKNOWN:
         fact = case.fact(node, f"the role of {name} could not be read")
         return Explanation("RoleUnknown", f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),))
     for peer in peers:
-        if case.seen.role(name, peer) == HastRole.PRIMARY.value:
+        if case.view.reported_role(name, peer) is ReportedRole.PRIMARY:
             head = f"{peer} is primary for {name}, and two nodes never are"
             move = f"hactl switchover {case.cluster.name} {case.name} --to {node}"
             facts = (case.fact(peer, f"{name} is primary"), case.fact(node, f"{name} is {role}"))
@@ -192,10 +194,10 @@ def _hast(case: Case, storage: StorageSpec, node: str, role: str) -> Explanation
     if hastd is not None and not hastd.running:
         start = Remedy("service hastd onestart", node)
         return Explanation("HastdDown", f"hastd does not run on {node}", (case.fact(node, "hastd: stopped"),), (start,))
-    if role == ABSENT:
+    if role is ReportedRole.ABSENT:
         fact = case.fact(node, f"hastctl list: no {name}")
         return Explanation("NoResource", f"hastd of {node} does not know {name}", (fact,), (case.applied(),))
-    copy = case.seen.metadata(name, node)
+    copy = case.view.metadata(name, node)
     if copy is not None and not isinstance(copy, HastMetadata):
         fact = case.fact(node, f"hastctl dump {name}: {copy.value}")
         head = f"{storage.hast.devices[node]} of {node} holds no copy of {name}"
@@ -206,7 +208,7 @@ def _hast(case: Case, storage: StorageSpec, node: str, role: str) -> Explanation
 def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Explanation:
     """Nobody is primary as far as is known: what keeps this node from becoming it."""
     name = storage.name
-    quiet = next((peer for peer in peers if peer in case.seen.silent), None)
+    quiet = next((peer for peer in peers if peer in case.view.silent), None)
     pending = next((s for s in case.plan.steps if s.verb == "SetRole" and s.target == name and s.node == node), None)
     if quiet is None and pending is not None:
         fact = Fact(f"next: {pending.command.splitlines()[0]} on {node}: {pending.why}")
@@ -215,7 +217,7 @@ def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Ex
     apart_now = split_brain(case)
     if apart_now is not None:
         return apart_now
-    comparison = compare_seen(case.seen, storage)
+    comparison = compare_seen(case.view, storage)
     if comparison.newer not in (None, node) and quiet is None:
         head = f"the copy of {comparison.newer} is newer: {comparison.message}"
         facts = tuple(_copy_fact(case, comparison, copy.node) for copy in comparison.copies)
@@ -237,7 +239,7 @@ def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Ex
         remedy = Remedy(hold.remedy) if hold.remedy else case.looked_at("")
         return Explanation(hold.reason, hold.message, (Fact(hold.message, hold.node),), (remedy,))
     head = f"no node is primary for {name}"
-    return Explanation("NoPrimary", head, (case.fact(node, f"{name} is {case.seen.role(name, node)}"),),
+    return Explanation("NoPrimary", head, (case.fact(node, f"{name} is {case.view.reported_role(name, node)}"),),
                        (case.looked_at("it says what hactl waits for"),))  # fmt: skip
 
 
