@@ -1,0 +1,98 @@
+"""The house keeps its plan: no circle of imports, small folders, no nouns that are only prefixes, short functions."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from support.source_tree import HACTL, ROOT, circles, functions, imports, runs_first
+
+#: "About ten": what a person takes in at one look.
+MODULES_IN_A_FOLDER = 12
+#: Three modules of one prefix are a package.
+SIBLINGS_OF_ONE_PREFIX = 2
+LINES_OF_A_FUNCTION = 50
+PARAMETERS_OF_A_FUNCTION = 7
+
+#: What is not put in order yet, as the beginnings of names; this only gets shorter.
+NOT_YET: dict[str, tuple[str, ...]] = {
+    "circle": ("hactl.cli.", "hactl.core.plan.", "hactl.lab."),
+    "import inside": ("hactl.adapters.record.sqlite.", "hactl.core.document.load", "hactl.core.plan.", "hactl.lab."),
+    "many modules": ("controller/hactl/cli", "tests/lab", "tests/adapters"),
+    "prefix": ("controller/hactl/cli", "controller/hactl/lab/", "tests/adapters", "tests/hook", "tests/lab"),
+    "long": (
+        "controller/hactl/api/http/server.py", "controller/hactl/core/document/schema_operation.py",
+        "controller/hactl/core/kube/openapi/schemas.py", "controller/hactl/core/plan/", "controller/hactl/lab/",
+        "controller/hactl/runtime/", "tests/support/facts/builder.py", "tests/e2e/test_client.py",
+    ),
+    "wide": (
+        "controller/hactl/api/audit.py", "controller/hactl/cli/", "controller/hactl/core/kube/",
+        "controller/hactl/core/status/", "controller/hactl/core/why/", "controller/hactl/lab/",
+        "controller/hactl/runtime/",
+    ),
+}  # fmt: skip
+
+HOUSES = (HACTL, ROOT / "tests")
+
+
+def _folders() -> dict[Path, list[str]]:
+    """The modules of every folder, without `__init__`."""
+    found = defaultdict(list)
+    for house in HOUSES:
+        for path in sorted(house.rglob("*.py")):
+            if path.stem not in ("__init__", "conftest"):
+                found[path.parent].append(path.stem.removeprefix("test_"))
+    return found
+
+
+def _unexpected(found: set[str], kind: str) -> set[str]:
+    """What was found, without what is not put in order yet."""
+    return {name for name in found if not name.startswith(NOT_YET[kind])}
+
+
+def test_a_circle_is_found() -> None:
+    """The search itself: through several modules, once, and not what only leads there."""
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"b"}, "e": {"e", "a"}}
+    assert circles(edges) == [["b", "c", "d"]]
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    """Of all imports: those inside functions and for type checking too, and of packages whose `__init__` runs first."""
+    edges: dict[str, set[str]] = defaultdict(set)
+    for each in imports():
+        edges[each.importer] |= set(runs_first(each))
+    found = circles(edges)
+    assert _unexpected({name for circle in found for name in circle}, "circle") == set(), found
+
+
+def test_only_commands_import_inside_functions() -> None:
+    """There it keeps `hactl --help` fast; anywhere else it hides something."""
+    found = {each.importer for each in imports() if each.inside_function and not each.importer.startswith("hactl.cli")}
+    assert _unexpected(found, "import inside") == set()
+
+
+def test_a_folder_is_taken_in_at_one_look() -> None:
+    """Not more than about ten modules."""
+    many = {folder for folder, modules in _folders().items() if len(modules) > MODULES_IN_A_FOLDER}
+    assert _unexpected({str(folder.relative_to(ROOT)) for folder in many}, "many modules") == set()
+
+
+def test_no_noun_is_only_a_prefix() -> None:
+    """Three siblings that begin alike are a package."""
+    found = set()
+    for folder, modules in _folders().items():
+        for word, count in Counter(name.split("_")[0] for name in modules).items():
+            if count > SIBLINGS_OF_ONE_PREFIX:
+                found.add(f"{folder.relative_to(ROOT)}: {word}_")
+    assert _unexpected(found, "prefix") == set()
+
+
+@pytest.mark.parametrize("house", HOUSES, ids=lambda house: house.name)
+def test_a_function_fits_on_a_screen(house: Path) -> None:
+    """And takes no more parameters than one keeps in mind."""
+    long = {each.name for each in functions(house) if each.lines > LINES_OF_A_FUNCTION}
+    wide = {each.name for each in functions(house) if each.parameters > PARAMETERS_OF_A_FUNCTION}
+    assert _unexpected(long, "long") == set()
+    assert _unexpected(wide, "wide") == set()
