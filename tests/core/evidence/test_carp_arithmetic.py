@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hactl.core.evidence.carp import (
     Reaction,
     Voice,
+    advskew_ladder,
     compared,
     demotion_sources,
     effective_skew,
     hears,
     master_down_seconds,
-    winner,
 )
 
 
@@ -53,7 +53,9 @@ def test_seconds_count_before_skew() -> None:
         (Voice(1, 0), Voice(1, 0), True, True, Reaction.YIELDS),
         (Voice(1, 0), Voice(1, 100), True, False, Reaction.STAYS),
         (Voice(1, 100), Voice(1, 0), True, False, Reaction.YIELDS),
+        # Recording 02, "demotion adds"; and docs/freebsd-facts.md#1.2, "same with peer preempt=0: nothing moves".
         (Voice(1, 50), Voice(1, 0, 240), False, True, Reaction.PREEMPTS),
+        (Voice(1, 50), Voice(1, 0, 240), False, False, Reaction.LISTENS),
         (Voice(1, 0), Voice(4, 0), False, False, Reaction.OUTLASTS),
         (Voice(1, 250), Voice(1, 0, 240), True, True, Reaction.YIELDS),
     ],
@@ -65,19 +67,13 @@ def test_what_a_node_does_on_an_advertisement(
     assert hears(own, other, master=master, preempt=preempt) is reaction
 
 
-def test_demoting_the_master_moves_the_address_only_to_a_peer_that_preempts() -> None:
-    """Recording 02, "demotion adds"; and docs/freebsd-facts.md#1.2, "same with peer preempt=0: nothing moves"."""
-    voices = {"nas-a": Voice(1, 0, 240), "nas-b": Voice(1, 50)}
-    assert winner(voices, "nas-a", {"nas-b": True}) == "nas-b"
-    assert winner(voices, "nas-a", {"nas-b": False}) == "nas-a"
-
-
-def test_with_nobody_master_the_shortest_patience_wins() -> None:
-    """Its timer fires first; the demotion does not count for it."""
-    voices = {"nas-a": Voice(1, 0, 240), "nas-b": Voice(1, 100)}
-    assert winner(voices, None, {}) == "nas-a"
-    assert winner(voices, None, {"nas-b": True}) == "nas-b"
-    assert winner({}, None, {}) is None
+@pytest.mark.parametrize(("nodes", "last"), [(1, 0), (2, 100), (3, 200), (4, 237), (240, 239)])
+def test_the_ladder_of_advskews_ends_where_they_still_count(nodes: int, last: int) -> None:
+    """100 apart, or as far as 239 allows; all different up to 240 nodes."""
+    ladder = advskew_ladder([f"node{number}" for number in range(nodes)])
+    assert list(ladder.values())[-1] == last
+    assert len(set(ladder.values())) == nodes
+    assert list(ladder.values()) == sorted(ladder.values())
 
 
 @given(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from hactl.core.cluster import Cluster, hooked_groups
+from hactl.core.evidence.carp import advskew_ladder
 from hactl.core.hook.body import BODY
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, RCVAR, advskew_pair, hook_files, rendered
-from hactl.core.plan.virtual_ips import advskews_of
 from support.lab.closed_loop import EXAMPLES, example
 
 Change = Callable[[dict[str, Any]], None]
@@ -162,7 +162,7 @@ def test_the_advskews_are_those_the_planner_wants(node: str) -> None:
     """While another node serves, the planner gives this one the place after it (plan.advskews)."""
     (group,) = _cluster().groups
     other = next(name for name in group.preferred if name != node)
-    assert advskew_pair(group, group.virtual_ips[0], node) == (0, advskews_of((other, node))[node])
+    assert advskew_pair(group, group.virtual_ips[0], node) == (0, advskew_ladder((other, node))[node])
 
 
 def test_advskews_of_the_document_are_left_alone() -> None:

@@ -1,4 +1,5 @@
-"""CARP's own arithmetic: what a node advertises, who preempts whom, when silence ends, and where a demotion is from.
+"""CARP's own arithmetic: what a node advertises, who preempts whom, when silence ends, and where a demotion is from;
+and the one ladder of advskews that hactl and its hook give to nodes.
 
 Rules: pure numbers, as the kernel computes them (sys/netinet/ip_carp.c: DEMOTE_ADVSKEW, carp_setrun,
 carp_send_ad_locked, carp_input_c). Man page: carp(4).
@@ -6,14 +7,18 @@ carp_send_ad_locked, carp_input_c). Man page: carp(4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from hactl.core.objects import MAX_ADVSKEW
 
 #: The most that counts: an advertised or compared skew is never higher (ip_carp.c, CARP_MAXSKEW).
 MAX_SKEW = 240
 #: advskew is in 1/256 s.
 SKEW_UNITS = 256
+#: Distance between the advskews of two nodes that follow each other, if there is room.
+ADVSKEW_STEP = 100
 
 
 def effective_skew(advskew: int, demotion: int) -> int:
@@ -24,6 +29,16 @@ def effective_skew(advskew: int, demotion: int) -> int:
 def master_down_seconds(advbase: int, advskew: int) -> float:
     """How much silence makes a BACKUP MASTER: 3*advbase + advskew/256; the demotion does not count here."""
     return 3 * advbase + advskew / SKEW_UNITS
+
+
+def advskew_step(nodes: int) -> int:
+    """Distance between the advskews of nodes that follow each other, so that the last one's still counts."""
+    return min(ADVSKEW_STEP, MAX_ADVSKEW // max(1, nodes - 1))
+
+
+def advskew_ladder(order: Sequence[str]) -> dict[str, int]:
+    """advskew by node for nodes in that order, best first."""
+    return {node: place * advskew_step(len(order)) for place, node in enumerate(order)}
 
 
 def compared(seconds: int, skew: int) -> tuple[int, int]:
@@ -88,25 +103,6 @@ def hears(own: Voice, other: Voice, *, master: bool, preempt: bool) -> Reaction:
     if compared(3 * own.advbase, own.skew) < theirs:
         return Reaction.OUTLASTS
     return Reaction.LISTENS
-
-
-def winner(voices: Mapping[str, Voice], master: str | None, preempt: Mapping[str, bool]) -> str | None:
-    """Who is MASTER once every node has heard every other one; None: nobody takes part.
-
-    With nobody MASTER the shortest patience wins, the demotion not counting; then, and with a MASTER, whoever
-    preempts. Nodes in `voices` are those whose interface is up and that have the vhid with an address.
-    """
-    if not voices:
-        return None
-    now = master if master in voices else min(voices, key=lambda node: voices[node].patience_seconds)
-    assert now is not None
-    better = [
-        node
-        for node in voices
-        if node != now
-        and hears(voices[node], voices[now], master=False, preempt=preempt.get(node, False)) is not Reaction.LISTENS
-    ]
-    return min(better, key=lambda node: compared(voices[node].advbase, voices[node].skew), default=now)
 
 
 # --- demotion -----------------------------------------------------------------------------------------------------

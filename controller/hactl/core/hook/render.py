@@ -10,10 +10,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
+from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.hook.body import BODY
-from hactl.core.objects import Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.objects import MAX_ADVSKEW, Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.steps import quote
 
 #: Where the hook's own program is.
@@ -31,9 +33,6 @@ LOCK = "/var/run/hactl.lock"
 RULE_PRIORITY = 100
 #: What the boot guard adds to net.inet.carp.demotion: the most that counts (docs/freebsd-facts.md#1.2).
 HELD_DEMOTION = 240
-#: Distance between the advskews of two nodes, if there is room, and the highest that still counts.
-ADVSKEW_STEP = 100
-ADVSKEW_LIMIT = 239
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,8 @@ def _group(cluster: Cluster, group: GroupSpec, node: str) -> Iterator[str]:
 def _vhid(group: GroupSpec, vip: VirtualIP, node: str) -> str:
     """Number, interface, the advskews (`-`: the hook leaves it alone), and the master-down time (carp_setrun)."""
     serving, standby = advskew_pair(group, vip, node)
-    slowest = standby if standby is not None else ADVSKEW_LIMIT
-    wait = 3 * vip.advbase + -(-slowest // 256) + 1
+    slowest = standby if standby is not None else MAX_ADVSKEW
+    wait = ceil(master_down_seconds(vip.advbase, slowest)) + 1
     told = "/".join("-" if value is None else str(value) for value in (serving, standby))
     return f"{vip.vhid}/{interface_on(vip, node)}/{told}/{wait}"
 
@@ -126,11 +125,10 @@ def advskew_pair(group: GroupSpec, vip: VirtualIP, node: str) -> tuple[int | Non
     """
     if vip.advskews is not None or (not group.storage and group.failback is not Failback.NEVER):
         return None, None
-    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(group.preferred) - 1))
     others = [other for other in group.preferred if other != node]
     # While another node serves that one comes first, so this node's place is after it and those preferred to it.
     place = 1 + sum(group.preferred.index(other) < group.preferred.index(node) for other in others[1:])
-    return 0, max(1, place) * step
+    return 0, max(1, place) * advskew_step(len(group.preferred))
 
 
 def _resource(cluster: Cluster, storage: StorageSpec, node: str) -> Iterator[str]:

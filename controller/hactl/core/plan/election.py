@@ -6,16 +6,12 @@ Man page: carp(4). Timing: a vhid that hears nobody becomes MASTER after 3*advba
 from __future__ import annotations
 
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.carp import master_down_seconds
 from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.facts import CarpState, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
 from hactl.core.plan.virtual_ips import wanted_advskews
-
-
-def takeover_seconds(advbase: int, advskew: int) -> float:
-    """How long a vhid of that priority waits before it becomes MASTER (ip_carp.c, carp_setrun)."""
-    return 3 * advbase + advskew / 256
 
 
 def election_waits(scene: Scene) -> None:
@@ -56,7 +52,7 @@ def _nobody(scene: Scene, group: GroupSpec, vip: VirtualIP, seen: dict[str, Vhid
             remedy=f"ifconfig {name} up; check the cable and the switch port",
         )
     if len(down) < len(seen) and not any(node in scene.silent for node in group.preferred):
-        wait = takeover_seconds(vip.advbase, max(wanted_advskews(scene, group, vip).values()))
+        wait = master_down_seconds(vip.advbase, max(wanted_advskews(scene, group, vip).values()))
         scene.hold(
             "Electing",
             f"vhid {vip.vhid}: nobody is MASTER yet; it takes up to {wait:.1f} s",

@@ -6,14 +6,10 @@ guess nothing moves. Man page: carp(4).
 
 from __future__ import annotations
 
+from hactl.core.evidence.carp import advskew_ladder, advskew_step
 from hactl.core.facts import Vhid
 from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
-
-#: Distance between the advskews of two nodes that follow each other in `preferred`, if there is room.
-ADVSKEW_STEP = 100
-#: The highest advskew that still counts (docs/freebsd-facts.md#1.1: the compared value is capped at 240).
-ADVSKEW_LIMIT = 239
 
 
 def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, int]:
@@ -32,13 +28,7 @@ def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str,
     if lead in order:
         order.remove(lead)
         order.insert(0, lead)
-    return advskews_of(tuple(order))
-
-
-def advskews_of(order: tuple[str, ...]) -> dict[str, int]:
-    """advskew by node for nodes in that order, best first."""
-    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(order) - 1))
-    return {node: index * step for index, node in enumerate(order)}
+    return advskew_ladder(order)
 
 
 def _lead(scene: Scene, group: GroupSpec) -> str | None:
@@ -60,7 +50,7 @@ def _undecided(scene: Scene, group: GroupSpec) -> bool:
 
 def _order_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> list[str] | None:
     """The order the vhid has on the nodes now; None when it is nowhere, or two nodes have the same place."""
-    step = min(ADVSKEW_STEP, ADVSKEW_LIMIT // max(1, len(nodes) - 1))
+    step = advskew_step(len(nodes))
     now = {node: vhid.advskew // step for node in nodes if (vhid := _vhid(scene, vip, node)) is not None}
     places = {index for index in now.values() if index < len(nodes)}
     if not now or len(places) != len(now):
