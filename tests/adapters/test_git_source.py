@@ -10,7 +10,7 @@ import pytest
 from hactl.adapters.sources.git import GOOD, GitPlace, GitSource
 from hactl.adapters.sources.git_command import Git, GitFailed
 from support.contracts.sources import SourceContract
-from support.source_kit import GREEDY, Repository, StillClock, document
+from support.sources import GREEDY, Repository, StillClock, document
 
 
 @pytest.fixture(autouse=True)

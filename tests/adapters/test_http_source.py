@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from hactl.adapters.sources.http import FetchFailed, HttpPlace, HttpSource, children, redirected
 from support.api.tls_files import Authority
 from support.contracts.sources import SourceContract
-from support.source_kit import StillClock, document
+from support.sources import StillClock, document
 
 
 class Shelf:

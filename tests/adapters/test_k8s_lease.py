@@ -8,7 +8,7 @@ from typing import Any
 
 from hactl.adapters.kubernetes.client import KubeError
 from hactl.adapters.kubernetes.lease import DURATION_SECONDS, RENEW_SECONDS, Election
-from support.toyworld import VirtualClock, play
+from support.toy_world import VirtualClock, play
 
 
 class LeaseServer:

@@ -15,7 +15,7 @@ from hactl.adapters.sources.kubernetes import KubeSource
 from support.api.kube_server import KubeServer
 from support.api.tls_files import Authority
 from support.contracts.sources import SourceContract
-from support.source_kit import StillClock, document
+from support.sources import StillClock, document
 
 
 class QuickClock(StillClock):

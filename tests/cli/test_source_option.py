@@ -8,7 +8,7 @@ import click
 import pytest
 
 from hactl.cli.source_option import SourceOption, make_source, parse_source, parse_sources
-from support.source_kit import StillClock
+from support.sources import StillClock
 
 
 @pytest.mark.parametrize(

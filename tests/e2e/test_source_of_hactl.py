@@ -17,7 +17,7 @@ from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity
 from hactl.api.service import Service
 from hactl.core.kube.codec import cluster_body
-from support.source_kit import document
+from support.sources import document
 
 
 class OtherHactl:

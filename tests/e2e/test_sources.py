@@ -21,7 +21,7 @@ from hactl.runtime.passes.types import Pace
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer
-from support.source_kit import Repository, document
+from support.sources import Repository, document
 
 
 def nowhere(name: str, vhid: int = 7) -> str:

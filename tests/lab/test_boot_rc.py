@@ -8,7 +8,7 @@ import pytest
 
 from hactl.lab.rc import netif
 from hactl.lab.virtual_time import VirtualTime
-from support.lab.replay import Stage
+from support.lab.recordings import Stage
 
 HAST_CONF = """resource data {
 	on nas-a {

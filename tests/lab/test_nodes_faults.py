@@ -11,7 +11,7 @@ from hactl.errors import NodeGarbled, NodeUnreachable
 from hactl.lab.nodes import Trouble
 from hactl.lab.virtual_time import VirtualTime
 from hactl.ports import Target
-from support.lab.replay import Stage
+from support.lab.recordings import Stage
 
 TARGET = Target("nas", "nas-a", "127.0.0.1", 22, "root", ("none",))
 

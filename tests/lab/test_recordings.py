@@ -7,7 +7,7 @@ import difflib
 
 import pytest
 
-from support.lab import replay
+from support.lab.recordings import NAMES, Outcome, normalise, replay_all
 
 #: Steps that do not match, and why. A step that matches must not stand here.
 REASONS = {
@@ -28,20 +28,18 @@ FLOOR = {
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> dict[str, list[replay.Outcome]]:
+def outcomes() -> dict[str, list[Outcome]]:
     """All recordings replayed once, in the order they were made."""
-    return asyncio.run(replay.replay_all())
+    return asyncio.run(replay_all())
 
 
-def _difference(outcome: replay.Outcome) -> str:
-    wanted, got = (
-        replay.normalise(f"exit {s}\n{out}\n{err}").splitlines() for s, out, err in (outcome.wanted, outcome.got)
-    )
+def _difference(outcome: Outcome) -> str:
+    wanted, got = (normalise(f"exit {s}\n{out}\n{err}").splitlines() for s, out, err in (outcome.wanted, outcome.got))
     return "\n".join(difflib.unified_diff(wanted, got, "FreeBSD", "lab", lineterm="", n=0))
 
 
-@pytest.mark.parametrize("name", replay.NAMES)
-def test_recording_is_reproduced(outcomes: dict[str, list[replay.Outcome]], name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_recording_is_reproduced(outcomes: dict[str, list[Outcome]], name: str) -> None:
     """The share of steps that match does not fall, and every step that does not has a reason."""
     found = outcomes[name]
     missed = [outcome for outcome in found if not outcome.matches]
@@ -51,21 +49,21 @@ def test_recording_is_reproduced(outcomes: dict[str, list[replay.Outcome]], name
     assert (len(found) - len(missed), len(found)) >= FLOOR[name]
 
 
-def test_reasons_are_current(outcomes: dict[str, list[replay.Outcome]]) -> None:
+def test_reasons_are_current(outcomes: dict[str, list[Outcome]]) -> None:
     """A step that matches has no reason left in the table."""
     matching = {outcome.key for found in outcomes.values() for outcome in found if outcome.matches}
     assert sorted(matching & REASONS.keys()) == []
 
 
-def test_replay_repeats_itself(outcomes: dict[str, list[replay.Outcome]]) -> None:
+def test_replay_repeats_itself(outcomes: dict[str, list[Outcome]]) -> None:
     """The same history gives the same outputs to the last byte."""
-    again = asyncio.run(replay.replay_all(("01-baseline", "02-carp-lifecycle")))
+    again = asyncio.run(replay_all(("01-baseline", "02-carp-lifecycle")))
     assert again["02-carp-lifecycle"] == outcomes["02-carp-lifecycle"]
 
 
 def test_comparison_sees_differences() -> None:
     """Normalising hides ids and times, not words, roles or counters that matter."""
-    assert replay.normalise("localcnt: 1") != replay.normalise("localcnt: 0")
-    assert replay.normalise("carp: MASTER vhid 1") != replay.normalise("carp: BACKUP vhid 1")
-    assert replay.normalise("hastd is running as pid 468.") == replay.normalise("hastd is running as pid 2015.")
-    assert replay.normalise("dirty: 10485760 (10MB)") != replay.normalise("dirty: 0 (0B)")
+    assert normalise("localcnt: 1") != normalise("localcnt: 0")
+    assert normalise("carp: MASTER vhid 1") != normalise("carp: BACKUP vhid 1")
+    assert normalise("hastd is running as pid 468.") == normalise("hastd is running as pid 2015.")
+    assert normalise("dirty: 10485760 (10MB)") != normalise("dirty: 0 (0B)")

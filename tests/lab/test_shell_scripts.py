@@ -14,7 +14,7 @@ from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from support.lab.pair import CONF
-from support.lab.replay import Stage
+from support.lab.recordings import Stage
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -34,7 +36,9 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-HOUSES = (HACTL, ROOT / "tests")
+TESTS = ROOT / "tests"
+SUPPORT = TESTS / "support"
+HOUSES = (HACTL, TESTS)
 
 
 def _folders() -> dict[Path, list[str]]:
@@ -96,3 +100,13 @@ def test_a_function_fits_on_a_screen(house: Path) -> None:
     wide = {each.name for each in functions(house) if each.parameters > PARAMETERS_OF_A_FUNCTION}
     assert _unexpected(long, "long") == set()
     assert _unexpected(wide, "wide") == set()
+
+
+def test_every_folder_says_what_it_holds() -> None:
+    """A package in one sentence of its own, a folder of tests in the README beside them."""
+    for house in (HACTL, SUPPORT):
+        for folder in {path.parent for path in house.rglob("*.py")}:
+            assert (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").endswith("."), folder
+    listed = re.findall(r"^\| \[(\w+)\]", (TESTS / "README.md").read_text(), re.MULTILINE)
+    there = {folder.name for folder in TESTS.iterdir() if folder.is_dir() and any(folder.glob("[!_]*"))}
+    assert set(listed) == there

@@ -19,7 +19,7 @@ from hactl.runtime.controller import Controller
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from runtime.test_reconcile import make_reconciler
-from support.toyworld import (
+from support.toy_world import (
     WANTED,
     ToyLock,
     ToyNodes,

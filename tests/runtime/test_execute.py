@@ -17,7 +17,7 @@ from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
 from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
-from support.toyworld import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
+from support.toy_world import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
 @dataclass

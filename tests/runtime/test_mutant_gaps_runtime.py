@@ -28,7 +28,7 @@ from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import PassResult, Request
-from support.toyworld import (
+from support.toy_world import (
     PASSWORD,
     ToyLock,
     ToyNodes,

@@ -9,7 +9,7 @@ import pytest
 from hactl.core.facts import Known, Snapshot, Unknown
 from hactl.errors import NodeGarbled
 from hactl.runtime.passes.observe import Observer
-from support.toyworld import ToyNodes, VirtualClock, make_document, play, resolve, toy_parse, toy_probe
+from support.toy_world import ToyNodes, VirtualClock, make_document, play, resolve, toy_parse, toy_probe
 
 
 def make_observer(nodes: ToyNodes) -> Observer:

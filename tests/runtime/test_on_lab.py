@@ -18,7 +18,7 @@ from hactl.lab.world import World
 from hactl.ports import Target
 from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
 from hactl.runtime.watch import DevdWatch
-from support.toyworld import ToyStore
+from support.toy_world import ToyStore
 
 LOAD = Step(
     node="nas-a",

@@ -23,7 +23,7 @@ from hactl.runtime.passes.execute import Executor, StepEvent
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import Accepted, PassResult, Request, Resolved
-from support.toyworld import (
+from support.toy_world import (
     PASSWORD,
     WANTED,
     ToyLock,

@@ -19,7 +19,7 @@ from hactl.core.steps import Plan, Risk, Stage, Step
 from hactl.ports import Document
 from runtime.test_controller import House
 from runtime.test_reconcile import ALL, Desk
-from support.toyworld import ToySource, VirtualClock, accept, make_document, play, toy_plan, toy_status
+from support.toy_world import ToySource, VirtualClock, accept, make_document, play, toy_plan, toy_status
 
 MOVE = {"kind": "Switchover", "cluster": "pair", "actor": "root", "group": "g", "node": "b", "detail": {"from": "a"}}
 

@@ -14,7 +14,7 @@ from hactl.ports import API_LABEL, Document, SourceState
 from hactl.runtime.documents import Changes, Intake
 from hactl.runtime.leadership import SharedSource
 from runtime.test_controller import DONE, House, state
-from support.toyworld import ToySource, make_document, play
+from support.toy_world import ToySource, make_document, play
 
 GIT = "git:https://h/ha.git#main:clusters"
 LABELS = {"git": GIT}

@@ -14,7 +14,7 @@ import pytest
 from hactl.errors import NodeUnreachable
 from hactl.ports import Target
 from hactl.runtime.watch import LISTEN, DevdWatch, worth_a_look
-from support.toyworld import ToyNodes, VirtualClock, play
+from support.toy_world import ToyNodes, VirtualClock, play
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 

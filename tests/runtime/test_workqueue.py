@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hactl.errors import InvariantBroken
 from hactl.runtime.workqueue import Priority, WorkQueue
-from support.toyworld import VirtualClock, play
+from support.toy_world import VirtualClock, play
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 
 from hactl.core.operations import Overrides
 from support.lab.closed_loop import Loop, example
-from support.lab.replayed import converged
+from support.lab.converged import converged
 from support.lab.serving import complaints
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ import pytest
 
 from hactl.core.steps import Stage
 from support.lab.closed_loop import Fate, Loop, example
-from support.lab.replayed import Passes, converged, do
+from support.lab.converged import Passes, converged, do
 from support.lab.serving import complaints, primaries
 
 #: Between two looks.

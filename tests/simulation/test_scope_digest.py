@@ -10,9 +10,9 @@ import pytest
 from hactl.core.hook.body import BODY
 from hactl.core.hook.render import HOOK, STATE_DIRECTORY
 from hactl.core.script import LEASE_FILE
-from support.scope.digest import DATED, LOCKS, RECENT_SECONDS, RUN_DIRECTORY, SOLE_SECONDS, Digest
-from support.scope.play import Scope
-from support.scope.world import GROUP, LAN, RESOURCE, A, B
+from support.small_scope.digest import DATED, LOCKS, RECENT_SECONDS, RUN_DIRECTORY, SOLE_SECONDS, Digest
+from support.small_scope.play import Scope
+from support.small_scope.world import GROUP, LAN, RESOURCE, A, B
 
 #: What comes after the kind in the name of a note.
 ABOUT = {"master": ".80@vtnet1", "lost": ".80@vtnet1", "claimed": f".{GROUP}"}

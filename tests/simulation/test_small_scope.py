@@ -10,10 +10,10 @@ processors and other work on both; every new state was mended and had to converg
 | 4 | 10265 | 3806 | 1087 | 55 minutes (nice 10, load 8 to 13), at 8680265 without cables of nodes that are off |
 
 What depth 4 found then is the last of FOUND. The start is the converged pair at rest. Two states of one digest are
-taken for the same (support/scope/digest.py): ages are kept in classes, and of a hook that is half-way which part of it
-runs and for how long. Walked without leaving any out, all of depth 2 and 422 transitions of depth 3 after power-a had
-no two states of one digest with different plans; an event led to different states in 3 of 443 cases, all of them by
-the classes of ages (2 s are in the first one).
+taken for the same (support/small_scope/digest.py): ages are kept in classes, and of a hook that is half-way which
+part of it runs and for how long. Walked without leaving any out, all of depth 2 and 422 transitions of depth 3 after
+power-a had no two states of one digest with different plans; an event led to different states in 3 of 443 cases, all
+of them by the classes of ages (2 s are in the first one).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import pytest
 
 from hactl.core.hook.body import BODY
 from support.episodes.episode import Broken
-from support.lab import replayed
-from support.scope.events import EVENTS, NEVER_FIRST, play
-from support.scope.explorer import shortest
-from support.scope.play import Scope
+from support.lab.converged import CONVERGENCES
+from support.small_scope.events import EVENTS, NEVER_FIRST, play
+from support.small_scope.explorer import shortest
+from support.small_scope.play import Scope
 
 TESTS = Path(__file__).parents[1]
 DEPTH = int(os.environ.get("HACTL_DEPTH", "3"))
@@ -58,7 +58,7 @@ def test_no_interleaving_breaks_an_invariant(
     part: str, board: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Whatever comes first, second, third: I1 to I4 and I7 hold, and the mended pair converges and serves."""
-    words = [sys.executable, "-m", "support.scope.run", str(DEPTH), str(board), *PARTS[part]]
+    words = [sys.executable, "-m", "support.small_scope.run", str(DEPTH), str(board), *PARTS[part]]
     # A process of its own: it forks for every event, which a process with threads (xdist) must not.
     done = subprocess.run(words, cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -122,7 +122,7 @@ def test_a_hook_with_a_gap_is_caught(
     """The judges see it when the hook does not ask whether the copy is complete, or demotes what is mounted."""
     assert BODY.count(where) == 1
     monkeypatch.setattr("hactl.core.hook.render.BODY", BODY.replace(where, where + gap))
-    monkeypatch.setattr(replayed, "_CONVERGENCES", {})
+    monkeypatch.delitem(CONVERGENCES, "nas", raising=False)
     scope = Scope()
     try:
         with pytest.raises(Broken, match=found):

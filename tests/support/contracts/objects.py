@@ -1,4 +1,4 @@
-"""What every `hactl.ports.Objects` must do, beside `store_contract`: the same suite for SQLite and memory.
+"""What every `hactl.ports.Objects` must do, beside store.py: the same suite for SQLite and memory.
 
 A test module derives a class from `ObjectsContract` and provides the fixtures `store` and `clock`, as there.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hactl.ports import Source
-from support.source_kit import GREEDY, document
+from support.sources import GREEDY, document
 
 
 class World(Protocol):

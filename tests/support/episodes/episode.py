@@ -1,8 +1,8 @@
 """One seeded episode on the lab: faults, mistakes of people, controllers that die or are late, and their judge.
 
 Everything random comes from the seed. What hactl does is judged against the world itself (who is primary, what is
-mounted, what is on the disks), never against hactl's own facts. What can happen is in episode_faults.py and
-episode_people.py, what must hold in episode_judge.py.
+mounted, what is on the disks), never against hactl's own facts. What can happen is in faults.py and
+people.py, what must hold in judge.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hactl.runtime.passes.types import Pace
 from support.episodes.faults import Faults
 from support.episodes.judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
 from support.lab.closed_loop import Fate, Loop
-from support.lab.replayed import converged
+from support.lab.converged import converged
 from support.lab.serving import complaints
 
 __all__ = ["DESTROYS", "FOR_PEOPLE", "MARK", "Broken", "Episode"]

@@ -1,4 +1,4 @@
-"""Scenes of `facts_builder` whose nodes have the node hook: what `HookFacts` holds on a pair that is well."""
+"""Scenes of builder.py whose nodes have the node hook: what `HookFacts` holds on a pair that is well."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hactl.core.hook.render import HOOK
 from hactl.lab.machine import Machine
 from hactl.lab.world import World
 from support.lab.closed_loop import Loop, example
-from support.lab.replayed import converged
+from support.lab.converged import converged
 from support.lab.serving import complaints, primaries
 
 A, B = "nas-a", "nas-b"

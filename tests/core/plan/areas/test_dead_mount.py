@@ -19,7 +19,7 @@ from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair, zfs_pair
 from support.facts.planned import plan_of
 from support.lab.closed_loop import Loop
-from support.lab.replayed import converged
+from support.lab.converged import converged
 from support.lab.serving import complaints
 
 WALL = datetime(2026, 11, 24, tzinfo=UTC)

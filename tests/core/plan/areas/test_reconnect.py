@@ -16,7 +16,7 @@ from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair
 from support.lab.closed_loop import Loop
-from support.lab.replayed import converged
+from support.lab.converged import converged
 
 WALL = datetime(2026, 11, 24, tzinfo=UTC)
 

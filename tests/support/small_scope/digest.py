@@ -17,7 +17,7 @@ from hactl.core.steps import Step
 from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
 from hactl.lab.hast.worker.primary import PrimaryWorker
 from hactl.lab.machine import Machine
-from support.scope.world import RESOURCE, A, B, Pair
+from support.small_scope.world import RESOURCE, A, B, Pair
 
 #: Ages that make a difference: a vhid's wait, hastd's reconnect, its timeout.
 AGES = (2.5, 7.0, 16.0, 40.0)

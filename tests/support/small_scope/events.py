@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hactl.core.operations import Overrides
-from support.scope.play import Event, Scope
-from support.scope.world import GROUP, LAN, REPLICATION, A, B
+from support.small_scope.play import Event, Scope
+from support.small_scope.world import GROUP, LAN, REPLICATION, A, B
 
 
 def _always(scope: Scope) -> bool:

@@ -15,8 +15,8 @@ from hactl.lab.hast.daemon import Hast, Resource, Role
 from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
 from support.lab.closed_loop import Fate
 from support.lab.serving import complaints
-from support.scope.digest import Digest, bucket
-from support.scope.world import A, B, Pair
+from support.small_scope.digest import Digest, bucket
+from support.small_scope.world import A, B, Pair
 
 #: A plan is carried out at most this long after the look (runtime.execute.STANDSTILL_SECONDS).
 FRESH_SECONDS = 10.0

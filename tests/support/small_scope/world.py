@@ -15,7 +15,7 @@ from hactl.lab.storage import ufs
 from hactl.lab.storage.disks import Provider
 from support.episodes.episode import MARK
 from support.lab.closed_loop import Loop
-from support.lab.replayed import converged
+from support.lab.converged import converged
 
 A, B = "nas-a", "nas-b"
 GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"

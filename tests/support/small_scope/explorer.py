@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.lab import replayed
-from support.scope.events import EVENTS, play
-from support.scope.play import Scope
+from support.lab.converged import CONVERGENCES
+from support.small_scope.events import EVENTS, play
+from support.small_scope.play import Scope
 
 #: A child of the walk that takes longer, real seconds, hangs.
 HANG_SECONDS = 120
@@ -60,11 +60,11 @@ class Board:
         """The pair every walk starts from; its convergence is computed once."""
         path = self.directory / "convergence"
         if path.exists():
-            replayed._CONVERGENCES["nas"] = pickle.loads(path.read_bytes())
+            CONVERGENCES["nas"] = pickle.loads(path.read_bytes())
         scope = Scope()
         if not path.exists():
             mine = path.with_suffix(f".{os.getpid()}")
-            mine.write_bytes(pickle.dumps(replayed._CONVERGENCES["nas"]))
+            mine.write_bytes(pickle.dumps(CONVERGENCES["nas"]))
             mine.rename(path)
         return scope
 

@@ -4,7 +4,7 @@ The real planner, audit, step scripts and node hooks run on the lab in virtual t
 play.py its events' effects and judges, events.py the alphabet, digest.py what makes two states one,
 explorer.py the walk.
 
-`cd tests && python -m support.scope.run DEPTH DIRECTORY [EVENT ...]` explores by hand,
+`cd tests && python -m support.small_scope.run DEPTH DIRECTORY [EVENT ...]` explores by hand,
 everything or what begins with one of the events; what was found out is in tests/simulation/test_small_scope.py.
 """
 
@@ -16,8 +16,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from support.scope.events import EVENTS, NEVER_FIRST
-from support.scope.explorer import Board, Explorer
+from support.small_scope.events import EVENTS, NEVER_FIRST
+from support.small_scope.explorer import Board, Explorer
 
 
 def main(depth: str, directory: str, *firsts: str) -> None:

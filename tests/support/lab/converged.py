@@ -11,7 +11,7 @@ from support.lab.closed_loop import Loop, example
 #: What a pass did: the stage it carried out, or the seconds it waited.
 Passes = list[Stage | float]
 
-_CONVERGENCES: dict[str, Passes] = {}
+CONVERGENCES: dict[str, Passes] = {}
 
 
 def do(loop: Loop, passes: Passes, pause_seconds: float = 0.05) -> None:
@@ -27,8 +27,8 @@ def do(loop: Loop, passes: Passes, pause_seconds: float = 0.05) -> None:
 def converged(name: str) -> Loop:
     """A lab of that example whose nodes are as the document says."""
     loop = Loop(example(name))
-    if name in _CONVERGENCES:
-        do(loop, _CONVERGENCES[name])
+    if name in CONVERGENCES:
+        do(loop, CONVERGENCES[name])
         # Steps that name a pid of the world they were planned in do nothing here: what they leave is done anew.
         loop.results.clear()
         loop.converge()
@@ -37,7 +37,7 @@ def converged(name: str) -> Loop:
     for _ in range(60):
         plan = loop.plan()
         if not plan.stages and not any(hold.passing for hold in plan.holds):
-            _CONVERGENCES[name] = passes
+            CONVERGENCES[name] = passes
             # Looking leaves traces (pids, for one): every caller gets the same world, the first one too.
             return converged(name)
         passes.append(plan.stages[0] if plan.stages else 1.0)

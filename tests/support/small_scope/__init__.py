@@ -1,0 +1,1 @@
+"""Every interleaving of a few events on the smallest pair: its alphabet, its walk and its judges."""
