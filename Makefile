@@ -29,6 +29,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd tests && ../$(BIN)/python -m repo.shellcheck
 
 bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api

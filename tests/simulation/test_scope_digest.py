@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hactl.core.hook.body import BODY
-from hactl.core.hook.render import HOOK, STATE_DIRECTORY
+from hactl.core.hook.render import HOOK, PROGRAM, STATE_DIRECTORY
 from hactl.core.script import LEASE_FILE
 from support.small_scope.digest import DATED, LOCKS, RECENT_SECONDS, RUN_DIRECTORY, SOLE_SECONDS, Digest
 from support.small_scope.play import Scope
@@ -21,8 +20,8 @@ BARE = frozenset({"drained", "moves", "lease", "held", "devd", "event"})
 
 def _notes() -> list[str]:
     """Paths of all notes that the hook's text names, and of those that only the controller writes."""
-    kept = {*re.findall(r'\$STATE"?/([a-z]+)', BODY), LEASE_FILE.rpartition("/")[2]}
-    run = set(re.findall(r'\$RUN"?\.([a-z]+)', BODY)) - LOCKS
+    kept = {*re.findall(r'\$STATE"?/([a-z]+)', PROGRAM), LEASE_FILE.rpartition("/")[2]}
+    run = set(re.findall(r'\$RUN"?\.([a-z]+)', PROGRAM)) - LOCKS
     paths = [f"{STATE_DIRECTORY}/{kind}{_about(kind)}" for kind in kept]
     return sorted(paths + [f"{RUN_DIRECTORY}/hactl.{kind}{_about(kind)}" for kind in run])
 
@@ -56,7 +55,7 @@ def scope(world: Scope) -> Iterator[Scope]:
 def _core(scope: Scope, **notes: str) -> str:
     """The state with the notes of nas-b as given: `{ago:N}` in one is what its hook noted N seconds ago."""
     machine = scope.machine(B)
-    now = int(machine.uptime_seconds() if "kern.boottime" in BODY else machine.epoch())
+    now = int(machine.uptime_seconds() if "kern.boottime" in PROGRAM else machine.epoch())
     for path in _notes():
         kind = re.split(r"[.@]", path.rpartition("/")[2].removeprefix("hactl."))[0]
         if kind in notes:

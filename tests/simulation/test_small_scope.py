@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.hook.body import BODY
+from hactl.core.hook.render import PROGRAM
 from support.episodes.episode import Broken
 from support.lab.converged import CONVERGENCES
 from support.small_scope.events import EVENTS, NEVER_FIRST, play
@@ -120,8 +120,8 @@ def test_a_hook_with_a_gap_is_caught(
     where: str, gap: str, events: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judges see it when the hook does not ask whether the copy is complete, or demotes what is mounted."""
-    assert BODY.count(where) == 1
-    monkeypatch.setattr("hactl.core.hook.render.BODY", BODY.replace(where, where + gap))
+    assert PROGRAM.count(where) == 1
+    monkeypatch.setattr("hactl.core.hook.render.PROGRAM", PROGRAM.replace(where, where + gap))
     monkeypatch.delitem(CONVERGENCES, "nas", raising=False)
     scope = Scope()
     try:

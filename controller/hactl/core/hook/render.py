@@ -1,20 +1,21 @@
 """The node hook: what a node does by itself when CARP moves the addresses of a group, rendered from the document.
 
-Rules: one program with the settings of its node at the top, a devd rule that calls it, and two rc.d scripts (before the
-network, and late); no secrets in any of them; everything of the document is quoted.
+Rules: one program, hook.sh with the settings of its node in front, a devd rule that calls it, and two rc.d scripts
+(before the network, and late); no secrets in any of them; everything of the document is quoted; comments stay in, for
+the file on a node is read by people in the middle of the night.
 Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
-from hactl.core.hook.body import BODY
 from hactl.core.objects import MAX_ADVSKEW, Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.steps import quote
 
@@ -33,6 +34,22 @@ LOCK = "/var/run/hactl.lock"
 RULE_PRIORITY = 100
 #: What the boot guard adds to net.inet.carp.demotion: the most that counts (docs/freebsd-facts.md#1.2).
 HELD_DEMOTION = 240
+
+
+def _packaged(name: str) -> str:
+    """A file that stands beside this module: part of the program, and read like it, once and when it is imported.
+
+    So core stays pure: nothing is read while something is decided, and nothing that could change in between.
+    """
+    data = pkgutil.get_data("hactl.core.hook", name)
+    assert data is not None, name
+    return data.decode()
+
+
+#: The hook but for the settings of a node.
+PROGRAM = _packaged("hook.sh")
+#: rc.d script of the node -> its text but for the line that says where it comes from.
+_RC_SCRIPTS = {RC_GUARD: _packaged("hactl_guard.sh"), RC_NODE: _packaged("hactl_node.sh")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +71,7 @@ def hook_files(cluster: Cluster, node: str) -> tuple[HookFile, ...]:
     return (
         HookFile(HOOK, _program(cluster, node, groups, head), 0o755),
         HookFile(DEVD_RULE, _rule(groups, node, head), 0o644),
-        HookFile(RC_GUARD, _script(head, "hactl_guard", _GUARD), 0o755),
-        HookFile(RC_NODE, _script(head, "hactl_node", _NODE), 0o755),
+        *(HookFile(path, text.replace("\n", f"\n{head}\n", 1), 0o755) for path, text in _RC_SCRIPTS.items()),
     )
 
 
@@ -68,16 +84,11 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
     lines = [
         "#!/bin/sh",
         head,
-        "# What this node does by itself when CARP moves the addresses of a group here or away.",
         f"# To see how things are: {HOOK} status. Everything it does is in /var/log/messages, tag hactl.",
-        "",
-        "set -u",
-        "PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin; LC_ALL=C; export PATH LC_ALL",
-        "umask 022",
         "",
         "# --- settings of this node",
         "",
-        f"RULE={DEVD_RULE}",
+        f"RULE={DEVD_RULE} STATE={STATE_DIRECTORY} LOCK={LOCK} HOLD={HELD_DEMOTION}",
         f"ALL_GROUPS={quote(' '.join(group.name for group in groups))}",
         "",
         "# VHIDS: number/interface/advskew serving/advskew standing by/seconds a vhid waits for a master",
@@ -90,11 +101,11 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "resource() {",
         '\tcase "$1" in',
         *(line for group in groups for storage in group.storage for line in _resource(cluster, storage, node)),
-        "\t*) PEER= TIMEOUT=20 ALSO= KIND=none WHERE= OPTIONS= ;;",
+        "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' ;;",
         "\tesac",
         "}",
     ]
-    return "\n".join(lines) + "\n" + BODY
+    return "\n".join([*lines, "", PROGRAM])
 
 
 def _group(cluster: Cluster, group: GroupSpec, node: str) -> Iterator[str]:
@@ -178,53 +189,4 @@ def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
             "};",
             "",
         ]
-    )
-
-
-_GUARD = """\
-# REQUIRE: kld
-# BEFORE: netif
-# KEYWORD: nojail
-
-. /etc/rc.subr
-
-name="hactl_guard"
-desc="Holds a rebooted node back until it could serve"
-rcvar="hactl_node_enable"
-start_cmd="hactl_guard_start"
-stop_cmd=":"
-
-hactl_guard_start()
-{
-	/bin/sh /usr/local/libexec/hactl/hook guard
-}
-"""
-_NODE = """\
-# REQUIRE: hastd LOGIN
-# KEYWORD: nojail shutdown
-
-. /etc/rc.subr
-
-name="hactl_node"
-desc="Roles and addresses of this node of a high-availability cluster"
-rcvar="hactl_node_enable"
-start_cmd="hactl_node_start"
-stop_cmd="hactl_node_stop"
-
-hactl_node_start()
-{
-	/bin/sh /usr/local/libexec/hactl/hook boot
-}
-
-hactl_node_stop()
-{
-	/bin/sh /usr/local/libexec/hactl/hook shutdown
-}
-"""
-
-
-def _script(head: str, name: str, body: str) -> str:
-    return (
-        f"#!/bin/sh\n{head}\n\n# PROVIDE: {name}\n{body}\n"
-        f'load_rc_config hactl_node\n: ${{{RCVAR}:="NO"}}\nrun_rc_command "$1"\n'
     )
