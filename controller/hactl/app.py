@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +23,22 @@ from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.adapters.record.sqlite.store import SQLiteStore
 from hactl.adapters.references import resolve as resolve_references
-from hactl.adapters.sources.files import FileSource
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.cluster import Cluster
 from hactl.core.facts import fingerprint
 from hactl.core.operations import Operation
+from hactl.core.pace.convergence import Summary
+from hactl.core.pace.interval import Pace
+from hactl.core.pace.result import PassResult
 from hactl.errors import Busy, DocumentError, StoreError
 from hactl.ports import Document, Objects, Source, Store
 from hactl.runtime.controller import Controller
-from hactl.runtime.converge import Converger
+from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Reconciler
-from hactl.runtime.passes.types import Accepted, Pace, Resolve, Resolved
+from hactl.runtime.passes.types import Accepted, Access, PassRequest, Resolve, ResolvedCluster
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 
@@ -57,11 +59,11 @@ def actor() -> str:
 def make_resolver(salt: bytes) -> Resolve:
     """References looked up on the controller; passwords stay here, only fingerprints go to the planner."""
 
-    async def resolve(document: Document, generation: int) -> Resolved:
+    async def resolve(document: Document, generation: int) -> ResolvedCluster:
         found = await asyncio.to_thread(resolve_references, document)
         keys = {name: fingerprint(password, salt) for name, password in found.passwords.items()}
         passwords = found.passwords
-        return Resolved(
+        return ResolvedCluster(
             Cluster(document.cluster, generation, keys),
             found.targets,
             lambda use: passwords[use.group, use.virtual_ip],
@@ -83,11 +85,6 @@ class Record(Store, Objects, Protocol):
     """The record from both of its sides."""
 
 
-def file_sources(paths: Sequence[Path], clock: SystemClock) -> dict[str, Source]:
-    """One source for each path."""
-    return {str(path): FileSource([path], clock) for path in paths}
-
-
 @dataclass(slots=True)
 class App:
     """What one command works with."""
@@ -98,9 +95,11 @@ class App:
     locks: ClusterLock | None
     reconciler: Reconciler
 
-    def converger(self) -> Converger:
-        """For `apply`."""
-        return Converger(self.reconciler, self.clock)
+    async def converge(
+        self, request: PassRequest, *, timeout_seconds: float, until: Callable[[PassResult], bool] | None = None
+    ) -> Summary:
+        """For commands that do the work themselves: see `hactl.runtime.converge`."""
+        return await converge(self.reconciler, self.clock, request, timeout_seconds=timeout_seconds, until=until)
 
     def controller(self, sources: Mapping[str, Source]) -> Controller:
         """For `run`: it keeps what the sources say, by their labels."""
@@ -144,9 +143,7 @@ async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterato
         Executor(nodes, store, clock),
         store,
         clock,
-        random.Random(),
-        resolve=make_resolver(salt),
-        lock=lock,
+        Access(make_resolver(salt), lock),
         pace=pace,
     )
     try:
@@ -156,7 +153,7 @@ async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterato
         await store.close()
 
 
-async def asked_for(path: Path, cluster: str) -> list[Operation]:
+async def operations_in_force(path: Path, cluster: str) -> list[Operation]:
     """What counts for the cluster on that record; nothing when there is no record."""
     if not await asyncio.to_thread(path.exists):
         return []

@@ -15,7 +15,7 @@ from typing import Any
 
 from hactl.app import App
 from hactl.core.steps import Outcome
-from hactl.runtime.passes.types import Accepted, Request
+from hactl.runtime.passes.types import Accepted, PassRequest
 
 from .measure import rss_kib
 from .site import BenchFailed, Site, as_of, name_of, password_of
@@ -38,7 +38,6 @@ class Converged:
 
 async def converge(app: App, accepted: Sequence[Accepted], *, for_seconds: float) -> Converged:
     """Blank pairs become Ready, several at a time; those that did not in time are left out."""
-    converger = app.converger()
     places = asyncio.Semaphore(AT_ONCE)
     began, cpu = time.monotonic(), time.process_time()
     ready: list[Accepted] = []
@@ -50,7 +49,7 @@ async def converge(app: App, accepted: Sequence[Accepted], *, for_seconds: float
             left = began + for_seconds - time.monotonic()
             if left <= 0:
                 return
-            summary = await converger.converge(wanted, actor="bench", timeout_seconds=left, stop=asyncio.Event())
+            summary = await app.converge(PassRequest(wanted, cause="apply", actor="bench"), timeout_seconds=left)
         steps += len(summary.done)
         if summary.end == "converged":
             ready.append(wanted)
@@ -87,7 +86,7 @@ async def look_at_all(app: App, accepted: Sequence[Accepted]) -> None:
 
     async def one(wanted: Accepted) -> None:
         async with places:
-            await app.reconciler.reconcile(Request(wanted, act=False))
+            await app.reconciler.reconcile(PassRequest(wanted, act=False))
 
     await asyncio.gather(*(one(wanted) for wanted in accepted))
 

@@ -19,12 +19,13 @@ from hactl.adapters.references import resolve as resolve_references
 from hactl.app import App, make_resolver
 from hactl.core.audit.check import audit
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot
+from hactl.core.pace.result import PassResult
 from hactl.core.parse import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.status.status import cluster_status
 from hactl.ports import Target
-from hactl.runtime.passes.types import Accepted, PassResult, Request, Resolved
+from hactl.runtime.passes.types import Accepted, PassRequest, ResolvedCluster
 
 from .measure import RecordWatch, Samples, cpu_seconds_each
 from .site import BenchFailed, LabProcess, Site
@@ -108,7 +109,7 @@ async def latency(app: App, site: Site, accepted: Accepted, *, rounds: int = ROU
         await asyncio.gather(*(run(target, script(target)) for target in targets))
 
     async def whole() -> None:
-        unchanged(await app.reconciler.reconcile(Request(accepted)))
+        unchanged(await app.reconciler.reconcile(PassRequest(accepted)))
 
     answers = {target.node: await run(target, scripts[target.node]) for target in targets}
     turns = Latency(
@@ -129,7 +130,9 @@ def unchanged(result: PassResult) -> None:
         raise BenchFailed(f"a pass that should find nothing to do found {result.plan.steps} {holds} {result.gate}")
 
 
-async def _parts(app: App, accepted: Accepted, resolved: Resolved, answers: Mapping[str, str]) -> dict[str, float]:
+async def _parts(
+    app: App, accepted: Accepted, resolved: ResolvedCluster, answers: Mapping[str, str]
+) -> dict[str, float]:
     """CPU of each part of a pass of a pair, alone, seconds."""
     cluster = resolved.cluster
     wall, now = datetime.now(UTC), time.monotonic()
@@ -218,7 +221,7 @@ async def throughput(
 
     def a_pass(accepted: Accepted, act: bool) -> Callable[[], Awaitable[object]]:
         async def work() -> None:
-            result = await app.reconciler.reconcile(Request(accepted, act=act))
+            result = await app.reconciler.reconcile(PassRequest(accepted, act=act))
             if act:
                 unchanged(result)
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.sources.files import POLL_SECONDS
-from hactl.app import App, file_sources
+from hactl.adapters.sources.files import POLL_SECONDS, FileSource
+from hactl.app import App
 from hactl.runtime.controller import Controller
 from hactl.runtime.passes.types import Accepted
 
@@ -34,7 +34,7 @@ REST_SECONDS = 4.0
 async def controlling(app: App, site: Site, nodes: int) -> AsyncIterator[Controller]:
     """The controller over the site's documents, once it has looked at everything and hears every node's devd."""
     began = time.monotonic()
-    controller = app.controller(file_sources([site.clusters], app.clock))
+    controller = app.controller({str(site.clusters): FileSource([site.clusters], app.clock)})
     running = asyncio.ensure_future(controller.run())
     try:
         await _until(lambda: _looked(controller, running, nodes // 2), SETTLE_SECONDS, "the controller's first look")

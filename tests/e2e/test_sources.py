@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestServer
 
 from hactl.app import App, opened, revive
 from hactl.cli.source_option import make_source, parse_sources
+from hactl.core.pace.interval import Pace
 from hactl.ports import Source
 from hactl.runtime.controller import Controller
-from hactl.runtime.passes.types import Pace
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer

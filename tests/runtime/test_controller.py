@@ -555,7 +555,7 @@ def test_a_broken_invariant_ends_the_process() -> None:
 
     async def story() -> None:
         house = House({"clusters": ToySource(make_document(), make_document("web"))})
-        house.options = {"second_opinion": dangerous}
+        house.options = {"audit": dangerous}
         house.__post_init__()
         with pytest.raises(InvariantBroken, match="two primaries"):
             await house.controller.run()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from hactl.core.pace.backoff import Attempts
-from hactl.core.pace.outcome import StageOutcome
+from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
-from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable, SecretError, StoreError
+from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
 from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
 from support.toy_world import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
@@ -28,9 +25,10 @@ class Bench:
     store: ToyStore = field(default_factory=ToyStore)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     events: list[tuple[str, str, str]] = field(default_factory=list)
+    kind: type[ToyNodes] = ToyNodes
 
     def __post_init__(self) -> None:
-        self.nodes = ToyNodes(self.clock)
+        self.nodes = self.kind(self.clock)
         self.executor = Executor(self.nodes, self.store, self.clock)
 
     async def execute(self, *steps: Step, ordered: bool = False, secret: Any = None) -> StageOutcome:
@@ -142,9 +140,7 @@ def test_no_connection_is_failed_because_nothing_was_sent(error: type[Exception]
             raise error(target.node, "no")
 
     async def story() -> StageOutcome:
-        bench = Bench()
-        bench.executor = Executor(Refusing(bench.clock), bench.store, bench.clock)
-        return await bench.execute(make_step("a", "one"))
+        return await Bench(kind=Refusing).execute(make_step("a", "one"))
 
     outcome = play(story)
     assert outcome.trouble[0].result.outcome is Outcome.FAILED
@@ -181,7 +177,7 @@ def test_no_end_in_time_is_indeterminate_within_a_bound(trouble: str) -> None:
 
 
 def test_an_adapter_that_never_returns_is_bounded_here() -> None:
-    """Even nodes.run itself may hang."""
+    """Even nodes.run itself may hang; the node may have done it: look again, never resend."""
 
     class Stuck(ToyNodes):
         async def run(self, target: Target, script: str, **options: Any) -> Answer:
@@ -189,11 +185,10 @@ def test_an_adapter_that_never_returns_is_bounded_here() -> None:
             raise AssertionError
 
     async def story() -> StageOutcome:
-        bench = Bench()
-        bench.executor = Executor(Stuck(bench.clock), bench.store, bench.clock)
-        return await bench.execute(make_step("a", "one", timeout_seconds=10))
+        return await Bench(kind=Stuck).execute(make_step("a", "one", timeout_seconds=10))
 
     outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Indeterminate")]
     assert outcome.trouble[0].result.reason == "no answer within 70 s"
 
 
@@ -434,55 +429,51 @@ def test_a_listener_that_fails_does_not_stop_the_work(caplog: pytest.LogCaptureF
     assert caplog.text.count("whoever watches the steps failed") == 1
 
 
-def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> StageOutcome:
-    """A stage of which every step ended that way."""
-    from hactl.core.pace.outcome import Ended
-    from hactl.core.script import StepResult
+def test_nothing_follows_a_step_that_nobody_knows_the_end_of() -> None:
+    """It may still run, or have done half."""
 
-    result = StepResult(Outcome(outcome), None, "", "because")
-    return StageOutcome(Stage("s", tuple(steps)), tuple(Ended(step, result, quiet_at) for step in steps), ())
+    async def story() -> None:
+        bench = Bench()
+        bench.nodes.node("a").lose_answer = True
+        outcome = await bench.execute(make_step("a", "one"), make_step("a", "two"))
+        assert [each.result.outcome for each in outcome.ended] == [Outcome.INDETERMINATE]
+        assert [each.target for each in outcome.not_run] == ["two"]
+        assert len(bench.nodes.node("a").received) == 1
 
-
-def test_repeated_failures_rest_longer_each_time_and_success_forgets() -> None:
-    """The delay doubles up to its limit; from the second failure on people are told."""
-    attempts = Attempts(random.Random(3).random, first_delay_seconds=2.0, limit_seconds=60.0)
-    step = make_step("a", "one")
-    plan = Plan("pair", 1, (Stage("s", (step,)),))
-    now = 0.0
-    for count in range(1, 10):
-        attempts.note(ended("Failed", [step]), now)
-        attempts.review(plan, now)
-        rest = attempts.next_at(now)
-        assert rest is not None
-        ceiling = min(60.0, 2.0 * 2 ** (count - 1))
-        assert ceiling / 2 <= rest - now <= ceiling
-        assert step.key in attempts.resting(now)
-        assert bool(attempts.failing) == (count >= 2)
-        assert attempts.worst == count
-        now = rest + 0.01
-        assert attempts.resting(now) == {}
-    attempts.note(ended("Done", [step]), now)
-    assert attempts.worst == 0
-    assert attempts.failing == {}
+    play(story)
 
 
-def test_a_failure_that_is_no_longer_planned_is_forgotten_after_a_while() -> None:
-    """Old trouble neither stalls nor shows for ever."""
-    attempts = Attempts(random.Random(3).random)
-    step = make_step("a", "one")
-    attempts.note(ended("Failed", [step]), 0.0)
-    attempts.note(ended("Failed", [step]), 10.0)
-    attempts.review(Plan("pair", 1), 20.0)
-    assert attempts.failing == {}
-    attempts.review(Plan("pair", 1), 200.0)
-    attempts.note(ended("Failed", [step]), 201.0)
-    assert attempts.worst == 1
+def test_a_step_excludes_the_nodes_own_hook() -> None:
+    """Both take the node's lock."""
+    exclusive: list[bool] = []
+
+    class Recording(ToyNodes):
+        async def run(self, target: Target, script: str, **options: Any) -> Answer:
+            exclusive.append(options["exclusive"])
+            return await super().run(target, script, **options)
+
+    async def story() -> None:
+        await Bench(kind=Recording).execute(make_step("a", "one"))
+        assert exclusive == [True]
+
+    play(story)
 
 
-def test_a_node_where_a_step_may_still_run_is_left_alone_until_it_surely_does_not() -> None:
-    """Also across generations: a new document does not stop what runs."""
-    attempts = Attempts(random.Random(3).random)
-    attempts.note(ended("Indeterminate", [make_step("a", "one")], quiet_at=70.0), 5.0)
-    attempts.forget()
-    assert attempts.quiet_at(Stage("s", (make_step("a", "two"),))) == 70.0
-    assert attempts.quiet_at(Stage("s", (make_step("b", "two"),))) < 0
+@pytest.mark.parametrize("broken", [False, True], ids=["standard error", "the error itself"])
+def test_a_secret_in_a_complaint_is_blacked_out(broken: bool) -> None:
+    """What sudo or the shell say about the script may quote it."""
+
+    class Complaining(ToyNodes):
+        async def run(self, target: Target, script: str, **options: Any) -> Answer:
+            if broken:
+                raise NodeGarbled(target.node, f"unexpected {PASSWORD}")
+            return Answer(1, "", f"sh: {PASSWORD}: not found", 0.1)
+
+    async def story() -> None:
+        bench = Bench(kind=Complaining)
+        outcome = await bench.execute(make_step("a", "two", secret=True))
+        shown = repr(outcome) + repr(bench.store.writes)
+        assert "********" in shown
+        assert PASSWORD not in shown
+
+    play(story)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.script import LEASE_FILE, StepResult, read_answer, step_script
+from hactl.core.outcome import StepResult
+from hactl.core.script import LEASE_FILE, read_answer, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
 
 DASH = shutil.which("dash") or "/bin/sh"

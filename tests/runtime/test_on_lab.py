@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from hactl.core.pace.outcome import StageOutcome
+from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.lab.build import plug_recorded
 from hactl.lab.nodes import LabNodes, Trouble

@@ -15,14 +15,17 @@ import pytest
 from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
+from hactl.core.operations import Kind
+from hactl.core.pace.convergence import Summary
+from hactl.core.pace.result import PassResult
 from hactl.core.steps import Hold, Outcome, Plan
 from hactl.errors import InvariantBroken, SecretError
 from hactl.ports import Document
-from hactl.runtime.converge import Converger, Listener, Summary
+from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor, StepEvent
 from hactl.runtime.passes.observe import Observer
-from hactl.runtime.passes.reconcile import Reconciler
-from hactl.runtime.passes.types import Accepted, PassResult, Request, Resolved
+from hactl.runtime.passes.reconcile import Decisions, Reconciler
+from hactl.runtime.passes.types import Accepted, Access, Listener, PassRequest, ResolvedCluster
 from support.toy_world import (
     PASSWORD,
     WANTED,
@@ -65,14 +68,20 @@ class Desk:
 
     async def look(self, accepted: Accepted | None = None, **options: Any) -> PassResult:
         """One pass."""
-        return await self.reconciler.reconcile(Request(accepted or accept(), stop=self.stop, **options))
+        return await self.reconciler.reconcile(PassRequest(accepted or accept(), stop=self.stop, **options))
 
     async def converge(self, accepted: Accepted | None = None, **options: Any) -> Summary:
         """Passes until the end."""
-        options = {"actor": "tester", "timeout_seconds": 600.0, "stop": self.stop, **options}
-        summary = await Converger(self.reconciler, self.clock).converge(accepted or accept(), **options)
+        timeout_seconds = options.pop("timeout_seconds", 600.0)
+        request = PassRequest(accepted or accept(), **{"actor": "tester", "stop": self.stop, **options})
+        summary = await converge(self.reconciler, self.clock, request, timeout_seconds=timeout_seconds)
         await self.nodes.close()
         return summary
+
+    @property
+    def begun(self) -> int:
+        """Steps on record."""
+        return sum(write[0] == "begin" for write in self.store.writes)
 
     @property
     def modules(self) -> dict[str, dict[str, bool]]:
@@ -86,18 +95,16 @@ ALL = {node: dict.fromkeys(WANTED, True) for node in "ab"}
 def make_reconciler(nodes: ToyNodes, store: ToyStore, lock: ToyLock, clock: VirtualClock, **options: Any) -> Reconciler:
     """A reconciler on toy parts."""
     observer = Observer(nodes, clock, b"salt", script=toy_probe, parse=toy_parse)
-    options = dict(options)
-    chance = options.pop("chance", random.Random(5))
-    options = {
-        "resolve": resolve,
-        "lock": lock.cluster,
+    access = Access(options.pop("resolve", resolve), lock.cluster)
+    toys = {
         "plan": toy_plan,
-        "second_opinion": toy_audit,
-        "judge": toy_status,
-        "compare": toy_changes,
-        **options,
+        "audit": toy_audit,
+        "status": toy_status,
+        "changes": toy_changes,
+        "chance": random.Random(5),
     }
-    return Reconciler(observer, Executor(nodes, store, clock), store, clock, chance, **options)
+    decisions = Decisions(**{**toys, **options})
+    return Reconciler(observer, Executor(nodes, store, clock), store, clock, access, decisions=decisions)
 
 
 # -- one pass ---------------------------------------------------------------------------------------------------------
@@ -156,7 +163,7 @@ def test_a_new_process_judges_against_the_status_on_record() -> None:
         return toy_status(*args, **rest)
 
     async def story() -> None:
-        desk = Desk(options={"judge": judge})
+        desk = Desk(options={"status": judge})
         await desk.look()
         await desk.reborn().look()
         assert seen[0] is None
@@ -169,7 +176,7 @@ def test_a_plan_the_audit_complains_about_stops_the_process_before_anything_happ
     """InvariantBroken is not an Exception, and nothing was recorded or sent."""
 
     async def story() -> None:
-        desk = Desk(options={"second_opinion": lambda *_: ("a would be the second primary",)})
+        desk = Desk(options={"audit": lambda *_: ("a would be the second primary",)})
         with pytest.raises(InvariantBroken, match="second primary"):
             await desk.look()
         assert desk.modules == {"a": {}, "b": {}}
@@ -315,7 +322,7 @@ def test_events_that_could_not_be_recorded_are_recorded_later_each_once() -> Non
         return [("PlanChanged", "first", None, None), ("HoldChanged", "second", None, None)]
 
     async def story() -> None:
-        desk = Desk(options={"compare": two})
+        desk = Desk(options={"changes": two})
         desk.store.broken = True
         accepted = accept(make_document(mode="Observe"))
         await desk.look(accepted)
@@ -331,7 +338,7 @@ def test_events_that_could_not_be_recorded_are_recorded_later_each_once() -> Non
 def test_references_that_do_not_resolve_are_a_problem_in_the_status() -> None:
     """Nothing is observed or touched; the message names the file and never the secret."""
 
-    async def missing(document: Document, generation: int) -> Resolved:
+    async def missing(document: Document, generation: int) -> ResolvedCluster:
         raise SecretError("clusters/secrets/files.carp: No such file or directory")
 
     async def story() -> None:
@@ -736,7 +743,7 @@ def test_a_process_that_was_suspended_between_look_and_act_looks_again() -> None
             if len(told) == 2:
                 loop.jump(3600.0)  # type: ignore[attr-defined]
 
-        result = await desk.look(on_look=suspend)
+        result = await desk.look(listener=Listener(on_look=suspend))
         assert (result.next, result.after_seconds, result.outcome) == ("again", 0.0, None)
         assert desk.modules == {"a": {}, "b": {}}
         assert (await desk.look()).outcome is not None
@@ -782,7 +789,97 @@ def test_a_whole_run_on_the_shipped_record_in_memory() -> None:
         assert {row["kind"] for row in await store.history({})} == {"DocumentAccepted", "PlanChanged", "StepEnded"}
         writes = store.writes
         again = make_reconciler(desk.nodes, store, ToyLock(), clock)  # type: ignore[arg-type]
-        assert (await again.reconcile(Request(accepted))).converged
+        assert (await again.reconcile(PassRequest(accepted))).converged
         assert store.writes == writes
+
+    play(story)
+
+
+def test_a_pass_that_is_only_to_look_changes_nothing() -> None:
+    """It says what it would do."""
+
+    async def story() -> None:
+        desk = Desk()
+        for _ in range(3):
+            result = await desk.look(act=False)
+            assert result.gate == "LookOnly"
+            assert result.plan.stages
+        assert desk.begun == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize(("seconds", "acts"), [(4.0, True), (6.0, False)])
+def test_a_snapshot_that_grew_old_before_it_was_acted_on_is_not_acted_on(seconds: float, acts: bool) -> None:
+    """The process was suspended, or its planner took long: look again."""
+
+    async def story() -> None:
+        desk = Desk(options={"status": suspended})
+        result = await desk.look()
+        assert (desk.begun > 0) is acts
+        assert (result.next, result.after_seconds) == ("again", 0.0)
+
+    def suspended(*args: Any, **rest: Any) -> dict[str, Any]:
+        loop: Any = asyncio.get_running_loop()
+        loop.jump(seconds)
+        return toy_status(*args, **rest)
+
+    play(story)
+
+
+def test_an_approval_ends_with_its_generation() -> None:
+    """Another document was not what the person looked at, even if its first steps are the same."""
+
+    async def story() -> None:
+        desk = Desk()
+        first = accept(make_document(mode="Propose"))
+        digest = (await desk.look(accepted=first)).plan.digest
+        assert (await desk.look(accepted=first, approved=digest)).outcome is not None
+        second = replace(accept(make_document(mode="Propose", note="another")), generation=first.generation + 1)
+        result = await desk.look(accepted=second, approved=digest)
+        assert result.gate == "WaitingForApproval"
+        assert result.outcome is None
+
+    play(story)
+
+
+def test_a_paused_cluster_is_planned_and_not_changed() -> None:
+    """Until it is resumed."""
+
+    async def story() -> None:
+        desk = Desk(options={"plan": planned, "status": judged})
+        asked = {"cluster": "pair", "kind": Kind.PAUSE, "actor": "eve", "reason": "new switch"}
+        await desk.store.open_operation(asked)
+        result = await desk.look()
+        assert result.gate == "Paused"
+        assert result.plan.stages
+        assert desk.begun == 0
+
+    def planned(*args: Any, overrides: Any = None, **rest: Any) -> Plan:
+        return toy_plan(*args, **rest)
+
+    def judged(*args: Any, overrides: Any = None, **rest: Any) -> dict[str, Any]:
+        return toy_status(*args, **rest)
+
+    play(story)
+
+
+def test_when_half_of_the_fleet_vanishes_the_rest_is_left_alone() -> None:
+    """Our own network is suspected; one node that answers again ends it."""
+
+    async def story() -> None:
+        desk = Desk()
+        for name in ("one", "two"):
+            for node in "ab":
+                desk.nodes.node(node, name).unreachable = True
+        for name in ("one", "two"):
+            await desk.look(accepted=accept(make_document(name)))
+        result = await desk.look()
+        assert result.gate == "FleetSilent"
+        assert desk.begun == 0
+        for node in "ab":
+            desk.nodes.node(node, "one").unreachable = False
+        await desk.look(accepted=accept(make_document("one")))
+        assert (await desk.look()).outcome is not None
 
     play(story)

@@ -14,8 +14,7 @@ from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation, Overrides, State
-from hactl.core.pace.approval import Approval
-from hactl.core.steps import Plan, Risk, Stage, Step
+from hactl.core.steps import Plan
 from hactl.ports import Document
 from runtime.test_controller import House
 from runtime.test_reconcile import ALL, Desk
@@ -35,7 +34,7 @@ class World:
 
     def options(self) -> dict[str, Any]:
         """For a Desk or a House."""
-        return {"plan": self.plan, "judge": self.status, "verdict": self.judge}
+        return {"plan": self.plan, "status": self.status, "judge": self.judge}
 
     def plan(
         self, cluster: Cluster, snapshot: Snapshot, now: float, *, overrides: Overrides | None = None, **rest: Any
@@ -199,21 +198,6 @@ def test_an_approved_digest_on_record_counts_like_one_on_the_command_line() -> N
         assert desk.modules == ALL
 
     play(story)
-
-
-def test_a_note_that_no_plan_could_foretell_is_part_of_what_was_approved_and_needs_an_approval() -> None:
-    """ConfirmCopy follows from the approved steps; without an approval in force it waits like any other."""
-    note = Step("b", "ConfirmCopy", "data", "why", "true", Risk.NONE)
-    change = Step("a", "SetRole", "data", "why", "true", Risk.NONE)
-    plan = Plan("pair", 1, (Stage("x", (change,)),))
-    after = Plan("pair", 1, (Stage("y", (note,)),))
-    other = Plan("pair", 1, (Stage("y", (note, Step("a", "SetRole", "web", "why", "true", Risk.NONE))),))
-    approval = Approval()
-    assert not approval.covers(after, plan.digest)
-    assert approval.covers(plan, plan.digest)
-    assert approval.covers(after, plan.digest)
-    assert not approval.covers(other, plan.digest)
-    assert not approval.covers(after, None)
 
 
 def test_without_a_record_the_last_known_requests_stay_in_force() -> None:

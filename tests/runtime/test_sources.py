@@ -11,7 +11,7 @@ from hactl.adapters.record.memory.store import MemoryStore
 from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 from hactl.ports import API_LABEL, Document, SourceState
-from hactl.runtime.documents import Changes, Intake
+from hactl.runtime.documents import Changes, DocumentsInForce
 from hactl.runtime.leadership import SharedSource
 from runtime.test_controller import DONE, House, state
 from support.toy_world import ToySource, make_document, play
@@ -32,7 +32,7 @@ def from_api(name: str = "pair", *, note: str = "") -> Document:
 
 
 class Desk:
-    """An intake on a real (in memory) record; `again` is a restart."""
+    """Documents in force on a real (in memory) record; `again` is a restart."""
 
     def __init__(self, **sources: ToySource) -> None:
         self.sources = {LABELS.get(label, label): source for label, source in sources.items()}
@@ -42,7 +42,7 @@ class Desk:
 
     def again(self) -> None:
         """A new process on the same record."""
-        self.intake = Intake(self.sources, self.store, revive=self._revive)
+        self.in_force = DocumentsInForce(self.sources, self.store, revive=self._revive)
 
     def _revive(self, row: Mapping[str, Any]) -> Document:
         return next(d for d in self.documents.values() if d.digest == row["digest"] and d.source == row["source"])
@@ -52,9 +52,9 @@ class Desk:
         changes = Changes()
         for label in labels or tuple(self.sources):
             label = LABELS.get(label, label)
-            read = await self.intake.read(label)
+            read = await self.in_force.read(label)
             self.documents |= {f"{label}/{name}": document for name, document in read.documents.items()}
-            changes = await self.intake.take(label, read)
+            changes = await self.in_force.take(label, read)
         return changes
 
     async def events(self, kind: str) -> Sequence[Mapping[str, Any]]:
@@ -70,7 +70,7 @@ async def test_a_generation_knows_its_commit_and_author() -> None:
     assert event["detail"]["revision"] == "c1"
     assert event["detail"]["author"] == "Ada <ada@example.org>"
     assert event["detail"]["origin"] == GIT
-    accepted = desk.intake.accepted["pair"]
+    accepted = desk.in_force.accepted["pair"]
     assert (accepted.label, accepted.document.revision, accepted.generation) == (GIT, "c1", 1)
 
 
@@ -82,8 +82,8 @@ async def test_a_commit_that_changes_nothing_here_makes_no_generation() -> None:
     source.put(state(from_git(commit="c2")))
     changes = await desk.take()
     assert changes.touched == {"pair"}
-    assert desk.intake.accepted["pair"].generation == 1
-    assert desk.intake.accepted["pair"].document.revision == "c2"
+    assert desk.in_force.accepted["pair"].generation == 1
+    assert desk.in_force.accepted["pair"].document.revision == "c2"
     assert len(await desk.events("DocumentAccepted")) == 1
 
 
@@ -94,12 +94,12 @@ async def test_what_comes_back_from_the_record_still_names_its_commit() -> None:
     await desk.take()
     desk.again()
     desk._revive = lambda row: make_document(source=row["source"])  # type: ignore[method-assign]
-    desk.intake = Intake(desk.sources, desk.store, revive=desk._revive)
+    desk.in_force = DocumentsInForce(desk.sources, desk.store, revive=desk._revive)
     source.put(SourceState({}, (), down="cannot be fetched"))
     await desk.take("git")
-    found = desk.intake.accepted["pair"].document
+    found = desk.in_force.accepted["pair"].document
     assert (found.revision, found.author) == ("c1", "Ada <ada@example.org>")
-    assert set(desk.intake.accepted) == {"pair"}, "what another source gave is not brought back here"
+    assert set(desk.in_force.accepted) == {"pair"}, "what another source gave is not brought back here"
 
 
 async def test_a_name_of_the_api_and_of_a_directory_is_an_error_on_both() -> None:
@@ -111,18 +111,18 @@ async def test_a_name_of_the_api_and_of_a_directory_is_an_error_on_both() -> Non
     await desk.take()
     directory.put(state(make_document(note="other")))
     await desk.take()
-    accepted = desk.intake.accepted["pair"]
+    accepted = desk.in_force.accepted["pair"]
     assert (accepted.label, accepted.document) == (API_LABEL, from_api())
     told = "pair is in two sources, api/pair and clusters/pair.yaml; remove it from one of them"
     assert accepted.problems == (told,)
-    assert desk.intake.problems == {"api": (told,), "clusters": (told,)}
+    assert desk.in_force.problems == {"api": (told,), "clusters": (told,)}
     await desk.take()
     [event] = await desk.events("DocumentRefused")
     assert (event["cluster"], event["summary"]) == ("pair", told)
     directory.put(state())
     await desk.take()
-    assert desk.intake.accepted["pair"].problems == ()
-    assert desk.intake.problems == {"api": (), "clusters": ()}
+    assert desk.in_force.accepted["pair"].problems == ()
+    assert desk.in_force.problems == {"api": (), "clusters": ()}
 
 
 async def test_after_a_restart_the_one_that_was_in_force_still_is() -> None:
@@ -135,22 +135,22 @@ async def test_after_a_restart_the_one_that_was_in_force_still_is() -> None:
         await desk.take()
         desk.again()
         await desk.take(*order)
-        accepted = desk.intake.accepted["pair"]
+        accepted = desk.in_force.accepted["pair"]
         if order[0] == "git":
             assert (accepted.label, accepted.document.digest) == (GIT, from_git().digest)
         assert "is in two sources" in accepted.problems[0]
-        assert all(desk.intake.problems.values())
+        assert all(desk.in_force.problems.values())
 
 
 async def test_two_sources_at_the_first_sight_of_a_name_manage_nothing() -> None:
     """Neither was in force before."""
     desk = Desk(git=ToySource(from_git()), clusters=ToySource())
-    read = [(label, await desk.intake.read(label)) for label in desk.sources]
+    read = [(label, await desk.in_force.read(label)) for label in desk.sources]
     desk.sources["clusters"].put(state(make_document()))  # type: ignore[attr-defined]
-    desk.intake._held["clusters"].good["pair"] = make_document()
-    await desk.intake.take(*read[0])
-    assert desk.intake.accepted == {}
-    assert all("is in two sources" in told[0] for told in desk.intake.problems.values())
+    desk.in_force._held["clusters"].good["pair"] = make_document()
+    await desk.in_force.take(*read[0])
+    assert desk.in_force.accepted == {}
+    assert all("is in two sources" in told[0] for told in desk.in_force.problems.values())
 
 
 async def test_a_source_that_was_emptied_on_purpose_is_empty() -> None:
@@ -161,7 +161,7 @@ async def test_a_source_that_was_emptied_on_purpose_is_empty() -> None:
         await desk.take()
         source.put(SourceState({}, (), certain=certain))
         await desk.take()
-        assert set(desk.intake.accepted) == (set() if certain else {"pair", "web"})
+        assert set(desk.in_force.accepted) == (set() if certain else {"pair", "web"})
 
 
 async def test_trouble_of_a_source_is_told_for_each_of_its_clusters() -> None:
@@ -173,9 +173,9 @@ async def test_trouble_of_a_source_is_told_for_each_of_its_clusters() -> None:
     good = {name: from_git(name) for name in ("pair", "web")}
     source.put(SourceState(good, (problem,), trouble="commit c2 is refused", certain=True))
     changes = await desk.take()
-    assert desk.intake.accepted["pair"].problems == (f"{GIT}: commit c2 is refused",)
-    assert desk.intake.accepted["web"].problems == (f"{GIT}: commit c2 is refused", str(problem))
-    assert desk.intake.accepted["other"].problems == ()
+    assert desk.in_force.accepted["pair"].problems == (f"{GIT}: commit c2 is refused",)
+    assert desk.in_force.accepted["web"].problems == (f"{GIT}: commit c2 is refused", str(problem))
+    assert desk.in_force.accepted["other"].problems == ()
     assert changes.vanished == frozenset()
 
 

@@ -25,7 +25,7 @@ from hactl.core.script import FRAME
 from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
-from hactl.runtime.passes.types import Accepted, Resolved
+from hactl.runtime.passes.types import Accepted, ResolvedCluster
 
 PASSWORD = "s3cr3t-of-the-vhid"
 WANTED = ("one", "two", "three")
@@ -122,14 +122,14 @@ def make_document(
     return Document(cluster, source or f"clusters/{name}.yaml", "clusters", digest, f"text of {name} {note}")
 
 
-async def resolve(document: Document, generation: int) -> Resolved:
+async def resolve(document: Document, generation: int) -> ResolvedCluster:
     """Everything resolves; every secret is PASSWORD."""
     name = document.cluster.name
     targets = {
         node.name: Target(name, node.name, node.ssh.host, 22, "root", ("ssh-ed25519 AAAA",))
         for node in document.cluster.spec.nodes
     }
-    return Resolved(Cluster(document.cluster, generation), targets, lambda use: PASSWORD)
+    return ResolvedCluster(Cluster(document.cluster, generation), targets, lambda use: PASSWORD)
 
 
 # -- core, toy size ---------------------------------------------------------------------------------------------------

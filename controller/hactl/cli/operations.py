@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hactl.adapters.lock import Holder
     from hactl.adapters.record.sqlite.store import SQLiteStore
     from hactl.core.operations import Operation
-    from hactl.runtime.converge import Summary
-    from hactl.runtime.passes.types import PassResult
+    from hactl.core.pace.convergence import Summary
+    from hactl.core.pace.result import PassResult
 
 #: How often the record is read while a controller works, seconds.
 POLL_SECONDS = 0.4
@@ -201,7 +201,7 @@ async def carry_out(
 
     from hactl.app import actor, opened, revive
     from hactl.cli.commands.documents.apply import Screen, on_signal
-    from hactl.runtime.passes.types import Accepted
+    from hactl.runtime.passes.types import Accepted, PassRequest
 
     stop = asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
@@ -211,15 +211,17 @@ async def carry_out(
         if row is None:
             raise HactlError(f"no document of {cluster} is in force on this record")
         accepted = Accepted(revive(row), int(row["generation"]))
-        return await app.converger().converge(
+        request = PassRequest(
             accepted,
+            cause="request",
             actor=actor(),
-            timeout_seconds=limit_seconds,
             stop=stop,
             listener=Screen("", app, quiet=quiet).listener(),
-            awaited=awaited,
-            done=done,
-            cause="request",
+        )
+        return await app.converge(
+            request,
+            timeout_seconds=limit_seconds,
+            until=done or (lambda result: any(each.id == awaited for each in result.ended)),
         )
 
 

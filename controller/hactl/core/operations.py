@@ -6,10 +6,13 @@ state, the facts say how far it is. `overrides` turns the open operations of a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+
+#: For how long a group is brought back after a move that failed; later, what it failed from says nothing any more.
+RETURN_SECONDS = 900.0
 
 
 class Kind(StrEnum):
@@ -70,6 +73,10 @@ class Operation:
             and (self.not_before is None or self.not_before <= now)
             and (self.expires_at is None or now < self.expires_at)
         )
+
+    def expired(self, now: datetime) -> bool:
+        """Open, and its time is over; `now` is the wall clock."""
+        return self.state is State.OPEN and self.expires_at is not None and now >= self.expires_at
 
     def about(self, cluster: str) -> bool:
         """Whether it is about that cluster (or the whole fleet)."""
@@ -148,3 +155,51 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
         discards,
         frozenset(approved - {""}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOperations:
+    """The operations that count for one cluster in one pass, and what they come to."""
+
+    operations: tuple[Operation, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)
+
+    @classmethod
+    def at(
+        cls, operations: Iterable[Operation], cluster: str, now: datetime, *, frozen: Mapping[str, str]
+    ) -> OpenOperations:
+        """Of the operations on record that are in force. `frozen`: groups that move too often, and why that is so."""
+        counted = tuple(each for each in operations if not _too_late_to_return(each, now))
+        return cls(counted, replace(overrides(counted, cluster, now), frozen=frozen))
+
+    @property
+    def moving(self) -> bool:
+        """Somebody waits for a group to be elsewhere."""
+        return bool(self.overrides.moves)
+
+    def next_seconds(self, now: datetime) -> float | None:
+        """When the first of them begins or expires; None: none does."""
+        moments = [
+            moment
+            for each in self.operations
+            if each.state is State.OPEN
+            for moment in (each.not_before, each.expires_at)
+            if moment is not None and moment > now
+        ]
+        return (min(moments) - now).total_seconds() if moments else None
+
+
+def _too_late_to_return(operation: Operation, now: datetime) -> bool:
+    """A failed move of long ago says nothing about where the group belongs."""
+    if operation.state is State.OPEN:
+        return False
+    return operation.ended_at is None or (now - operation.ended_at).total_seconds() > RETURN_SECONDS
+
+
+def verdict(
+    operation: Operation, now: datetime, judge: Callable[[Operation], tuple[State, str] | None]
+) -> tuple[State, str] | None:
+    """Whether an operation is over, and how, for people; None: it goes on. `judge` goes by the facts."""
+    if operation.expired(now):
+        return State.EXPIRED, "its time is over"
+    return judge(operation) if operation.cluster and operation.active(now) else None

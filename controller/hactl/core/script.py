@@ -10,8 +10,8 @@ Man pages: sh(1), timeout(1).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from hactl.core.outcome import StepResult
 from hactl.core.steps import Check, Outcome, Step, quote
 
 #: Where FreeBSD keeps what steps use; set by us because a login shell's own idea of it is not ours to trust.
@@ -28,22 +28,6 @@ LOCK_WAIT_SECONDS = 20
 LOCK_BUSY_STATUS = 75
 #: Where a node keeps the generation of the lease that last acted on it.
 LEASE_FILE = "/var/db/hactl/lease"
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """How a step ended."""
-
-    outcome: Outcome
-    exit_status: int | None
-    #: Standard output and error of the command, frame lines taken out.
-    output: str
-    #: Why it is not Done, for people; empty when Done.
-    reason: str = ""
-    #: The node's own hook was at work: nothing was run, and it is no failure.
-    busy: bool = False
-    #: The lease of a newer controller that the node has seen; 0: none. Nothing was run.
-    newer_lease: int = 0
 
 
 def step_budget_seconds(step: Step) -> float:

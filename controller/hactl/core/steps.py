@@ -143,6 +143,11 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
+    def next_stage(self) -> Stage | None:
+        """The only stage that may be carried out before looking again; None: there is nothing to do."""
+        return self.stages[0] if self.stages else None
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """All steps in order."""
         return tuple(step for stage in self.stages for step in stage.steps)

@@ -9,24 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hactl.core.pace.conflicts import rivals
+from hactl.core.pace.conflicts import conflicts
+from hactl.core.pace.result import PassResult
 from hactl.errors import StoreError
 from hactl.ports import Clock, Source, Store
-from hactl.runtime.documents import Changes, Intake, Revive
-from hactl.runtime.leadership import SharedSource, Sharing
+from hactl.runtime.documents import Changes, DocumentsInForce, Revive
+from hactl.runtime.leadership import Leadership, SharedSource
 from hactl.runtime.passes.reconcile import Reconciler
-from hactl.runtime.passes.types import Accepted, PassResult, Request
+from hactl.runtime.passes.types import Accepted, PassRequest
 from hactl.runtime.timeouts import discard, pause
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import Priority, WorkQueue
 
 log = logging.getLogger("hactl.runtime.controller")
 
-_CAUSES = {Priority.INCIDENT: "incident", Priority.SPEC: "spec", Priority.ROUTINE: "resync"}
+
+#: A stop takes no longer than this, seconds.
+STOP_SECONDS = 20.0
+#: Sources are read again this often even if nothing tells of a change, seconds.
+REREAD_SECONDS = 60.0
+#: After a source could not be read, or no longer tells of changes, seconds.
+RETRY_SECONDS = 5.0
+#: What people ask for (moves, pauses ...) is noticed within this time, seconds.
+OPERATIONS_SECONDS = 1.0
 
 
 class Controller:
@@ -42,37 +51,27 @@ class Controller:
         clock: Clock,
         *,
         revive: Revive,
-        stop_seconds: float = 20.0,
-        reread_seconds: float = 60.0,
-        retry_seconds: float = 5.0,
-        requests_seconds: float = 1.0,
     ) -> None:
-        """`stop_seconds` bounds a stop; sources are read again every `reread_seconds` even if no change was told.
-
-        What people ask for (moves, pauses ...) is noticed within `requests_seconds`.
-        """
+        """`sources` by their labels; everything is injected."""
         self._sources = sources
         self._store = store
         self._reconciler = reconciler
         self._queue = queue
         self._watch = watch
         self._clock = clock
-        self._intake = Intake(sources, store, revive=revive)
-        self._intake_lock = asyncio.Lock()
-        self._stop_seconds = stop_seconds
-        self._reread_seconds = reread_seconds
-        self._retry_seconds = retry_seconds
-        self._requests_seconds = requests_seconds
+        self._documents = DocumentsInForce(sources, store, revive=revive)
+        self._taking = asyncio.Lock()
         self._stop = asyncio.Event()
         self._hints = {label: asyncio.Event() for label in sources}
-        self._shared = {
-            label: Sharing(label, source, store, clock, changed=self._lead_changed)
+        #: Of the sources that several controllers share.
+        self._leaderships = {
+            label: Leadership(label, source, store, clock, changed=self._lead_changed)
             for label, source in sources.items()
             if isinstance(source, SharedSource)
         }
         self._causes: dict[str, str] = {}
         #: Cluster -> why it is not acted on: it names a machine of another one.
-        self._rivals: dict[str, str] = {}
+        self._conflicts: dict[str, str] = {}
         self._results: dict[str, PassResult] = {}
         #: Told how every look ended (`PassResult.next`) and how long it took, seconds.
         self.passed: Callable[[str, float], None] | None = None
@@ -82,12 +81,12 @@ class Controller:
     @property
     def accepted(self) -> Mapping[str, Accepted]:
         """What is in force, by cluster name."""
-        return self._intake.accepted
+        return self._documents.accepted
 
     @property
     def problems(self) -> Mapping[str, tuple[str, ...]]:
         """What is wrong with the sources, by source."""
-        return self._intake.problems
+        return self._documents.problems
 
     @property
     def statuses(self) -> Mapping[str, Mapping[str, Any]]:
@@ -96,7 +95,7 @@ class Controller:
 
     def wake(self, cluster: str, seconds: float = 0.0) -> None:
         """Something may have happened to the cluster: look at it soon."""
-        if cluster in self._intake.accepted:
+        if cluster in self._documents.accepted:
             self._causes[cluster] = "incident"
             self._queue.add_after(cluster, seconds, Priority.INCIDENT)
 
@@ -105,7 +104,7 @@ class Controller:
         log.info("reading all sources again")
         for hint in self._hints.values():
             hint.set()
-        for name in self._intake.accepted:
+        for name in self._documents.accepted:
             self._queue.add(name, Priority.SPEC)
 
     def nudge(self, label: str | None = None) -> None:
@@ -125,9 +124,9 @@ class Controller:
 
     def leads(self, cluster: str) -> bool:
         """Whether this process may change a cluster: false while another controller leads its source."""
-        accepted = self._intake.accepted.get(cluster)
-        shared = self._shared.get(accepted.label) if accepted is not None else None
-        return shared is None or shared.leads
+        accepted = self._documents.accepted.get(cluster)
+        leadership = self._leaderships.get(accepted.label) if accepted is not None else None
+        return leadership is None or leadership.leads
 
     def stop(self) -> None:
         """End `run` soon: looks are dropped, a running step gets its grace, no new one starts. Callable repeatedly."""
@@ -135,8 +134,8 @@ class Controller:
             log.info("stopping")
             self._stop.set()
             self._queue.stop()
-            for shared in self._shared.values():
-                shared.stop()
+            for leadership in self._leaderships.values():
+                leadership.stop()
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -145,8 +144,8 @@ class Controller:
         await self._settle_the_dead()
         await self._record("ControllerStarted", f"controller started with {', '.join(self._sources) or 'no source'}")
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
-        followers.append(asyncio.ensure_future(self._hear_requests()))
-        followers += [asyncio.ensure_future(shared.run()) for shared in self._shared.values()]
+        followers.append(asyncio.ensure_future(self._hear_operations()))
+        followers += [asyncio.ensure_future(each.run()) for each in self._leaderships.values()]
         working = asyncio.ensure_future(self._queue.run(self._work))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -155,7 +154,7 @@ class Controller:
                 await self._finish(working)
         finally:
             await discard(self._clock, *followers, stopping)
-            await discard(self._clock, working, linger_seconds=self._stop_seconds)
+            await discard(self._clock, working, linger_seconds=STOP_SECONDS)
             await self._watch.close()
         if working.done() and not working.cancelled():
             working.result()
@@ -163,7 +162,7 @@ class Controller:
 
     async def _finish(self, working: asyncio.Future[None]) -> None:
         """Give running passes their time."""
-        alarm = asyncio.ensure_future(self._clock.sleep(self._stop_seconds))
+        alarm = asyncio.ensure_future(self._clock.sleep(STOP_SECONDS))
         await asyncio.wait({working, alarm}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             log.error("some work did not end in time; abandoning it", extra={"clusters": sorted(self._queue.running)})
@@ -193,17 +192,17 @@ class Controller:
         hint = self._hints[label]
         listening = asyncio.ensure_future(self._hear(label, hint))
         # The second read finds what changed between the first one and the moment the source began to tell of changes.
-        seconds = self._retry_seconds
+        seconds = RETRY_SECONDS
         try:
             while True:
                 hint.clear()
                 settled = await self._take(label)
-                await pause(self._clock, seconds if settled else self._retry_seconds, hint)
-                seconds = self._reread_seconds
+                await pause(self._clock, seconds if settled else RETRY_SECONDS, hint)
+                seconds = REREAD_SECONDS
         finally:
             await discard(self._clock, listening)
 
-    async def _hear_requests(self) -> None:
+    async def _hear_operations(self) -> None:
         """Look soon at the clusters that somebody asked something for, or took it back."""
         known: dict[int, str] = {}
         while True:
@@ -212,14 +211,11 @@ class Controller:
             except StoreError:
                 # Every pass says so; there is nothing else to do about it here.
                 now = known
-            for number in known.keys() ^ now.keys():
-                cluster = now[number] if number in now else known[number]
-                for name in [cluster] if cluster else list(self._intake.accepted):
-                    if name in self._intake.accepted:
-                        self._causes[name] = "request"
-                        self._queue.add(name, Priority.SPEC)
+            clusters = {(known | now)[number] for number in known.keys() ^ now.keys()}
+            accepted = self._documents.accepted.keys()
+            self._look_soon(accepted if "" in clusters else accepted & clusters, "request")
             known = now
-            await self._clock.sleep(self._requests_seconds)
+            await self._clock.sleep(OPERATIONS_SECONDS)
 
     async def _hear(self, label: str, hint: asyncio.Event) -> None:
         while True:
@@ -228,14 +224,14 @@ class Controller:
                     hint.set()
             except Exception:
                 log.exception("a source no longer tells of changes; reading it now and then", extra={"source": label})
-            await self._clock.sleep(self._retry_seconds)
+            await self._clock.sleep(RETRY_SECONDS)
 
     async def _take(self, label: str) -> bool:
         """Read one source; whether everything is settled."""
         try:
-            state = await self._intake.read(label)
-            async with self._intake_lock:
-                changes = await self._intake.take(label, state)
+            state = await self._documents.read(label)
+            async with self._taking:
+                changes = await self._documents.take(label, state)
                 self._apply(changes)
         except Exception:
             log.exception("reading a source failed; what is in force stays", extra={"source": label})
@@ -248,29 +244,30 @@ class Controller:
             self._watch.unfollow(name)
             self._reconciler.forget(name)
             self._results.pop(name, None)
-            for shared in self._shared.values():
-                shared.forget(name)
-        before, self._rivals = (
-            self._rivals,
-            rivals({name: (a.document.cluster, a.document.source) for name, a in self._intake.accepted.items()}),
+            for leadership in self._leaderships.values():
+                leadership.forget(name)
+        accepted = self._documents.accepted
+        before, self._conflicts = (
+            self._conflicts,
+            conflicts({name: (a.document.cluster, a.document.source) for name, a in accepted.items()}),
         )
-        changed = {name for name in before.keys() | self._rivals.keys() if before.get(name) != self._rivals.get(name)}
-        for name in changes.new | changes.touched | (changed & self._intake.accepted.keys()):
-            self._causes[name] = "spec"
-            self._queue.add(name, Priority.SPEC)
+        changed = {name for name, _ in before.items() ^ self._conflicts.items()}
+        self._look_soon(changes.new | changes.touched | (changed & accepted.keys()), "spec")
 
     def _lead_changed(self, label: str) -> None:
         """Look at the clusters of a source that we may change now, or not any more."""
-        for name, accepted in self._intake.accepted.items():
-            if accepted.label == label:
-                self._causes[name] = "lead"
-                self._queue.add(name, Priority.SPEC)
+        self._look_soon([name for name, each in self._documents.accepted.items() if each.label == label], "lead")
+
+    def _look_soon(self, names: Iterable[str], cause: str) -> None:
+        for name in names:
+            self._causes[name] = cause
+            self._queue.add(name, Priority.SPEC)
 
     # -- work -----------------------------------------------------------------------------------------------------
 
     async def _work(self, name: str) -> None:
         """One look at one cluster, and when the next one is."""
-        accepted = self._intake.accepted.get(name)
+        accepted = self._documents.accepted.get(name)
         if accepted is None:
             return
         cause = self._causes.pop(name, "resync")
@@ -279,7 +276,7 @@ class Controller:
         result = await self._reconciler.reconcile(request)
         if self.passed is not None:
             self.passed(result.next, self._clock.monotonic() - began)
-        if name not in self._intake.accepted:
+        if name not in self._documents.accepted:
             # It vanished while we looked.
             self._reconciler.forget(name)
             return
@@ -287,10 +284,10 @@ class Controller:
             return
         self._results[name] = result
         self._queue.forget(name)
-        if request.act and accepted.label in self._shared:
-            self._shared[accepted.label].note(name, result.status)
-        if result.targets:
-            self._watch.follow(name, result.targets)
+        if request.act and accepted.label in self._leaderships:
+            self._leaderships[accepted.label].note(name, result.status)
+        if targets := self._reconciler.targets(name):
+            self._watch.follow(name, targets)
         if result.next == "again":
             # Work in progress is not routine, but one busy cluster must not keep the queue to itself.
             self._causes.setdefault(name, cause)
@@ -298,15 +295,12 @@ class Controller:
         else:
             self._queue.add_after(name, result.after_seconds)
 
-    def _request(self, accepted: Accepted, cause: str) -> Request:
-        """What a pass is for; without the lead of its source, or with a rival, it only looks, and says so."""
-        if (rival := self._rivals.get(accepted.document.cluster.name)) is not None:
-            told = replace(accepted, problems=(*accepted.problems, rival))
-            return Request(told, cause=cause, act=False, stop=self._stop)
-        shared = self._shared.get(accepted.label)
-        if shared is None:
-            return Request(accepted, cause=cause, stop=self._stop)
-        if shared.leads:
-            return Request(accepted, cause=cause, stop=shared.leash)
-        told = replace(accepted, problems=(*accepted.problems, shared.problem))
-        return Request(told, cause=cause, act=False, stop=self._stop)
+    def _request(self, accepted: Accepted, cause: str) -> PassRequest:
+        """What a pass is for; without the lead of its source, or in conflict, it only looks, and says so."""
+        leadership = self._leaderships.get(accepted.label)
+        conflict = self._conflicts.get(accepted.document.cluster.name)
+        problem = conflict or (leadership.problem if leadership is not None else "")
+        if problem:
+            accepted = replace(accepted, problems=(*accepted.problems, problem))
+            return PassRequest(accepted, cause=cause, act=False, stop=self._stop)
+        return PassRequest(accepted, cause=cause, stop=self._stop if leadership is None else leadership.leash)

@@ -27,7 +27,7 @@ ACTOR = "controller"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What an intake changed."""
+    """What taking a source in changed."""
 
     #: New generations (or first sights): look at once.
     new: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ class _Held:
     read_once: bool = False
 
 
-class Intake:
+class DocumentsInForce:
     """Takes documents in. One at a time: the caller holds a lock around `take`; reading needs none."""
 
     def __init__(self, sources: Mapping[str, Source], store: Store, *, revive: Revive) -> None:

@@ -67,8 +67,8 @@ class Leash(asyncio.Event):
         return super().is_set() or not self._source.leads
 
 
-class Sharing:
-    """One shared source, for the controller."""
+class Leadership:
+    """Who leads one shared source, and what it is told, for the controller."""
 
     def __init__(
         self,
@@ -78,7 +78,6 @@ class Sharing:
         clock: Clock,
         *,
         changed: Callable[[str], None],
-        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """`changed` is called with the label when the lead was won or lost."""
         self._label = label
@@ -86,13 +85,12 @@ class Sharing:
         self._store = store
         self._clock = clock
         self._changed = changed
-        self._retry_seconds = retry_seconds
         self._leash = Leash(source)
         self._stopped = False
         self._led = False
         self._since: datetime | None = None
         self._due: dict[str, Mapping[str, Any]] = {}
-        self._told: dict[str, Mapping[str, Any]] = {}
+        self._reported: dict[str, Mapping[str, Any]] = {}
         self._events: dict[str, frozenset[int]] = {}
         self._wake = asyncio.Event()
 
@@ -122,20 +120,19 @@ class Sharing:
 
     def note(self, cluster: str, status: Mapping[str, Any]) -> None:
         """A pass ended with this status."""
-        told = self._told.get(cluster)
-        if self._source.leads and (told is None or not same_but_for_ages(told, status)):
+        if self._source.leads and not same_but_for_ages(self._reported.get(cluster, {}), status):
             self._due[cluster] = status
             self._wake.set()
 
     def forget(self, cluster: str) -> None:
         """It is not managed any more."""
-        for known in (self._due, self._told, self._events):
+        for known in (self._due, self._reported, self._events):
             known.pop(cluster, None)
 
     async def run(self) -> None:
-        """Campaign and tell, until cancelled."""
+        """Campaign and report, until cancelled."""
         self._since = self._clock.now()
-        telling = asyncio.ensure_future(self._tell_for_ever())
+        reporting = asyncio.ensure_future(self._report_for_ever())
         try:
             while True:
                 try:
@@ -143,9 +140,9 @@ class Sharing:
                 except Exception:
                     log.exception("the campaign for the lead broke; trying again", extra={"source": self._label})
                 self._noticed()
-                await self._clock.sleep(self._retry_seconds)
+                await self._clock.sleep(RETRY_SECONDS)
         finally:
-            await discard(self._clock, telling)
+            await discard(self._clock, reporting)
             await self._source.close()
 
     def _noticed(self) -> None:
@@ -159,14 +156,14 @@ class Sharing:
             self._leash = Leash(self._source)
             if self._stopped:
                 self._leash.set()
-            self._told.clear()
+            self._reported.clear()
         else:
             log.warning("not leading any more", extra={"source": self._label, "leader": self._source.leader})
             self._leash.set()
             self._due.clear()
         self._changed(self._label)
 
-    async def _tell_for_ever(self) -> None:
+    async def _report_for_ever(self) -> None:
         complained = False
         while True:
             await self._wake.wait()
@@ -177,25 +174,25 @@ class Sharing:
                     break
                 status = self._due.pop(cluster)
                 try:
-                    await self._tell(cluster, status)
+                    await self._report(cluster, status)
                 except HactlError as error:
                     self._due.setdefault(cluster, status)
                     failed = True
                     if not complained:
-                        log.error("cannot tell a source", extra={"source": self._label, "error": str(error)})
+                        log.error("cannot report to a source", extra={"source": self._label, "error": str(error)})
                 except Exception:
-                    log.exception("telling a source broke", extra={"source": self._label, "cluster": cluster})
+                    log.exception("reporting to a source broke", extra={"source": self._label, "cluster": cluster})
                     failed = True
             complained = failed
             if failed:
-                await self._clock.sleep(self._retry_seconds)
+                await self._clock.sleep(RETRY_SECONDS)
                 self._wake.set()
 
-    async def _tell(self, cluster: str, status: Mapping[str, Any]) -> None:
+    async def _report(self, cluster: str, status: Mapping[str, Any]) -> None:
         rows = await self._happened(cluster)
         known = self._events.get(cluster, frozenset())
         await self._source.report(cluster, status, [row for row in rows if row["id"] not in known])
-        self._told[cluster] = status
+        self._reported[cluster] = status
         self._events[cluster] = frozenset(row["id"] for row in rows)
 
     async def _happened(self, cluster: str) -> Sequence[Mapping[str, Any]]:

@@ -24,6 +24,13 @@ log = logging.getLogger("hactl.runtime.watch")
 IDLE_SECONDS = 60
 #: Silence after which a stream is given up here, seconds.
 SILENCE_SECONDS = 90.0
+#: Events within this time are one look, seconds.
+GATHER_SECONDS = 0.075
+#: A storm of events is one look in this time, seconds.
+GAP_SECONDS = 1.0
+#: Before a stream that ended is opened again; doubles with every failure up to the limit, seconds.
+FIRST_DELAY_SECONDS = 1.0
+LIMIT_SECONDS = 60.0
 
 LISTEN = f"""\
 PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
@@ -53,24 +60,12 @@ class DevdWatch:
         clock: Clock,
         chance: random.Random,
         wake: Callable[[str, float], None],
-        *,
-        gather_seconds: float = 0.075,
-        gap_seconds: float = 1.0,
-        first_delay_seconds: float = 1.0,
-        limit_seconds: float = 60.0,
     ) -> None:
-        """`wake(cluster, seconds)` is to look at the cluster in that many seconds.
-
-        Events within `gather_seconds` are one look; a storm of them is one look per `gap_seconds`.
-        """
+        """`wake(cluster, seconds)` is to look at the cluster in that many seconds."""
         self._nodes = nodes
         self._clock = clock
         self._chance = chance
         self._wake = wake
-        self._gather_seconds = gather_seconds
-        self._gap_seconds = gap_seconds
-        self._first_delay_seconds = first_delay_seconds
-        self._limit_seconds = limit_seconds
         self._streams: dict[tuple[str, str], tuple[Target, asyncio.Task[None]]] = {}
         #: cluster -> monotonic seconds of the look that its last event asked for.
         self._due: dict[str, float] = {}
@@ -125,7 +120,7 @@ class DevdWatch:
                 failures = 0
             if failures == 0:
                 log.info("devd stream ended; will try again", extra={**where, "reason": why})
-            ceiling = min(self._limit_seconds, self._first_delay_seconds * 2.0 ** min(failures, 30))
+            ceiling = min(LIMIT_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures, 30))
             failures += 1
             await self._clock.sleep(self._chance.uniform(ceiling / 2, ceiling))
 
@@ -153,7 +148,7 @@ class DevdWatch:
         now = self._clock.monotonic()
         due = self._due.get(cluster, float("-inf"))
         if due <= now:
-            due = max(now + self._gather_seconds, due + self._gap_seconds)
+            due = max(now + GATHER_SECONDS, due + GAP_SECONDS)
             self._due[cluster] = due
         self._wake(cluster, due - now)
 

@@ -9,7 +9,17 @@ from hactl.core.pace.circuit_breaker import fleet_silent
 
 @pytest.mark.parametrize(
     ("silent", "answering", "trips"),
-    [(0, 0, False), (2, 0, False), (2, 2, False), (3, 0, True), (3, 3, True), (3, 4, False), (50, 49, True)],
+    [
+        (0, 0, False),
+        (2, 0, False),
+        (2, 2, False),
+        (3, 0, True),
+        (3, 3, True),
+        (3, 4, False),
+        (4, 4, True),
+        (0, 5, False),
+        (50, 49, True),
+    ],
 )
 def test_the_breaker_trips_at_three_silent_nodes_that_are_half_of_all(silent: int, answering: int, trips: bool) -> None:
     """A pair that lost its power is a pair's trouble; half a fleet is ours."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from hactl.core.script import StepResult
+from hactl.core.outcome import StepResult
+from hactl.core.pace.interval import Pace
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.runtime.passes.execute import STANDSTILL_SECONDS
-from hactl.runtime.passes.types import Pace
 from support.episodes.faults import Faults
 from support.episodes.judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
 from support.lab.closed_loop import Fate, Loop

@@ -20,10 +20,11 @@ from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, finge
 from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Overrides
+from hactl.core.outcome import StepResult
 from hactl.core.parse.answer.node import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
-from hactl.core.script import StepResult, read_answer, step_script
+from hactl.core.script import read_answer, step_script
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock

@@ -25,7 +25,7 @@ class Approval:
 
     def covers(self, plan: Plan, approved: str | None) -> bool:
         """Whether the next stage of `plan` is what a person meant who approved the digest `approved`."""
-        if approved is None:
+        if approved is None or not plan.stages:
             return False
         if plan.digest == approved:
             self._digest, self._steps = approved, _shape(plan.stages)

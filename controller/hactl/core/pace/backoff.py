@@ -6,10 +6,12 @@ still be running gets nothing new until that step's own limit has surely killed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from hactl.core.pace.outcome import StageOutcome
+from hactl.core.outcome import StageOutcome
 from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
 from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
 
@@ -44,7 +46,7 @@ def _may_run_seconds(step: Step) -> float:
     return whole if step.risk is Risk.DESTRUCTIVE else min(whole, CUT_LIMIT_SECONDS)
 
 
-class Attempts:
+class Backoff:
     """The memory of one cluster's failures. Times are monotonic seconds."""
 
     def __init__(
@@ -101,10 +103,18 @@ class Attempts:
         """A process died while it ran that step: the same one is not sent again while the first may still run."""
         self._cut_at[key] = max(begun_at, self._cut_at.get(key, _LONG_AGO))
 
-    def quiet_at(self, stage: Stage) -> float:
+    def note_cuts(self, rows: Iterable[Mapping[str, Any]], now: float, wall: datetime) -> None:
+        """Take in steps on record: any process, dead or stopped, may have left those running whose end nobody knows."""
+        for row in rows:
+            if row["outcome"] in (None, Outcome.INDETERMINATE.value):
+                age = (wall - datetime.fromisoformat(row["at"])).total_seconds()
+                self.note_cut(f"{row['node']} {row['verb']} {row['target']}", now - max(0.0, age))
+
+    def quiet_at(self, stage: Stage | None) -> float:
         """When surely nothing of ours runs any more that the stage could meet on its nodes; in the past: now."""
-        moments = [self._quiet_at[step.node] for step in stage.steps if step.node in self._quiet_at]
-        moments += [self._cut_at[step.key] + _may_run_seconds(step) for step in stage.steps if step.key in self._cut_at]
+        steps = () if stage is None else stage.steps
+        moments = [self._quiet_at[step.node] for step in steps if step.node in self._quiet_at]
+        moments += [self._cut_at[step.key] + _may_run_seconds(step) for step in steps if step.key in self._cut_at]
         return max(moments, default=_LONG_AGO)
 
     def next_at(self, now: float) -> float | None:

@@ -6,7 +6,9 @@ all; it recovers by itself as soon as that is no longer so. Looking and planning
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+
+from hactl.core.facts import Known, Snapshot
 
 #: Fewer silent nodes than this say nothing about our own network: a pair that lost its power is a pair's trouble.
 LEAST_SILENT = 3
@@ -25,3 +27,10 @@ def fleet_silent(looks: Iterable[tuple[str, str, bool]]) -> str:
         return ""
     shown = ", ".join(silent[:LEAST_SILENT]) + (f" and {len(silent) - LEAST_SILENT} more" if silent[3:] else "")
     return f"{len(silent)} of {len(answers)} nodes are silent ({shown}): our own network is suspected"
+
+
+def answers(snapshots: Mapping[str, Snapshot]) -> Iterator[tuple[str, str, bool]]:
+    """What `fleet_silent` judges, of the newest look at every cluster."""
+    for cluster, snapshot in snapshots.items():
+        for node, reading in snapshot.nodes.items():
+            yield cluster, node, isinstance(reading, Known)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hactl.core.objects import HACluster, Mode
 
 
-def rivals(documents: Mapping[str, tuple[HACluster, str]]) -> dict[str, str]:
+def conflicts(documents: Mapping[str, tuple[HACluster, str]]) -> dict[str, str]:
     """Cluster -> why it is not acted on, for every cluster that shares a machine (ssh host and port) with another.
 
     `documents` has for each name the document and the source it is from.

@@ -1,4 +1,4 @@
-"""How long moves took, from the steps on record; which groups moved, from two statuses of a cluster.
+"""How long moves took, from the steps on record.
 
 Rules: what was not measured is None, never a guess. Rows are those of `ports.Store.history`.
 """
@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 from hactl.core.cluster import targets_of
-from hactl.core.facts import Known, Snapshot
 from hactl.core.objects import GroupSpec
 from hactl.core.plan.switchover import MOVING
 from hactl.core.steps import Outcome
@@ -42,18 +41,3 @@ def seconds_by_verb(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if row["verb"] in MOVING and row["outcome"] == Outcome.DONE.value and row["seconds"] is not None:
             taken.setdefault(row["verb"], []).append(float(row["seconds"]))
     return {verb: fmean(samples[:SAMPLES]) for verb, samples in taken.items()}
-
-
-def hook_seconds(snapshot: Snapshot, node: str, group: str) -> float | None:
-    """How long the node's hook took to take the group over, by its own notes; None: not known."""
-    reading = snapshot.nodes.get(node)
-    facts = reading.value if isinstance(reading, Known) else None
-    hook = facts.hook.value if facts is not None and isinstance(facts.hook, Known) else None
-    for line in reversed(hook.moves if hook is not None else ()):
-        words = line.split(" ", 4)
-        if len(words) >= 4 and words[1:3] == [group, "took"]:
-            try:
-                return float(words[3])
-            except ValueError:
-                return None
-    return None

@@ -8,7 +8,6 @@ Nothing here remembers how far a move is: the facts do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from hactl.core.cluster import Cluster, targets_of
 from hactl.core.evidence.view import View
@@ -143,8 +142,3 @@ def _runs(scene: Scene, group: GroupSpec, node: str) -> bool:
         if spec.run_on is RunOn.ACTIVE and (service is None or not service.running):
             return False
     return True
-
-
-def expired(operation: Operation, wall: datetime) -> bool:
-    """Whether the request's time is over; `wall` is the wall clock."""
-    return operation.state is State.OPEN and operation.expires_at is not None and wall >= operation.expires_at

@@ -22,6 +22,8 @@ from hactl.runtime.timeouts import within
 
 log = logging.getLogger("hactl.runtime.passes.observe")
 
+#: How long a look at a node may take, connecting included, seconds.
+DEADLINE_SECONDS = 25.0
 #: Raw text kept for people when a node's answer is not ours, characters.
 RAW_LIMIT = 500
 
@@ -40,17 +42,13 @@ class Observer:
         clock: Clock,
         salt: bytes,
         *,
-        deadline_seconds: float = 25.0,
-        nonce: Callable[[], str] = make_nonce,
         script: Callable[[Cluster, str, str], str] = probe_script,
         parse: Callable[..., NodeFacts] = parse_probe,
     ) -> None:
-        """`salt` is what CARP keys are fingerprinted with; the deadline covers connecting and the probe."""
+        """`salt` is what CARP keys are fingerprinted with."""
         self._nodes = nodes
         self._clock = clock
         self._salt = salt
-        self._deadline_seconds = deadline_seconds
-        self._nonce = nonce
         self._script = script
         self._parse = parse
         #: (cluster, node) -> monotonic seconds of the first look that had no answer.
@@ -86,14 +84,14 @@ class Observer:
         return Unknown(reading.reason, self._silent_since[key], reading.raw)
 
     async def _ask(self, cluster: Cluster, target: Target, began: float) -> Reading[NodeFacts]:
-        nonce = self._nonce()
+        nonce = make_nonce()
         script = self._script(cluster, target.node, nonce)
-        limit = self._deadline_seconds
+        # The node's own limit is shorter, so that what a half-stuck node did say still reaches us.
+        run = self._nodes.run(target, script, timeout_seconds=DEADLINE_SECONDS * 0.8)
         try:
-            # The node's own limit is shorter, so that what a half-stuck node did say still reaches us.
-            answer = await within(self._clock, limit, self._nodes.run(target, script, timeout_seconds=limit * 0.8))
+            answer = await within(self._clock, DEADLINE_SECONDS, run)
         except TimeoutError:
-            return Unknown("Timeout", began, f"no answer within {limit:.0f} s")
+            return Unknown("Timeout", began, f"no answer within {DEADLINE_SECONDS:.0f} s")
         except NodeError as error:
             return Unknown(error.reason, began, str(error))
         # Readings are as old as the moment the probe began: what changed while it ran may not be in them.
@@ -113,10 +111,12 @@ class Observer:
 
 def _not_ours(answer: Answer) -> str:
     """What the node said instead of our probe's answer, for people."""
-    said = (answer.stderr.strip() or answer.stdout.strip())[:RAW_LIMIT]
+    printed = (answer.stderr.strip() or answer.stdout.strip())[:RAW_LIMIT]
     if answer.timed_out:
         return (
-            f"no answer to the probe within the time allowed: {said}" if said else "no answer within the time allowed"
+            f"no answer to the probe within the time allowed: {printed}"
+            if printed
+            else "no answer within the time allowed"
         )
     status = "" if answer.exit_status is None else f" (exit status {answer.exit_status})"
-    return f"the node did not run the probe{status}: {said or 'it printed nothing'}"
+    return f"the node did not run the probe{status}: {printed or 'it printed nothing'}"

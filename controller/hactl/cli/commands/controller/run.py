@@ -142,7 +142,7 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
     from hactl.adapters.sources.api import ObjectSource
     from hactl.app import keep_house, opened
     from hactl.cli.source_option import make_source
-    from hactl.runtime.passes.types import Pace
+    from hactl.core.pace.interval import Pace
 
     async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:
         assert app.locks is not None

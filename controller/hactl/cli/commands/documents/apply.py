@@ -24,9 +24,10 @@ from hactl.ports import Document
 
 if TYPE_CHECKING:
     from hactl.app import App
-    from hactl.runtime.converge import Listener, Summary
+    from hactl.core.pace.convergence import Summary
+    from hactl.core.pace.result import PassResult
     from hactl.runtime.passes.execute import StepEvent
-    from hactl.runtime.passes.types import PassResult
+    from hactl.runtime.passes.types import Listener
 
 #: End of a run -> exit status.
 STATUSES = {"converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "stopped": 130, "over": 0}
@@ -147,6 +148,7 @@ async def _run(
     ctx: click.Context, documents: Sequence[Document], approve: str | None, limit_seconds: float, *, quiet: bool
 ) -> list[Summary]:
     from hactl.app import actor, opened
+    from hactl.runtime.passes.types import PassRequest
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -156,13 +158,9 @@ async def _run(
         accepted = [await app.accept(document, who=actor()) for document in documents]
         screens = [Screen(d.cluster.name if len(documents) > 1 else "", app, quiet=quiet) for d in documents]
         runs = [
-            app.converger().converge(
-                one,
-                actor=actor(),
+            app.converge(
+                PassRequest(one, cause="apply", actor=actor(), approved=approve, stop=stop, listener=screen.listener()),
                 timeout_seconds=limit_seconds,
-                stop=stop,
-                approved=approve,
-                listener=screen.listener(),
             )
             for one, screen in zip(accepted, screens, strict=True)
         ]
@@ -194,7 +192,7 @@ class Screen:
 
     def listener(self) -> Listener:
         """For the converger."""
-        from hactl.runtime.converge import Listener
+        from hactl.runtime.passes.types import Listener
 
         return Listener(on_look=self.look, on_step=self.step, on_wait=self.wait)
 

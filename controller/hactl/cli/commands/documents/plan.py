@@ -43,7 +43,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
 
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
-    from hactl.app import asked_for, likely_generations, opened
+    from hactl.app import likely_generations, opened, operations_in_force
     from hactl.core.operations import overrides
     from hactl.runtime.passes.types import Accepted
 
@@ -52,7 +52,7 @@ async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan
         looks = []
         for document in documents:
             name = document.cluster.name
-            asked = await asked_for(state_path(ctx), name)
+            asked = await operations_in_force(state_path(ctx), name)
             for each in asked:
                 if each.state == "Open":
                     click.echo(f"asked for: {safe(told_operation(each))}", err=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from hactl.cli.observe import Found
     from hactl.core.operations import Operation
+    from hactl.core.pace.result import PassResult
     from hactl.ports import Document
-    from hactl.runtime.passes.types import PassResult
 
 _timeout = click.option(
     "--timeout", "timeout_seconds", callback=to_seconds, default="15m", metavar="DURATION", show_default=True,

@@ -1,11 +1,26 @@
-"""What became of a stage that was carried out: each step that was begun with how it ended, and what was not run."""
+"""How what was carried out ended: a step, and a stage with what of it was begun and what was not run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hactl.core.script import StepResult
 from hactl.core.steps import Outcome, Stage, Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended."""
+
+    outcome: Outcome
+    exit_status: int | None
+    #: Standard output and error of the command, frame lines taken out.
+    output: str
+    #: Why it is not Done, for people; empty when Done.
+    reason: str = ""
+    #: The node's own hook was at work: nothing was run, and it is no failure.
+    busy: bool = False
+    #: The lease of a newer controller that the node has seen; 0: none. Nothing was run.
+    newer_lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class StageOutcome:
     @property
     def done(self) -> bool:
         """Every step of the stage is Done."""
-        return not self.not_run and all(ended.result.outcome is Outcome.DONE for ended in self.ended)
+        return not self.not_run and not self.trouble
 
     @property
     def trouble(self) -> tuple[Ended, ...]:

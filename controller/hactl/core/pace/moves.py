@@ -1,0 +1,138 @@
+"""Which groups moved, by whom, and whether they move too often.
+
+Rules: a group that is nowhere for a while has not moved until it is somewhere else; what our own steps were to bring
+about was us, anything else was the nodes; a group that moves too often is moved no more by hactl itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hactl.core.cluster import Cluster, failover_of
+from hactl.core.facts import Known, Snapshot
+from hactl.core.operations import Kind, OpenOperations
+from hactl.core.steps import Plan
+
+#: kind, summary, node, detail (see `ports.Change`).
+Event = tuple[str, str, str | None, Any]
+
+#: Moves within this long count for `maxMovesPerHour`.
+HOUR = timedelta(hours=1)
+
+
+def active_nodes(status: Mapping[str, Any] | None) -> dict[str, str]:
+    """Group -> node, of the groups that a status says are active somewhere."""
+    return {g["name"]: g["active"] for g in (status or {}).get("groups", ()) if g["active"] is not None}
+
+
+def lost_groups(status: Mapping[str, Any] | None) -> set[str]:
+    """Groups that a status says are active nowhere: they are on their way, or down."""
+    return {g["name"] for g in (status or {}).get("groups", ()) if g["active"] is None}
+
+
+class Moves:
+    """The moves of one cluster; all of it may be lost at any time, and is on record."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        #: Group -> node it was last known to be active on; None: not read yet.
+        self._active: dict[str, str] | None = None
+        #: Group -> where our own steps move it.
+        self._heading: dict[str, str] = {}
+        #: Moves of the last hour, oldest first; None: to be read from the record.
+        self._recent: list[tuple[datetime, str]] | None = None
+
+    # -- too often ------------------------------------------------------------------------------------------------
+
+    @property
+    def are_read(self) -> bool:
+        """Whether the moves of the last hour are known."""
+        return self._recent is not None
+
+    def read(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the events GroupMoved of the last hour, as the record has them."""
+        self._recent = [(datetime.fromisoformat(row["at"]), row["detail"]["group"]) for row in rows]
+
+    def frozen(self, cluster: Cluster, now: datetime) -> dict[str, str]:
+        """Groups that moved too often within the last hour, and what is said about it. `now`: the wall clock."""
+        self._recent = [(at, group) for at, group in self._recent or () if at > now - HOUR]
+        names = [name for _, name in self._recent]
+        frozen = {}
+        for group in cluster.groups:
+            count, limit = names.count(group.name), failover_of(cluster, group).max_moves_per_hour
+            if count >= limit:
+                frozen[group.name] = f"it moved {count} times within an hour (maxMovesPerHour is {limit})"
+        return frozen
+
+    # -- who moved ------------------------------------------------------------------------------------------------
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is known where the groups were."""
+        return self._active is not None
+
+    def begin(self, previous: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Where the groups were when somebody last looked.
+
+        `rows`: the newest events GroupMoved, for the groups that were in between at that moment (`lost_groups`).
+        """
+        self._active = active_nodes(previous)
+        lost = lost_groups(previous)
+        self._active |= {r["detail"]["group"]: r["detail"]["to"] for r in rows if r["detail"]["group"] in lost}
+
+    def acting(self, plan: Plan) -> None:
+        """A stage of that plan is carried out: what moves now moves because of us."""
+        for group, goal in plan.goals.items():
+            if goal is not None and plan.active.get(group) not in (None, goal):
+                self._heading[group] = goal
+
+    def events(self, status: Mapping[str, Any], operations: OpenOperations, snapshot: Snapshot) -> list[Event]:
+        """Events for the groups that are active on another node than last time."""
+        known = self._active or {}
+        return [
+            self._event(group, known[group], node, operations, snapshot)
+            for group, node in active_nodes(status).items()
+            if known.get(group, node) != node
+        ]
+
+    def _event(self, group: str, before: str, node: str, operations: OpenOperations, snapshot: Snapshot) -> Event:
+        ours = self._heading.get(group) == node or operations.overrides.moves.get(group) == node
+        numbers = [o.id for o in operations.operations if (o.kind, o.group, o.node) == (Kind.SWITCHOVER, group, node)]
+        seconds = None if ours else _hook_seconds(snapshot, node, group)
+        who = "hactl" if ours else "the nodes themselves"
+        took = f" in {seconds:.0f} s" if seconds is not None else ""
+        detail = {
+            "group": group,
+            "from": before,
+            "to": node,
+            "by": "hactl" if ours else "nodes",
+            "seconds": seconds,
+            "operation": numbers[-1] if ours and numbers else None,
+        }
+        return "GroupMoved", f"{group} moved from {before} to {node}, by {who}{took}", node, detail
+
+    def recorded(self, status: Mapping[str, Any], events: Sequence[Event]) -> None:
+        """That status, and the moves in it, are on record."""
+        self._active = (self._active or {}) | active_nodes(status)
+        for kind, _, _, detail in events:
+            if kind == "GroupMoved":
+                self._heading.pop(detail["group"], None)
+                # Read again: another process may have recorded some as well.
+                self._recent = None
+
+
+def _hook_seconds(snapshot: Snapshot, node: str, group: str) -> float | None:
+    """How long the node's hook took to take the group over, by its own notes; None: not known."""
+    reading = snapshot.nodes.get(node)
+    facts = reading.value if isinstance(reading, Known) else None
+    hook = facts.hook.value if facts is not None and isinstance(facts.hook, Known) else None
+    for line in reversed(hook.moves if hook is not None else ()):
+        words = line.split(" ", 4)
+        if len(words) >= 4 and words[1:3] == [group, "took"]:
+            try:
+                return float(words[3])
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,73 @@
+"""When what did not work may be tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hactl.core.outcome import Ended, StageOutcome, StepResult
+from hactl.core.pace.backoff import Backoff
+from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
+from support.toy_world import make_step
+
+
+def ended(outcome: str, steps: Sequence[Step], *, quiet_at: float = 0.0) -> StageOutcome:
+    """A stage of which every step ended that way."""
+    result = StepResult(Outcome(outcome), None, "", "because")
+    return StageOutcome(Stage("s", tuple(steps)), tuple(Ended(step, result, quiet_at) for step in steps), ())
+
+
+def test_repeated_failures_rest_longer_each_time_and_success_forgets() -> None:
+    """The delay doubles up to its limit; from the second failure on people are told."""
+    backoff = Backoff(random.Random(3).random, first_delay_seconds=2.0, limit_seconds=60.0)
+    step = make_step("a", "one")
+    plan = Plan("pair", 1, (Stage("s", (step,)),))
+    now = 0.0
+    for count in range(1, 10):
+        backoff.note(ended("Failed", [step]), now)
+        backoff.review(plan, now)
+        rest = backoff.next_at(now)
+        assert rest is not None
+        ceiling = min(60.0, 2.0 * 2 ** (count - 1))
+        assert ceiling / 2 <= rest - now <= ceiling
+        assert step.key in backoff.resting(now)
+        assert bool(backoff.failing) == (count >= 2)
+        assert backoff.worst == count
+        now = rest + 0.01
+        assert backoff.resting(now) == {}
+    backoff.note(ended("Done", [step]), now)
+    assert backoff.worst == 0
+    assert backoff.failing == {}
+
+
+def test_a_failure_that_is_no_longer_planned_is_forgotten_after_a_while() -> None:
+    """Old trouble neither stalls nor shows for ever."""
+    backoff = Backoff(random.Random(3).random)
+    step = make_step("a", "one")
+    backoff.note(ended("Failed", [step]), 0.0)
+    backoff.note(ended("Failed", [step]), 10.0)
+    backoff.review(Plan("pair", 1), 20.0)
+    assert backoff.failing == {}
+    backoff.review(Plan("pair", 1), 200.0)
+    backoff.note(ended("Failed", [step]), 201.0)
+    assert backoff.worst == 1
+
+
+def test_a_node_where_a_step_may_still_run_is_left_alone_until_it_surely_does_not() -> None:
+    """Also across generations: a new document does not stop what runs."""
+    backoff = Backoff(random.Random(3).random)
+    backoff.note(ended("Indeterminate", [make_step("a", "one")], quiet_at=70.0), 5.0)
+    backoff.forget()
+    assert backoff.quiet_at(Stage("s", (make_step("a", "two"),))) == 70.0
+    assert backoff.quiet_at(Stage("s", (make_step("b", "two"),))) < 0
+
+
+def test_newfs_of_a_dead_process_may_run_for_its_whole_time() -> None:
+    """What destroys nothing is over, or harmless, sooner."""
+    backoff = Backoff(random.Random(3).random)
+    for risk, seconds in ((Risk.DESTRUCTIVE, 600.0), (Risk.NONE, 20.0)):
+        each = replace(make_step("a", "one"), risk=risk, timeout_seconds=600.0)
+        backoff.note_cut(each.key, 50.0)
+        assert backoff.quiet_at(Stage("s", (each,))) >= 50.0 + seconds
+    assert backoff.quiet_at(Stage("s", (make_step("a", "one"),))) <= 50.0 + 60.0

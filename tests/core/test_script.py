@@ -1,0 +1,101 @@
+"""A step as a sh script, and the reading of what came back: run in a real sh, where `sleep` only leaves a mark."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hactl.core.outcome import StepResult
+from hactl.core.script import FRAME, read_answer, step_budget_seconds, step_script
+from hactl.core.steps import Check, Outcome, Risk, Step
+
+NONCE = "0123456789abcdef"
+DASH = shutil.which("dash") or "/bin/sh"
+
+
+def step(command: str, *, before: str = "true", after: str = "true", within_seconds: float = 0.0) -> Step:
+    """A step with a condition before and one after it."""
+    return Step(
+        "a",
+        "LoadModule",
+        "one",
+        "because",
+        command,
+        Risk.NONE,
+        before=(Check("it may", before),),
+        after=(Check("it is so", after, within_seconds),),
+    )
+
+
+def run(each: Step, place: Path, **programs: str) -> StepResult:
+    """Carry it out in a real sh, in that directory, where `sleep` only leaves a mark."""
+    stubs = {"sleep": "echo slept >> slept", **programs}
+    text = "\n".join(f"{name}() {{ {body}; }}" for name, body in stubs.items())
+    script = f"{text}\n{step_script(each, {}, NONCE)}"
+    ran = subprocess.run([DASH, "-s"], input=script, text=True, cwd=place, capture_output=True, timeout=30, check=False)
+    return read_answer(each, ran.stdout, NONCE, exit_status=ran.returncode, timed_out=False)
+
+
+def test_a_step_whose_condition_does_not_hold_changes_nothing(tmp_path: Path) -> None:
+    """The node tests it itself and says which."""
+    result = run(step("touch done", before="false"), tmp_path)
+    assert result.outcome is Outcome.FAILED
+    assert "it is no longer true that it may" in result.reason
+    assert list(tmp_path.iterdir()) == []
+    assert run(step("touch done"), tmp_path).outcome is Outcome.DONE
+
+
+def test_a_step_without_its_effect_is_not_done(tmp_path: Path) -> None:
+    """However well the command ended."""
+    result = run(step("true", after="test -e done"), tmp_path)
+    assert result.outcome is Outcome.FAILED
+    assert "it is so did not become true" in result.reason
+
+
+def test_a_command_that_fails_is_not_done(tmp_path: Path) -> None:
+    """However well the conditions after it hold."""
+    result = run(step("echo no; exit 3"), tmp_path)
+    assert (result.outcome, result.exit_status, result.output) == (Outcome.FAILED, 3, "no")
+
+
+def test_an_effect_that_takes_time_is_waited_for_and_not_longer_than_allowed(tmp_path: Path) -> None:
+    """Twice a second."""
+    third = '[ -e slept ] && [ "$(wc -l < slept)" -ge 3 ]'
+    assert run(step("true", after=third, within_seconds=2.0), tmp_path).outcome is Outcome.DONE
+    (tmp_path / "slept").unlink()
+    assert run(step("true", after=third, within_seconds=1.0), tmp_path).outcome is Outcome.FAILED
+    assert (tmp_path / "slept").read_text().count("slept") == 2
+
+
+def test_the_time_for_the_conditions_after_is_part_of_the_budget() -> None:
+    """The node must not be killed while it waits."""
+    each = step("true", within_seconds=35.0)
+    assert step_budget_seconds(each) - step_budget_seconds(step("true")) == 35.0
+
+
+def test_hastctl_has_a_time_limit_of_its_own() -> None:
+    """One stuck worker of hastd would hang it for ever (docs/freebsd-facts.md#2.4)."""
+    script = step_script(replace(step("true"), timeout_seconds=30.0), {}, NONCE)
+    assert 'hastctl() { command timeout -k 2 30 hastctl "$@"; }' in script
+
+
+@pytest.mark.parametrize(
+    ("text", "timed_out", "truncated"),
+    [
+        (f"{FRAME} {NONCE} begun\nsome output\n", False, False),
+        (f"{FRAME} {NONCE} begun\nsome output\n", True, False),
+        (f"{FRAME} {NONCE} begun\nsome output\n", False, True),
+        (f"{FRAME} {NONCE} begun\n{FRAME} fedcba9876543210 done\n", False, False),
+        (f"{FRAME} {NONCE} begun\n{FRAME} fedcba9876543210 exit 1\n", False, False),
+        ("", False, False),
+    ],
+    ids=["cut", "timed out", "too much", "another's frame: done", "another's frame: failed", "nothing"],
+)
+def test_whatever_leaves_room_for_doubt_is_indeterminate(text: str, timed_out: bool, truncated: bool) -> None:
+    """It may have run, so nobody may call it failed, and a command's output is no frame of ours."""
+    result = read_answer(step("true"), text, NONCE, exit_status=0, timed_out=timed_out, truncated=truncated)
+    assert result.outcome is Outcome.INDETERMINATE
