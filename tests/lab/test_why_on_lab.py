@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hactl.core.evidence.copies import Verdict, compare_copies
+from hactl.core.evidence.view import View
 from hactl.core.plan.resolve import resolve_steps
 from hactl.core.steps import Outcome, Plan
 from hactl.core.why.ask import Explanation, Question, explain
@@ -49,11 +50,17 @@ def test_two_primaries_and_then_a_split_brain_are_explained() -> None:
     assert "hactl resolve nas data --discard nas-b --dry-run" in found.remedies[0].command
 
 
+def verdict(loop: Loop) -> Verdict:
+    """What the copies of `data` come to now."""
+    snapshot = loop.look()
+    view = View.at(loop.cluster, snapshot, snapshot.taken_at)
+    return compare_copies(view, loop.cluster.groups[0].storage[0]).verdict
+
+
 def test_resolving_throws_one_copy_away_and_hast_fills_it() -> None:
     """The copy is created anew and the primary fills it; nothing on the other node runs."""
     loop = healed(split())
-    storage = loop.cluster.groups[0].storage[0]
-    assert compare_copies(loop.cluster, loop.look(), storage).verdict is Verdict.DIVERGED
+    assert verdict(loop) is Verdict.DIVERGED
     stages = resolve_steps(loop.cluster, loop.look(), "data", "nas-b")
     assert isinstance(stages, tuple), stages
     for step in stages[0].steps:
@@ -61,7 +68,7 @@ def test_resolving_throws_one_copy_away_and_hast_fills_it() -> None:
         assert result.outcome is Outcome.DONE, (step.key, result)
         assert step.node == "nas-b"
     loop.world.advance(60.0)
-    assert compare_copies(loop.cluster, loop.look(), storage).verdict is Verdict.SAME
+    assert verdict(loop) is Verdict.SAME
     assert "complete" in loop.sh("nas-a", "hastctl status data")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hactl.core.evidence.choice import choose_copy
-from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
+from hactl.core.evidence.copies import Comparison, Verdict, choose_copy, compare_copies, comparison_table
+from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata, HastRole, NoMetadata
 from support.facts.builder import Scene, healthy_pair
 from support.facts.hooked_scene import hook, hooked_pair, with_log
@@ -15,7 +15,9 @@ from support.facts.hooked_scene import hook, hooked_pair, with_log
 
 def compared(scene: Scene) -> Comparison:
     """The copies of `data`."""
-    return compare_copies(scene.cluster, scene.snapshot, scene.cluster.groups[0].storage[0])
+    return compare_copies(
+        View.at(scene.cluster, scene.snapshot, scene.snapshot.taken_at), scene.cluster.groups[0].storage[0]
+    )
 
 
 def counted(a: tuple[int, int], b: tuple[int, int], scene: Scene | None = None) -> Scene:

@@ -1,22 +1,118 @@
-"""The two copies of a HAST resource side by side: which is newer, or that both were written while apart.
+"""The two copies of a HAST resource side by side: which one to serve, which is newer, or that they refuse each other.
 
 Rules: counters first, by the table of hastd's own handshake (docs/freebsd-facts.md#2.6; hastd/secondary.c,
-init_remote); what they cannot tell (two primaries that write now) by roles and dirty bytes; what is not known is
-Unknown, never "same". HAST keeps no time of the last write: the log of CARP and of the node hook is what there is of a
-timeline. Man page: hastctl(8).
+init_remote): L is what a copy counts for itself, R what it counts for its peer. Both sides ahead of what the other
+knows is a split-brain and never ours to decide. What counters cannot tell (two primaries that write now) roles and
+dirty bytes do; what is not known is Unknown, never "same". HAST keeps no time of the last write: the log of CARP and of
+the node hook is what there is of a timeline. Man page: hastctl(8).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.evidence.choice import choose_copy
+from hactl.core.evidence.hook_log import moves_of
 from hactl.core.evidence.view import MountState, ReportedRole, View
-from hactl.core.facts import HastMetadata, NoMetadata, Snapshot, known
+from hactl.core.facts import HastMetadata, NoMetadata, known
 from hactl.core.objects import GroupSpec, StorageSpec
+
+# --- the copy to serve --------------------------------------------------------------------------------------------
+
+#: What a person does about copies that refuse each other.
+COMPARE = (
+    "compare `hastctl dump {name}` on both nodes; on the node whose data is thrown away: hastctl role init {name}, "
+    "hastctl create {name}, hastctl role secondary {name}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The node whose copy should serve, or why nobody can say."""
+
+    node: str | None
+    why: str
+    #: Hold reason when node is None.
+    hold: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """hastd connects these copies no more until a person has decided (hastd/secondary.c, init_remote)."""
+        return self.hold in (HoldReason.SPLIT_BRAIN, HoldReason.FOREIGN_COPY)
+
+
+def choose_copy(
+    resource: str, metadata: Mapping[str, HastMetadata], preferred: tuple[str, ...], *, moved: bool = False
+) -> Choice:
+    """Of two nodes that are both not primary, the one that holds the newest complete copy.
+
+    `metadata` has both nodes. Ties go to the node that was primary last, then to the order of `preferred`; with
+    `moved` (a person asked for it, after everything was on both disks) to that order at once.
+    """
+    first, second = (node for node in preferred if node in metadata)
+    a, b = metadata[first], metadata[second]
+    if a.resuid != b.resuid:
+        return _different_ids(resource, first, a, second, b)
+    ahead_a, ahead_b = a.localcnt > b.remotecnt, b.localcnt > a.remotecnt
+    if ahead_a and ahead_b:
+        return Choice(
+            None,
+            f"{resource}: both copies were written while apart ({first} counts {a.localcnt}/{a.remotecnt}, "
+            f"{second} counts {b.localcnt}/{b.remotecnt})",
+            "SplitBrain",
+        )
+    if ahead_a:
+        return Choice(first, f"{first} wrote while {second} was away")
+    if ahead_b:
+        return Choice(second, f"{second} wrote while {first} was away")
+    if a.localcnt != b.remotecnt or b.localcnt != a.remotecnt:
+        return Choice(
+            None,
+            f"{resource}: the copies count each other wrongly ({first} {a.localcnt}/{a.remotecnt}, "
+            f"{second} {b.localcnt}/{b.remotecnt})",
+            "CountersDisagree",
+        )
+    if moved and a.resuid != 0:
+        return Choice(first, f"both copies are the same; {first} was asked for")
+    return _equal(first, a, second, b)
+
+
+def _different_ids(resource: str, first: str, a: HastMetadata, second: str, b: HastMetadata) -> Choice:
+    """A copy without an id was just created and holds nothing."""
+    if b.resuid == 0:
+        return Choice(first, f"{second}'s copy is new and empty")
+    if a.resuid == 0:
+        return Choice(second, f"{first}'s copy is new and empty")
+    return Choice(None, f"{resource}: the disks of {first} and {second} belong to different resources", "ForeignCopy")
+
+
+def _equal(first: str, a: HastMetadata, second: str, b: HastMetadata) -> Choice:
+    """The counters say in sync; during a first full sync they do so too early, but prevrole then tells the source."""
+    if a.prevrole != "primary" and b.prevrole == "primary":
+        return Choice(second, f"{second} was primary last")
+    if a.prevrole == "primary" and b.prevrole != "primary":
+        return Choice(first, f"{first} was primary last")
+    return Choice(first, f"both copies are the same; {first} is preferred")
+
+
+def choose(view: View, storage: StorageSpec, order: Sequence[str], *, moved: bool = False) -> Choice | None:
+    """`choose_copy` of what both nodes of `order` hold; None while one holds no copy or does not tell."""
+    copies = {node: view.metadata(storage.name, node) for node in order}
+    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
+    return choose_copy(storage.name, real, tuple(order), moved=moved) if len(real) == 2 else None
+
+
+def diverged(view: View, storage: StorageSpec) -> bool:
+    """Whether both copies were written while they were apart, by the metadata of both."""
+    choice = choose(view, storage, tuple(storage.hast.devices))
+    return choice is not None and choice.hold == HoldReason.SPLIT_BRAIN
+
+
+# --- the comparison, for people -----------------------------------------------------------------------------------
 
 #: Lines of the timeline that are shown for each node.
 TIMELINE_LINES = 4
@@ -83,21 +179,8 @@ def group_of(cluster: Cluster, resource: str) -> tuple[GroupSpec, StorageSpec] |
     return None
 
 
-def diverged(view: View, storage: StorageSpec) -> bool:
-    """Whether both copies were written while they were apart, by the metadata of both (docs/freebsd-facts.md#2.6)."""
-    copies = {node: view.metadata(storage.name, node) for node in storage.hast.devices}
-    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
-    return len(real) == 2 and choose_copy(storage.name, real, tuple(real)).hold == "SplitBrain"
-
-
-def compare_copies(cluster: Cluster, snapshot: Snapshot, storage: StorageSpec, now: float | None = None) -> Comparison:
-    """The copies as seen at `now`, monotonic seconds; by default when the snapshot was taken."""
-    view = View.at(cluster, snapshot, snapshot.taken_at if now is None else now)
-    return compare_seen(view, storage)
-
-
-def compare_seen(view: View, storage: StorageSpec) -> Comparison:
-    """`compare_copies` for a cluster that was sorted into believed and silent already."""
+def compare_copies(view: View, storage: StorageSpec) -> Comparison:
+    """The copies as they are seen."""
     group = next(group for group in view.cluster.groups if storage in group.storage)
     nodes = [node for node in group.preferred if node in storage.hast.devices]
     copies = tuple(_copy(view, group, storage, node) for node in nodes)
@@ -125,11 +208,10 @@ def _timeline(view: View, group: GroupSpec, node: str) -> tuple[str, ...]:
         return ()
     ours = {f"{vip.vhid}@{interface_on(vip, node)}:" for vip in group.virtual_ips}
     lines = [line for line in facts.carp_log if line.split(" ", 1)[0] in ours]
-    hook = known(facts.hook)
-    for line in hook.moves if hook else ():
-        words = line.split(" ", 4)
-        if len(words) >= 3 and words[1] == group.name and words[0].isascii() and words[0].isdigit():
-            lines.append(f"{_moment(int(words[0]))} hook: {words[2]} {' '.join(words[4:])}".rstrip())
+    lines += [
+        f"{_moment(move.epoch)} hook: {move.what} {move.text}".rstrip()
+        for move in moves_of(known(facts.hook), group.name)
+    ]
     return tuple(lines[-TIMELINE_LINES:])
 
 
@@ -153,62 +235,69 @@ def _judge(name: str, copies: tuple[Copy, ...]) -> _Judgement:
             return Verdict.UNKNOWN, None, f"what is on {copy.device} of {copy.node} is not known"
         if copy.metadata in (NoMetadata.INVALID, NoMetadata.FOREIGN):
             return Verdict.FOREIGN, None, f"{copy.device} of {copy.node} holds something else than {name}"
-    ids = [copy.metadata.resuid if isinstance(copy.metadata, HastMetadata) else 0 for copy in copies]
-    if not any(ids):
+    full = [copy for copy in copies if isinstance(copy.metadata, HastMetadata) and copy.metadata.resuid]
+    if not full:
         return Verdict.SAME, None, f"neither copy of {name} holds anything yet"
-    if not all(ids):
-        full = 0 if ids[0] else 1
-        return _newer(copies, full, f"{copies[1 - full].node}'s copy is new and empty")
-    if ids[0] != ids[1]:
-        where = " and ".join(copy.node for copy in copies)
-        return Verdict.FOREIGN, None, f"the disks of {where} belong to different resources"
+    if len(full) == 1:
+        empty = next(copy for copy in copies if copy is not full[0])
+        return _newer(copies, full[0], f"{empty.node}'s copy is new and empty")
     return _by_counters(name, copies)
 
 
-def _newer(copies: tuple[Copy, ...], which: int, why: str) -> _Judgement:
-    return (Verdict.FIRST_NEWER, Verdict.SECOND_NEWER)[which], copies[which].node, why
+def _newer(copies: tuple[Copy, ...], newer: Copy, why: str) -> _Judgement:
+    return Verdict.FIRST_NEWER if newer is copies[0] else Verdict.SECOND_NEWER, newer.node, why
 
 
 def _by_counters(name: str, copies: tuple[Copy, ...]) -> _Judgement:
-    """`localcnt` counts for itself, `remotecnt` for the peer: ahead is who counts more than the peer knows of."""
-    a, b = (copy.metadata for copy in copies)
-    assert isinstance(a, HastMetadata)
-    assert isinstance(b, HastMetadata)
-    first, second = copies
-    ahead = a.localcnt > b.remotecnt, b.localcnt > a.remotecnt
-    dirty = bool(first.dirty) and _primary(first), bool(second.dirty) and _primary(second)
-    if all(ahead):
+    """What `choose_copy` says of them; but a primary that writes now may have counted nothing yet."""
+    real = {copy.node: copy.metadata for copy in copies if isinstance(copy.metadata, HastMetadata)}
+    choice = choose_copy(name, real, tuple(real))
+    if choice.hold == HoldReason.FOREIGN_COPY:
+        return Verdict.FOREIGN, None, f"the disks of {' and '.join(real)} belong to different resources"
+    if choice.hold == HoldReason.SPLIT_BRAIN:
         return Verdict.DIVERGED, None, f"both copies of {name} were written while they were apart"
-    if _primary(first) and _primary(second) and all(dirty):
-        # The counters follow only once, and may have been raised before: docs/freebsd-facts.md#2.6, "detection can be
-        # missed".
+    if all(_writes(copy) for copy in copies):
+        # The counters follow only once, and may have been raised before: docs/freebsd-facts.md#2.6.
         return Verdict.DIVERGED, None, f"both nodes are primary for {name} and have written what the other has not"
-    for which, one in enumerate(copies):
-        other = copies[1 - which]
-        if ahead[which]:
-            if dirty[1 - which]:
-                return (
-                    Verdict.DIVERGED,
-                    None,
-                    f"{one.node} wrote {name} alone before, and {other.node}, which is primary, writes it alone now",
-                )
-            return _newer(copies, which, f"{one.node} wrote while {other.node} was away")
-    if a.localcnt != b.remotecnt or b.localcnt != a.remotecnt:
+    for mine, theirs in _both_ways(copies):
+        if _wrote_alone(mine, theirs) and _writes(theirs):
+            told = f"{mine.node} wrote {name} alone before, and {theirs.node}, which is primary, writes it alone now"
+            return Verdict.DIVERGED, None, told
+        if _wrote_alone(mine, theirs):
+            return _newer(copies, mine, choice.why)
+    if choice.hold:
         return Verdict.UNKNOWN, None, f"the copies of {name} count each other wrongly"
-    return _in_step(name, copies, dirty)
+    return _in_step(name, copies)
+
+
+def _both_ways(copies: tuple[Copy, ...]) -> tuple[tuple[Copy, Copy], ...]:
+    """Each copy with the other one; nothing for a copy that has none."""
+    return ((copies[0], copies[1]), (copies[1], copies[0])) if len(copies) == 2 else ()
+
+
+def _wrote_alone(mine: Copy, theirs: Copy) -> bool | None:
+    """Whether a copy counts more for itself than the other knows of; None: not known."""
+    if isinstance(mine.metadata, HastMetadata) and isinstance(theirs.metadata, HastMetadata):
+        return mine.metadata.localcnt > theirs.metadata.remotecnt
+    return None
 
 
 def _primary(copy: Copy) -> bool:
     return copy.role is ReportedRole.PRIMARY
 
 
-def _in_step(name: str, copies: tuple[Copy, ...], dirty: tuple[bool, bool]) -> _Judgement:
+def _writes(copy: Copy) -> bool:
+    """Whether its node is primary and has what is not on the other one."""
+    return bool(copy.dirty) and _primary(copy)
+
+
+def _in_step(name: str, copies: tuple[Copy, ...]) -> _Judgement:
     """The counters agree. During a first full copy they do so too early: then the primary's dirty bytes tell."""
     if any(copy.role is ReportedRole.UNKNOWN for copy in copies):
         return Verdict.UNKNOWN, None, f"the counters of {name} agree, but not every node tells its role"
-    for which in (0, 1):
-        if dirty[which]:
-            return _newer(copies, which, f"{copies[which].node} has what is not on {copies[1 - which].node} yet")
+    for mine, theirs in _both_ways(copies):
+        if _writes(mine):
+            return _newer(copies, mine, f"{mine.node} has what is not on {theirs.node} yet")
     if all(_primary(copy) for copy in copies):
         return Verdict.UNKNOWN, None, f"both nodes are primary for {name}; neither has counted a write alone yet"
     return Verdict.SAME, None, f"both copies of {name} are the same, by their counters"
@@ -228,10 +317,13 @@ def comparison_table(comparison: Comparison) -> tuple[list[str], list[list[str]]
         ["localcnt", *(_field(copy, "localcnt") for copy in copies)],
         ["remotecnt", *(_field(copy, "remotecnt") for copy in copies)],
         ["prevrole", *(_field(copy, "prevrole") for copy in copies)],
-        ["wrote alone", *_wrote_alone(copies)],
+        ["wrote alone", *(_YES_NO[_wrote_alone(mine, theirs)] for mine, theirs in _both_ways(copies))],
         ["dirty", *(_dirty(copy) for copy in copies)],
     ]
     return ["", *(copy.node for copy in copies)], rows
+
+
+_YES_NO = {True: "yes", False: "no", None: "Unknown"}
 
 
 def _role(copy: Copy) -> str:
@@ -242,19 +334,6 @@ def _field(copy: Copy, name: str) -> str:
     if isinstance(copy.metadata, HastMetadata):
         return str(getattr(copy.metadata, name))
     return copy.metadata.value if copy.metadata is not None else "Unknown"
-
-
-def _wrote_alone(copies: tuple[Copy, ...]) -> list[str]:
-    """Whether each counts more for itself than the other knows of."""
-    told = []
-    for copy in copies:
-        peer = next((other for other in copies if other is not copy), None)
-        mine, theirs = copy.metadata, peer.metadata if peer else None
-        if isinstance(mine, HastMetadata) and isinstance(theirs, HastMetadata):
-            told.append("yes" if mine.localcnt > theirs.remotecnt else "no")
-        else:
-            told.append("Unknown")
-    return told
 
 
 def _dirty(copy: Copy) -> str:

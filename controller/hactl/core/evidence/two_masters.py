@@ -48,19 +48,16 @@ class _Side:
     bad_key_grew: bool | None
 
 
-def two_masters_cause(
-    cluster: Cluster, snapshot: Snapshot, group: GroupSpec, vip: VirtualIP, before: Snapshot | None = None
-) -> MastersCause:
+def two_masters_cause(view: View, group: GroupSpec, vip: VirtualIP, before: Snapshot | None = None) -> MastersCause:
     """Why two nodes are MASTER for the vhid. `before`: an earlier look, which shows what the counters do now.
 
     With fewer than two MASTERs the cause is NotKnown.
     """
-    view = View.at(cluster, snapshot, snapshot.taken_at)
     sides = [side for node in view.masters(vip) if (side := _side(view, before, vip, node)) is not None]
     if len(sides) < 2:
         return MastersCause("NotKnown", f"vhid {vip.vhid}: two MASTERs are not seen", "")
     for find in (_password, _addresses, _unicast):
-        found = find(cluster, group, vip, sides)
+        found = find(view.cluster, group, vip, sides)
         if found is not None:
             return found
     return _counters(vip, sides)

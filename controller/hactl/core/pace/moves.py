@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hactl.core.cluster import Cluster, failover_of
-from hactl.core.facts import Known, Snapshot
+from hactl.core.evidence.hook_log import TOOK, moves_of
+from hactl.core.facts import Snapshot, known
 from hactl.core.operations import Kind, OpenOperations
 from hactl.core.steps import Plan
 
@@ -125,14 +126,7 @@ class Moves:
 
 def _hook_seconds(snapshot: Snapshot, node: str, group: str) -> float | None:
     """How long the node's hook took to take the group over, by its own notes; None: not known."""
-    reading = snapshot.nodes.get(node)
-    facts = reading.value if isinstance(reading, Known) else None
-    hook = facts.hook.value if facts is not None and isinstance(facts.hook, Known) else None
-    for line in reversed(hook.moves if hook is not None else ()):
-        words = line.split(" ", 4)
-        if len(words) >= 4 and words[1:3] == [group, "took"]:
-            try:
-                return float(words[3])
-            except ValueError:
-                return None
-    return None
+    facts = known(snapshot.nodes.get(node))
+    hook = known(facts.hook) if facts is not None else None
+    taken = [move.seconds for move in moves_of(hook, group) if move.what == TOOK]
+    return taken[-1] if taken else None

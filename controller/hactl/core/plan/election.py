@@ -8,6 +8,7 @@ from __future__ import annotations
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import master_down_seconds
 from hactl.core.evidence.two_masters import two_masters_cause
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, Vhid
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
@@ -22,7 +23,7 @@ def election_waits(scene: Scene) -> None:
             continue
         masters = [node for node, vhid in seen.items() if vhid.state is CarpState.MASTER]
         if len(masters) > 1:
-            cause = two_masters_cause(scene.cluster, scene.snapshot, group, vip)
+            cause = two_masters_cause(View.at(scene.cluster, scene.snapshot, scene.now), group, vip)
             scene.hold("TwoMasters", cause.message, target=f"vhid {vip.vhid}", passing=True, remedy=cause.remedy)
         elif not masters:
             _nobody(scene, group, vip, seen)

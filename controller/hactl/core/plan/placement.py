@@ -7,7 +7,7 @@ Silence is not evidence (docs/safety.md#evidence).
 
 from __future__ import annotations
 
-from hactl.core.evidence.choice import COMPARE, choose_copy
+from hactl.core.evidence.copies import COMPARE, choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known

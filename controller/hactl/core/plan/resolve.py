@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of
+from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot
 from hactl.core.objects import StorageSpec
 from hactl.core.operations import Operation, State
@@ -64,7 +65,7 @@ def resolve_steps(
     scene = set_scene(cluster, snapshot, moment)
     if (unheard := _unheard(scene, keep, discard)) is not None:
         return unheard
-    comparison = compare_copies(cluster, snapshot, storage, moment)
+    comparison = compare_copies(View.at(cluster, snapshot, moment), storage)
     if (left := _already(scene, storage, comparison, discard)) is not None:
         return left
     refusal = _no_split(comparison) or _serving(scene, storage, keep, discard)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.carp import master_down_seconds
+from hactl.core.evidence.hook_log import TOOK, moves_of
 from hactl.core.evidence.view import View
-from hactl.core.facts import HastMetadata, known
+from hactl.core.facts import HastMetadata
 from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
 
 #: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
@@ -127,23 +128,7 @@ def _at_risk(view: View, group: GroupSpec, active: str) -> int | None:
 
 
 def measured(view: View, group: GroupSpec) -> float | None:
-    """The slowest of the newest moves that nodes of the group wrote down, seconds; None: there was none.
-
-    Lines are `EPOCH GROUP took|gave|stopped|reported SECONDS text`; other ones, cut ones too, are passed over.
-    """
-    found: list[tuple[int, float]] = []
-    for node in group.preferred:
-        hook = known(view.facts[node].hook) if node in view.facts else None
-        for line in hook.moves if hook is not None else ():
-            words = line.split()
-            if len(words) >= 4 and words[1] == group.name and words[2] == "took":
-                found += _took(words[0], words[3])
-    newest = sorted(found)[-MOVES_COUNTED:]
+    """The slowest of the newest moves that brought the group to one of its nodes, seconds; None: there was none."""
+    moves = [move for node in group.preferred for move in moves_of(view.hook(node), group.name) if move.what == TOOK]
+    newest = sorted((move.epoch, move.seconds) for move in moves)[-MOVES_COUNTED:]
     return max((seconds for _, seconds in newest), default=None)
-
-
-def _took(epoch: str, seconds: str) -> list[tuple[int, float]]:
-    plain = seconds.replace(".", "", 1)
-    if not (epoch.isascii() and epoch.isdigit() and plain.isascii() and plain.isdigit()):
-        return []
-    return [(int(epoch), float(seconds))]

@@ -23,7 +23,7 @@ def two_masters(case: Case) -> Explanation | None:
         masters = case.view.masters(vip)
         if len(masters) < 2:
             continue
-        found = two_masters_cause(case.cluster, case.snapshot, case.group, vip, case.before)
+        found = two_masters_cause(case.view, case.group, vip, case.before)
         facts = [case.spoken(vip, node) or case.fact(node, f"vhid {vip.vhid} is MASTER") for node in masters]
         remedies = [Remedy(part) for part in found.remedy.split("; ") if part]
         if found.cause in ("PasswordDiffers", "AddressSetsDiffer"):

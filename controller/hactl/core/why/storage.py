@@ -6,7 +6,8 @@ Man pages: hastctl(8), mount(8).
 
 from __future__ import annotations
 
-from hactl.core.evidence.copies import Comparison, compare_seen, comparison_table
+from hactl.core.evidence.copies import Comparison, compare_copies, comparison_table
+from hactl.core.evidence.hook_log import STOPPED, moves_of
 from hactl.core.evidence.view import MountState, ReportedRole
 from hactl.core.facts import HastMetadata, Mount, known
 from hactl.core.objects import StorageSpec, VirtualIP
@@ -21,7 +22,7 @@ def two_primaries(case: Case) -> Explanation | None:
         nodes = case.view.primaries(storage)
         if len(nodes) < 2:
             continue
-        comparison = compare_seen(case.view, storage)
+        comparison = compare_copies(case.view, storage)
         idle = [node for node in nodes if case.view.mount(storage, node) is not MountState.MOUNTED]
         loser = idle[0] if idle else None
         remedies = [Remedy(f"hactl resolve {case.cluster.name} {storage.name} --discard NODE --dry-run")]
@@ -39,7 +40,7 @@ def two_primaries(case: Case) -> Explanation | None:
 def split_brain(case: Case) -> Explanation | None:
     """The copies refuse each other: both were written while apart, or they belong to different resources."""
     for storage in case.group.storage:
-        comparison = compare_seen(case.view, storage)
+        comparison = compare_copies(case.view, storage)
         if not comparison.apart:
             continue
         cause = "SplitBrain" if comparison.verdict.value == "Diverged" else "ForeignCopy"
@@ -217,7 +218,7 @@ def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Ex
     apart_now = split_brain(case)
     if apart_now is not None:
         return apart_now
-    comparison = compare_seen(case.view, storage)
+    comparison = compare_copies(case.view, storage)
     if comparison.newer not in (None, node) and quiet is None:
         head = f"the copy of {comparison.newer} is newer: {comparison.message}"
         facts = tuple(_copy_fact(case, comparison, copy.node) for copy in comparison.copies)
@@ -259,10 +260,8 @@ def _by_hand(storage: StorageSpec, node: str, quiet: str) -> tuple[Remedy, ...]:
 
 def _hook_stopped(case: Case, node: str) -> str | None:
     """The text of the hook's last word on the group, when that was that it stopped."""
-    hook = case.hook(node)
-    lines = [line.split(" ", 4) for line in (hook.moves if hook is not None else ())]
-    ours = [words for words in lines if len(words) >= 4 and words[1] == case.name]
-    return (ours[-1][4] if len(ours[-1]) > 4 else ours[-1][2]) if ours and ours[-1][2] == "stopped" else None
+    moves = list(moves_of(case.hook(node), case.name))
+    return (moves[-1].text or STOPPED) if moves and moves[-1].what == STOPPED else None
 
 
 def _hastctl(node: str, name: str) -> Remedy:

@@ -64,6 +64,7 @@ def resolve(
             remote, cluster, resource, discard, preserve, yes_discard, reason, dry=dry_run
         )  # fmt: skip
     from hactl.core.evidence.copies import compare_copies, group_of
+    from hactl.core.evidence.view import View
     from hactl.core.plan.resolve import Refusal, resolve_steps
 
     looked = asyncio.run(look_at(ctx, paths, cluster))
@@ -71,7 +72,7 @@ def resolve(
     if found is None:
         names = ", ".join(storage.name for group in looked.cluster.groups for storage in group.storage)
         raise NotResolved(f"{cluster} has no resource {resource}; it has {names or 'none'}")
-    _show(compare_copies(looked.cluster, looked.snapshot, found[1], looked.now))
+    _show(compare_copies(View.at(looked.cluster, looked.snapshot, looked.now), found[1]))
     steps = resolve_steps(looked.cluster, looked.snapshot, resource, discard, preserve, looked.now)
     if isinstance(steps, Refusal):
         helps = f"; what helps: {steps.remedy}" if steps.remedy else ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.core.cluster import interface_on
-from hactl.core.evidence.choice import choose_copy
+from hactl.core.evidence.copies import choose_copy
 from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
@@ -145,7 +145,7 @@ def _refuse_each_other(scene: Scene, storage: StorageSpec, *nodes: str) -> bool:
     """Whether hastd connects the copies no more until a person has decided (hastd/secondary.c)."""
     copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
-    return len(real) == len(nodes) and choose_copy(storage.name, real, nodes).hold in ("SplitBrain", "ForeignCopy")
+    return len(real) == len(nodes) and choose_copy(storage.name, real, nodes).refused
 
 
 def _incomplete(scene: Scene, storage: StorageSpec, active: str) -> str:

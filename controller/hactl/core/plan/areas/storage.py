@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hactl.core.evidence.choice import COMPARE, choose_copy
+from hactl.core.evidence.copies import COMPARE, choose_copy
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
@@ -317,7 +317,7 @@ def _never_connects(scene: Scene, storage: StorageSpec, preferred: Sequence[str]
     copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in preferred if node in scene.facts}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     choice = choose_copy(storage.name, real, tuple(preferred)) if len(real) == len(storage.hast.devices) else None
-    if choice is None or choice.hold not in ("SplitBrain", "ForeignCopy"):
+    if choice is None or not choice.refused:
         return False
     scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
     return True
