@@ -99,7 +99,7 @@ def test_log_level_two_names_bad_hashes_and_zero_is_silent() -> None:
     assert "carp_input_c: incorrect hash for VHID 1@vtnet1" in made.a.kernel.messages
     call(made.a, "sysctl net.inet.carp.log=0")
     seen: list[str] = []
-    made.a.devd_listeners.append(seen.append)
+    made.a.devctl.listeners.append(seen.append)
     before = len(made.a.kernel.messages)
     call(made.a, "ifconfig vtnet1 vhid 1 state backup")
     assert seen == ["!system=CARP subsystem=1@vtnet1 type=BACKUP"]

@@ -117,7 +117,7 @@ def test_deleting_the_last_address_of_a_master() -> None:
     made.carp("ifconfig vtnet1 inet 192.0.2.50/32 vhid 1 alias")
     made.world.advance(4)
     seen: list[str] = []
-    made.a.devd_listeners.append(seen.append)
+    made.a.devctl.listeners.append(seen.append)
     call(made.a, "ifconfig vtnet1 inet 192.0.2.50 -alias")
     assert seen == ["!system=CARP subsystem=1@vtnet1 type=INIT"]
     assert "carp: 1@vtnet1: MASTER -> INIT (hardware interface up)" in made.a.kernel.messages

@@ -30,12 +30,12 @@ def differences(made: Pair, step: dict[str, Any], got: Answer) -> str:
 def watch_devd(made: Pair, node: str) -> Answer:
     """Step 49 of recording 02: a devd client while advskew goes to 200 and back."""
     machine, seen = made.world.machines[node], list[str]()
-    machine.devd_listeners.append(seen.append)
+    machine.devctl.listeners.append(seen.append)
     for pause, skew in ((1, 200), (7, 0)):
         made.world.advance(pause)
         call(machine, f"ifconfig vtnet1 vhid 1 advskew {skew}")
     made.world.advance(8)
-    machine.devd_listeners.remove(seen.append)
+    machine.devctl.listeners.remove(seen.append)
     return Answer("".join(f"{line}\n" for line in seen))
 
 

@@ -89,7 +89,7 @@ def test_an_action_delays_later_events_and_their_readers(pair: Pair) -> None:
     install(pair.a, hook='#!/bin/sh\nsleep 10\necho "$(date +%s) $*" >> /var/db/seen\n')
     pair.sh(pair.a, "service devd restart")
     heard: list[tuple[float, str]] = []
-    pair.a.devd_listeners.append(lambda line: heard.append((pair.now, line.rpartition("=")[2])))
+    pair.a.devctl.listeners.append(lambda line: heard.append((pair.now, line.rpartition("=")[2])))
     begun = pair.now
     pair.sh(pair.a, VHID)
     pair.world.advance(9)

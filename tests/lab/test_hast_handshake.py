@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.hast.metadata import Metadata
-from hactl.lab.hast.worker.secondary import Verdict, decide
+from hactl.lab.hast.processes import Verdict
+from hactl.lab.hast.worker.secondary import decide
 from support.lab.pair import CONF, Pair
 
 

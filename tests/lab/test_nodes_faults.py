@@ -109,11 +109,11 @@ async def test_stream_of_devd(stage: Stage) -> None:
     assert await first == "!system=CARP subsystem=80@vtnet1 type=BACKUP"
     assert await anext(stream) == "!system=CARP subsystem=80@vtnet1 type=MASTER"
     machine = stage.world.machines["nas-a"]
-    assert len(machine.devd_listeners) == 1
+    assert len(machine.devctl.listeners) == 1
     stage.world.power_off("nas-a")
     with pytest.raises(NodeGarbled):
         await anext(stream)
-    assert machine.devd_listeners == []
+    assert machine.devctl.listeners == []
 
 
 async def test_stream_closed_by_its_reader(stage: Stage) -> None:
@@ -121,10 +121,10 @@ async def test_stream_closed_by_its_reader(stage: Stage) -> None:
     stream = stage.nodes.stream(TARGET, "exec nc -dU /var/run/devd.pipe")
     waiting = asyncio.ensure_future(anext(stream))
     await stage.time.sleep(1)
-    assert len(stage.world.machines["nas-a"].devd_listeners) == 1
+    assert len(stage.world.machines["nas-a"].devctl.listeners) == 1
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert stage.world.machines["nas-a"].devd_listeners == []
+    assert stage.world.machines["nas-a"].devctl.listeners == []
 
 
 async def test_restarting_devd_ends_its_readers(stage: Stage) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hactl.lab.machine import Machine
 from hactl.lab.rc import rcorder
-from hactl.lab.rc.rc import SCRIPTS
+from hactl.lab.rc.scripts import SCRIPTS
 from support.lab.pair import CONF, Pair
 
 SCRIPT = """#!/bin/sh

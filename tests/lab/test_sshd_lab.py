@@ -118,14 +118,14 @@ async def test_output_streams_live(lab: Lab) -> None:
         stream.stdin.write("exec nc -dU /var/run/devd.pipe\n")
         stream.stdin.write_eof()
         machine = lab.server.nodes["nas-a"].machine
-        await until(lambda: bool(machine.devd_listeners))
+        await until(lambda: bool(machine.devctl.listeners))
         await other.run(EXEC, input="kldload -n carp; ifconfig vtnet1 inet 192.0.2.80/24 vhid 80 pass x alias")
         started = time.monotonic()
         async with asyncio.timeout(5):
             assert await stream.stdout.readline() == "!system=CARP subsystem=80@vtnet1 type=BACKUP\n"
         assert time.monotonic() - started < 1
         stream.close()
-        await until(lambda: not machine.devd_listeners)
+        await until(lambda: not machine.devctl.listeners)
 
 
 async def test_scripts_die_with_their_client(lab: Lab) -> None:

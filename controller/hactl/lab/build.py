@@ -17,7 +17,7 @@ from hactl.core.cluster import interface_on
 from hactl.core.objects import HACluster, VirtualIP
 from hactl.lab.clock import LabClock
 from hactl.lab.machine import Machine
-from hactl.lab.rc.boot_files import rc_conf
+from hactl.lab.rc.etc import rc_conf
 from hactl.lab.world import World
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -36,9 +36,11 @@ class Port:
     hosts: list[Host] = field(default_factory=list)
 
 
-def build_world(document: HACluster, clock: LabClock, seed: int = 0, *, release: str = "13.2-RELEASE") -> World:
+def build_world(
+    document: HACluster, clock: LabClock, seed: int = 0, *, release: str = "13.2-RELEASE"
+) -> World[Machine]:
     """All machines of a document, booted and unconfigured."""
-    world = World(clock, seed)
+    world = World[Machine](clock, seed)
     plan = Wiring(document)
     for node in document.spec.nodes:
         machine = Machine(world, node.name, release=release)
@@ -128,7 +130,7 @@ def subnets(vip: VirtualIP) -> list[Network]:
     return found
 
 
-def plug_recorded(world: World, name: str, *, release: str = "13.2-RELEASE") -> Machine:
+def plug_recorded(world: World[Machine], name: str, *, release: str = "13.2-RELEASE") -> Machine:
     """A machine wired like the recorded pair: vtnet1 the LAN, vtnet2 the replication link, two data disks."""
     machine = Machine(world, name, release=release)
     unit = machine.position + 10

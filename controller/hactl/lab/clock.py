@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from hactl.lab.fiber import RUNNING
+from hactl.lab.process import CURRENT, SLICE_SECONDS, check_alive
+
 #: Where virtual time begins unless told otherwise: the first minute of the recordings (2026-11-23 15:33:38 UTC).
 START_EPOCH_SECONDS = 1795448018.0
 
@@ -55,10 +58,7 @@ class VirtualClock:
         return self._start_epoch + self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Run all events of the coming seconds (a fiber: suspend); raises registry.Killed if one of them kills us."""
-        from hactl.lab.commands.registry import CURRENT, SLICE_SECONDS, check_alive
-        from hactl.lab.fiber import RUNNING
-
+        """Run all events of the coming seconds (a fiber: suspend); raises process.Killed if one of them kills us."""
         fiber = RUNNING.get()
         if fiber is not None:
             await fiber.sleep(seconds)

@@ -3,7 +3,7 @@
 Rules:
 - A fiber runs until it sleeps on the clock; the world resumes it at its time, in the order of the event queue.
 - It belongs to a machine: frozen with it, ended where it stands when the machine loses power.
-- Killing the process whose command it runs wakes it; `registry.check_alive` then ends that command.
+- Killing the process whose command it runs wakes it; `process.check_alive` then ends that command.
 - Each has a context of its own, so that what one sets (the running process) no other sees.
 - None is left when the interpreter ends: the threads of their scripts must not meet its end half-way.
 """
@@ -14,14 +14,10 @@ import atexit
 import os
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
-from hactl.lab.commands.registry import CURRENT, check_alive
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
-    from hactl.lab.world import Handle, World
+from hactl.lab.process import CURRENT, check_alive
 
 #: The fiber whose code runs now; None: somebody outside drives (a test, `drive`).
 RUNNING: ContextVar[Fiber | None] = ContextVar("hactl_lab_fiber", default=None)
@@ -50,6 +46,35 @@ class Job(Protocol):
         ...
 
 
+class Owner(Protocol):
+    """The machine a fiber or an event belongs to."""
+
+    #: Grows with every loss of power: what was there before is void.
+    power_cycles: int
+    #: Monotonic seconds since when its time stands still; None: it does not.
+    frozen_at: float | None
+
+
+class Alarm(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> None:
+        """It will not."""
+        ...
+
+
+class Queue(Protocol):
+    """What resumes fibers: the world's events."""
+
+    def at(self, delay_seconds: float, action: Callable[[], object], *, machine: Owner | None = None) -> Alarm:
+        """Run `action` after a delay."""
+        ...
+
+    def forget(self, job: Job) -> None:
+        """A fiber ended."""
+        ...
+
+
 class _Sleep:
     """What a fiber hands out when it suspends."""
 
@@ -64,14 +89,14 @@ class Fiber:
     """One coroutine and its place in the world's queue."""
 
     def __init__(
-        self, world: World, work: Coroutine[Any, Any, Any], machine: Machine | None, context: Context | None = None
+        self, queue: Queue, work: Coroutine[Any, Any, Any], machine: Owner | None, context: Context | None = None
     ) -> None:
         """Nothing runs yet; `begin` does. `context`: None for an empty one."""
-        self.world, self.machine = world, machine
+        self.queue, self.machine = queue, machine
         self._work = work
         self._context = context if context is not None else Context()
         self._context.run(RUNNING.set, self)
-        self._handle: Handle | None = None
+        self._handle: Alarm | None = None
         self._active = False
         self._doomed = False
         self._done = False
@@ -94,7 +119,7 @@ class Fiber:
             self._unwind()
 
     async def sleep(self, seconds: float) -> None:
-        """Suspend; raises registry.Killed when the process whose command runs is ended."""
+        """Suspend; raises process.Killed when the process whose command runs is ended."""
         process = CURRENT.get()
         check_alive()
         if process is not None:
@@ -110,19 +135,19 @@ class Fiber:
         """Go on at once instead of at the end of the sleep."""
         if self._handle is not None:
             self._handle.cancel()
-            self._handle = self.world.at(0.0, self._step, machine=self.machine)
+            self._handle = self.queue.at(0.0, self._step, machine=self.machine)
 
     def _step(self) -> None:
         if self._done:
             return
         self._handle = None
-        wish = self._run(lambda: self._work.send(None))
-        if wish is None:
+        pause = self._run(lambda: self._work.send(None))
+        if pause is None:
             return
         if self._doomed:
             self._unwind()
         else:
-            self._handle = self.world.at(wish.seconds, self._step, machine=self.machine)
+            self._handle = self.queue.at(pause.seconds, self._step, machine=self.machine)
 
     def _unwind(self) -> None:
         """Let it clean up; whatever it waits for meanwhile it does not get."""
@@ -134,22 +159,22 @@ class Fiber:
 
     def _run(self, resume: Callable[[], Any]) -> _Sleep | None:
         """Go on to the next sleep, or to the end (None)."""
-        self._active, wish = True, None
+        self._active, pause = True, None
         try:
-            asked = self._context.run(resume)
-            wish = asked if isinstance(asked, _Sleep) else None
+            awaited = self._context.run(resume)
+            pause = awaited if isinstance(awaited, _Sleep) else None
         except (StopIteration, PowerLost):
             return None
         finally:
             self._active = False
-            if wish is None:
+            if pause is None:
                 self._done = True
                 _UNFINISHED.discard(self)
-                self.world.forget(self)
-        if wish is None:
+                self.queue.forget(self)
+        if pause is None:
             self._work.close()
             raise RuntimeError("a coroutine suspended under virtual time: it awaited something that is not the clock")
-        return wish
+        return pause
 
 
 _UNFINISHED: WeakSet[Fiber] = WeakSet()

@@ -1,7 +1,7 @@
 """One simulated FreeBSD machine: its parts, its power, its clock, its logs.
 
 Rules:
-- The parts of HAST, disks, files and rc belong to their own modules and are made when first asked for.
+- The parts are made here and nowhere else; each says in a protocol what it needs of the machine it lives in.
 - Memory goes with power: kernel, network configuration, processes; disks, files and the host's identity stay.
 - Log lines have syslogd's format: `Nov 23 15:58:39 nas-a kernel: carp: ...` (syslogd(8); recordings 02 and 03).
 """
@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
 
+import hactl.lab.commands  # noqa: F401  (the programs register themselves)
+from hactl.lab.hast.daemon import Hast
+from hactl.lab.host import LogFile
 from hactl.lab.kernel.devd import Devd
 from hactl.lab.kernel.kernel import Kernel
 from hactl.lab.kernel.net import Network
+from hactl.lab.process import Process, Result
+from hactl.lab.program import execute
+from hactl.lab.rc import boot
+from hactl.lab.rc.furnish import furnish
+from hactl.lab.rc.rc import Rc
+from hactl.lab.shell.shell import run_script
+from hactl.lab.storage.disks import Disks
+from hactl.lab.storage.files import Files
+from hactl.lab.world import World
 
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast
-    from hactl.lab.rc.rc import Rc
-    from hactl.lab.storage.disks import Disks
-    from hactl.lab.storage.files import Files
-    from hactl.lab.world import World
-
-LogFile = Literal["messages", "daemon"]
 #: The major number a release has in `osreldate`; anything that is not listed is taken from the release's name.
 OSRELDATES = {"13.2-RELEASE": 1302001, "14.0-RELEASE": 1400097, "15.1-RELEASE": 1501502}
 
@@ -55,7 +58,7 @@ def osreldate(release: str) -> int:
 class Machine:
     """A FreeBSD host."""
 
-    def __init__(self, world: World, name: str, *, release: str = "13.2-RELEASE") -> None:
+    def __init__(self, world: World[Machine], name: str, *, release: str = "13.2-RELEASE") -> None:
         self.world, self.name, self.release = world, name, release
         self.osreldate = osreldate(release)
         self.position = len(world.machines) + 1
@@ -77,42 +80,21 @@ class Machine:
         self.hostid = world.random.getrandbits(32)
         self._pid = 100
         self._repeats: dict[str, Repeats] = {}
-        self.net = Network(self)
+        self.files = Files()
+        self.files.mkdir("/var/log")
+        self.disks = Disks(self)
+        self.net = Network(self, world.segments)
         self.kernel = Kernel(self)
         self.devctl = Devd(self)
+        self.hast = Hast(self)
         world.machines[name] = self
-
-    # parts of other modules
-
-    @cached_property
-    def files(self) -> Files:
-        """The file tree."""
-        from hactl.lab.storage.files import Files
-
-        files = Files()
-        files.mkdir("/var/log")
-        return files
-
-    @cached_property
-    def disks(self) -> Disks:
-        """Disks, filesystems and pools."""
-        from hactl.lab.storage.disks import Disks
-
-        return Disks(self)
-
-    @cached_property
-    def hast(self) -> Hast:
-        """hastd and its workers."""
-        from hactl.lab.hast.daemon import Hast
-
-        return Hast(self)
 
     @cached_property
     def rc(self) -> Rc:
-        """Services and what rc does at boot and shutdown."""
-        from hactl.lab.rc.rc import Rc
-
-        return Rc(self)
+        """Services and running programs; when first asked for, the disk gets what a fresh installation has."""
+        rc = Rc(self, self.hast, self.devctl)
+        furnish(self, rc)
+        return rc
 
     # power
 
@@ -144,13 +126,13 @@ class Machine:
         self.world.spawn(self._boot_userland(), machine=self)
 
     async def _boot_userland(self) -> None:
-        await self.rc.boot()
+        await boot.boot(self)
         self.running = True
         self.world.tell(self)
 
     async def shutdown(self) -> None:
         """What rc.shutdown(8) does before the kernel stops."""
-        await self.rc.shutdown()
+        await boot.shutdown(self)
         self.running = False
 
     def lose_power(self) -> None:
@@ -163,6 +145,34 @@ class Machine:
         self.hast.on_power_off()
         self.disks.on_power_off()
         self.net.reset()
+
+    def end_programs(self) -> None:
+        """After a loss of power: no program is left."""
+        self.rc.on_power_off()
+
+    # programs
+
+    async def run_script(self, script: str, *, env: Mapping[str, str], cwd: str, process: Process) -> object:
+        """Run a script as `sh -c` would."""
+        return await run_script(self, script, env=env, cwd=cwd, process=process)
+
+    async def execute(self, argv: Sequence[str], process: Process) -> Result:
+        """execve(2): run a file by its path."""
+        self.rc.enter(process)
+        try:
+            return await execute(self, ["__exec", *argv], process)
+        finally:
+            self.rc.leave(process)
+
+    # the other machines
+
+    def reaches(self, address: str) -> Machine | None:
+        """The running machine that gets a packet sent to an address now."""
+        return self.world.reaches(self.name, address)
+
+    def hears(self, node: str, segment: str) -> bool:
+        """Whether a packet another machine sends on a segment is received and processed here now."""
+        return self.world.connected(node, self.name, segment)
 
     # small things
 
@@ -185,11 +195,6 @@ class Machine:
         """The time as syslogd writes it; the lab's nodes keep UTC."""
         now = time.gmtime(self.epoch())
         return f"{time.strftime('%b', now)} {now.tm_mday:2d} {time.strftime('%H:%M:%S', now)}"
-
-    @property
-    def devd_listeners(self) -> list[Callable[[str], None]]:
-        """Who reads devd's socket."""
-        return self.devctl.listeners
 
     def devd(self, line: str) -> None:
         """Emit an event for devd (a raw line without its newline)."""

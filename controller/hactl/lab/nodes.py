@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
 from hactl.errors import NodeGarbled, NodeUnreachable
-from hactl.lab.commands.registry import Process
+from hactl.lab.machine import Machine
+from hactl.lab.process import Process
 from hactl.lab.shell.shell import run_script
 from hactl.lab.world import World
 from hactl.ports import Answer, Target
@@ -55,7 +56,7 @@ class Ran:
 class LabNodes:
     """The nodes of a world. `Target.node` names the machine."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World[Machine]) -> None:
         """No faults, an empty log."""
         self.world = world
         self.faults: dict[str, Trouble] = {}
@@ -166,7 +167,7 @@ class LabNodes:
             process.kill(1)
         await self.world.close()
 
-    async def _lock(self, machine: Any) -> bool:
+    async def _lock(self, machine: Machine) -> bool:
         """lockf(1) on the file that the node's hook locks too; whether it was had in time."""
         deadline = self.world.clock.monotonic() + LOCK_WAIT_SECONDS
         while LOCK in machine.rc.locks:
@@ -182,7 +183,7 @@ class LabNodes:
             del self.faults[target.node]
         return trouble
 
-    def _reach(self, target: Target, trouble: Trouble | None) -> Any:
+    def _reach(self, target: Target, trouble: Trouble | None) -> Machine:
         machine = self.world.machines.get(target.node)
         if machine is None:
             raise NodeUnreachable(target.node, f"no such machine in the lab: {target.node}")
@@ -202,7 +203,7 @@ class LabNodes:
         return Answer(answer.exit_status, trouble.text, "", answer.seconds)
 
 
-async def within(world: World, work: Awaitable[T], seconds: float) -> T | None:
+async def within(world: World[Machine], work: Awaitable[T], seconds: float) -> T | None:
     """Await something for at most that long on the world's clock; None: it took longer and was cancelled."""
     task: asyncio.Future[T] = asyncio.ensure_future(work)
     alarm: asyncio.Future[None] = asyncio.ensure_future(world.clock.sleep(seconds))

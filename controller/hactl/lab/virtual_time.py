@@ -17,12 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hactl.lab.clock import START_EPOCH_SECONDS
-
-if TYPE_CHECKING:
-    from hactl.lab.world import World
+from hactl.lab.events import Events
 
 
 class VirtualTime:
@@ -32,7 +30,7 @@ class VirtualTime:
         """Seconds since 1970 at the start; `attach` a world before time is to move for it."""
         self.seconds = 0.0
         self._start_epoch = start_epoch
-        self._worlds: list[World] = []
+        self._worlds: list[Events] = []
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
         self._holds = 0
@@ -65,7 +63,7 @@ class VirtualTime:
 
     # the machinery
 
-    def attach(self, world: World) -> None:
+    def attach(self, world: Events) -> None:
         """Run this world's events as time passes."""
         self._worlds.append(world)
 

@@ -82,13 +82,13 @@ class Episode:
         hear = heard.append
         machines = [self.loop.machine(node) for node in self.judge.nodes if self.loop.reaches(node)]
         for machine in machines:
-            machine.devd_listeners.append(hear)
+            machine.devctl.listeners.append(hear)
         end = self.loop.now + min(most, self.chance.choice([5.0, 15.0, Pace().resync_seconds]))
         while self.loop.now < end and not heard:
             self.advance(min(1.0, end - self.loop.now))
         for machine in machines:
-            if hear in machine.devd_listeners:  # not after a loss of power
-                machine.devd_listeners.remove(hear)
+            if hear in machine.devctl.listeners:  # not after a loss of power
+                machine.devctl.listeners.remove(hear)
 
     def advance(self, seconds: float) -> None:
         """Let the nodes live by themselves, watched."""

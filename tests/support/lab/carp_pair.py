@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hactl.lab.commands
 from hactl.lab.build import plug_recorded
 from hactl.lab.clock import VirtualClock
-from hactl.lab.commands.registry import COMMANDS, Call, Result
 from hactl.lab.machine import Machine
+from hactl.lab.process import Result
+from hactl.lab.program import COMMANDS, Call
 from hactl.lab.world import World
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
-assert hactl.lab.commands.PLACES
 
 
 def call(machine: Machine, line: str, user: str = "root") -> Result:

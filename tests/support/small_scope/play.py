@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from hactl.core.operations import Overrides
 from hactl.core.steps import Outcome, Plan, Stage
-from hactl.lab.hast.daemon import Hast, Resource, Role
+from hactl.lab.hast.daemon import Hast
+from hactl.lab.hast.processes import Resource, Role
 from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
 from support.lab.closed_loop import Fate
 from support.lab.serving import complaints

@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from hactl.lab.hast import metadata as hast_metadata
-from hactl.lab.hast.metadata import Metadata
+from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata, read
 from hactl.lab.machine import Machine
 from hactl.lab.storage import ufs
-from hactl.lab.storage.disks import Provider
+from hactl.lab.storage.provider import Provider
 from support.episodes.episode import MARK
 from support.lab.closed_loop import Loop
 from support.lab.converged import converged
@@ -82,7 +81,7 @@ class Pair:
         """What HAST keeps on that node's disk. Raises NoMetadata or InvalidMetadata."""
         disk = self.machine(node).disks.provider(DISK)
         assert disk is not None
-        return hast_metadata.read(disk)
+        return read(disk)
 
     def copy(self, node: str) -> Copy:
         """What the disk of that node holds, whoever may read it."""
@@ -91,7 +90,7 @@ class Pair:
         try:
             image = ufs.load(_Area(disk, self.metadata(node).offset))
             text = image.get(Path(MARK).name).decode().strip() if image is not None else ""
-        except (OSError, KeyError, hast_metadata.NoMetadata, hast_metadata.InvalidMetadata):
+        except (OSError, KeyError, NoMetadata, InvalidMetadata):
             return Copy(0, sound=False, clean=False)
         sound = image is not None and not image.damaged
         return Copy(int(text) if text.isdigit() else 0, sound, image is not None and image.clean)

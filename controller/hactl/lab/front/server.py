@@ -60,7 +60,7 @@ class LabServer:
         self.documents = tuple(documents)
         self.state_directory = Path(state_directory)
         self.nodes: dict[str, LabNode] = {}
-        self.worlds: list[World] = []
+        self.worlds: list[World[Machine]] = []
         self.control = ControlServer(self.state_directory / SOCKET_NAME, self._handle)
         self._seed, self._release, self._boot_seconds = seed, release, boot_seconds
         self._pump_task: asyncio.Task[None] | None = None
@@ -206,7 +206,7 @@ class LabServer:
             self._power(world, verb, name)
         return self._describe(name, node)
 
-    def _power(self, world: World, verb: str, name: str) -> None:
+    def _power(self, world: World[Machine], verb: str, name: str) -> None:
         actions = {
             "power-off": world.power_off,
             "power-on": world.power_on,

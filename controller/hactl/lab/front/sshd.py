@@ -17,16 +17,15 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncssh
 
-from hactl.lab.commands.registry import COMMANDS, Call, Process, attend
+from hactl.lab.machine import Machine
+from hactl.lab.process import Process, attend
+from hactl.lab.program import COMMANDS, Call
 from hactl.lab.shell.shell import ENVIRONMENT, run_script
 from hactl.lab.shell.words import PLAYED
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
 
 MAX_SESSIONS = 10
 _CSH_META = frozenset("\"'`$()|&;<>*?[]{}~!\\\n")

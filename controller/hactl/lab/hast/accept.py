@@ -9,25 +9,18 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from hactl.lab.hast.processes import Answer, Link, MainProcess, Primary, Resource
 from hactl.lab.hast.worker.route import resolve, split_address
-from hactl.lab.hast.worker.secondary import EX_CONFIG, Link, SecondaryWorker, Verdict, WorkerExit, decide
+from hactl.lab.hast.worker.secondary import EX_CONFIG, SecondaryWorker, WorkerExit, decide
 
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast, Resource
-    from hactl.lab.hast.worker.primary import PrimaryWorker
-
-#: The secondary's worker and its verdict, or in one word why there is none.
-Answer = str | tuple[SecondaryWorker, Link, Verdict]
 #: What a worker needs to find that it must not go on.
 GIVE_UP_SECONDS = 0.5
 
 
-def accept(hast: Hast, primary: PrimaryWorker, source: str) -> Answer:
+def accept(hast: MainProcess, primary: Primary, source: str) -> Answer:
     """A primary's two connections arrive from an address."""
     name, port = split_address(primary.resource.config.remote)
-    host = resolve(primary.hast.machine, name)
+    host = resolve(primary.hast.machine.files, name)
     client = _hello(hast, source, host, port)
     if not any(_comes_from(hast, known, source) for known in hast.resources.values()):
         hast.log_main("error", f"Client {client} isn't known.")
@@ -50,21 +43,21 @@ def accept(hast: Hast, primary: PrimaryWorker, source: str) -> Answer:
     return _fork(hast, resource, primary)
 
 
-def _comes_from(hast: Hast, resource: Resource, source: str) -> bool:
-    return resolve(hast.machine, split_address(resource.config.remote)[0]) == source
+def _comes_from(hast: MainProcess, resource: Resource, source: str) -> bool:
+    return resolve(hast.machine.files, split_address(resource.config.remote)[0]) == source
 
 
 def _url(host: str, port: int) -> str:
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
-def _hello(hast: Hast, source: str, host: str, port: int) -> str:
+def _hello(hast: MainProcess, source: str, host: str, port: int) -> str:
     client = _url(source, hast.machine.world.random.randint(10000, 65535))
     hast.log_main("info", f"Connection from {client} to {_url(host, port)}.")
     return client
 
 
-def _fork(hast: Hast, resource: Resource, primary: PrimaryWorker) -> Answer:
+def _fork(hast: MainProcess, resource: Resource, primary: Primary) -> Answer:
     world, virgin = hast.machine.world, primary.take_resuid()
     try:
         worker = SecondaryWorker.start(hast, resource)
@@ -72,15 +65,8 @@ def _fork(hast: Hast, resource: Resource, primary: PrimaryWorker) -> Answer:
         return "failed"
     resource.worker = worker
     verdict = decide(primary.metadata, worker.metadata, primary_virgin=virgin)
-    link = Link(
-        world,
-        primary.hast.route(primary.resource).segment,
-        primary.hast.machine.name,
-        hast.machine.name,
-        primary,
-        worker,
-        world.clock.monotonic(),
-    )
+    segment = primary.hast.route(primary.resource).segment
+    link = Link(segment, primary.hast.machine, hast.machine, primary, worker, world.clock.monotonic())
     worker.link = link
     if verdict.error:
         if verdict.error == "split-brain":

@@ -12,27 +12,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from hactl.lab.commands.registry import adopt
-from hactl.lab.hast import config_grammar as hastconf_grammar
-from hactl.lab.hast import reload as hast_reload
-from hactl.lab.hast.accept import Answer, accept
-from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
+from hactl.lab.hast.accept import accept
+from hactl.lab.hast.config_grammar import EX_OSFILE, ConfigError, HastConfig, ResourceConfig, parse
 from hactl.lab.hast.exec_hook import execute
 from hactl.lab.hast.loop import SelectLoop
+from hactl.lab.hast.processes import Answer, HastHost, Level, Primary, Resource, Role, Route, Worker
+from hactl.lab.hast.reload import reload
 from hactl.lab.hast.worker.primary import PrimaryWorker
-from hactl.lab.hast.worker.route import Route, find_route, split_address
-from hactl.lab.hast.worker.secondary import SecondaryWorker, WorkerExit
+from hactl.lab.hast.worker.route import find_route, split_address
+from hactl.lab.hast.worker.secondary import WorkerExit
 from hactl.lab.kernel.kernel import KernelError
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.process import adopt
 
 CONFIG_PATH = "/etc/hast.conf"
-Level = Literal["info", "warning", "error"]
-Role = Literal["init", "primary", "secondary"]
 
 
 class ControlError(Exception):
@@ -45,20 +39,10 @@ class ControlError(Exception):
         self.status = status
 
 
-@dataclass(slots=True, eq=False)
-class Resource:
-    """One resource of a running hastd."""
-
-    name: str
-    config: ResourceConfig
-    role: Role = "init"
-    worker: PrimaryWorker | SecondaryWorker | None = None
-
-
 class Hast:
     """hastd, running or not."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: HastHost) -> None:
         """Not running."""
         self.machine = machine
         self.pid: int | None = None
@@ -96,15 +80,13 @@ class Hast:
         files = self.machine.files
         if files.kind(path) is None:
             text = f"Unable to open configuration file {path}: No such file or directory."
-            raise ConfigError(text, hastconf_grammar.EX_OSFILE)
+            raise ConfigError(text, EX_OSFILE)
         machine = self.machine
-        return hastconf_grammar.parse(
-            files.read_text(path), hostname=machine.hostname, hostuuid=machine.hostuuid, hostid=machine.hostid
-        )
+        return parse(files.read_text(path), hostname=machine.hostname, hostuuid=machine.hostuuid, hostid=machine.hostid)
 
     def route(self, resource: Resource) -> Route:
         """Where a connection attempt to a resource's remote gets now."""
-        return find_route(self, resource.config)
+        return find_route(self.machine, resource.config)
 
     def listens_on(self, host: str, port: int) -> bool:
         """Whether the main process accepts connections to an address."""
@@ -142,7 +124,7 @@ class Hast:
         self.hooks.append((world.clock.monotonic(), argv))
 
         async def work() -> None:
-            status, process = await execute(machine, argv)
+            status, process = await execute(machine, argv, self.pid or 1)
             if status:
                 how = f"exitcode={status}"
                 self.log_main("error", f"Hook exited ungracefully (pid={process.pid}, {how}, cmd=[{' '.join(argv)}]).")
@@ -167,7 +149,7 @@ class Hast:
             except KernelError as problem:
                 return config.echo, f"[ERROR] Unable to load geom_gate module: {problem.text}.\n", 71
         self.config, self.pid = config, machine.pid()
-        adopt(machine, self.pid)
+        adopt(machine.name, self.pid)
         self.resources = {name: Resource(name, found) for name, found in config.resources.items()}
         self._asked = False
         self.loop.begin()
@@ -186,7 +168,7 @@ class Hast:
 
     def reload(self) -> None:
         """SIGHUP to the main process."""
-        self.loop.post(lambda: hast_reload.reload(self))
+        self.loop.post(lambda: reload(self))
 
     def stop(self) -> None:
         """SIGTERM to the main process; it ends up to five seconds later (`running` tells)."""
@@ -215,9 +197,9 @@ class Hast:
             worker = resource.worker
             if worker is None or worker.pid != pid:
                 continue
-            if number == 9 and isinstance(worker, PrimaryWorker):
+            if number == 9:
                 worker.kill()
-            elif number in (2, 9, 15):
+            elif number in (2, 15):
                 worker.terminate()
             if number in (2, 9, 15):
                 self.child_ended(resource, pid, -9 if number == 9 else 0, worker)
@@ -285,9 +267,7 @@ class Hast:
         except WorkerExit as end:
             self.child_ended(resource, end.pid, end.status)
 
-    def child_ended(
-        self, resource: Resource, pid: int, status: int, worker: PrimaryWorker | SecondaryWorker | None = None
-    ) -> None:
+    def child_ended(self, resource: Resource, pid: int, status: int, worker: Worker | None = None) -> None:
         """A worker ended by itself; negative status: by that signal. Seen when the loop wakes."""
 
         def reap() -> Iterator[float]:
@@ -362,8 +342,8 @@ class Hast:
 
     # connections from primaries
 
-    def accept(self, primary: PrimaryWorker, source: str) -> Answer:
-        """A primary's two connections arrive (hast_accept.py)."""
+    def accept(self, primary: Primary, source: str) -> Answer:
+        """A primary's two connections arrive (`hast.accept`)."""
         self.loop.wake()
         if self.pid is None or self.busy:
             return "busy"

@@ -10,21 +10,17 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from hactl.lab.commands.registry import COMMANDS, Call, Process, attend
-from hactl.lab.rc.boot_files import RC_ENVIRONMENT
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.hast.processes import HastHost
+from hactl.lab.process import Process
 
 EX_SOFTWARE = 70
 
 
-async def execute(machine: Machine, argv: Sequence[str]) -> tuple[int, Process]:
+async def execute(machine: HastHost, argv: Sequence[str], hastd: int) -> tuple[int, Process]:
     """Run the program; its exit status and the process it was."""
     files, path = machine.files, argv[0]
-    process = Process(machine.pid(), " ".join(["/bin/sh", *argv]), machine.hast.pid or 1)
+    process = Process(machine.pid(), " ".join(["/bin/sh", *argv]), hastd)
     kind = files.kind(path)
     problem = "No such file or directory" if kind is None else "Permission denied"
     if kind != "file" or not files.stat_mode(path) & 0o111:
@@ -32,10 +28,5 @@ async def execute(machine: Machine, argv: Sequence[str]) -> tuple[int, Process]:
         machine.log("daemon", f"hastd[{process.pid}]", line)
         machine.log("messages", f"hastd[{process.pid}]", line)
         return EX_SOFTWARE, process
-    call = Call(machine, "__exec", list(argv), "", dict(RC_ENVIRONMENT), "/", files, process)
-    machine.rc.enter(process)
-    try:
-        result = await attend(process, COMMANDS["__exec"](call))
-    finally:
-        machine.rc.leave(process)
+    result = await machine.execute(argv, process)
     return result.status, process

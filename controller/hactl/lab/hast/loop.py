@@ -12,10 +12,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.host import Host
 
 #: The select loop's timeout, seconds.
 SELECT_SECONDS = 5.0
@@ -32,7 +30,7 @@ class Request:
 class SelectLoop:
     """The loop of one main process, alive between `begin` and `end`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Host) -> None:
         """Not running."""
         self.machine = machine
         self._alive = False

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from hactl.lab.storage.disks import Provider
+from hactl.lab.storage.provider import Provider
 
 METADATA_BYTES = 4096
 #: hastctl create's defaults.

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
+from hactl.lab.hast.processes import MainProcess, Resource, Role
 from hactl.lab.hast.worker.primary import PrimaryWorker
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast, Resource
 
 #: A change of these restarts a resource that is not primary.
 ANY = (
@@ -34,7 +32,18 @@ ANY = (
 PRIMARY = ("local", "provname")
 
 
-def reload(hast: Hast) -> Iterator[float]:
+class Reloadable(MainProcess, Protocol):
+    """The main process, as a reload changes it."""
+
+    pid: int | None
+    config: HastConfig
+
+    def read_config(self) -> HastConfig: ...
+    def add(self, name: str, config: ResourceConfig) -> None: ...
+    def change_role(self, resource: Resource, role: Role) -> Iterator[float]: ...
+
+
+def reload(hast: Reloadable) -> Iterator[float]:
     """Read the file again and apply it; yields the seconds the main process is blocked."""
     hast.log_main("info", "Reloading configuration...")
     try:
@@ -60,7 +69,7 @@ def reload(hast: Hast) -> Iterator[float]:
     hast.log_main("info", "Configuration reloaded successfully.")
 
 
-def _listen(hast: Hast, new: HastConfig) -> None:
+def _listen(hast: Reloadable, new: HastConfig) -> None:
     for address in hast.config.listen:
         if address in new.listen:
             hast.log_main("info", f"Keep listening on address {address}.")
@@ -71,7 +80,7 @@ def _listen(hast: Hast, new: HastConfig) -> None:
             hast.log_main("info", f"Listening on new address {address}.")
 
 
-def _move_files(hast: Hast, new: HastConfig) -> None:
+def _move_files(hast: Reloadable, new: HastConfig) -> None:
     files = hast.machine.files
     if new.control != hast.config.control:
         files.remove_node(hast.config.control)
@@ -84,7 +93,7 @@ def _differs(old: ResourceConfig, new: ResourceConfig, names: tuple[str, ...]) -
     return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
-def _change(hast: Hast, resource: Resource, new: ResourceConfig) -> Iterator[float]:
+def _change(hast: Reloadable, resource: Resource, new: ResourceConfig) -> Iterator[float]:
     old = resource.config
     if not _differs(old, new, ANY):
         return

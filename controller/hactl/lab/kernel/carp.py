@@ -13,15 +13,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from hactl.lab.kernel.net import Address, Family, Interface
-    from hactl.lab.machine import Machine
-    from hactl.lab.world import Handle
+from hactl.lab.events import Handle
+from hactl.lab.host import Host
+from hactl.lab.kernel.address import Address, Family
 
 State = Literal["INIT", "BACKUP", "MASTER"]
 #: Effective skews are cut off here (ip_carp.c: CARP_MAXSKEW).
@@ -52,11 +51,30 @@ class Counters:
     bad_vhid: int = 0
 
 
+class Port(Protocol):
+    """The interface a vhid is on."""
+
+    name: str
+    addresses: list[Address]
+    vhids: dict[int, Vhid]
+    arp: dict[str, str]
+    send_error: int | None
+
+    @property
+    def operational(self) -> bool: ...
+    @property
+    def can_send(self) -> bool: ...
+    def neighbours(self) -> Sequence[Port]: ...
+    def find(self, text: str) -> Address | None: ...
+    def receive(self, ad: Ad) -> None: ...
+    def announce(self, text: str, mac: str) -> None: ...
+
+
 class Carp:
     """The carp module while it is loaded."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, machine: Host, interfaces: Mapping[str, Port]) -> None:
+        self.machine, self.interfaces = machine, interfaces
         self.allow = 1
         self.preempt = 0
         self.log = 1
@@ -69,9 +87,9 @@ class Carp:
     @property
     def vhids(self) -> list[Vhid]:
         """Every vhid of the machine, by interface."""
-        return [vhid for interface in self.machine.net.interfaces.values() for vhid in interface.vhids.values()]
+        return [vhid for interface in self.interfaces.values() for vhid in interface.vhids.values()]
 
-    def find_or_create(self, interface: Interface, number: int) -> Vhid:
+    def find_or_create(self, interface: Port, number: int) -> Vhid:
         """The first vhid makes the interface promiscuous."""
         vhid = interface.vhids.get(number)
         if vhid is None:
@@ -98,7 +116,7 @@ class Carp:
         if self.log > 0:
             self.machine.klog(text)
 
-    def input(self, interface: Interface, ad: Ad) -> None:
+    def input(self, interface: Port, ad: Ad) -> None:
         """carp_input_c: count, check, and let the vhid hear it."""
         counters = self.counters
         counters.received[ad.family] += 1
@@ -125,7 +143,7 @@ class Timer:
 
     __slots__ = ("action", "deadline", "handle", "machine")
 
-    def __init__(self, machine: Machine, action: Callable[[], None]) -> None:
+    def __init__(self, machine: Host, action: Callable[[], None]) -> None:
         self.machine, self.action = machine, action
         self.deadline: float | None = None
         self.handle: Handle | None = None
@@ -164,7 +182,7 @@ class Timer:
 class Vhid:
     """One vhid on one interface."""
 
-    def __init__(self, carp: Carp, interface: Interface, number: int) -> None:
+    def __init__(self, carp: Carp, interface: Port, number: int) -> None:
         self.carp, self.interface, self.number = carp, interface, number
         self.mac = f"00:00:5e:00:01:{number:02x}"
         self.advbase, self.advskew, self.key = 1, 0, ""
@@ -365,8 +383,8 @@ class Vhid:
             if interface.can_send:
                 ad = Ad(self.number, self.advbase, skew, self.digest, family)
                 target = self.peer if family == "inet" else self.peer6
-                for other in interface.machine.world.segments[interface.segment]:
-                    if other is not interface and (target is None or other.find(target) is not None):
+                for other in interface.neighbours():
+                    if target is None or other.find(target) is not None:
                         other.receive(ad)
 
     def _send_failed(self, error: int) -> None:

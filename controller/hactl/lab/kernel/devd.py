@@ -11,15 +11,12 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
-from hactl.lab.commands.registry import Process
+from hactl.lab.host import Host
 from hactl.lab.kernel import devd_conf
-from hactl.lab.rc.boot_files import RC_ENVIRONMENT
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.process import RC_ENVIRONMENT, Process
 
 #: hw.bus.devctl_queue.
 QUEUE_EVENTS = 1000
@@ -39,10 +36,16 @@ class _Daemon(Process):
             Process.kill(self, signal)
 
 
+class DevdHost(Host, Protocol):
+    """A machine whose shell runs devd's actions."""
+
+    async def run_script(self, script: str, *, env: Mapping[str, str], cwd: str, process: Process) -> object: ...
+
+
 class Devd:
     """devd, running or not, and the queue of /dev/devctl."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: DevdHost) -> None:
         """Not running; nothing happened yet."""
         self.machine = machine
         self.listeners: list[Callable[[str], None]] = []
@@ -67,6 +70,11 @@ class Devd:
     def load(self) -> None:
         """Read the configuration. Raises devd_conf.DevdSyntaxError."""
         self.conf = devd_conf.read(self.machine.files)
+
+    def make_sockets(self) -> None:
+        """The files its readers connect to (recording 01)."""
+        for name in ("devd.pipe", "devd.seqpacket.pipe"):
+            self.machine.files.make_node(f"/var/run/{name}", "socket", mode=0o666)
 
     def process(self, pid: int) -> Process:
         """The process of a devd that starts; `begin` makes it work."""
@@ -104,8 +112,6 @@ class Devd:
         machine.world.at(0.0, lambda: machine.world.spawn(self._run(actions), machine=machine), machine=machine)
 
     def _run(self, actions: list[str]) -> Coroutine[Any, Any, None]:
-        from hactl.lab.shell.shell import run_script
-
         machine, daemon = self.machine, self._process
 
         async def run() -> None:
@@ -113,7 +119,7 @@ class Devd:
                 parent = daemon.pid if daemon is not None else 1
                 machine.log("daemon", f"devd[{parent}]", f"Executing '{action}'")
                 process = Process(machine.pid(), f"sh -c {action}", parent)
-                await run_script(machine, action, env=RC_ENVIRONMENT, cwd="/", process=process)
+                await machine.run_script(action, env=RC_ENVIRONMENT, cwd="/", process=process)
             if self._process is not daemon or daemon is None:
                 return
             self.acting = False

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from hactl.lab.host import Host
 from hactl.lab.kernel.carp import Carp
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.kernel.net import Network
+from hactl.lab.storage.disks import Disks
 
 KERNEL_ADDRESS = 0xFFFFFFFF80200000
 KERNEL_BYTES = 0xD30A88
@@ -75,10 +75,19 @@ class KernelError(Exception):
         self.text = text
 
 
+class KernelHost(Host, Protocol):
+    """A machine with a kernel."""
+
+    release: str
+    net: Network
+    disks: Disks
+
+
 class Kernel:
     """Modules and messages."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: KernelHost) -> None:
+        """Nothing is loaded."""
         self.machine = machine
         self.loaded: list[Loaded] = []
         self.messages: deque[str] = deque(maxlen=MESSAGES)
@@ -150,7 +159,7 @@ class Kernel:
         number = 2 if last is None else last.number + 1
         self.loaded.append(Loaded(number, name, address, file.size_bytes, 1, file.references))
         if name == "carp":
-            self.machine.net.carp = Carp(self.machine)
+            self.machine.net.carp = Carp(self.machine, self.machine.net.interfaces)
 
     def unload(self, name: str) -> None:
         """kldunload(2). Raises KernelError: Device busy while somebody uses it."""

@@ -10,15 +10,12 @@ Rules:
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
+from hactl.lab.host import Host
+from hactl.lab.kernel.address import Address, Family
 from hactl.lab.kernel.carp import Ad, Carp, Vhid
 
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
-
-Family = Literal["inet", "inet6"]
 #: How long duplicate address detection takes, seconds (nd6_nbr.c).
 DAD_SECONDS = 1.0
 #: How long a port that just got its cable back hears no multicast, seconds: a vhid with advskew 0 times out before
@@ -39,24 +36,19 @@ class NetError(Exception):
 ADDRESS_NOT_AVAILABLE = "Can't assign requested address"
 
 
-@dataclass(slots=True, eq=False)
-class Address:
-    """One address of an interface; `text` is canonical, `vhid` the CARP vhid it belongs to."""
+class NetHost(Host, Protocol):
+    """A machine with a network."""
 
-    family: Family
-    text: str
-    prefixlen: int
-    broadcast: str | None = None
-    vhid: int | None = None
-    tentative_until: float = 0.0
-    linklocal: bool = False
+    osreldate: int
 
 
 class Interface:
     """One network interface."""
 
-    def __init__(self, machine: Machine, name: str, index: int, segment: str, ether: str | None) -> None:
-        self.machine, self.name, self.index, self.segment, self.ether = machine, name, index, segment, ether
+    def __init__(self, network: Network, name: str, segment: str, ether: str | None, wire: list[Interface]) -> None:
+        """Plugged into `wire`, where the other interfaces of the segment are."""
+        self.machine, self.network, self.wire = network.machine, network, wire
+        self.name, self.index, self.segment, self.ether = name, len(network.interfaces) + 1, segment, ether
         self.loopback = ether is None
         self.up = False
         #: A cable is in: what the card itself knows.
@@ -98,12 +90,12 @@ class Interface:
 
     def neighbours(self) -> list[Interface]:
         """The other interfaces on this segment."""
-        return [other for other in self.machine.world.segments.get(self.segment, ()) if other is not self]
+        return [other for other in self.wire if other is not self]
 
     def receive(self, ad: Ad) -> None:
         """An advertisement arrives."""
         if self.can_receive:
-            carp = self.machine.net.carp
+            carp = self.network.carp
             if carp is not None and self.vhids and self.machine.world.clock.monotonic() >= self.deaf_until:
                 carp.input(self, ad)
         elif self.machine.frozen and self.carrier and not self.blocked_in and len(self.ring) < RING_PACKETS:
@@ -274,18 +266,19 @@ class Interface:
 class Network:
     """All interfaces of a machine, and CARP while its module is loaded."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, machine: NetHost, segments: dict[str, list[Interface]]) -> None:
+        """No interfaces yet; `segments` is the world's."""
+        self.machine, self.segments = machine, segments
         self.interfaces: dict[str, Interface] = {}
         self.carp: Carp | None = None
 
     def plug(self, name: str, segment: str, ether: str | None, *, lease: tuple[str, int] | None = None) -> Interface:
         """Give the machine an interface (ether None: the loopback)."""
-        interface = Interface(self.machine, name, len(self.interfaces) + 1, segment, ether)
+        wire = self.segments.setdefault(segment, []) if ether is not None else []
+        interface = Interface(self, name, segment, ether, wire)
         interface.lease = lease
         self.interfaces[name] = interface
-        if ether is not None:
-            self.machine.world.segments.setdefault(segment, []).append(interface)
+        wire.append(interface)
         return interface
 
     def reset(self) -> None:

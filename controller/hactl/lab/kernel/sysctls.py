@@ -11,13 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from hactl.lab.kernel.kernel import BUILD_PATH
+from hactl.lab.kernel.carp import Carp
+from hactl.lab.kernel.kernel import BUILD_PATH, Kernel, KernelHost
 
-if TYPE_CHECKING:
-    from hactl.lab.kernel.carp import Carp
-    from hactl.lab.machine import Machine
+
+class Tunable(KernelHost, Protocol):
+    """A machine whose state the tree shows."""
+
+    osreldate: int
+    hostuuid: str
+    kernel: Kernel
 
 
 class Refused(Exception):
@@ -39,7 +44,7 @@ class Oid:
     about: str = ""
 
 
-def oids(machine: Machine) -> Iterator[Oid]:
+def oids(machine: Tunable) -> Iterator[Oid]:
     """Every leaf in the kernel's order."""
     yield from _kern(machine)
     carp = machine.net.carp
@@ -50,7 +55,7 @@ def oids(machine: Machine) -> Iterator[Oid]:
     yield from _rest()
 
 
-def _kern(machine: Machine) -> Iterator[Oid]:
+def _kern(machine: Tunable) -> Iterator[Oid]:
     kernel = machine.kernel
     yield Oid("kern.ostype", lambda: "FreeBSD")
     yield Oid("kern.osrelease", lambda: machine.release)
@@ -119,13 +124,13 @@ def _set_dscp(carp: Carp, value: str) -> None:
     carp.dscp = int(value)
 
 
-def _raise_securelevel(machine: Machine, value: str) -> None:
+def _raise_securelevel(machine: Tunable, value: str) -> None:
     if int(value) < machine.kernel.securelevel:
         raise Refused("Operation not permitted")
     machine.kernel.securelevel = int(value)
 
 
-def _boottime(machine: Machine) -> str:
+def _boottime(machine: Tunable) -> str:
     boot = machine.epoch() - machine.uptime_seconds()
     seconds, micros = int(boot), int(boot % 1 * 1_000_000)
     when = time.gmtime(seconds)
@@ -133,5 +138,5 @@ def _boottime(machine: Machine) -> str:
     return f"{{ sec = {seconds}, usec = {micros} }} {text}"
 
 
-def _disks(machine: Machine) -> str:
+def _disks(machine: Tunable) -> str:
     return " ".join(reversed(list(machine.disks.disks)))

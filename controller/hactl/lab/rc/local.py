@@ -13,15 +13,13 @@ Rules:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from hactl.lab.commands.registry import Process
+from hactl.lab.process import RC_ENVIRONMENT, Process
+from hactl.lab.program import Computer
 from hactl.lab.rc import rcorder
-from hactl.lab.rc.boot_files import RC_ENVIRONMENT
 from hactl.lab.rc.rcorder import Installed
-
-if TYPE_CHECKING:
-    from hactl.lab.rc.rc import Rc
+from hactl.lab.shell.shell import run_script
+from hactl.lab.storage.files import Files
 
 DIRECTORY = "/usr/local/etc/rc.d"
 _COMMANDS = re.compile(r"^[ \t]*(?:start|stop|status|restart|reload|poll)_cmd=", re.MULTILINE)
@@ -33,20 +31,20 @@ def is_real(text: str) -> bool:
     return _SOURCES_SUBR.search(text) is None or _COMMANDS.search(text) is not None
 
 
-def find(rc: Rc, name: str) -> Installed | None:
+def find(files: Files, name: str) -> Installed | None:
     """The installed script of that name, if it is one the shell runs."""
-    files, path = rc.machine.files, f"{DIRECTORY}/{name}"
+    path = f"{DIRECTORY}/{name}"
     if files.kind(path) != "file" or not files.stat_mode(path) & 0o111:
         return None
     text = files.read_text(path)
     return rcorder.read(name, path, text) if is_real(text) else None
 
 
-def order(rc: Rc) -> tuple[list[str | Installed], list[str]]:
+def order(machine: Computer) -> tuple[list[str | Installed], list[str]]:
     """Everything rc runs, in its order, and rcorder's complaints; new scripts of daemons are adopted first."""
-    files = rc.machine.files
+    files, rc = machine.files, machine.rc
     names = files.list(DIRECTORY) if files.is_dir(DIRECTORY) else []
-    installed = [script for name in names if (script := find(rc, name)) is not None]
+    installed = [script for name in names if (script := find(files, name)) is not None]
     real = {script.name for script in installed}
     for name in names:
         path = f"{DIRECTORY}/{name}"
@@ -55,11 +53,8 @@ def order(rc: Rc) -> tuple[list[str | Installed], list[str]]:
     return rcorder.order((name for name in rc.scripts if name not in real), installed)
 
 
-async def run(rc: Rc, script: Installed, word: str, parent: Process | None = None) -> int:
+async def run(machine: Computer, script: Installed, word: str, parent: Process | None = None) -> int:
     """Hand a script a word as rc does; its exit status. `parent`: killed with it."""
-    from hactl.lab.shell.shell import run_script
-
-    machine = rc.machine
     process = Process(machine.pid(), f"/bin/sh {script.path} {word}", parent.pid if parent is not None else 1)
     if parent is not None:
         parent.children.append(process)
@@ -76,5 +71,5 @@ async def run(rc: Rc, script: Installed, word: str, parent: Process | None = Non
     finally:
         if parent is not None:
             parent.children.remove(process)
-    rc.console += (out + err).splitlines()
+    machine.rc.console += (out + err).splitlines()
     return status

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from hactl.lab.commands.registry import Result
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.process import Result
+from hactl.lab.program import Computer, run_as_rc
+from hactl.lab.rc.config import RcSyntaxError, load_rc_config
 
 _FAMILIES = frozenset({"inet", "inet6", "link", "ether"})
 _LOOKS_LIKE_RANGE = re.compile(r"[0-9a-fA-F]-")
@@ -34,7 +32,7 @@ def variable_name(interface: str, suffix: str = "") -> str:
     return f"ifconfig_{re.sub(r'[./+-]', '_', interface)}{suffix}"
 
 
-async def start(machine: Machine, interfaces: Sequence[str] | None) -> Result:
+async def start(machine: Computer, interfaces: Sequence[str] | None) -> Result:
     """`netif start`: all interfaces (None) or the named ones; prints as it does in a live system."""
     variables = _variables(machine)
     names = list(interfaces) if interfaces else list(machine.net.interfaces)
@@ -54,7 +52,7 @@ async def start(machine: Machine, interfaces: Sequence[str] | None) -> Result:
     return Result(f"Starting Network: {' '.join(done)}.\n{shown}" if done else "", errors, 0)
 
 
-async def stop(machine: Machine, interfaces: Sequence[str] | None) -> Result:
+async def stop(machine: Computer, interfaces: Sequence[str] | None) -> Result:
     """`netif stop`."""
     variables = _variables(machine)
     names = list(interfaces) if interfaces else list(machine.net.interfaces)
@@ -125,7 +123,7 @@ def _expand(entry: list[str]) -> list[list[str]]:
     return [entry]
 
 
-async def _interface_up(machine: Machine, name: str, variables: Mapping[str, str]) -> tuple[bool, str]:
+async def _interface_up(machine: Computer, name: str, variables: Mapping[str, str]) -> tuple[bool, str]:
     port = machine.net.interfaces[name]
     value = variables.get(variable_name(name), "")
     configured, errors = False, ""
@@ -154,21 +152,17 @@ async def _interface_up(machine: Machine, name: str, variables: Mapping[str, str
     return configured, errors
 
 
-def _variables(machine: Machine) -> Mapping[str, str]:
-    from hactl.lab.rc import boot
-
+def _variables(machine: Computer) -> Mapping[str, str]:
     try:
-        return boot.load_rc_config(machine, "netif")
-    except boot.RcSyntaxError as problem:
+        return load_rc_config(machine.files, "netif")
+    except RcSyntaxError as problem:
         machine.log("messages", "rc", str(problem))
         return {}
 
 
-async def _ifconfig(machine: Machine, interface: str, words: Sequence[str]) -> Result:
-    from hactl.lab.rc import boot
-
-    return await boot.run_as_rc(machine, ["ifconfig", interface, *words])
+async def _ifconfig(machine: Computer, interface: str, words: Sequence[str]) -> Result:
+    return await run_as_rc(machine, ["ifconfig", interface, *words])
 
 
-async def _show(machine: Machine, interfaces: Sequence[str]) -> str:
+async def _show(machine: Computer, interfaces: Sequence[str]) -> str:
     return "".join([(await _ifconfig(machine, name, [])).stdout for name in interfaces])

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from hactl.lab.commands.registry import Call, Result
-
-if TYPE_CHECKING:
-    from hactl.lab.shell.shell import Shell
+from hactl.lab.process import Result
+from hactl.lab.program import Call
+from hactl.lab.shell.jobs import Jobs
 
 _ASH = """
     . : [ alias bg bind break builtin cd chdir command continue echo eval exec exit export false fc fg getopts hash
@@ -23,6 +22,16 @@ _ASH = """
 """
 #: What /bin/sh has built in, for `command -v`.
 _BUILTINS = frozenset(re.findall(r"\S+", _ASH))
+
+
+class Shell(Protocol):
+    """The shell a builtin changes."""
+
+    umask: int
+    script: str
+    jobs: Jobs
+
+    def set_umask(self, mask: int) -> None: ...
 
 
 async def _umask(shell: Shell, call: Call) -> Result:

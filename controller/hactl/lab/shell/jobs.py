@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from hactl.lab.commands.registry import Call, Process, adopt, pause
 from hactl.lab.fiber import Job, inherited
-
-if TYPE_CHECKING:
-    from hactl.lab.shell.shell import Shell
+from hactl.lab.process import Process, adopt
+from hactl.lab.program import Call, Computer, pause
 
 _REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
 _ASSIGNMENT = re.compile(
@@ -39,16 +37,15 @@ class _Started:
 class Jobs:
     """The jobs one shell started."""
 
-    def __init__(self, shell: Shell) -> None:
-        """None yet."""
-        self.machine, self._env, self._name = shell.machine, shell.env, shell.name
-        self._parent = shell.process.pid
+    def __init__(
+        self, machine: Computer, parent: int, run_script: Callable[..., Coroutine[Any, Any, tuple[str, str, int]]]
+    ) -> None:
+        """None yet. `parent`: the shell's pid; `run_script` runs a script as another shell of the same environment."""
+        self.machine, self._parent, self._run_script = machine, parent, run_script
         self._started: list[_Started] = []
 
     def start(self, text: str, variables: str, functions: str, arguments: Sequence[str], cwd: str) -> Process:
         """`text &`; `variables` and `functions` as `set` and `declare -f` print them."""
-        from hactl.lab.shell.shell import Shell
-
         process = Process(self.machine.pid(), text, self._parent)
         target = _REDIRECTED.match(text)
         write: Callable[[str], None] | None = None
@@ -57,15 +54,15 @@ class Jobs:
             self.machine.files.write_text(path, "")
             write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
         text = text.strip()
-        shell = Shell(self.machine, env=self._env, name=self._name, process=process)
         started = _Started(process)
         script = f"{_assignments(variables)}{functions}\n{text}"
 
         async def work() -> None:
-            out = await shell.run(script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write)
-            started.status = out[2]
+            *_, started.status = await self._run_script(
+                script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write, process=process
+            )
 
-        adopt(self.machine, process.pid)
+        adopt(self.machine.name, process.pid)
         self._started.append(started)
         started.job = self.machine.world.spawn(work(), machine=self.machine, context=inherited())
         return process

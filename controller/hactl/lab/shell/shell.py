@@ -16,20 +16,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
-from hactl.lab.commands.registry import COMMANDS, QUICK, Call, Process, attend, is_script
+from hactl.lab.process import Process, attend
+from hactl.lab.program import COMMANDS, QUICK, Call, Computer, is_script
 from hactl.lab.shell import dialect
 from hactl.lab.shell.builtins import LOCAL
 from hactl.lab.shell.jobs import Jobs
 from hactl.lab.shell.words import read_words
 from hactl.lab.storage.files import Files
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
 
 T = TypeVar("T")
 #: What sshd and rc give a script of root.
@@ -56,7 +55,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def run_script(
-    machine: Machine,
+    machine: Computer,
     script: str,
     *,
     env: Mapping[str, str] | None = None,
@@ -83,7 +82,7 @@ class Shell:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Computer,
         *,
         env: Mapping[str, str] | None = None,
         stdin: str = "",
@@ -105,7 +104,7 @@ class Shell:
         self._live: Callable[[str], None] | None = None
         self._printed: list[tuple[str, str]] = []
         self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
-        self.jobs = Jobs(self)
+        self.jobs = Jobs(machine, self.process.pid, partial(run_script, machine, env=self.env, name=name))
 
     async def run(
         self,

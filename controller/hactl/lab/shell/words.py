@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from bashkit import Bash
 
-from hactl.lab.commands.registry import COMMANDS
+from hactl.lab.program import COMMANDS
 from hactl.lab.shell import dialect
 
 _PATHS = re.compile(r"/[\w./-]+")

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import errno
 import posixpath
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from hactl.lab.host import Host
 from hactl.lab.storage import ufs
-from hactl.lab.storage.disks import Provider, device_error
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
+from hactl.lab.storage.provider import Provider, device_error
 
 #: Names of mount flags in the order mount(8) prints them (sbin/mount/mount.c:optnames).
 SHOWN = (
@@ -95,6 +94,8 @@ class Mount:
     #: Changes whose names are not on disk yet, and whether they were there a syncer round ago.
     pending: bool = False
     aged: bool = False
+    #: Called when it has left the table.
+    on_gone: Callable[[], None] | None = field(default=None, compare=False)
 
     @property
     def holder(self) -> str:
@@ -115,7 +116,7 @@ class Mount:
 class Mounts:
     """The mount table."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Host) -> None:
         """Empty until the machine boots."""
         self.machine = machine
         self.table: list[Mount] = []
@@ -153,10 +154,6 @@ class Mounts:
             if inside and (best is None or len(mount.node) >= len(best.node)):
                 best = mount
         return best
-
-    def from_provider(self, provider: Provider) -> list[Mount]:
-        """Everything mounted from a provider."""
-        return [mount for mount in self.table if mount.provider is provider]
 
     def hold(self, path: str, pid: int, command: str) -> None:
         """A process keeps a path open; `release` when it ends."""
@@ -263,14 +260,10 @@ class Mounts:
             self._uncover(mount)
 
     def unmount_all(self) -> None:
-        """The kernel's last act before it stops: everything that still has its device is written and marked clean."""
-        for mount in reversed(self.table):
-            if mount.image is None:
-                continue
-            try:
+        """What the kernel does last: write everything back and unmount, uppermost first."""
+        for mount in reversed(list(self.table)):
+            if mount.image is not None and mount in self.table:
                 self.unmount(mount, force=True)
-            except OSError as problem:
-                self.machine.klog(f"unmount of {mount.node} failed ({problem.errno})")
 
     def force_out(self, mount: Mount) -> None:
         """The kernel unmounts a filesystem whose provider is gone."""
@@ -286,7 +279,8 @@ class Mounts:
     def _uncover(self, mount: Mount) -> None:
         files = self.machine.files
         self.table.remove(mount)
-        self.machine.disks.pools.forget(mount)
+        if mount.on_gone is not None:
+            mount.on_gone()
         if files.is_dir(mount.node):
             files.prune(mount.node)
         files.plant(mount.node, mount.hidden)

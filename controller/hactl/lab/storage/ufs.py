@@ -16,7 +16,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from hactl.lab.storage.disks import MIB, Provider, device_error
+from hactl.lab.storage.provider import MIB, Provider, device_error
 
 FRAGMENT_BYTES = 4096
 BLOCK_BYTES = 32768

@@ -15,14 +15,13 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Protocol
 
-from hactl.lab.storage.disks import Provider, device_error
-from hactl.lab.storage.mounts import Mount
+from hactl.lab.host import Host
+from hactl.lab.storage.mounts import Mount, Mounts
+from hactl.lab.storage.provider import Provider, device_error
 from hactl.lab.storage.ufs import Entry
-
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
 
 LABEL_BYTES = 262144
 _LABEL_AT = 16384
@@ -180,12 +179,21 @@ class PoolError(Exception):
     """A zpool or zfs command fails with this text."""
 
 
+class Devices(Protocol):
+    """What pools need of a machine's disks."""
+
+    mounts: Mounts
+
+    def device_nodes(self) -> dict[str, str]: ...
+    def provider(self, path: str) -> Provider | None: ...
+
+
 class Pools:
     """The pools one machine has imported."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Host, devices: Devices) -> None:
         """None yet."""
-        self.machine = machine
+        self.machine, self.devices = machine, devices
         self.imported: dict[str, Pool] = {}
 
     def on_boot(self) -> None:
@@ -199,8 +207,8 @@ class Pools:
     def candidates(self, directory: str = "/dev") -> list[tuple[Label, Provider]]:
         """Pools on providers below a directory that are not imported here."""
         found = []
-        for path in self.machine.disks.device_nodes():
-            provider = self.machine.disks.provider(path)
+        for path in self.devices.device_nodes():
+            provider = self.devices.provider(path)
             if provider is None or provider.stalled or not path.startswith(directory.rstrip("/") + "/"):
                 continue
             label = read_label(provider)
@@ -278,7 +286,7 @@ class Pools:
             raise PoolError(f"cannot export '{name}': pool I/O is currently suspended")
         if pool.mount is not None:
             inside = cwd == pool.mount.node or cwd.startswith(f"{pool.mount.node}/")
-            if (inside or self.machine.disks.mounts.busy(pool.mount.node)) and not force:
+            if (inside or self.devices.mounts.busy(pool.mount.node)) and not force:
                 raise PoolError(f"cannot unmount '{pool.mount.node}': pool or dataset is busy")
             self.unmount(pool)
         pool.dataset.commit()
@@ -313,18 +321,13 @@ class Pools:
         if pool.mount is not None:
             raise device_error(errno.EBUSY)
         self.machine.files.fs.mkdir(node, True)
-        pool.mount = Mount(name, node, "zfs", {"local", "nfsv4acls"}, pool.dataset, None)
-        self.machine.disks.mounts.cover(pool.mount)
-
-    def forget(self, mount: Mount) -> None:
-        """A mount is gone from the table."""
-        for pool in self.imported.values():
-            if pool.mount is mount:
-                pool.mount = None
+        gone = partial(setattr, pool, "mount", None)
+        pool.mount = Mount(name, node, "zfs", {"local", "nfsv4acls"}, pool.dataset, on_gone=gone)
+        self.devices.mounts.cover(pool.mount)
 
     def unmount(self, pool: Pool) -> None:
         """Unmount a pool's dataset, everything written. Raises OSError."""
         if pool.mount is not None:
             mount, pool.mount = pool.mount, None
-            if mount in self.machine.disks.mounts.table:
-                self.machine.disks.mounts.unmount(mount, force=True)
+            if mount in self.devices.mounts.table:
+                self.devices.mounts.unmount(mount, force=True)

@@ -13,7 +13,8 @@ import re
 from bashkit import Bash
 
 from hactl.lab.commands.files.inspect import options, resolve
-from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
 
 

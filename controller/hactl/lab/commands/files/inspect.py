@@ -13,8 +13,9 @@ import re
 import stat as stat_bits
 import time
 
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import Files
 
 

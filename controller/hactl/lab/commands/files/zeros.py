@@ -8,7 +8,8 @@ Rules:
 
 from __future__ import annotations
 
-from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 
 
 @command("__tr", quick=True)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from hactl.lab.commands.network.ifconfig_set import Change, Failure
 from hactl.lab.commands.network.ifconfig_show import show
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.net import Interface
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 
 FAMILIES = ("inet", "inet6", "link", "ether")
 USAGE = (
@@ -70,7 +71,7 @@ def _run(call: Call, options: dict[str, str], words: list[str]) -> Result:
     parameters = words[2:] if family is not None else words[1:]
     if not parameters:
         return Result(_show(call, port, options, family))
-    warning = Change(call.machine, port, family or "inet", root=is_root(call)).apply(parameters)
+    warning = Change(port, family or "inet", root=is_root(call)).apply(parameters)
     return Result("", warning)
 
 

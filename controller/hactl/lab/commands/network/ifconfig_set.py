@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
 
 from hactl.lab.commands.network.ifconfig_show import V14
-from hactl.lab.kernel.net import Address, Family, Interface, NetError
-
-if TYPE_CHECKING:
-    from hactl.lab.kernel.carp import Vhid
-    from hactl.lab.machine import Machine
+from hactl.lab.kernel.address import Address, Family
+from hactl.lab.kernel.carp import Vhid
+from hactl.lab.kernel.net import Interface, NetError
 
 V15 = 1500000
 NO_MASK_WARNING = (
@@ -48,10 +45,11 @@ def number(text: str) -> int:
 class Change:
     """One invocation with parameters."""
 
-    def __init__(self, machine: Machine, port: Interface, family: str, *, root: bool) -> None:
-        self.machine, self.port, self.root = machine, port, root
+    def __init__(self, port: Interface, family: str, *, root: bool) -> None:
+        self.port, self.root = port, root
+        self.osreldate = port.machine.osreldate
         self.family: Family = "inet6" if family == "inet6" else "inet"
-        self.modern = machine.osreldate >= V14
+        self.modern = self.osreldate >= V14
         self.warning = ""
         self.address: str | None = None
         self.prefixlen: int | None = None
@@ -193,7 +191,7 @@ class Change:
             self.prefixlen = 64
             return
         if not self.port.loopback:
-            if self.machine.osreldate >= V15:
+            if self.osreldate >= V15:
                 raise self._fail("ERROR: setting interface address without mask is no longer supported.")
             self.warning += NO_MASK_WARNING
         first = int(self.address.split(".")[0])
@@ -220,7 +218,7 @@ class Change:
             raise self._fail("ioctl (SIOCAIFADDR): permission denied")
         text, length = self.address or "0.0.0.0", self.prefixlen or 0
         if self.vhid is not None and self.modern:
-            if self.machine.net.carp is None:
+            if self.port.network.carp is None:
                 raise self._fail("ioctl (SIOCAIFADDR): Protocol not supported")
             if self.port.loopback:
                 raise self._fail("ioctl (SIOCAIFADDR): Protocol not available")
@@ -237,7 +235,7 @@ class Change:
     # CARP: setcarp_callback and the kernel's SIOCSVH
 
     def _carp(self, vhid: int) -> None:
-        carp = self.machine.net.carp
+        carp = self.port.network.carp
         if carp is None or self.port.loopback:
             if self.modern:
                 return  # the callback returns silently; an address, if any, fails later
@@ -248,7 +246,7 @@ class Change:
         base = int(self.wanted.get("advbase", known.advbase if known else 0))
         skew = int(self.wanted.get("advskew", known.advskew if known else 0))
         bad = base > 255 or skew > 254
-        if bad and self.machine.osreldate >= V15:
+        if bad and self.osreldate >= V15:
             raise self._fail("SIOCSVH: No error: 0")
         target = carp.find_or_create(self.port, vhid)
         if 1 <= base <= 255:
@@ -266,7 +264,7 @@ class Change:
         for word in ("peer", "peer6"):
             if word in self.wanted:
                 setattr(vhid, word, self.wanted[word] or None)
-            elif self.machine.osreldate < V15:
+            elif self.osreldate < V15:
                 setattr(vhid, word, None)
 
 

@@ -8,10 +8,8 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hactl.lab.kernel.net import Address, Interface
+from hactl.lab.kernel.address import Address
+from hactl.lab.kernel.net import Interface
 
 V14 = 1400000
 FLAGS = (

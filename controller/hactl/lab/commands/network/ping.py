@@ -13,7 +13,8 @@ from __future__ import annotations
 import ipaddress
 
 from hactl.lab.commands.files.inspect import options
-from hactl.lab.commands.registry import Call, Result, command, pause
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command, pause
 
 _USAGE = "usage: ping [-4|-6] [-c count] [-nq] [-t timeout] host\n"
 #: How long ping waits for the last answer, seconds.
@@ -61,20 +62,19 @@ async def ping(call: Call) -> Result:
 
 def answers(call: Call, host: str) -> bool:
     """Whether a packet gets there and one comes back."""
-    world, me = call.machine.world, call.machine.name
-    segment = world.hosts.get(host)
+    machine = call.machine
+    segment = machine.world.hosts.get(host)
     if segment is not None:
         return any(
-            port.segment == segment and port.can_send and port.can_receive
-            for port in call.machine.net.interfaces.values()
+            port.segment == segment and port.can_send and port.can_receive for port in machine.net.interfaces.values()
         )
-    peer = world.reaches(me, host)
+    peer = machine.reaches(host)
     if peer is None or peer.frozen:
         return False
-    if peer.name == me:
+    if peer.name == machine.name:
         return True
     return any(
-        world.connected(me, peer.name, port.segment) and world.connected(peer.name, me, port.segment)
+        peer.hears(machine.name, port.segment) and machine.hears(peer.name, port.segment)
         for port in peer.net.interfaces.values()
         if port.find(host) is not None
     )

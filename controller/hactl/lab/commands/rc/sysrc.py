@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hactl.lab.commands.files.inspect import options, resolve
-from hactl.lab.commands.registry import Call, Result, command
-from hactl.lab.rc import boot
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
+from hactl.lab.rc.config import RcSyntaxError, source
 from hactl.lab.storage.files import error_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
@@ -48,9 +49,9 @@ async def sysrc(call: Call) -> Result:
     if "s" in values:
         files = (*_CONFS, f"/etc/rc.conf.d/{values['s']}")
     try:
-        in_files = boot.source(call.machine, "\n".join(f". {path}" for path in files if call.files.exists(path)))
-        known = dict(boot.source(call.machine, ". /etc/defaults/rc.conf")) | dict(in_files)
-    except boot.RcSyntaxError:
+        in_files = source(call.files, "\n".join(f". {path}" for path in files if call.files.exists(path)))
+        known = dict(source(call.files, ". /etc/defaults/rc.conf")) | dict(in_files)
+    except RcSyntaxError:
         return Result("", "sysrc: Exiting due to previous syntax errors\n", 1)
     job = _Job(
         call,
@@ -170,8 +171,8 @@ def _write(job: _Job, name: str, value: str) -> None:
 def _read_back(job: _Job, name: str) -> str:
     paths = [path for path in job.files if job.call.files.exists(path)]
     try:
-        return boot.source(job.call.machine, "\n".join(f". {path}" for path in paths)).get(name, "")
-    except boot.RcSyntaxError:
+        return source(job.call.files, "\n".join(f". {path}" for path in paths)).get(name, "")
+    except RcSyntaxError:
         return ""
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import posixpath
 
 from hactl.lab.commands.files.bytes import answered
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
-from hactl.lab.storage.disks import Disk, Provider
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
+from hactl.lab.storage.provider import Disk, Provider
 from hactl.lab.storage.zfs import read_label
 
 _HEADS, _SECTORS = 16, 63

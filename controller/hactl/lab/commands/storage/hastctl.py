@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
-from hactl.lab.hast import metadata as hast_metadata
+from hactl.lab.hast import metadata
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
-from hactl.lab.hast.daemon import CONFIG_PATH, ControlError, Resource, Role
+from hactl.lab.hast.daemon import CONFIG_PATH, ControlError
 from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata, humanise
-from hactl.lab.hast.worker.secondary import Statistics
-from hactl.lab.storage.disks import Provider
+from hactl.lab.hast.processes import Resource, Role, Statistics
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
+from hactl.lab.storage.provider import Provider
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
 \t\t[-m mediasize] name ...
@@ -215,7 +216,7 @@ def _create(call: Call, config: HastConfig, options: dict[str, str], names: list
         else:
             keepdirty = int(options.get("k") or KEEP_DIRTY)
             try:
-                hast_metadata.create(disk, name, extentsize=extentsize, keepdirty=keepdirty, mediasize=mediasize)
+                metadata.create(disk, name, extentsize=extentsize, keepdirty=keepdirty, mediasize=mediasize)
             except OSError as problem:
                 out.error(f"[{name}] Unable to write metadata to {resource.local}: {error_text(problem)}.", EX_IOERR)
 
@@ -230,7 +231,7 @@ def _dump(call: Call, config: HastConfig, names: list[str], out: _Output) -> Non
         if disk is None:
             continue
         try:
-            metadata = hast_metadata.read(disk)
+            found = metadata.read(disk)
         except NoMetadata:
             out.error(f"Unable to read metadata from {resource.local}: No such file or directory.", 255)
         except InvalidMetadata:
@@ -238,18 +239,18 @@ def _dump(call: Call, config: HastConfig, names: list[str], out: _Output) -> Non
         except OSError as problem:
             out.error(f"Unable to read metadata from {resource.local}: {error_text(problem)}.", 255)
         else:
-            if metadata.resource != name:
+            if found.resource != name:
                 out.error(f"Provider {resource.local} is not part of resource {name}.", 255)
                 continue
             out.say(f"resource: {name}")
-            out.say(f"    datasize: {metadata.datasize} ({humanise(metadata.datasize)})")
-            out.say(f"    extentsize: {metadata.extentsize} ({humanise(metadata.extentsize)})")
-            out.say(f"    keepdirty: {metadata.keepdirty}")
-            out.say(f"    localoff: {metadata.offset}")
-            out.say(f"    resuid: {metadata.resuid}")
-            out.say(f"    localcnt: {metadata.localcnt}")
-            out.say(f"    remotecnt: {metadata.remotecnt}")
-            out.say(f"    prevrole: {metadata.prevrole}")
+            out.say(f"    datasize: {found.datasize} ({humanise(found.datasize)})")
+            out.say(f"    extentsize: {found.extentsize} ({humanise(found.extentsize)})")
+            out.say(f"    keepdirty: {found.keepdirty}")
+            out.say(f"    localoff: {found.offset}")
+            out.say(f"    resuid: {found.resuid}")
+            out.say(f"    localcnt: {found.localcnt}")
+            out.say(f"    remotecnt: {found.remotecnt}")
+            out.say(f"    prevrole: {found.prevrole}")
 
 
 @command("hastd")

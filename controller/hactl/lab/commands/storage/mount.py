@@ -12,8 +12,9 @@ import posixpath
 
 from hactl.lab.commands.files.bytes import answered, every_answered
 from hactl.lab.commands.files.inspect import resolve
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
 from hactl.lab.storage.mounts import Mount
 from hactl.lab.storage.ufs import Ufs

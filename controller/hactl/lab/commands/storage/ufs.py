@@ -7,11 +7,12 @@ Rules:
 from __future__ import annotations
 
 from hactl.lab.commands.files.bytes import answered
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage import ufs
-from hactl.lab.storage.disks import Provider
 from hactl.lab.storage.files import error_text
+from hactl.lab.storage.provider import Provider
 
 _VALUED = set("LOSTabcdefghikmors")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import posixpath
 
 from hactl.lab.commands.files.bytes import answered, every_answered
-from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
 from hactl.lab.storage.zfs import Label, Pool, PoolError, clear_label
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hactl.lab.commands.files.inspect import options, resolve
-from hactl.lab.commands.registry import Call, Process, Result, adopt, command, pause, run
 from hactl.lab.commands.system.process import rows
 from hactl.lab.fiber import inherited
+from hactl.lab.process import Process, Result, adopt
+from hactl.lab.program import Call, command, pause, run
 
 _USAGE = "usage: daemon [-cfHrS] [-m output_mask] [-o output_file] [-p child_pidfile] [-P supervisor_pidfile] [-R restart_delay] [-t title] command arguments ...\n"  # noqa: E501
 
@@ -49,7 +50,7 @@ async def daemon(call: Call) -> Result:
                 if machine.files.exists(resolve(call, values[letter])):
                     machine.files.remove(resolve(call, values[letter]))
 
-    adopt(machine, parent.pid)
+    adopt(machine.name, parent.pid)
     machine.world.spawn(work(), machine=machine, context=inherited())
     return Result()
 
@@ -59,7 +60,7 @@ async def _supervise(inner: Call, words: list[str], values: dict[str, str], dela
     while parent.killed is None:
         child = Process(machine.pid(), " ".join(words), parent.pid)
         parent.children.append(child)
-        adopt(machine, child.pid)
+        adopt(machine.name, child.pid)
         if "p" in values:
             machine.files.write_text(resolve(inner, values["p"]), f"{child.pid}\n")
         result = await run(inner, words, process=child)

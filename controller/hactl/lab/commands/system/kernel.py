@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time
 
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.carp import Counters
 from hactl.lab.kernel.kernel import BUILD_PATH, KernelError
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 
 
 def split_options(argv: list[str], takes_value: str = "") -> tuple[dict[str, str], list[str]]:

@@ -1,7 +1,7 @@
 """Processes: sleep, ps, pgrep, pkill, kill, nc on devd's socket, reboot, shutdown, logger, lockf, tail -f.
 
 Rules:
-- A process is ended by killing its `Process`; what it waits for is interrupted (registry.attend).
+- A process is ended by killing its `Process`; what it waits for is interrupted (process.attend).
 - `nc -U /var/run/devd.pipe` prints events as they come; there is no history (docs/freebsd-facts.md#1.5).
 - Man pages: sleep(1), ps(1), pgrep(1), kill(1), nc(1), devd(8), reboot(8), shutdown(8), logger(1),
   lockf(1).
@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hactl.lab.commands.files.inspect import options, resolve
-from hactl.lab.commands.registry import Call, Process, Result, command, pause, run
-from hactl.lab.rc import boot
+from hactl.lab.process import Process, Result
+from hactl.lab.program import Call, command, pause, run
 
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 30, "USR2": 31, "PIPE": 13, "ALRM": 14, "TERM": 15}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,7 +62,7 @@ class Row:
     parent: int
     name: str
     command: str
-    kill: Callable[[int], None]
+    kill: Callable[[int], object]
 
     @property
     def shown(self) -> str:
@@ -79,7 +80,10 @@ def rows(call: Call) -> list[Row]:
 
     found = [Row(1, 0, "init", "/sbin/init --", lambda _: None)]
     found += [row(process) for process in machine.rc.processes.values() if process is not call.process]
-    found += [Row(pid, parent, "hastd", title, kill) for pid, parent, title, kill in machine.rc.hastd_processes()]
+    found += [
+        Row(pid, parent, "hastd", title, partial(machine.hast.signal, pid))
+        for pid, parent, title in machine.hast.processes()
+    ]
     return sorted(found, key=lambda each: each.pid)
 
 
@@ -226,7 +230,7 @@ async def nc(call: Call) -> Result:
     if call.files.kind(path) != "socket":
         return Result("", f"nc: {operands[0]}: No such file or directory\n" if "v" in flags else "", 1)
     rc = call.machine.rc
-    if path != "/var/run/devd.pipe" or rc.pid_of("devd") is None or len(call.machine.devd_listeners) >= 10:
+    if path != "/var/run/devd.pipe" or rc.pid_of("devd") is None or len(call.machine.devctl.listeners) >= 10:
         return Result("", "", 1)
     heard: list[str] = []
 
@@ -236,7 +240,7 @@ async def nc(call: Call) -> Result:
         else:
             heard.append(f"{line}\n")
 
-    listeners, devd = call.machine.devd_listeners, rc.pid_of("devd")
+    listeners, devd = call.machine.devctl.listeners, rc.pid_of("devd")
     listeners.append(hear)
     try:
         while rc.pid_of("devd") == devd:
@@ -286,7 +290,7 @@ async def reboot(call: Call) -> Result:
     machine = call.machine
 
     def go() -> None:
-        boot.unmount_all(machine)
+        machine.disks.mounts.unmount_all()
         machine.world.power_off(machine.name)
         machine.world.power_on(machine.name)
 

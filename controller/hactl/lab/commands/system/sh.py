@@ -5,14 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 
-from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
+from hactl.lab.shell.shell import run_script
 
 
 @command("sh")
 async def sh(call: Call) -> Result:
     """`sh -s [args]`, `sh -c text [name args]`, `sh file [args]`, `sh` with a script on standard input."""
-    from hactl.lab.shell.shell import run_script
-
     argv, options = list(call.argv), ""
     while argv and re.fullmatch(r"[-+][a-z]+", argv[0]):
         options += argv.pop(0)[1:]
@@ -50,8 +50,6 @@ async def sh(call: Call) -> Result:
 @command("__exec")
 async def execute(call: Call) -> Result:
     """execve(2) of a file by its path: a script of sh. Without one: what sh says, 126 or 127."""
-    from hactl.lab.shell.shell import run_script
-
     path = posixpath.normpath(posixpath.join(call.cwd, call.argv[0]))
     kind = call.files.kind(path)
     if kind is None:

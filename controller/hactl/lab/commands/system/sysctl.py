@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
-from hactl.lab.commands.registry import Call, Result, command
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.sysctls import Oid, Refused, oids
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 
 FLAGS = "abdeFhiNnoqtTvWxX"
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hactl.lab.commands.registry import REAPED, SLICE_SECONDS, Call, Result, command, pause, run, spawn
 from hactl.lab.commands.system.process import Row, duration, rows, signal_number
+from hactl.lab.process import REAPED, SLICE_SECONDS, Result
+from hactl.lab.program import Call, command, pause, run, spawn
 
 _TIMEOUT_USAGE = "usage: timeout [-k time | --kill-after time] [-s sig | --signal sig] [-v | --verbose] [--foreground] [--preserve-status] <duration> <command> [arg ...]\n"  # noqa: E501
 

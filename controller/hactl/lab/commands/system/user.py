@@ -6,7 +6,8 @@ Rules:
 
 from __future__ import annotations
 
-from hactl.lab.commands.registry import Call, Result, command
+from hactl.lab.process import Result
+from hactl.lab.program import Call, command
 
 
 def is_root(call: Call) -> bool:

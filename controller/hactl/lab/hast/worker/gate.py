@@ -9,18 +9,15 @@ Rules:
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
-from hactl.lab.storage.disks import Provider, device_error
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.worker.primary import PrimaryWorker
+from hactl.lab.hast.processes import Primary
+from hactl.lab.storage.provider import Provider, device_error
 
 
 class Gate(Provider):
     """The provider /dev/hast/NAME."""
 
-    def __init__(self, worker: PrimaryWorker) -> None:
+    def __init__(self, worker: Primary) -> None:
         """As large as the data area."""
         super().__init__(f"hast/{worker.resource.config.provname}", worker.metadata.datasize, worker.disk.sectorsize)
         self.worker = worker

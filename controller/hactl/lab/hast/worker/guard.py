@@ -10,15 +10,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Primary
 
-from hactl.lab.hast.worker.secondary import KEEPALIVE_SECONDS, RETRANSMIT_SECONDS, Link
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast
-    from hactl.lab.hast.worker.primary import PrimaryWorker
-
+#: How long a primary's TCP retransmits to a peer that vanished before it gives up, seconds (tcp(4)).
+RETRANSMIT_SECONDS = 540.0
 #: From fork to the end of a handshake with a peer that answers.
 HANDSHAKE_SECONDS = 0.15
 #: When TCP sends its SYN again, seconds after the first (tcp_timer.c:tcp_syn_backoff).
@@ -28,25 +23,16 @@ SYN_SECONDS = (1, 2, 3, 4, 5, 7, 11, 19)
 class Guard:
     """The guard thread of one worker."""
 
-    def __init__(self, worker: PrimaryWorker) -> None:
+    def __init__(self, worker: Primary) -> None:
         """The first attempt starts at once."""
         self.worker = worker
         #: World time the running attempt ends if the peer says nothing; None: no attempt runs.
         self.attempt_ends: float | None = None
         self._first_until = self._now() + worker.resource.config.timeout
-        self.later(0.0, lambda: self.connect(first=True))
+        self.worker.later(0.0, lambda: self.connect(first=True))
 
     def _now(self) -> float:
         return self.worker.world.clock.monotonic()
-
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something in the life of this worker."""
-
-        def run() -> None:
-            if not self.worker.ended:
-                action()
-
-        self.worker.world.at(seconds, run, machine=self.worker.hast.machine)
 
     def _look(self) -> None:
         link = self.worker.link
@@ -54,7 +40,7 @@ class Guard:
             self.connect()
             return
         self._keepalive(link)
-        self.later(KEEPALIVE_SECONDS, self._look)
+        self.worker.later(KEEPALIVE_SECONDS, self._look)
 
     def _keepalive(self, link: Link) -> None:
         if link.reset:
@@ -72,7 +58,7 @@ class Guard:
         """The attempt ended without a connection."""
         self.attempt_ends = None
         self.worker.serve()
-        self.later(KEEPALIVE_SECONDS, self._look)
+        self.worker.later(KEEPALIVE_SECONDS, self._look)
 
     def connect(self, *, first: bool = False) -> None:
         """One connection attempt."""
@@ -100,7 +86,7 @@ class Guard:
             if self.attempt_ends == ends:
                 self._over()
 
-        self.later(self.worker.resource.config.timeout, over)
+        self.worker.later(self.worker.resource.config.timeout, over)
         return ends
 
     def _wait_for_peer(self, *, first: bool) -> None:
@@ -117,7 +103,7 @@ class Guard:
 
         for seconds in SYN_SECONDS:
             if seconds < resource.config.timeout:
-                self.later(seconds, again)
+                self.worker.later(seconds, again)
 
     def _wait_for_answer(self, *, first: bool) -> None:
         """The peer's (or our) main process is stuck: the connection is there, the answer is not."""
@@ -131,19 +117,19 @@ class Guard:
                 self.attempt_ends = None
                 self._handshake(route.peer, route.source, first=first)
             else:
-                self.later(0.25, again)
+                self.worker.later(0.25, again)
 
-        self.later(0.25, again)
+        self.worker.later(0.25, again)
 
-    def _handshake(self, peer: Hast, source: str, *, first: bool) -> None:
+    def _handshake(self, peer: MainProcess, source: str, *, first: bool) -> None:
         answer = peer.accept(self.worker, source)
         if answer == "primary" and first and self._now() + 1.0 < self._first_until:
-            self.later(1.0, lambda: self.connect(first=True))
+            self.worker.later(1.0, lambda: self.connect(first=True))
         elif isinstance(answer, str):
             self._over()
         else:
             worker, link, verdict = answer
             self.worker.show()
-            self.later(HANDSHAKE_SECONDS, lambda: self.worker.connected(worker, link, verdict))
-            self.later(HANDSHAKE_SECONDS, self.worker.serve)
-            self.later(KEEPALIVE_SECONDS, self._look)
+            self.worker.later(HANDSHAKE_SECONDS, lambda: self.worker.connected(worker, link, verdict))
+            self.worker.later(HANDSHAKE_SECONDS, self.worker.serve)
+            self.worker.later(KEEPALIVE_SECONDS, self._look)

@@ -12,24 +12,15 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from hactl.lab.hast.metadata import Metadata
+from hactl.lab.hast.processes import Link, MainProcess, Resource, Secondary, Statistics, Verdict
 from hactl.lab.hast.worker.gate import Gate
 from hactl.lab.hast.worker.guard import Guard
-from hactl.lab.hast.worker.secondary import (
-    Link,
-    Statistics,
-    Verdict,
-    WorkerExit,
-    open_local,
-)
+from hactl.lab.hast.worker.secondary import WorkerExit, open_local
 from hactl.lab.hast.worker.sync import Sync
-from hactl.lab.storage.disks import device_error
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast, Resource
-    from hactl.lab.hast.worker.secondary import SecondaryWorker
+from hactl.lab.storage.provider import device_error
 
 #: From an answer to the first connection attempt to the device node.
 DEVICE_SECONDS = 0.03
@@ -38,7 +29,7 @@ DEVICE_SECONDS = 0.03
 class PrimaryWorker:
     """The process of one resource in role primary."""
 
-    def __init__(self, hast: Hast, resource: Resource) -> None:
+    def __init__(self, hast: MainProcess, resource: Resource) -> None:
         """Open the disk, make the provider, try to connect. Raises WorkerExit after logging why."""
         self.hast, self.resource, self.world = hast, resource, hast.machine.world
         self.pid = hast.machine.pid()
@@ -114,6 +105,15 @@ class PrimaryWorker:
     def _now(self) -> float:
         return self.world.clock.monotonic()
 
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in the life of this worker."""
+
+        def run() -> None:
+            if not self.ended:
+                action()
+
+        self.world.at(seconds, run, machine=self.hast.machine)
+
     def _write_metadata(self) -> None:
         self.metadata.prevrole = "primary"
         try:
@@ -151,7 +151,7 @@ class PrimaryWorker:
         if reconnect:
             self.disconnect()
 
-    # connecting (hast_guard.py does the rest)
+    # connecting (the guard thread does the rest)
 
     def serve(self) -> None:
         """The first connection attempt ended, one way or the other: requests are answered from now on."""
@@ -162,14 +162,14 @@ class PrimaryWorker:
         """GEOM tastes the provider: its device node appears in a moment."""
         if not self._shown:
             self._shown = True
-            self.guard.later(DEVICE_SECONDS, self._appear)
+            self.later(DEVICE_SECONDS, self._appear)
 
     def _appear(self) -> None:
         self.statistics.reads += 1
         if self.hast.machine.files.kind(self.gate.path) != "char":
             self.hast.machine.disks.show_gate(self.gate)
 
-    def connected(self, worker: SecondaryWorker, link: Link, verdict: Verdict) -> None:
+    def connected(self, worker: Secondary, link: Link, verdict: Verdict) -> None:
         """Both connections are up, the secondary has decided (docs/freebsd-facts.md#2.6)."""
         if worker.resource.worker is not worker or link.secondary is not worker or not link.carries():
             return
@@ -283,7 +283,7 @@ class PrimaryWorker:
     def stall(self) -> None:
         if self.stalled_until is None:
             self.stalled_until = self._now() + self.resource.config.timeout
-            self.guard.later(0.5, self._stall_watch)
+            self.later(0.5, self._stall_watch)
 
     def _stall_watch(self) -> None:
         """Outstanding requests: answered when packets go again, given up after `timeout`."""
@@ -305,7 +305,7 @@ class PrimaryWorker:
         elif self._now() >= self.stalled_until:
             self.disconnect()
         else:
-            self.guard.later(0.5, self._stall_watch)
+            self.later(0.5, self._stall_watch)
 
     def _count_write(self) -> None:
         """Rule 3: the first write a lost secondary misses makes our counter one higher, on disk."""

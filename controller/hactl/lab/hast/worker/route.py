@@ -10,27 +10,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from hactl.lab.hast.config_grammar import ResourceConfig
-    from hactl.lab.hast.daemon import Hast
-    from hactl.lab.kernel.net import Address, Interface
-    from hactl.lab.machine import Machine
+from hactl.lab.hast.config_grammar import ResourceConfig
+from hactl.lab.hast.processes import HastHost, Route
+from hactl.lab.kernel.address import Address
+from hactl.lab.kernel.net import Interface
+from hactl.lab.storage.files import Files
 
 HAST_PORT = 8457
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """noroute: fails at once with `error`; silent: nobody answers; refused: nobody listens; ok: `peer` answers."""
-
-    outcome: Literal["noroute", "silent", "refused", "ok"]
-    peer: Hast | None = None
-    source: str = ""
-    segment: str = ""
-    error: str = ""
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -45,44 +32,43 @@ def split_address(text: str) -> tuple[str, int]:
     return text, HAST_PORT
 
 
-def resolve(machine: Machine, host: str) -> str:
+def resolve(files: Files, host: str) -> str:
     """The address of a host name as /etc/hosts has it (the lab has no DNS); anything else is returned as it is."""
-    if machine.files.kind("/etc/hosts") == "file":
-        for line in machine.files.read_text("/etc/hosts").splitlines():
+    if files.kind("/etc/hosts") == "file":
+        for line in files.read_text("/etc/hosts").splitlines():
             address, *names = line.split("#", 1)[0].split() or [""]
             if host in names:
                 return address
     return host
 
 
-def find_route(hast: Hast, config: ResourceConfig) -> Route:
+def find_route(machine: HastHost, config: ResourceConfig) -> Route:
     """What happens to a connection attempt now."""
     name, port = split_address(config.remote)
-    host = resolve(hast.machine, name)
-    found = _way_out(hast, host)
+    host = resolve(machine.files, name)
+    found = _way_out(machine, host)
     if found is None:
         return Route("noroute", error="No route to host")
     interface, address = found
     source = address.text
     if config.source:
         source = split_address(config.source)[0]
-        if not any(each.find(source) for each in hast.machine.net.interfaces.values()):
+        if not any(each.find(source) for each in machine.net.interfaces.values()):
             return Route("noroute", error="Can't assign requested address")
-    world, me = hast.machine.world, hast.machine.name
-    peer = world.reaches(me, host)
-    if peer is None or not world.connected(peer.name, me, interface.segment):
+    peer = machine.reaches(host)
+    if peer is None or not machine.hears(peer.name, interface.segment):
         return Route("silent", source=source, segment=interface.segment)
     if not peer.hast.listens_on(host, port):
         return Route("refused", source=source, segment=interface.segment)
     return Route("ok", peer.hast, source, interface.segment)
 
 
-def _way_out(hast: Hast, host: str) -> tuple[Interface, Address] | None:
+def _way_out(machine: HastHost, host: str) -> tuple[Interface, Address] | None:
     try:
         target = ipaddress.ip_address(host)
     except ValueError:
         return None
-    for interface in hast.machine.net.interfaces.values():
+    for interface in machine.net.interfaces.values():
         for address in interface.addresses:
             if address.vhid is not None:
                 continue

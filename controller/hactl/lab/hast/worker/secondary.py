@@ -1,4 +1,4 @@
-"""hastd's worker of a secondary, the connection it shares with the primary's, and who has the newer data.
+"""hastd's worker of a secondary, and who of the two has the newer data.
 
 Rules:
 - A worker is one process; what it logs after it gave up its privileges is lost (recordings 03, 05): only what
@@ -10,49 +10,17 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
-from hactl.lab.hast import metadata as hast_metadata
+from hactl.lab.hast import metadata
 from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
-from hactl.lab.storage.disks import Provider
+from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Resource, Statistics, Verdict
 from hactl.lab.storage.files import error_text
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.daemon import Hast, Resource
-    from hactl.lab.hast.worker.primary import PrimaryWorker
-    from hactl.lab.world import World
+from hactl.lab.storage.provider import Provider
 
 #: sysexits(3) of workers.
 EX_NOINPUT = 66
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
-#: How often a primary without connection tries, and one with connection says it is there; seconds.
-KEEPALIVE_SECONDS = 10.0
-#: How long a primary's TCP retransmits to a peer that vanished before it gives up, seconds (tcp(4)).
-RETRANSMIT_SECONDS = 540.0
-#: What one request carries in the recordings, bytes (the limit is MAXPHYS, 1 MiB).
-REQUEST_BYTES = 524288
-
-SyncSource = Literal["primary", "secondary"]
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What `hastctl list` counts."""
-
-    reads: int = 0
-    writes: int = 0
-    deletes: int = 0
-    flushes: int = 0
-    activemap_updates: int = 0
-    read_errors: int = 0
-    write_errors: int = 0
-    delete_errors: int = 0
-    flush_errors: int = 0
-
-    def count(self, what: Literal["reads", "writes"], length: int) -> None:
-        """Add the requests it takes to move that many bytes."""
-        setattr(self, what, getattr(self, what) + max(1, -(-length // REQUEST_BYTES)))
 
 
 class WorkerExit(Exception):
@@ -64,17 +32,6 @@ class WorkerExit(Exception):
         self.text = text
         self.status = status
         self.pid = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a secondary decides at the handshake. `full`: every extent is copied. `error` ends it instead."""
-
-    source: SyncSource = "primary"
-    full: bool = False
-    adopt: bool = False
-    virgin: bool = False
-    error: Literal["", "mismatch", "split-brain"] = ""
 
 
 def decide(primary: Metadata, secondary: Metadata, *, primary_virgin: bool) -> Verdict:
@@ -96,7 +53,7 @@ def decide(primary: Metadata, secondary: Metadata, *, primary_virgin: bool) -> V
     return Verdict("secondary" if ours_local > theirs_remote else "primary", full=True)
 
 
-def open_local(hast: Hast, resource: Resource, holder: str) -> tuple[Provider, Metadata]:
+def open_local(hast: MainProcess, resource: Resource, holder: str) -> tuple[Provider, Metadata]:
     """Open the local component and read its metadata. Raises WorkerExit with the text that is logged."""
     config = resource.config
     disk = hast.machine.disks.provider(config.local)
@@ -109,7 +66,7 @@ def open_local(hast: Hast, resource: Resource, holder: str) -> tuple[Provider, M
     except OSError as problem:
         raise WorkerExit(f"Unable to open {config.local}: {error_text(problem)}.", EX_NOINPUT) from problem
     try:
-        metadata = hast_metadata.read(disk)
+        found = metadata.read(disk)
     except NoMetadata:
         text = f"Unable to read metadata from {config.local}: No such file or directory."
     except InvalidMetadata:
@@ -117,41 +74,18 @@ def open_local(hast: Hast, resource: Resource, holder: str) -> tuple[Provider, M
     except OSError as problem:
         text = f"Unable to read metadata from {config.local}: {error_text(problem)}."
     else:
-        if metadata.resource == config.resource:
-            return disk, metadata
+        if found.resource == config.resource:
+            return disk, found
         text = f"Provider {config.local} is not part of resource {config.resource}."
     disk.close(holder)
     raise WorkerExit(text, EX_NOINPUT)
 
 
 @dataclass(slots=True, eq=False)
-class Link:
-    """The two TCP connections between a primary's worker and a secondary's; an end that closed is None."""
-
-    world: World
-    segment: str
-    primary_node: str
-    secondary_node: str
-    primary: PrimaryWorker | None
-    secondary: SecondaryWorker | None
-    #: World time of the last keepalive or request the secondary got.
-    heard_at: float
-    #: The peer answered a keepalive with RST; the primary's next send fails.
-    reset: bool = False
-    #: World time of the first keepalive that nobody acknowledged.
-    unanswered_since: float | None = None
-
-    def carries(self) -> bool:
-        """Whether packets go both ways now."""
-        a, b = self.primary_node, self.secondary_node
-        return self.world.connected(a, b, self.segment) and self.world.connected(b, a, self.segment)
-
-
-@dataclass(slots=True, eq=False)
 class SecondaryWorker:
     """The process that stores what a primary sends. `link` is None while the handshake is judged."""
 
-    hast: Hast
+    hast: MainProcess
     resource: Resource
     pid: int
     disk: Provider
@@ -180,17 +114,17 @@ class SecondaryWorker:
         return 0.0
 
     @classmethod
-    def start(cls, hast: Hast, resource: Resource) -> SecondaryWorker:
+    def start(cls, hast: MainProcess, resource: Resource) -> SecondaryWorker:
         """Fork one. Raises WorkerExit after logging why."""
         pid = hast.machine.pid()
         holder = f"hastd {resource.name}"
         try:
-            disk, metadata = open_local(hast, resource, holder)
+            disk, found = open_local(hast, resource, holder)
         except WorkerExit as end:
             hast.log_worker("error", pid, resource, end.text)
             hast.child_ended(resource, pid, end.status)
             raise
-        return cls(hast, resource, pid, disk, metadata)
+        return cls(hast, resource, pid, disk, found)
 
     def adopt(self, resuid: int) -> None:
         """Take over the primary's resuid: the one time a secondary writes metadata."""
@@ -249,6 +183,10 @@ class SecondaryWorker:
         self._release()
         if link is not None and link.primary is not None and link.carries():
             link.primary.peer_closed()
+
+    def kill(self) -> None:
+        """SIGKILL: the kernel closes what it had open, as at any end."""
+        self.terminate()
 
     def vanish(self) -> None:
         """The machine lost power."""

@@ -10,19 +10,15 @@ Rules:
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
-from hactl.lab.storage.disks import device_error
-
-if TYPE_CHECKING:
-    from hactl.lab.hast.worker.primary import PrimaryWorker
-    from hactl.lab.hast.worker.secondary import SecondaryWorker, SyncSource
+from hactl.lab.hast.processes import Primary, Secondary, SyncSource
+from hactl.lab.storage.provider import device_error
 
 
 class Sync:
     """The sync thread of one worker."""
 
-    def __init__(self, worker: PrimaryWorker) -> None:
+    def __init__(self, worker: Primary) -> None:
         """Idle."""
         self.worker = worker
         self.running = False
@@ -51,7 +47,7 @@ class Sync:
     def resume(self) -> None:
         """Go on with the next extent."""
         if self.running:
-            self.worker.guard.later(self._extent_seconds, self._step)
+            self.worker.later(self._extent_seconds, self._step)
 
     def _step(self) -> None:
         worker = self.worker
@@ -77,7 +73,7 @@ class Sync:
         else:
             self._done(copied=True)
 
-    def _copy(self, secondary: SecondaryWorker, extent: int) -> None:
+    def _copy(self, secondary: Secondary, extent: int) -> None:
         metadata, disk = self.worker.metadata, self.worker.disk
         offset = extent * metadata.extentsize
         length = min(metadata.extentsize, metadata.datasize - offset)

@@ -9,15 +9,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hactl.lab.rc.rc import Script
+from hactl.lab.rc.scripts import Script
 
-#: The environment rc and service(8) leave a script.
-RC_ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
-#: What checkyesno of rc.subr takes for yes, in capitals.
-YES = frozenset({"YES", "TRUE", "ON", "1"})
 SYSCTL_CONF = """\
 # $FreeBSD$
 #

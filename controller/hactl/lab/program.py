@@ -8,92 +8,67 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from hactl.lab.machine import Machine
-    from hactl.lab.storage.files import Files
-
-
-@dataclass(slots=True)
-class Result:
-    """What a command leaves behind."""
-
-    stdout: str = ""
-    stderr: str = ""
-    status: int = 0
-
-
-class Killed(Exception):
-    """Raised inside a waiting command whose process was ended. `signal` is the number."""
-
-    def __init__(self, signal: int) -> None:
-        """Keep the signal's number."""
-        self.signal = signal
-        super().__init__(f"killed by signal {signal}")
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """One running command line as `ps` and `kill` see it; `killed` is the signal that ended it, if any."""
-
-    pid: int
-    command: str
-    parent: int = 1
-    killed: int | None = None
-    children: list[Process] = field(default_factory=list)
-    #: Called once when it is killed (wakes whoever waits for it).
-    on_kill: list[Callable[[], None]] = field(default_factory=list)
-    #: What it had printed when it was killed.
-    leftover: str = ""
-
-    def kill(self, signal: int = 15) -> None:
-        """End it and everything it started."""
-        if self.killed is None:
-            self.killed = signal
-            for wake in self.on_kill:
-                wake()
-        for child in list(self.children):
-            child.kill(signal)
-
-
-#: The process whose command runs now: a lab clock's `sleep` asks it whether to go on (see `check_alive`).
-CURRENT: ContextVar[Process | None] = ContextVar("hactl_lab_process", default=None)
-#: Daemons that descend from the innermost timeout(1) that is a reaper, as (machine, pid).
-REAPED: ContextVar[set[tuple[str, int]] | None] = ContextVar("hactl_lab_reaped", default=None)
-
-
-def adopt(machine: Machine, pid: int) -> None:
-    """A process left its parent (daemon(3), `&`): the reaper above it, if there is one, becomes its parent."""
-    reaped = REAPED.get()
-    if reaped is not None:
-        reaped.add((machine.name, pid))
-
+from hactl.lab.hast.daemon import Hast
+from hactl.lab.hast.processes import HastHost
+from hactl.lab.kernel.devd import Devd, DevdHost
+from hactl.lab.kernel.sysctls import Tunable
+from hactl.lab.process import RC_ENVIRONMENT, SLICE_SECONDS, Process, Result, attend, check_alive
+from hactl.lab.rc.rc import Rc
+from hactl.lab.storage.files import Files
+from hactl.lab.world import World
 
 #: Where the base system's programs live.
 _BASE = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/rescue"})
-#: How often a waiting command looks whether it was killed, seconds.
-SLICE_SECONDS = 0.25
+_BIN = (
+    "[ cat chmod cp date dd df echo expr hostname kill link ln ls mkdir mv pgrep pkill ps pwd realpath rm rmdir sh "
+    "sleep stty sync test timeout unlink"
+)
+_SBIN = (
+    "camcontrol devd dmesg fsck geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload kldstat kldunload md5 "
+    "mount newfs nologin ping ping6 reboot shutdown sha256 swapinfo swapon sysctl umount zfs zpool fsck_ufs mdmfs"
+)
+_USR_BIN = (
+    "awk basename bc cmp cut dirname du egrep env false fgrep find fstat fsync fuser grep head id install join less "
+    "locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort split stat tail tee touch tr true "
+    "truncate tsort uname uniq uptime uuidgen wc which who whoami xargs yes freebsd-version column"
+)
+_USR_SBIN = "chown daemon diskinfo iostat jls service sysrc syslogd sshd nfsd mountd rpcbind"
+PLACES: dict[str, str] = {
+    name: directory
+    for directory, names in (
+        ("/bin", _BIN),
+        ("/sbin", _SBIN),
+        ("/usr/bin", _USR_BIN),
+        ("/usr/sbin", _USR_SBIN),
+    )
+    for name in names.split()
+} | {"freebsd-version": "/bin", "diskinfo": "/usr/sbin", "uuidgen": "/bin"}
 
 
-def check_alive() -> None:
-    """Raise Killed if the process whose command runs now was ended."""
-    process = CURRENT.get()
-    if process is not None and process.killed is not None:
-        raise Killed(process.killed)
+class Computer(HastHost, DevdHost, Tunable, Protocol):
+    """A whole machine, as its programs see it."""
+
+    running: bool
+    hast: Hast
+    devctl: Devd
+
+    @property
+    def rc(self) -> Rc: ...
+    @property
+    def world(self) -> World[Any]: ...
+    def reaches(self, address: str) -> Computer | None: ...
+    async def shutdown(self) -> None: ...
 
 
 @dataclass(slots=True)
 class Call:
     """One invocation of a command."""
 
-    machine: Machine
+    machine: Computer
     name: str
     argv: list[str]
     stdin: str
@@ -126,56 +101,6 @@ def command(*names: str, quick: bool | Callable[[list[str]], bool] = False) -> C
         return function
 
     return register
-
-
-#: The innermost process each asyncio task waits for now: only that one may interrupt the task.
-_WAITING: WeakKeyDictionary[asyncio.Task[Any], Process] = WeakKeyDictionary()
-
-
-async def attend(process: Process, work: Coroutine[Any, Any, Result]) -> Result:
-    """Await a command as a process: killing the process ends the wait, with status 128 + signal."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    token = CURRENT.set(process)
-    outer = _WAITING.get(task) if task is not None else None
-
-    sent = False
-
-    def interrupt() -> None:
-        nonlocal sent
-        if task is not None and not sent and _WAITING.get(task) is process:
-            sent = True
-            task.cancel()
-
-    if task is not None:
-        _WAITING[task] = process
-        process.on_kill.append(interrupt)
-    try:
-        result = await work
-        if sent and task is not None:
-            # The command ended itself (kill $$): the cancellation is still on its way to the next wait.
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-            task.uncancel()
-        return result
-    except Killed as end:
-        return Result(process.leftover, "", 128 + end.signal)
-    except asyncio.CancelledError:
-        if process.killed is None or task is None:
-            raise
-        task.uncancel()
-        return Result(process.leftover, "", 128 + process.killed)
-    finally:
-        with suppress(ValueError):  # collected together with its world, outside of its own context
-            CURRENT.reset(token)
-        if task is not None:
-            process.on_kill.remove(interrupt)
-            if outer is None:
-                _WAITING.pop(task, None)
-            else:
-                _WAITING[task] = outer
 
 
 async def pause(call: Call, seconds: float) -> None:
@@ -245,3 +170,21 @@ def spawn(call: Call, argv: Sequence[str]) -> Process:
     process = Process(call.machine.pid(), " ".join(argv), call.process.pid)
     call.process.children.append(process)
     return process
+
+
+async def execute(machine: Computer, argv: Sequence[str], process: Process) -> Result:
+    """Run a program as rc and the daemons it started do: as root, in /, with their environment."""
+    call = Call(machine, argv[0], list(argv[1:]), "", dict(RC_ENVIRONMENT), "/", machine.files, process)
+    return await attend(process, COMMANDS[argv[0]](call))
+
+
+async def run_as_rc(machine: Computer, argv: Sequence[str], *, parent: Process | None = None) -> Result:
+    """Run one program as rc does; killed with its parent, if it has one."""
+    process = Process(machine.pid(), " ".join(argv))
+    if parent is None:
+        return await execute(machine, argv, process)
+    parent.children.append(process)
+    try:
+        return await execute(machine, argv, process)
+    finally:
+        parent.children.remove(process)
