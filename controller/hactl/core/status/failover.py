@@ -14,9 +14,9 @@ from typing import Literal
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
 from hactl.core.facts import HookFacts, known
-from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
+from hactl.core.hook.installed import differing, rule_loaded
+from hactl.core.hook.render import HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
-from hactl.core.plan.areas.hook import checksum
 from hactl.core.status.failover_time import Timeline, predict_failover
 from hactl.core.steps import Plan
 
@@ -121,7 +121,7 @@ def _standby(view: View, plan: Plan, group: GroupSpec, node: str) -> Iterator[Ob
 
 def held_of(view: View, node: str) -> int:
     """The demotion that the node's boot guard holds; 0 also when that is not known."""
-    hook = known(view.facts[node].hook) if node in view.facts else None
+    hook = view.hook(node)
     return hook.held if hook is not None else 0
 
 
@@ -154,19 +154,18 @@ def hook_obstacles(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle
 
 def _hook_there(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """Whether the hook's files are as the document makes them, and devd has read its rule."""
-    hook = known(view.facts[node].hook)
+    hook = view.hook(node)
     if hook is None:
         message = f"what {node} has of the node hook is not known"
         yield Obstacle("HookUnknown", message, group.name, node, certain=False)
         return
     files = hook_files(view.cluster, node)
-    wrong = [file.path for file in files if hook.files.get(file.path) != (checksum(file.text), file.mode)]
+    wrong = [file.path for file in differing(files, hook)]
     if wrong:
         message = f"{node} does not have the node hook as the document makes it: {', '.join(wrong)}"
         yield Obstacle("HookMissing", message, group.name, node)
         return
-    rule = next((file for file in files if file.path == DEVD_RULE), None)
-    if rule is not None and hook.devd_loaded != checksum(rule.text):
+    if not rule_loaded(files, hook):
         message = f"devd of {node} was not started with the rule of the node hook"
         yield Obstacle("HookNotLoaded", message, group.name, node)
     yield from _overtaken(hook, group, node)
@@ -188,7 +187,7 @@ def _overtaken(hook: HookFacts, group: GroupSpec, node: str) -> Iterator[Obstacl
 
 def _hook_notes(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """What keeps the standby's hook from taking over although it is there."""
-    hook = known(view.facts[node].hook)
+    hook = view.hook(node)
     if hook is None:
         return
     if hook.drained is not None:

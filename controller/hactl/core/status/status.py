@@ -16,9 +16,9 @@ from typing import Any
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.evidence.view import MountState, View
 from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown, known
+from hactl.core.hook.installed import differing
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
-from hactl.core.plan.areas.hook import checksum
 from hactl.core.status.changes import changes, last_known, same_but_for_ages
 from hactl.core.status.conditions import Finding, findings
 from hactl.core.steps import Hold, Plan, Stage, Step
@@ -134,13 +134,13 @@ def _node(view: View, snapshot: Snapshot, name: str, now: float, wall: datetime,
 
 def _hook(view: View, name: str) -> Status | None:
     """What the node does by itself; None where there is nothing to move but addresses, or nothing is known of it."""
-    hook = known(view.facts[name].hook) if name in view.facts else None
+    hook = view.hook(name)
     files = hook_files(view.cluster, name)
     if hook is None or not files:
         return None
-    right = [hook.files.get(f.path) == (checksum(f.text), f.mode) for f in files]
+    there = any(file.path in hook.files for file in files)
     return {
-        "state": "Installed" if all(right) else "Differs" if any(f.path in hook.files for f in files) else "Missing",
+        "state": "Installed" if not differing(files, hook) else "Differs" if there else "Missing",
         "heldBy": hook.held,
         "drained": hook.drained,
         "confirmed": sorted(hook.confirmed),
