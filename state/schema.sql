@@ -1,4 +1,4 @@
--- The tables of the record, as the migrations in controller/hactl/adapters/store_schema.py make them.
+-- The tables of the record, as the migrations in controller/hactl/adapters/record/sqlite/schema.py make them.
 -- Generated: do not edit. How to query it: queries.sql. How to save and repair it: README.md.
 
 CREATE TABLE controllers (

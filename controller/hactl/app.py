@@ -16,12 +16,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.lock import ClusterLock, lock_directory
-from hactl.adapters.record.memory.store import MemoryStore
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.memory import memory_record
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.adapters.references import resolve as resolve_references
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.adapters.yaml.documents import read_documents
@@ -32,7 +33,7 @@ from hactl.core.pace.convergence import Summary
 from hactl.core.pace.interval import Pace
 from hactl.core.pace.result import PassResult
 from hactl.errors import Busy, DocumentError, StoreError
-from hactl.ports import Document, Objects, Source, Store
+from hactl.ports import Document, Source, Upkeep
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
@@ -81,16 +82,12 @@ def revive(row: Mapping[str, Any]) -> Document:
     raise DocumentError(content.problems)
 
 
-class Record(Store, Objects, Protocol):
-    """The record from both of its sides."""
-
-
 @dataclass(slots=True)
 class App:
     """What one command works with."""
 
     clock: SystemClock
-    store: Record
+    store: Store
     nodes: SSHNodes
     locks: ClusterLock | None
     reconciler: Reconciler
@@ -132,7 +129,7 @@ async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterato
     clock = SystemClock()
     nodes = SSHNodes()
     locks = None if path is None else ClusterLock(lock_directory(path))
-    store: Record = MemoryStore() if path is None else await SQLiteStore.open(path, actor=actor())
+    store = memory_record() if path is None else await open_record(path, actor=actor())
     salt = secrets.token_bytes(16)
 
     def lock(name: str) -> AbstractAsyncContextManager[Any]:
@@ -157,9 +154,9 @@ async def operations_in_force(path: Path, cluster: str) -> list[Operation]:
     """What counts for the cluster on that record; nothing when there is no record."""
     if not await asyncio.to_thread(path.exists):
         return []
-    store = await SQLiteStore.open(path, read_only=True)
+    store = await open_record(path, read_only=True)
     try:
-        return list(await store.requests(cluster))
+        return list(await store.operations_in_force(cluster))
     finally:
         await store.close()
 
@@ -168,7 +165,7 @@ async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[
     """The generation each document has, or would get: so that `plan` names the digest that `apply` will have."""
     known: dict[str, tuple[str, int]] = {}
     if await asyncio.to_thread(path.exists):
-        store = await SQLiteStore.open(path, read_only=True)
+        store = await open_record(path, read_only=True)
         try:
             known = {row["cluster"]: (row["digest"], row["generation"]) for row in await store.documents()}
         finally:
@@ -180,7 +177,7 @@ async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[
     return likely
 
 
-async def keep_house(store: Store) -> None:
+async def keep_house(store: Upkeep) -> None:
     """Forget old history, now and once a day, until cancelled. A record that cannot be written is tried tomorrow."""
     while True:
         try:

@@ -161,8 +161,35 @@ FILES_ORIGIN = "files"
 Change = tuple[str, str, str | None, Any]
 
 
-class Store(Protocol):
-    """The record. Every method raises StoreError when the record cannot be kept; then hactl does not act."""
+# -- the record -------------------------------------------------------------------------------------------------------
+#
+# One thing keeps it (`hactl.adapters.record.store.Store`) and offers all of these; who uses it names the one it needs.
+# Every method raises StoreError when the record cannot be kept; then hactl does not act.
+
+
+class History(Protocol):
+    """What happened: for everybody who tells it or reads it."""
+
+    async def record(
+        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
+    ) -> None:
+        """Record something that changed: kind is a `hactl.core.catalogue.EventKind`."""
+        ...
+
+    async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Events and steps in the order they were written, newest last.
+
+        Keys of the query, all optional: cluster, node, kind (of `EVENTS`, or "Step"), since and until (datetime or
+        ISO text), limit (the newest so many, default 1000), failed (True: only what went wrong).
+        Keys of every row: id, at (ISO, UTC), kind, cluster, node, summary. An event has detail; a step (kind StepBegun
+        while it runs, StepEnded afterwards) has what `begin_step` took, ended_at, outcome, exit_status, output,
+        seconds. Raises ValueError for a query it does not understand.
+        """
+        ...
+
+
+class Documents(History, Protocol):
+    """The documents in force: for the intake of sources, and for `apply`."""
 
     async def put_document(self, document: Document, *, actor: str, origin: str | None = None) -> int:
         """Record a document; returns its generation (1, 2 ...), in one transaction with its object and event.
@@ -195,13 +222,9 @@ class Store(Protocol):
         """Every recorded document of a cluster, newest last; keys as `documents`."""
         ...
 
-    async def lease(self, cluster: str) -> int:
-        """The generation under which this process acts on the cluster: to be asked while holding the cluster's lock.
 
-        The same one, without a write, as long as no other process has taken it; else a new one that is greater than
-        every one before and at least the wall clock's seconds since 1970.
-        """
-        ...
+class Steps(Protocol):
+    """Steps that change nodes: for who executes them."""
 
     async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """Record the intent to run a step, durably, before it runs; returns its id.
@@ -216,13 +239,11 @@ class Store(Protocol):
         """Record how it ended (a value of `hactl.core.steps.Outcome`); only for a running step of this process."""
         ...
 
-    async def record(
-        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
-    ) -> None:
-        """Record something that changed: kind is a `hactl.core.catalogue.EventKind`."""
-        ...
 
-    async def open_operation(self, request: Mapping[str, Any]) -> int:
+class OperationLog(History, Protocol):
+    """What people ask for: for commands, and for what ends operations that are over."""
+
+    async def open_operation(self, fields: Mapping[str, Any]) -> int:
         """Record what a person asks for, with the event OperationOpened in the same transaction; returns its id.
 
         Keys as the fields of `hactl.core.operations.Operation`: kind, cluster and actor must be there; reason, group,
@@ -242,10 +263,22 @@ class Store(Protocol):
         """What was asked for, oldest first: everything, or what is about that cluster or the whole fleet."""
         ...
 
-    async def requests(self, cluster: str) -> Sequence[Operation]:
+    async def operations_in_force(self, cluster: str) -> Sequence[Operation]:
         """What counts now for a cluster: open operations, also of the fleet; a group's newest switchover if it failed.
 
         Cheap: asked in every pass.
+        """
+        ...
+
+
+class Passes(OperationLog, Protocol):
+    """What one pass over a cluster keeps: under which lease it acts, what it saw; it ends operations that are over."""
+
+    async def lease(self, cluster: str) -> int:
+        """The generation under which this process acts on the cluster: to be asked while holding the cluster's lock.
+
+        The same one, without a write, as long as no other process has taken it; else a new one that is greater than
+        every one before and at least the wall clock's seconds since 1970.
         """
         ...
 
@@ -265,15 +298,12 @@ class Store(Protocol):
         """
         ...
 
-    async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Events and steps in the order they were written, newest last.
 
-        Keys of the query, all optional: cluster, node, kind (of `EVENTS`, or "Step"), since and until (datetime or
-        ISO text), limit (the newest so many, default 1000), failed (True: only what went wrong).
-        Keys of every row: id, at (ISO, UTC), kind, cluster, node, summary. An event has detail; a step (kind StepBegun
-        while it runs, StepEnded afterwards) has what `begin_step` took, ended_at, outcome, exit_status, output,
-        seconds. Raises ValueError for a query it does not understand.
-        """
+class Upkeep(Protocol):
+    """The record as a whole: for the process that has opened it."""
+
+    async def recover(self) -> int:
+        """Settle the steps of other processes that died (Indeterminate, "controller died"); returns how many."""
         ...
 
     async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
@@ -281,10 +311,6 @@ class Store(Protocol):
 
         Never the newest document or status of a cluster, nor a step that still runs. To be run rarely.
         """
-        ...
-
-    async def recover(self) -> int:
-        """Settle the steps of other processes that died (Indeterminate, "controller died"); returns how many."""
         ...
 
     async def close(self) -> None:
@@ -305,12 +331,12 @@ class ObjectChange:
     body: Mapping[str, Any]
 
 
-class Objects(Protocol):
-    """The API's side of the record: whole objects under one revision that only grows, and who may use the API.
+class ObjectLog(Protocol):
+    """Changes of whole objects under one revision that only grows: for watches, and for the API as a source.
 
     Revisions count every change of an object, event or step; `metadata.resourceVersion` is a revision as text.
-    `put_document`, `unmanage`, `put_status`, `open_operation` and `end_operation` of `Store` change the objects
-    haclusters and haoperations in their own transaction. Raises StoreError as `Store` does.
+    `put_document`, `unmanage`, `put_status`, `open_operation` and `end_operation` change the objects haclusters and
+    haoperations in their own transaction.
     """
 
     async def revision(self) -> int:
@@ -321,12 +347,43 @@ class Objects(Protocol):
         """(revision of the read, whole objects in the order of their names); with `name` at most one."""
         ...
 
-    async def origin(self, cluster: str) -> str | None:
-        """Where a cluster's document comes from: the label of its source; "" for the API; None: no such object."""
-        ...
-
     async def origins(self) -> Mapping[str, str]:
         """The origin of every managed cluster."""
+        ...
+
+    async def changes_since(self, revision: int, *, limit: int = 1000) -> Sequence[ObjectChange]:
+        """Changes of stored objects after `revision`, oldest first.
+
+        Raises TooOld when some are no longer kept, and for a revision this record has not reached.
+        """
+        ...
+
+    async def event_rows(
+        self, *, after: int | None = None, limit: int = 1000
+    ) -> tuple[int, Sequence[Mapping[str, Any]]]:
+        """(revision of the read, rows of `History.history` with their key `revision`, in the order of revisions).
+
+        `after` None: the newest `limit` ones; else those after that revision, oldest first.
+        """
+        ...
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` (on the event loop) soon after this process wrote something; returns what ends it."""
+        ...
+
+    async def changed_outside(self) -> bool:
+        """Whether another process wrote to the record since this was asked last. Cheap (PRAGMA data_version).
+
+        If so, the listeners of `on_change` are called too: one who asks is enough for all who listen.
+        """
+        ...
+
+
+class Objects(ObjectLog, Protocol):
+    """Whole objects, written: for the API."""
+
+    async def origin(self, cluster: str) -> str | None:
+        """Where a cluster's document comes from: the label of its source; "" for the API; None: no such object."""
         ...
 
     async def create_object(
@@ -364,39 +421,16 @@ class Objects(Protocol):
         """
         ...
 
-    async def create_operation(self, request: Mapping[str, Any], *, name: str) -> Mapping[str, Any]:
-        """`Store.open_operation` with a name of its own ("": `KIND-NUMBER` in lower case); returns the haoperation.
+    async def create_operation(self, fields: Mapping[str, Any], *, name: str) -> Mapping[str, Any]:
+        """`open_operation` with a name of its own ("": `KIND-NUMBER` in lower case); returns the haoperation.
 
         Raises Busy; AlreadyExists.
         """
         ...
 
-    async def changes_since(self, revision: int, *, limit: int = 1000) -> Sequence[ObjectChange]:
-        """Changes of stored objects after `revision`, oldest first.
 
-        Raises TooOld when some are no longer kept, and for a revision this record has not reached.
-        """
-        ...
-
-    async def event_rows(
-        self, *, after: int | None = None, limit: int = 1000
-    ) -> tuple[int, Sequence[Mapping[str, Any]]]:
-        """(revision of the read, rows of `Store.history` with their key `revision`, in the order of revisions).
-
-        `after` None: the newest `limit` ones; else those after that revision, oldest first.
-        """
-        ...
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` (on the event loop) soon after this process wrote something; returns what ends it."""
-        ...
-
-    async def changed_outside(self) -> bool:
-        """Whether another process wrote to the record since this was asked last. Cheap (PRAGMA data_version).
-
-        If so, the listeners of `on_change` are called too: one who asks is enough for all who listen.
-        """
-        ...
+class Tokens(Protocol):
+    """Who may use the API."""
 
     async def create_token(self, name: str, *, digest: str, role: str, actor: str, expires_at: datetime | None) -> None:
         """Keep the sha256 (hex) of a token, with an event TokenCreated. Raises AlreadyExists for a name in use."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.memory.store import MemoryStore
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.memory import memory_record
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.adapters.sources import api as object_source
 from hactl.adapters.sources.api import ObjectSource
 from hactl.adapters.yaml.documents import digest, read_documents
@@ -19,7 +20,6 @@ from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.objects import HACluster
 from hactl.errors import StoreError
 from hactl.ports import Document
-from support.contracts.objects import Record
 from support.contracts.store import document
 from support.store_process import finish, process
 
@@ -27,9 +27,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk4hmqIM5hIbHqDoc5VAqqeD3lqFMhOs3Bl5
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
+async def store() -> AsyncIterator[Store]:
     """An empty record."""
-    made = MemoryStore()
+    made = memory_record()
     yield made
     await made.close()
 
@@ -52,7 +52,7 @@ def cluster(name: str = "nas", **changes: Any) -> dict[str, Any]:
     }
 
 
-async def post(store: Record, body: dict[str, Any]) -> int:
+async def post(store: Store, body: dict[str, Any]) -> int:
     """Store it as the API does; its revision."""
     found = read_cluster(document_data(body))
     if not isinstance(found, HACluster):
@@ -69,7 +69,7 @@ async def post(store: Record, body: dict[str, Any]) -> int:
     return int(stored["metadata"]["resourceVersion"])
 
 
-async def test_what_was_made_through_the_api_is_read(store: MemoryStore) -> None:
+async def test_what_was_made_through_the_api_is_read(store: Store) -> None:
     """With the digest the API stored, references from the directory of secrets, and a text that loads again."""
     await post(store, cluster(labels={"site": "b"}, annotations={"smile": "\u263a"}))
     await store.put_document(document("fw"), actor="controller", origin="/etc/hactl")
@@ -84,7 +84,7 @@ async def test_what_was_made_through_the_api_is_read(store: MemoryStore) -> None
     assert await store.put_document(found, actor="controller", origin="") == 1
 
 
-async def test_an_empty_source_is_meant_so(store: MemoryStore) -> None:
+async def test_an_empty_source_is_meant_so(store: Store) -> None:
     """The record says what was deleted: it is no outage when nothing is left."""
     for name in ("a", "b"):
         await post(store, cluster(name))
@@ -96,7 +96,7 @@ async def test_an_empty_source_is_meant_so(store: MemoryStore) -> None:
     assert (state.documents, state.certain) == ({}, True)
 
 
-async def test_what_does_not_load_is_broken_and_not_gone(store: MemoryStore) -> None:
+async def test_what_does_not_load_is_broken_and_not_gone(store: Store) -> None:
     """A record of another hactl, or references to what no document from a network may name: told, with the field."""
     await post(store, cluster("good"))
     await post(store, cluster("greedy", password={"file": "/etc/master.passwd"}))
@@ -109,7 +109,7 @@ async def test_what_does_not_load_is_broken_and_not_gone(store: MemoryStore) -> 
     assert any(line.startswith("api/odd: spec.nodes: ") for line in told)
 
 
-async def test_references_of_a_document_of_this_machine(store: MemoryStore) -> None:
+async def test_references_of_a_document_of_this_machine(store: Store) -> None:
     """Its object says where they start, and it may name what it likes, as a file of a directory may."""
     await post(store, cluster(annotations={REFERENCES: "/srv/kim/site"}, password={"file": "/etc/carp"}))
     state = await ObjectSource(store, "/secrets").read()
@@ -121,7 +121,7 @@ async def test_references_of_a_document_of_this_machine(store: MemoryStore) -> N
     assert all(str(problem).startswith("api/odd: ") for problem in state.problems)
 
 
-async def test_a_record_that_cannot_be_read_is_an_outage(store: MemoryStore) -> None:
+async def test_a_record_that_cannot_be_read_is_an_outage(store: Store) -> None:
     """Everything stays in force."""
     source = ObjectSource(store, "/secrets")
     await store.close()
@@ -157,7 +157,7 @@ class Watch:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def test_hints_are_about_documents(store: MemoryStore) -> None:
+async def test_hints_are_about_documents(store: Store) -> None:
     """A cluster that comes, changes or goes; not statuses, nor what belongs to other sources, nor leases."""
     await post(store, cluster())
     await store.put_document(document("fw"), actor="controller", origin="/etc/hactl")
@@ -182,7 +182,7 @@ async def test_hints_are_about_documents(store: MemoryStore) -> None:
     await watch.stop()
 
 
-async def test_what_becomes_the_apis_is_a_hint(store: MemoryStore) -> None:
+async def test_what_becomes_the_apis_is_a_hint(store: Store) -> None:
     """A cluster that a command had handed in, handed in again to the API from this machine."""
     await store.put_document(document(), actor="kim")
     source = ObjectSource(store, "/secrets")
@@ -195,7 +195,7 @@ async def test_what_becomes_the_apis_is_a_hint(store: MemoryStore) -> None:
     await watch.stop()
 
 
-async def test_a_change_between_reading_and_watching_is_not_lost(store: MemoryStore) -> None:
+async def test_a_change_between_reading_and_watching_is_not_lost(store: Store) -> None:
     """The watch begins where the reading was."""
     source = ObjectSource(store, "/secrets")
     await source.read()
@@ -205,7 +205,7 @@ async def test_a_change_between_reading_and_watching_is_not_lost(store: MemorySt
     await watch.stop()
 
 
-async def test_many_changes_at_once_are_all_looked_at(store: MemoryStore) -> None:
+async def test_many_changes_at_once_are_all_looked_at(store: Store) -> None:
     """More statuses than one portion of the log, and a new document after them."""
     await post(store, cluster())
     source = ObjectSource(store, "/secrets")
@@ -218,7 +218,7 @@ async def test_many_changes_at_once_are_all_looked_at(store: MemoryStore) -> Non
     await watch.stop()
 
 
-async def test_a_watch_that_slept_too_long_reads_again(store: MemoryStore) -> None:
+async def test_a_watch_that_slept_too_long_reads_again(store: Store) -> None:
     """The log no longer goes back to what was read: that is a hint, once."""
     await post(store, cluster())
     source = ObjectSource(store, "/secrets")
@@ -237,14 +237,14 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
     """`hactl apply` without a server writes to the same record: the controller sees it within a poll."""
     monkeypatch.setattr(object_source, "POLL_SECONDS", 0.02)
     path = tmp_path / "hactl.db"
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     source = ObjectSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
     other = process(
         """
         from support.contracts.objects import body
-        store = await SQLiteStore.open(path)
+        store = await open_record(path)
         await store.create_object("haclusters", body(), actor="a", document=document())
         await store.close()
         """,
@@ -258,7 +258,7 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
     await store.close()
 
 
-async def test_a_watch_outlives_an_outage_of_the_record(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watch_outlives_an_outage_of_the_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the record cannot be read there are hints, so that somebody reads and says so; then it goes on."""
     source = ObjectSource(store, "/secrets")
     await source.read()

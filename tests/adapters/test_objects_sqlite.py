@@ -15,10 +15,11 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from hactl.adapters.record import backend
 from hactl.adapters.record.rows import canonical
-from hactl.adapters.record.sqlite import objects as store_objects
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.operations import State
 from hactl.errors import StoreError, TooOld
@@ -41,9 +42,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[SQLiteStore]:
+async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     """A new record."""
-    made = await SQLiteStore.open(path, clock=clock, actor="root", command="hactl run")
+    made = await open_record(path, clock=clock, actor="root", command="hactl run")
     yield made
     await made.close()
 
@@ -91,7 +92,7 @@ def agreed(path: Path) -> int:
     return len(objects)
 
 
-async def everything(store: SQLiteStore) -> None:
+async def everything(store: Store) -> None:
     """Each kind of write once, some of them twice."""
     await store.put_document(document(), actor="controller", origin="x")
     await store.put_status("nas", {"a": 1})
@@ -116,7 +117,7 @@ async def everything(store: SQLiteStore) -> None:
 
 
 async def test_a_crash_between_any_two_statements_leaves_a_whole_record(
-    store: SQLiteStore, path: Path, tmp_path: Path
+    store: Store, path: Path, tmp_path: Path
 ) -> None:
     """The files as they were before each statement, as a dying process leaves them: everything agrees in each."""
     snapshots: list[Path] = []
@@ -128,12 +129,9 @@ async def test_a_crash_between_any_two_statements_leaves_a_whole_record(
             shutil.copyfile(f"{path}{suffix}", f"{where}{suffix}")
         snapshots.append(where)
 
-    def trace(on: bool) -> None:
-        store._open_writer().db.conn.set_trace_callback(snapshot if on else None)
-
-    await store._submit(lambda: trace(True))
+    await store.backend.write(lambda tables: tables.connection.set_trace_callback(snapshot))
     await everything(store)
-    await store._submit(lambda: trace(False))
+    await store.backend.write(lambda tables: tables.connection.set_trace_callback(None))
     assert len(snapshots) > 100
     objects = {agreed(where) for where in snapshots}
     assert len(objects) > 3, "the snapshots are of different moments"
@@ -145,14 +143,14 @@ async def test_a_killed_process_leaves_a_whole_record(path: Path) -> None:
         killed = process(
             f"""
             from support.contracts.objects import create
-            store = await SQLiteStore.open(path)
+            store = await open_record(path)
             said = 0
             def count(statement):
                 nonlocal said
                 said += 1
                 if said == {words}:
                     os.kill(os.getpid(), signal.SIGKILL)
-            await store._submit(lambda: store._open_writer().db.conn.set_trace_callback(count))
+            await store.backend.write(lambda tables: tables.connection.set_trace_callback(count))
             for n in range(100):
                 await create(store, f"c{words}-{{n}}")
                 await store.put_status(f"c{words}-{{n}}", {{"a": n}})
@@ -162,13 +160,13 @@ async def test_a_killed_process_leaves_a_whole_record(path: Path) -> None:
         await asyncio.to_thread(killed.communicate, timeout=30)
         assert killed.returncode == -signal.SIGKILL
         assert agreed(path) > 0
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     await create(store, "after")
     await store.close()
     agreed(path)
 
 
-async def test_a_refused_write_leaves_nothing(store: SQLiteStore, path: Path) -> None:
+async def test_a_refused_write_leaves_nothing(store: Store, path: Path) -> None:
     """A body that is not JSON, found out when everything else is written already."""
     await create(store)
     before = rows(path, "SELECT newest FROM revision")
@@ -179,19 +177,19 @@ async def test_a_refused_write_leaves_nothing(store: SQLiteStore, path: Path) ->
     agreed(path)
 
 
-async def test_a_watch_goes_on_after_a_restart(store: SQLiteStore, path: Path, clock: ManualClock) -> None:
+async def test_a_watch_goes_on_after_a_restart(store: Store, path: Path, clock: ManualClock) -> None:
     """The log of changes is in the file."""
     await create(store)
     revision = await store.revision()
     await store.put_status("nas", {"a": 1})
     await store.close()
-    again = await SQLiteStore.open(path, clock=clock)
+    again = await open_record(path, clock=clock)
     assert [change.type for change in await again.changes_since(revision)] == ["MODIFIED"]
     assert await again.revision() == revision + 1
     await again.close()
 
 
-async def test_writes_of_another_process_are_told(store: SQLiteStore, path: Path) -> None:
+async def test_writes_of_another_process_are_told(store: Store, path: Path) -> None:
     """Once each, whatever we wrote ourselves; the listeners are told too, and the changes can be read."""
     await create(store)
     calls: list[int] = []
@@ -201,7 +199,7 @@ async def test_writes_of_another_process_are_told(store: SQLiteStore, path: Path
     assert not await store.changed_outside()
     other = process(
         """
-        store = await SQLiteStore.open(path)
+        store = await open_record(path)
         await store.put_status("nas", {"a": 1})
         await store.close()
         """,
@@ -218,9 +216,9 @@ async def test_writes_of_another_process_are_told(store: SQLiteStore, path: Path
     assert (await store.changes_since(0))[-1].body["status"]["a"] == 1
 
 
-async def test_a_record_that_is_only_read_is_told_too(store: SQLiteStore, path: Path) -> None:
+async def test_a_record_that_is_only_read_is_told_too(store: Store, path: Path) -> None:
     """For the writer everybody else is outside, for a reader everybody is; nothing can be changed through it."""
-    reader = await SQLiteStore.open(path, read_only=True)
+    reader = await open_record(path, read_only=True)
     assert not await reader.changed_outside()
     await create(store)
     assert await reader.changed_outside()
@@ -231,7 +229,7 @@ async def test_a_record_that_is_only_read_is_told_too(store: SQLiteStore, path: 
     await reader.close()
 
 
-async def test_a_failing_listener_keeps_nobody_else_from_being_told(store: SQLiteStore) -> None:
+async def test_a_failing_listener_keeps_nobody_else_from_being_told(store: Store) -> None:
     """Nor the write from being done; the loop's handler is told."""
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
@@ -248,7 +246,7 @@ async def test_a_failing_listener_keeps_nobody_else_from_being_told(store: SQLit
     assert [str(error) for error in told] == ["listener"]
 
 
-async def test_asking_writes_nothing(store: SQLiteStore, path: Path) -> None:
+async def test_asking_writes_nothing(store: Store, path: Path) -> None:
     """Not a page: lists, watches, tokens, and updates that change nothing."""
     made = await create(store)
     watcher = sqlite3.connect(path)
@@ -271,16 +269,16 @@ async def test_asking_writes_nothing(store: SQLiteStore, path: Path) -> None:
     watcher.close()
 
 
-async def test_the_log_of_changes_stays_small(store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_of_changes_stays_small(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is forgotten is gone from the file too; where it ends is known after a restart."""
-    monkeypatch.setattr(store_objects, "CHANGES_KEPT", 128)
+    monkeypatch.setattr(backend, "CHANGES_KEPT", 128)
     await store.put_document(document(), actor="root")
     for number in range(300):
         await store.put_status("nas", {"a": number})
     ((count, oldest),) = rows(path, "SELECT count(*), min(revision) FROM changes")
     assert 128 <= count < 128 + 64
     await store.close()
-    again = await SQLiteStore.open(path)
+    again = await open_record(path)
     with pytest.raises(TooOld):
         await again.changes_since(oldest - 2)
     assert (await again.changes_since(oldest - 1, limit=1))[0].revision == oldest
@@ -334,7 +332,7 @@ def older_record(path: Path, upto: str = "0002-requests") -> None:
 async def test_an_older_record_gets_its_objects(path: Path) -> None:
     """Of what is managed and can be read, with status and generation; of every operation; watches begin afterwards."""
     older_record(path)
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     revision, clusters = await store.objects("haclusters")
     (found,) = clusters
     metadata = found["metadata"]
@@ -357,7 +355,7 @@ async def test_an_older_record_gets_its_objects(path: Path) -> None:
 async def test_an_upgrade_makes_no_new_generation(path: Path) -> None:
     """The digest used to cover the labels: what is in force is known by the new one, and its status is not news."""
     older_record(path)
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     text = rows(path, "SELECT text FROM documents WHERE cluster = 'nas' AND generation = 2")[0][0]
     (read,) = read_documents(text.encode(), source="clusters/nas.yaml", directory="/etc/hactl").documents
     assert await store.put_document(read, actor="controller", origin="/etc/hactl") == 2
@@ -376,14 +374,14 @@ async def test_a_status_that_cannot_be_shown_is_put_again(path: Path) -> None:
     connection.execute("""UPDATE statuses SET status = '{"groups": [1]}'""")
     connection.commit()
     connection.close()
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     assert "status" not in await only(store)
     assert await store.put_status("nas", {"name": "nas", "generation": 2, "a": 1})
     assert (await only(store))["status"]["a"] == 1
     await store.close()
 
 
-async def test_a_repaired_record_counts_on(store: SQLiteStore, path: Path) -> None:
+async def test_a_repaired_record_counts_on(store: Store, path: Path) -> None:
     """The row that counts was lost: no revision is used twice, and watches begin anew."""
     await create(store)
     newest = await store.revision()
@@ -392,7 +390,7 @@ async def test_a_repaired_record_counts_on(store: SQLiteStore, path: Path) -> No
     connection.execute("DELETE FROM revision")
     connection.commit()
     connection.close()
-    again = await SQLiteStore.open(path)
+    again = await open_record(path)
     assert await again.revision() == newest
     with pytest.raises(TooOld):
         await again.changes_since(newest - 1)
@@ -401,7 +399,7 @@ async def test_a_repaired_record_counts_on(store: SQLiteStore, path: Path) -> No
     await again.close()
 
 
-async def test_objects_that_were_lost_are_made_again(store: SQLiteStore, path: Path) -> None:
+async def test_objects_that_were_lost_are_made_again(store: Store, path: Path) -> None:
     """A repair that lost the objects: the next time its source is read a cluster has one again."""
     await store.put_document(document(), actor="controller", origin="x")
     await store.put_status("nas", {"a": 1})
@@ -410,7 +408,7 @@ async def test_objects_that_were_lost_are_made_again(store: SQLiteStore, path: P
     connection.execute("DELETE FROM objects")
     connection.commit()
     connection.close()
-    again = await SQLiteStore.open(path)
+    again = await open_record(path)
     assert await again.put_document(document(), actor="controller", origin="x") == 1
     assert await again.put_status("nas", {"a": 1})
     assert (await only(again))["status"]["a"] == 1

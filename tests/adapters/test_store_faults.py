@@ -1,4 +1,4 @@
-"""SQLiteStore when the disk or the file is not well: it says so, writes nothing by halves, and goes on when it can."""
+"""Store when the disk or the file is not well: it says so, writes nothing by halves, and goes on when it can."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hactl.adapters.record.sqlite import file as store_file
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.errors import StoreError
 from support.contracts.store import ManualClock, document, intent
 from support.store_process import damage, finish, make_read_only, process, rows, write
@@ -30,26 +31,26 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[SQLiteStore]:
+async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     """A new record."""
-    made = await SQLiteStore.open(path, clock=clock, actor="root", command="hactl apply")
+    made = await open_record(path, clock=clock, actor="root", command="hactl apply")
     yield made
     await made.close()
 
 
-async def test_a_full_database_stops_and_goes_on(store: SQLiteStore) -> None:
+async def test_a_full_database_stops_and_goes_on(store: Store) -> None:
     """No room: StoreError that says so; nothing half-written; with room again it goes on."""
     await store.put_document(document(), actor="root")
 
-    def limit(pages: int) -> None:
-        connection = store._open_writer().db.conn
-        connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    async def limit(pages: int) -> None:
+        sql = f"PRAGMA max_page_count = {pages}"
+        await store.backend.write(lambda tables: tables.connection.execute(sql).fetchone())
 
-    await store._submit(lambda: limit(1))
+    await limit(1)
     with pytest.raises(StoreError, match="cannot grow"):
         await store.record("NodeLost", "nas", "x" * 200_000)
     assert [row["kind"] for row in await store.history({})] == ["DocumentAccepted"]
-    await store._submit(lambda: limit(1_000_000))
+    await limit(1_000_000)
     step = await store.begin_step(intent())
     assert [row["id"] for row in await store.history({})] == [1, step]
 
@@ -58,7 +59,7 @@ async def test_a_full_disk_stops_and_goes_on(path: Path) -> None:
     """A limit of the kernel on file size (as a quota or a full disk): StoreError, then on with room again."""
     other = process(
         """
-        store = await SQLiteStore.open(path)
+        store = await open_record(path)
         await store.put_document(document(), actor="root")
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
         try:
@@ -81,7 +82,7 @@ async def test_a_full_disk_stops_and_goes_on(path: Path) -> None:
 async def test_a_locked_database_is_told_in_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process holds it: StoreError when patience ends, reading goes on, and so does writing afterwards."""
     monkeypatch.setattr(store_file, "BUSY_SECONDS", 0.1)
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match=r"locked by another process.*database is locked"):
@@ -98,12 +99,12 @@ async def test_a_database_that_is_no_database(path: Path) -> None:
     text = b"these are not the tables you are looking for\n" * 100
     write(path, text)
     with pytest.raises(StoreError, match=r"is damaged \(file is not a database\).*state/README.md") as caught:
-        await SQLiteStore.open(path)
+        await open_record(path)
     assert str(path) in str(caught.value)
     assert await asyncio.to_thread(path.read_bytes) == text
 
 
-async def test_a_damaged_database(store: SQLiteStore, path: Path) -> None:
+async def test_a_damaged_database(store: Store, path: Path) -> None:
     """Pages overwritten in the middle: StoreError for reads and writes, never a wrong answer."""
     for number in range(200):
         await store.record("NodeLost", "nas", f"{number} " + "x" * 500)
@@ -115,14 +116,14 @@ async def test_a_damaged_database(store: SQLiteStore, path: Path) -> None:
 
 async def read_once(path: Path) -> None:
     """What `hactl history` does."""
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     try:
         await store.history({})
     finally:
         await store.close()
 
 
-async def test_a_record_saved_in_part_goes_on(store: SQLiteStore, path: Path) -> None:
+async def test_a_record_saved_in_part_goes_on(store: Store, path: Path) -> None:
     """After a repair that lost the clusters, the documents keep their generations."""
     await store.put_document(document(), actor="root")
     await store.close()
@@ -130,13 +131,13 @@ async def test_a_record_saved_in_part_goes_on(store: SQLiteStore, path: Path) ->
     connection.execute("DELETE FROM clusters")
     connection.commit()
     connection.close()
-    again = await SQLiteStore.open(path)
+    again = await open_record(path)
     assert await again.put_document(document(), actor="root") == 1
     assert len(await again.documents()) == 1
     await again.close()
 
 
-async def test_a_newer_record_is_refused(store: SQLiteStore, path: Path) -> None:
+async def test_a_newer_record_is_refused(store: Store, path: Path) -> None:
     """A migration we do not know: upgrade hactl, for writers and readers alike."""
     await store.close()
     connection = sqlite3.connect(path)
@@ -145,7 +146,7 @@ async def test_a_newer_record_is_refused(store: SQLiteStore, path: Path) -> None
     connection.close()
     for read_only in (False, True):
         with pytest.raises(StoreError, match=r"newer hactl \(it has 9999-future\)"):
-            await SQLiteStore.open(path, read_only=read_only)
+            await open_record(path, read_only=read_only)
 
 
 async def test_another_programs_database_is_refused(path: Path) -> None:
@@ -156,14 +157,14 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
     connection.close()
     for read_only in (False, True):
         with pytest.raises(StoreError, match="another program"):
-            await SQLiteStore.open(path, read_only=read_only)
+            await open_record(path, read_only=read_only)
     assert rows(path, "SELECT name FROM sqlite_master") == [("bookmarks",)]
 
 
-async def test_reading_only(store: SQLiteStore, path: Path) -> None:
+async def test_reading_only(store: Store, path: Path) -> None:
     """`hactl history` and `status` open the record without being able to change it."""
     await store.put_status("nas", {"ready": True})
-    reader = await SQLiteStore.open(path, read_only=True)
+    reader = await open_record(path, read_only=True)
     assert len(await reader.statuses()) == 1
     with pytest.raises(StoreError, match="read only"):
         await reader.record("NodeLost", "nas", "x")
@@ -173,7 +174,7 @@ async def test_reading_only(store: SQLiteStore, path: Path) -> None:
 async def test_reading_a_record_that_is_not_there(path: Path) -> None:
     """Reading makes no file; the message has the path and --state."""
     with pytest.raises(StoreError, match=r"no record yet.*--state") as caught:
-        await SQLiteStore.open(path, read_only=True)
+        await open_record(path, read_only=True)
     assert str(path) in str(caught.value)
     assert not path.parent.exists()
 
@@ -182,10 +183,10 @@ async def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     """A file where the directory should be: --state is the way out."""
     (tmp_path / "var").write_text("")
     with pytest.raises(StoreError, match=r"cannot make the database.*--state"):
-        await SQLiteStore.open(tmp_path / "var" / "deep" / "hactl.db")
+        await open_record(tmp_path / "var" / "deep" / "hactl.db")
 
 
-async def test_a_file_that_cannot_be_written(store: SQLiteStore, path: Path, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_written(store: Store, path: Path, tmp_path: Path) -> None:
     """A read-only file, tried by a process without root's rights."""
     await store.close()
     make_read_only(path, tmp_path.parent.parent)
@@ -194,7 +195,7 @@ async def test_a_file_that_cannot_be_written(store: SQLiteStore, path: Path, tmp
         if os.geteuid() == 0:
             os.setuid(65534)
         try:
-            store = await SQLiteStore.open(path)
+            store = await open_record(path)
             await store.record("NodeLost", "nas", "x")
         except HactlError as error:
             print(error)
@@ -206,7 +207,7 @@ async def test_a_file_that_cannot_be_written(store: SQLiteStore, path: Path, tmp
     assert "--state" in said
 
 
-async def test_a_record_removed_while_in_use(store: SQLiteStore, path: Path) -> None:
+async def test_a_record_removed_while_in_use(store: Store, path: Path) -> None:
     """Writing into a file nobody can find any more is no record: hactl must not act on."""
     await store.put_document(document(), actor="root")
     for name in ("hactl.db", "hactl.db-wal", "hactl.db-shm"):

@@ -1,4 +1,4 @@
-"""MemoryStore passes the contract of the record."""
+"""The record in memory passes the contract of the record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
+from hactl.adapters.record.store import Store
 from support.contracts.objects import ObjectsContract
 from support.contracts.store import ManualClock, StoreContract, document, intent
 
@@ -18,9 +19,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def store(clock: ManualClock) -> AsyncIterator[MemoryStore]:
+async def store(clock: ManualClock) -> AsyncIterator[Store]:
     """An empty record."""
-    made = MemoryStore(clock=clock)
+    made = memory_record(clock=clock)
     yield made
     await made.close()
 
@@ -33,16 +34,16 @@ class TestMemoryObjectsContract(ObjectsContract):
     """The API's side of the contract, in memory."""
 
 
-async def test_an_unchanged_pass_counts_no_write(store: MemoryStore) -> None:
+async def test_an_unchanged_pass_counts_no_write(store: Store) -> None:
     """Tests elsewhere rely on `writes` to see whether a pass wrote anything."""
     await store.put_document(document(), actor="root")
     await store.put_status("nas", {"ageSeconds": 1, "ready": True})
-    before = store.writes
+    before = store.backend.tables.writes
     await store.put_document(document(), actor="root")
     await store.put_status("nas", {"ageSeconds": 2, "ready": True})
     await store.unmanage("fw", why="gone")
     await store.history({})
     await store.prune(keep_days=1)
-    assert store.writes == before
+    assert store.backend.tables.writes == before
     await store.begin_step(intent())
-    assert store.writes == before + 1
+    assert store.backend.tables.writes == before + 1

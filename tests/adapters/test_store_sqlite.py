@@ -1,4 +1,4 @@
-"""SQLiteStore: the contract, its files, and several processes on one record."""
+"""Store: the contract, its files, and several processes on one record."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from hactl.adapters.lock import lock_directory
+from hactl.adapters.record.sqlite.file import default_state_path
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS, schema_sql
-from hactl.adapters.record.sqlite.store import SQLiteStore, default_state_path
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.sqlite.tables import SQLiteTables
+from hactl.adapters.record.store import Store
 from hactl.errors import Busy, StoreError
 from support.contracts.objects import ObjectsContract
 from support.contracts.store import ManualClock, StoreContract, document, intent
@@ -38,9 +41,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[SQLiteStore]:
+async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     """A new record."""
-    made = await SQLiteStore.open(path, clock=clock, actor="root", command="hactl apply")
+    made = await open_record(path, clock=clock, actor="root", command="hactl apply")
     yield made
     await made.close()
 
@@ -53,7 +56,7 @@ class TestSQLiteObjectsContract(ObjectsContract):
     """The API's side of the contract, in a file."""
 
 
-async def test_files_are_private(store: SQLiteStore, path: Path) -> None:
+async def test_files_are_private(store: Store, path: Path) -> None:
     """The database and its log are 0600, the directory and the locks' 0700."""
     await store.record("NodeLost", "nas", "x")
     modes = {found.name: oct(found.stat().st_mode & 0o777) for found in path.parent.iterdir()}
@@ -67,18 +70,17 @@ async def test_files_are_private(store: SQLiteStore, path: Path) -> None:
     assert {found.stat().st_mode & 0o777 for found in lock_directory(path).iterdir()} == {0o600}
 
 
-async def test_the_connection_is_durable(store: SQLiteStore) -> None:
+async def test_the_connection_is_durable(store: Store) -> None:
     """Write-ahead log, synced at every commit, foreign keys, patience with other processes."""
 
-    def ask() -> list[Any]:
-        connection = store._open_writer().db.conn
+    def ask(tables: SQLiteTables) -> list[Any]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+        return [tables.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await store._submit(ask) == ["wal", 2, 1, 5000]
+    assert await store.backend.write(ask) == ["wal", 2, 1, 5000]
 
 
-async def test_an_unchanged_pass_writes_nothing(store: SQLiteStore, path: Path) -> None:
+async def test_an_unchanged_pass_writes_nothing(store: Store, path: Path) -> None:
     """Not a page: neither the file nor its log is touched, and another connection sees no change."""
     await store.put_document(document(), actor="root")
     await store.put_status("nas", {"ageSeconds": 1, "ready": True})
@@ -89,10 +91,10 @@ async def test_an_unchanged_pass_writes_nothing(store: SQLiteStore, path: Path) 
         version = watcher.execute("PRAGMA data_version").fetchone()[0]
         return version, *((found.stat().st_mtime_ns, found.stat().st_size) for found in (path, log))
 
-    def changes() -> int:
-        return int(store._open_writer().db.conn.total_changes)
+    async def changes() -> int:
+        return int(await store.backend.write(lambda tables: tables.connection.total_changes))
 
-    before, changes_before = seen(), await store._submit(changes)
+    before, changes_before = seen(), await changes()
     for age in range(2, 5):
         assert await store.put_document(document(), actor="root") == 1
         assert not await store.put_status("nas", {"ageSeconds": age, "ready": True})
@@ -101,23 +103,23 @@ async def test_an_unchanged_pass_writes_nothing(store: SQLiteStore, path: Path) 
         await store.documents()
         await store.history({})
         await store.recover()
-    assert (seen(), await store._submit(changes)) == (before, changes_before)
+    assert (seen(), await changes()) == (before, changes_before)
     await store.put_status("nas", {"ageSeconds": 5, "ready": False})
     assert seen() != before
     watcher.close()
 
 
-async def test_opening_a_record_writes_nothing(store: SQLiteStore, path: Path) -> None:
+async def test_opening_a_record_writes_nothing(store: Store, path: Path) -> None:
     """A plan or an apply that finds nothing to do leaves no trace of itself."""
     await store.close()
     before = stamp(path)
-    again = await SQLiteStore.open(path)
+    again = await open_record(path)
     await again.close()
     assert stamp(path) == before
     assert rows(path, "SELECT count(*) FROM controllers") == [(0,)]
 
 
-async def test_what_was_written_is_there_after_reopening(store: SQLiteStore, path: Path, clock: ManualClock) -> None:
+async def test_what_was_written_is_there_after_reopening(store: Store, path: Path, clock: ManualClock) -> None:
     """Everything survives a close."""
     await store.put_document(document(), actor="root")
     step = await store.begin_step(intent())
@@ -127,7 +129,7 @@ async def test_what_was_written_is_there_after_reopening(store: SQLiteStore, pat
     await store.close()
     assert {found.name for found in path.parent.iterdir()} == {"hactl.db", "hactl.db.locks"}
     clock.seconds = 60
-    again = await SQLiteStore.open(path, clock=clock)
+    again = await open_record(path, clock=clock)
     assert await again.history({}) == history
     assert await again.documents() == documents
     assert (await again.statuses())[0]["age_seconds"] == 60
@@ -138,7 +140,7 @@ async def test_a_killed_process_leaves_an_indeterminate_step(path: Path) -> None
     """kill -9 between intent and outcome: the next one that opens the record says what is known."""
     killed = process(
         """
-        store = await SQLiteStore.open(path, actor="eve", command="hactl run")
+        store = await open_record(path, actor="eve", command="hactl run")
         await store.put_document(document(), actor="eve")
         await store.begin_step(intent())
         os.kill(os.getpid(), signal.SIGKILL)
@@ -147,7 +149,7 @@ async def test_a_killed_process_leaves_an_indeterminate_step(path: Path) -> None
     )
     killed.communicate(timeout=30)
     assert killed.returncode == -signal.SIGKILL
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     (step,) = await store.history({"kind": "Step"})
     assert (step["outcome"], step["output"]) == ("Indeterminate", "controller died")
     assert list(lock_directory(path).glob("process-*")) == []
@@ -158,7 +160,7 @@ async def test_a_living_process_keeps_its_step(path: Path) -> None:
     """Opening the record beside a process that works does not touch its steps; after its death, recover does."""
     other = process(
         """
-        store = await SQLiteStore.open(path)
+        store = await open_record(path)
         await store.put_document(document(), actor="eve")
         await store.begin_step(intent())
         print("begun", flush=True)
@@ -168,7 +170,7 @@ async def test_a_living_process_keeps_its_step(path: Path) -> None:
     )
     assert other.stdout is not None
     assert await asyncio.to_thread(other.stdout.readline) == "begun\n"
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     assert await store.recover() == 0
     assert (await store.history({"kind": "Step"}))[0]["outcome"] is None
     other.kill()
@@ -178,11 +180,11 @@ async def test_a_living_process_keeps_its_step(path: Path) -> None:
     await store.close()
 
 
-async def test_two_stores_of_one_process_keep_apart(store: SQLiteStore, path: Path) -> None:
+async def test_two_stores_of_one_process_keep_apart(store: Store, path: Path) -> None:
     """One does not settle the other's steps, and cannot end them."""
     await store.put_document(document(), actor="root")
     step = await store.begin_step(intent())
-    second = await SQLiteStore.open(path)
+    second = await open_record(path)
     await second.record("ControllerStarted", "nas", "second")
     with pytest.raises(StoreError, match="running step"):
         await second.end_step(step, outcome="Done", exit_status=0, output="", seconds=0)
@@ -191,12 +193,12 @@ async def test_two_stores_of_one_process_keep_apart(store: SQLiteStore, path: Pa
     assert (await store.history({"kind": "Step"}))[0]["outcome"] == "Done"
 
 
-async def test_a_document_applied_by_another_process_makes_a_plan_stale(store: SQLiteStore, path: Path) -> None:
+async def test_a_document_applied_by_another_process_makes_a_plan_stale(store: Store, path: Path) -> None:
     """`run` planned for generation 1, `apply` brings generation 2: the step is refused before it runs."""
     await store.put_document(document(), actor="root")
     other = process(
         """
-        store = await SQLiteStore.open(path)
+        store = await open_record(path)
         await store.put_document(document(digest="d2"), actor="eve")
         await store.close()
         """,
@@ -207,13 +209,13 @@ async def test_a_document_applied_by_another_process_makes_a_plan_stale(store: S
         await store.begin_step(intent(generation=1))
 
 
-async def test_another_process_that_acts_takes_the_lease(store: SQLiteStore, path: Path) -> None:
+async def test_another_process_that_acts_takes_the_lease(store: Store, path: Path) -> None:
     """The one that held it may not begin a step any more, asks again, and gets a newer one; both are on record."""
     await store.put_document(document(), actor="root")
     first = await store.lease("nas")
     other = process(
         """
-        store = await SQLiteStore.open(path, command="hactl run")
+        store = await open_record(path, command="hactl run")
         print(await store.lease("nas"))
         await store.close()
         """,
@@ -242,13 +244,13 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date(path: Path) -
     connection.execute("INSERT INTO statuses VALUES ('nas', '{}', '{}', '2026-11-24T03:00:00.000Z')")
     connection.commit()
     connection.close()
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     assert await store.open_operation({"kind": "Pause", "cluster": "nas", "actor": "root"}) == 1
     assert [row["cluster"] for row in await store.statuses()] == ["nas"]
     await store.close()
 
 
-async def test_an_orderly_end_settles_its_own_steps(store: SQLiteStore, path: Path) -> None:
+async def test_an_orderly_end_settles_its_own_steps(store: Store, path: Path) -> None:
     """A process that ends with a step in flight does not leave it running for ever."""
     await store.put_document(document(), actor="root")
     await store.begin_step(intent())
@@ -263,7 +265,7 @@ async def test_an_orderly_end_settles_its_own_steps(store: SQLiteStore, path: Pa
 async def test_many_processes_make_one_record(path: Path) -> None:
     """Four that start at once on a missing file all work, and their ids are one sequence."""
     body = """
-    store = await SQLiteStore.open(path)
+    store = await open_record(path)
     for n in range(5):
         await store.record("NodeLost", "nas", str(n))
     await store.close()
@@ -275,7 +277,7 @@ async def test_many_processes_make_one_record(path: Path) -> None:
     assert rows(path, "SELECT count(*) FROM _sqlite_migrations") == [(len(MIGRATIONS),)]
 
 
-async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
+async def test_a_cancelled_intent_is_settled(store: Store) -> None:
     """The thread cannot be stopped, so the step is recorded as never sent."""
     await store.put_document(document(), actor="root")
     task = asyncio.create_task(store.begin_step(intent()))
@@ -287,7 +289,7 @@ async def test_a_cancelled_intent_is_settled(store: SQLiteStore) -> None:
     assert (step["outcome"], step["output"]) == ("Failed", "cancelled before it was sent")
 
 
-async def test_a_cancelled_write_is_finished(store: SQLiteStore) -> None:
+async def test_a_cancelled_write_is_finished(store: Store) -> None:
     """Cancelling a caller does not lose what it was about to record."""
     task = asyncio.create_task(store.record("NodeLost", "nas", "x"))
     await asyncio.sleep(0)
@@ -313,7 +315,7 @@ def test_schema_file_is_what_the_migrations_make() -> None:
     assert (REPOSITORY / "state" / "schema.sql").read_text() == schema_sql()
 
 
-async def test_every_operators_query_runs(store: SQLiteStore, path: Path) -> None:
+async def test_every_operators_query_runs(store: Store, path: Path) -> None:
     """Each query of state/queries.sql runs on a record with something of everything, and most find something."""
     await store.put_document(document(), actor="root")
     await store.begin_step(intent())

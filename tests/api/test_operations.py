@@ -30,7 +30,7 @@ async def test_an_operation_is_asked_for() -> None:
         assert (made["status"]["state"], made["status"]["actor"]) == ("Open", "bob@there")
         assert (await make(bob, "Drain", node="nas-a"))["metadata"]["name"] == "drain-2"
         assert (await make(bob, prefix="quiet-"))["metadata"]["name"].startswith("quiet-")
-        found = await ada.store.requests("nas")
+        found = await ada.store.operations_in_force("nas")
         assert [each.kind for each in found] == ["Switchover", "Drain", "Pause"]
 
 

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
+from hactl.adapters.record.store import Store
 from hactl.api import cache
 from hactl.api.non_kubernetes.stream import changes
 from hactl.api.serving import Wanted, serving
@@ -81,9 +82,9 @@ class Live:
 
 
 @asynccontextmanager
-async def running(directory: Path, wanted: Wanted) -> AsyncIterator[tuple[MemoryStore, Live]]:
+async def running(directory: Path, wanted: Wanted) -> AsyncIterator[tuple[Store, Live]]:
     """The API on what is wanted."""
-    store, live, clock = MemoryStore(), Live(), SystemClock()
+    store, live, clock = memory_record(), Live(), SystemClock()
     async with serving(store, live, wanted, clock=clock, secrets_directory=str(directory)):
         yield store, live
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import MemoryBackend
+from hactl.adapters.record.store import Store
 from hactl.api import cache
 from hactl.api.service import Service
 from hactl.api.verbs import watch
@@ -175,7 +176,7 @@ async def test_one_object_by_its_name() -> None:
         assert await taken(stream, 2) == [("ADDED", "b"), ("DELETED", "b")]
 
 
-class _LostPlace(MemoryStore):
+class _LostPlace(Store):
     """A record that, once, no longer keeps the changes somebody asks for."""
 
     lost = False
@@ -191,7 +192,7 @@ class _LostPlace(MemoryStore):
 
 async def test_a_cache_that_lost_its_place_begins_anew() -> None:
     """When too much was written elsewhere, watchers get 410, and lists are right."""
-    store = _LostPlace()
+    store = _LostPlace(MemoryBackend(SystemClock()))
     async with asking(store) as ada:
         await ada.ok("POST", LEASES, lease("a"))
         stream = await ada.watch(LEASES)

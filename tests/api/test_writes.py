@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.clock import SystemClock
+from hactl.adapters.record.memory import MemoryBackend
+from hactl.adapters.record.store import Store
 from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision
@@ -308,7 +310,7 @@ async def test_yaml_is_taken() -> None:
         assert (await ada.ok("POST", LEASES, text, kind="application/yaml"))["metadata"]["name"] == "z"
 
 
-class _Contested(MemoryStore):
+class _Contested(Store):
     """A record in which somebody else is faster, a few times."""
 
     faster = 0
@@ -327,7 +329,7 @@ class _Contested(MemoryStore):
 ])  # fmt: skip
 async def test_a_patch_is_tried_again(faster: int, patch: dict[str, Any], code: int) -> None:
     """Who names no version does not hear of others who were faster, unless it happens again and again."""
-    store = _Contested()
+    store = _Contested(MemoryBackend(SystemClock()))
     async with asking(store) as ada:
         now = await ada.ok("POST", CLUSTERS, document())
         if "metadata" in patch:

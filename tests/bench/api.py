@@ -18,7 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Service
 
@@ -102,7 +102,7 @@ async def watch_latency(service: Service) -> tuple[Samples, float]:
 async def bench() -> None:
     """Everything, printed as it comes."""
     with tempfile.TemporaryDirectory() as place:
-        store = await SQLiteStore.open(Path(place) / "hactl.db", actor="bench", command="bench")
+        store = await open_record(Path(place) / "hactl.db", actor="bench", command="bench")
         service = Service(store, store, clock=SystemClock(), secrets_directory=place)
         try:
             before = rss_kib()

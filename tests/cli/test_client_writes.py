@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.core.kube.codec import REFERENCES
 from hactl.core.operations import State
 from hactl.ports import API_ORIGIN, FILES_ORIGIN
@@ -47,7 +47,7 @@ class Place:
         """Something of the record itself."""
 
         async def asked() -> Any:
-            store = await SQLiteStore.open(self.served.record, actor="tester")
+            store = await open_record(self.served.record, actor="tester")
             try:
                 return await doing(store)
             finally:

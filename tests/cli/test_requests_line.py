@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hactl.adapters.lock import ClusterLock, lock_directory
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.commands.documents.apply import worst
 from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
@@ -28,7 +28,7 @@ def state(tmp_path: Path) -> Path:
     path = tmp_path / "hactl.db"
 
     async def make() -> None:
-        store = await SQLiteStore.open(path, actor="tester")
+        store = await open_record(path, actor="tester")
         await store.put_document(document(), actor="tester")
         plan = {"digest": "24585e5da65f", "steps": 3, "next": {"title": "Boot"}}
         ready = {"type": "Ready", "status": "True", "reason": "AsDesired", "message": "fine"}
@@ -61,7 +61,7 @@ def operations(state: Path) -> list[tuple[str, str, str, str, str]]:
     """Kind, cluster, group, node, state of everything that was asked for."""
 
     async def read() -> list[tuple[str, str, str, str, str]]:
-        store = await SQLiteStore.open(state, read_only=True)
+        store = await open_record(state, read_only=True)
         found = await store.operations()
         await store.close()
         return [(o.kind.value, o.cluster, o.group, o.node, o.state.value) for o in found]
@@ -157,7 +157,7 @@ def test_taking_a_switchover_back_ends_it(hactl: Hactl, state: Path) -> None:
     """As Cancelled."""
 
     async def ask() -> None:
-        store = await SQLiteStore.open(state)
+        store = await open_record(state)
         request = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
         await store.open_operation(request)
         await store.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.api_client import watch as watching
 from hactl.cli.api_client.client import Call, Refused, Unreachable
 from support.api.served_record import filled, serving
@@ -40,7 +40,7 @@ def ask(record: Path, group: str) -> None:
     """Somebody asks for something."""
 
     async def asked() -> None:
-        store = await SQLiteStore.open(record, actor="tester")
+        store = await open_record(record, actor="tester")
         await store.open_operation({"kind": "Pause", "cluster": "nas", "group": group, "actor": "tester"})
         await store.close()
 

@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.commands.documents.validate import load_all
 from hactl.cli.commands.operations.resolve import resolve
 from hactl.cli.commands.reports.why import why, why_not
@@ -91,7 +91,7 @@ def recorded(nas: Path, state: Path) -> None:
     """nas.yaml is on record."""
 
     async def put() -> None:
-        store = await SQLiteStore.open(state, actor="kim@host")
+        store = await open_record(state, actor="kim@host")
         (document,) = load_all([str(nas)])
         await store.put_document(document, actor="kim@host")
         await store.close()
@@ -103,7 +103,7 @@ def asked_for(state: Path) -> list[Any]:
     """The requests of the record."""
 
     async def read() -> list[Any]:
-        store = await SQLiteStore.open(state, read_only=True)
+        store = await open_record(state, read_only=True)
         found = list(await store.operations("nas"))
         await store.close()
         return found

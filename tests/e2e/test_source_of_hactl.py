@@ -10,7 +10,8 @@ import pytest
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.adapters.sources.kubernetes import KubeSource
 from hactl.adapters.yaml.documents import read_documents
 from hactl.api.http.server import Listener, Server
@@ -23,7 +24,7 @@ from support.sources import document
 class OtherHactl:
     """A record with its API on loopback."""
 
-    def __init__(self, store: SQLiteStore, tmp_path: Path) -> None:
+    def __init__(self, store: Store, tmp_path: Path) -> None:
         self.store = store
         self.server = Server(Service(store, store, clock=SystemClock(), secrets_directory=str(tmp_path)))
         self.url = ""
@@ -51,7 +52,7 @@ class OtherHactl:
 @pytest.fixture
 async def other(tmp_path):
     """A hactl that keeps documents."""
-    store = await SQLiteStore.open(tmp_path / "other.db")
+    store = await open_record(tmp_path / "other.db")
     other = OtherHactl(store, tmp_path)
     await other.start()
     yield other

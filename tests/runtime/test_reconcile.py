@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Kind
@@ -776,7 +776,7 @@ def test_a_whole_run_on_the_shipped_record_in_memory() -> None:
 
     async def story() -> None:
         clock = VirtualClock()
-        store = MemoryStore(clock=clock)
+        store = memory_record(clock=clock)
         desk = Desk(clock=clock, store=store)  # type: ignore[arg-type]
         document = make_document()
         accepted = accept(document, await store.put_document(document, actor="tester"))
@@ -787,10 +787,10 @@ def test_a_whole_run_on_the_shipped_record_in_memory() -> None:
             ("b", "three", "Done"),
         ]
         assert {row["kind"] for row in await store.history({})} == {"DocumentAccepted", "PlanChanged", "StepEnded"}
-        writes = store.writes
+        writes = store.backend.tables.writes
         again = make_reconciler(desk.nodes, store, ToyLock(), clock)  # type: ignore[arg-type]
         assert (await again.reconcile(PassRequest(accepted))).converged
-        assert store.writes == writes
+        assert store.backend.tables.writes == writes
 
     play(story)
 

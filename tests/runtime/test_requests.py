@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Operation, Overrides, State
@@ -287,7 +287,7 @@ def test_the_seconds_of_a_move_are_those_from_its_first_step_to_the_look_that_sa
     async def story() -> None:
         world = World()
         clock = VirtualClock()
-        store = MemoryStore(clock=clock)
+        store = memory_record(clock=clock)
         desk = Desk(clock=clock, store=store, options=world.options())  # type: ignore[arg-type]
         document = grouped()
         accepted = accept(document, await store.put_document(document, actor="root"))

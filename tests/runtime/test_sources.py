@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
 from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 from hactl.ports import API_LABEL, Document, SourceState
@@ -36,7 +36,7 @@ class Desk:
 
     def __init__(self, **sources: ToySource) -> None:
         self.sources = {LABELS.get(label, label): source for label, source in sources.items()}
-        self.store = MemoryStore()
+        self.store = memory_record()
         self.documents: dict[str, Document] = {}
         self.again()
 

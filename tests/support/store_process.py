@@ -16,7 +16,7 @@ sys.path.insert(0, {str(REPOSITORY / "tests")!r})
 from pathlib import Path
 import sqlite_utils, sqlite_utils.migrations, sqlite_utils.db
 from support.contracts.store import document, intent
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.errors import HactlError
 """
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hactl.adapters.record.operations import in_force, operation, request_row
+from hactl.adapters.record.operations import in_force, operation, operation_row
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
@@ -534,7 +534,7 @@ class ToyStore:
         """Keep it."""
         self._write("ask", dict(request))
         number = len(self.asked) + 1
-        row = request_row(request, VirtualClock().now())
+        row = operation_row(request, VirtualClock().now())
         self.asked[number] = operation(row | {"id": number})
         return number
 
@@ -557,7 +557,7 @@ class ToyStore:
             if (cluster is None or each.about(cluster)) and (not open_only or each.state is State.OPEN)
         ]
 
-    async def requests(self, cluster: str) -> Sequence[Operation]:
+    async def operations_in_force(self, cluster: str) -> Sequence[Operation]:
         """What counts now."""
         self._check()
         return in_force(self.asked.values(), cluster)

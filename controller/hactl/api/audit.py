@@ -11,7 +11,7 @@ from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.errors import StoreError
-from hactl.ports import Store
+from hactl.ports import History
 
 log = logging.getLogger("hactl.api")
 
@@ -22,9 +22,9 @@ _LONGEST = 300
 class Audit:
     """Writes events RequestAccepted and RequestRefused."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, history: History) -> None:
         """Into that record."""
-        self._store = store
+        self._history = history
 
     async def accepted(self, identity: Identity, verb: str, resource: str, name: str, cluster: str = "") -> None:
         """Something was changed."""
@@ -52,7 +52,7 @@ class Audit:
             **more,
         }
         try:
-            await self._store.record(kind, about if _CLUSTER.fullmatch(about) else "", _short(told), detail=detail)
+            await self._history.record(kind, about if _CLUSTER.fullmatch(about) else "", _short(told), detail=detail)
         except StoreError as error:
             log.error("a request cannot be recorded", extra={"what": _short(told), "error": str(error)})
 

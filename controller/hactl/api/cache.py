@@ -20,7 +20,7 @@ from hactl.core.kube.codec import event_body
 from hactl.core.kube.errors import ApiError, gone
 from hactl.core.kube.kinds import STORED
 from hactl.errors import TooOld
-from hactl.ports import ObjectChange, Objects
+from hactl.ports import ObjectChange, ObjectLog
 
 Body: TypeAlias = Mapping[str, Any]
 ChangeType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -108,7 +108,7 @@ class Subscription:
 class Feed(ABC):
     """A part of the record in memory: states by resource, and a log. Filled by what derives from it."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectLog) -> None:
         """Empty; loaded when it is first asked."""
         self._objects = objects
         self._states: dict[str, dict[str, Body]] = {}
@@ -298,7 +298,7 @@ def _with_before(changes: Sequence[ObjectChange]) -> list[Entry]:
 class EventFeed(Feed):
     """Events of the history: the newest ones."""
 
-    def __init__(self, objects: Objects, clusters: ObjectFeed) -> None:
+    def __init__(self, objects: ObjectLog, clusters: ObjectFeed) -> None:
         """`clusters` knows the uids of what the events are about."""
         super().__init__(objects)
         self._clusters = clusters

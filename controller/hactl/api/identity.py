@@ -17,7 +17,7 @@ from typing import Any, get_args
 from hactl.api.limits import FailureLimit
 from hactl.api.request.wire import Identity, Role
 from hactl.core.kube.errors import too_many, unauthorized
-from hactl.ports import Clock, Objects
+from hactl.ports import Clock, Tokens
 
 ROLES: tuple[Role, ...] = get_args(Role)
 #: What a token begins with, so that people and secret scanners recognise it.
@@ -39,9 +39,9 @@ def token_digest(token: str) -> str:
 class Authenticator:
     """Tells who asks."""
 
-    def __init__(self, objects: Objects, clock: Clock) -> None:
+    def __init__(self, tokens: Tokens, clock: Clock) -> None:
         """Tokens come from the record."""
-        self._objects = objects
+        self._record = tokens
         self._clock = clock
         self.limit = FailureLimit(clock)
         self._tokens: Sequence[Mapping[str, Any]] = ()
@@ -79,7 +79,7 @@ class Authenticator:
     async def _current(self) -> Sequence[Mapping[str, Any]]:
         now = self._clock.monotonic()
         if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
-            self._tokens = await self._objects.tokens()
+            self._tokens = await self._record.tokens()
             self._read_at = now
         return self._tokens
 

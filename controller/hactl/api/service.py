@@ -36,7 +36,7 @@ from hactl.core.kube.errors import (
 )
 from hactl.core.kube.kinds import ACCESS_REVIEWS, HAOPERATIONS, Resource
 from hactl.errors import StoreError
-from hactl.ports import Clock, Objects, Store
+from hactl.ports import Clock, History, Objects
 
 log = logging.getLogger("hactl.api")
 
@@ -52,7 +52,7 @@ class Service:
     def __init__(
         self,
         objects: Objects,
-        store: Store,
+        history: History,
         *,
         clock: Clock,
         secrets_directory: str,
@@ -60,7 +60,7 @@ class Service:
     ) -> None:
         """`secrets_directory`: where references of documents start. `beside` answers the paths beside Kubernetes'."""
         self.reader = Reader(objects, clock)
-        self.audit = Audit(store)
+        self.audit = Audit(history)
         self._writer = Writer(objects, clock, secrets_directory=secrets_directory)
         self._remover = Remover(objects, clock, self._writer)
         self._operations = OperationMaker(objects, clock)

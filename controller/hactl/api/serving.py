@@ -21,7 +21,7 @@ from hactl.api.request.wire import Identity, Role
 from hactl.api.service import Service
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.errors import HactlError
-from hactl.ports import Clock, Objects, Store
+from hactl.ports import Clock, History, Objects, Tokens
 
 log = logging.getLogger("hactl.api")
 
@@ -49,8 +49,8 @@ class Live(Protocol):
         ...
 
 
-class Record(Store, Objects, Protocol):
-    """The record from both of its sides."""
+class Record(History, Objects, Tokens, Protocol):
+    """What of the record the API needs."""
 
 
 @dataclass(frozen=True, slots=True)

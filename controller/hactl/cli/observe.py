@@ -45,7 +45,7 @@ class Looked:
     source: str
     #: An earlier look, when two MASTERs made one worth it.
     before: Snapshot | None = None
-    #: Rows of the history (`Store.history`) of the last hour.
+    #: Rows of the history (`History.history`) of the last hour.
     rows: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -105,7 +105,7 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
     wall = datetime.now(UTC)
     since = wall - timedelta(hours=FIGHT_HOURS)
     rows = await store.history({"cluster": cluster, "kind": "Step", "since": since})
-    return overrides(await store.requests(cluster), cluster, wall), tuple(rows)
+    return overrides(await store.operations_in_force(cluster), cluster, wall), tuple(rows)
 
 
 async def look(found: Found, paths: Sequence[str]) -> Looked:

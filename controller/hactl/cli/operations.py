@@ -20,7 +20,7 @@ from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.adapters.lock import Holder
-    from hactl.adapters.record.sqlite.store import SQLiteStore
+    from hactl.adapters.record.store import Store
     from hactl.core.operations import Operation
     from hactl.core.pace.convergence import Summary
     from hactl.core.pace.result import PassResult
@@ -53,14 +53,14 @@ def holder_of(path: Path) -> Holder | None:
     return ClusterLock(lock_directory(path)).controller_holder()
 
 
-async def open_store(path: Path) -> SQLiteStore:
+async def open_store(path: Path) -> Store:
     """The record, to write requests into. Raises HactlError when there is none yet."""
-    from hactl.adapters.record.sqlite.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import open_record
     from hactl.app import actor
 
     if not await asyncio.to_thread(path.exists):
         raise HactlError(f"there is no record at {path} yet: `hactl apply` and `hactl run` make it; see --state PATH")
-    return await SQLiteStore.open(path, actor=actor())
+    return await open_record(path, actor=actor())
 
 
 async def ask(path: Path, request: Mapping[str, Any]) -> int:
@@ -133,7 +133,7 @@ async def follow(
 class _Following:
     """Prints what is new on record about one cluster."""
 
-    def __init__(self, store: SQLiteStore, cluster: str, last: int) -> None:
+    def __init__(self, store: Store, cluster: str, last: int) -> None:
         self._store = store
         self._cluster = cluster
         self._last = last
@@ -141,7 +141,7 @@ class _Following:
         self._said: tuple[str, ...] = ()
 
     @classmethod
-    async def start(cls, store: SQLiteStore, cluster: str) -> _Following:
+    async def start(cls, store: Store, cluster: str) -> _Following:
         """From here on."""
         newest = await store.history({"cluster": cluster, "limit": 1})
         return cls(store, cluster, newest[-1]["id"] if newest else 0)

@@ -17,7 +17,7 @@ import click
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.adapters.record.sqlite.store import SQLiteStore
+    from hactl.adapters.record.store import Store
 
 
 def state_path(ctx: click.Context) -> Path:
@@ -34,15 +34,15 @@ def state_path(ctx: click.Context) -> Path:
 
 
 @asynccontextmanager
-async def reading(path: Path) -> AsyncIterator[SQLiteStore]:
+async def reading(path: Path) -> AsyncIterator[Store]:
     """The record, read only. Raises StoreError; HactlError when there is none yet."""
-    from hactl.adapters.record.sqlite.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import open_record
 
     if not await asyncio.to_thread(path.exists):
         raise HactlError(
             f"there is no record at {path} yet: `hactl apply` and `hactl run` make it; --state PATH names another"
         )
-    store = await SQLiteStore.open(path, read_only=True)
+    store = await open_record(path, read_only=True)
     try:
         yield store
     finally:

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from hactl.core.pace.conflicts import conflicts
 from hactl.core.pace.result import PassResult
 from hactl.errors import StoreError
-from hactl.ports import Clock, Source, Store
+from hactl.ports import Clock, Documents, OperationLog, Source, Upkeep
 from hactl.runtime.documents import Changes, DocumentsInForce, Revive
 from hactl.runtime.leadership import Leadership, SharedSource
 from hactl.runtime.passes.reconcile import Reconciler
@@ -38,13 +38,17 @@ RETRY_SECONDS = 5.0
 OPERATIONS_SECONDS = 1.0
 
 
+class Record(Documents, OperationLog, Upkeep, Protocol):
+    """What of the record a controller needs, for itself and for the documents of its sources."""
+
+
 class Controller:
     """Keeps every cluster of its sources as its document says."""
 
     def __init__(
         self,
         sources: Mapping[str, Source],
-        store: Store,
+        store: Record,
         reconciler: Reconciler,
         queue: WorkQueue,
         watch: DevdWatch,

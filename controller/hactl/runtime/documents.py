@@ -14,12 +14,12 @@ from typing import Any
 
 from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
-from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Source, SourceState, Store
+from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Documents, Source, SourceState
 from hactl.runtime.passes.types import Accepted
 
 log = logging.getLogger("hactl.runtime.documents")
 
-#: Makes a document of a row of `Store.documents`. Raises DocumentError when this hactl no longer accepts it.
+#: Makes a document of a row of `Documents.documents`. Raises DocumentError when this hactl no longer accepts it.
 Revive = Callable[[Mapping[str, Any]], Document]
 #: The actor of documents that came from a source.
 ACTOR = "controller"
@@ -52,7 +52,7 @@ class _Held:
 class DocumentsInForce:
     """Takes documents in. One at a time: the caller holds a lock around `take`; reading needs none."""
 
-    def __init__(self, sources: Mapping[str, Source], store: Store, *, revive: Revive) -> None:
+    def __init__(self, sources: Mapping[str, Source], store: Documents, *, revive: Revive) -> None:
         """`sources` by a name for people, e.g. the directory."""
         self._sources = sources
         self._store = store

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from hactl.core.status.status import same_but_for_ages
 from hactl.errors import HactlError
-from hactl.ports import Clock, Store
+from hactl.ports import Clock, History
 from hactl.runtime.timeouts import discard
 
 log = logging.getLogger("hactl.runtime.leadership")
@@ -43,7 +43,7 @@ class SharedSource(Protocol):
         ...
 
     async def report(self, cluster: str, status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
-        """Tell the source the newest status of a cluster and what happened (rows of `Store.history`).
+        """Tell the source the newest status of a cluster and what happened (rows of `History.history`).
 
         Telling the same again is harmless. Raises HactlError when it could not be told.
         """
@@ -74,7 +74,7 @@ class Leadership:
         self,
         label: str,
         source: SharedSource,
-        store: Store,
+        store: History,
         clock: Clock,
         *,
         changed: Callable[[str], None],

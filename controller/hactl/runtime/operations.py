@@ -19,7 +19,7 @@ from hactl.core.pace.moves import HOUR, Moves, lost_groups
 from hactl.core.plan.durations import measured_seconds
 from hactl.core.plan.switchover import group_of
 from hactl.errors import StoreError
-from hactl.ports import Change, Clock, Store
+from hactl.ports import Change, Clock, OperationLog
 
 log = logging.getLogger("hactl.runtime.operations")
 
@@ -30,7 +30,7 @@ MOVES = 50
 class Operations:
     """Those of one cluster, and the moves of its groups; what is kept between passes may be lost at any time."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: OperationLog, clock: Clock) -> None:
         """Nothing is known yet."""
         self._store = store
         self._clock = clock
@@ -42,7 +42,7 @@ class Operations:
         """What counts now. Never raises: without a record, what was known."""
         now = self._clock.now()
         try:
-            found = await self._store.requests(cluster.name)
+            found = await self._store.operations_in_force(cluster.name)
             if not self.moves.are_read:
                 query = {"cluster": cluster.name, "kind": "GroupMoved", "since": now - HOUR}
                 self.moves.read(await self._store.history(query))

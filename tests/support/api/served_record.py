@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.api.http.sockets import default_socket
 from hactl.api.identity import token_digest
 from hactl.api.serving import Wanted
@@ -49,7 +49,7 @@ class LongAgo(ManualClock):
 async def filled(path: Path) -> None:
     """A record: nas from a directory and looked at, fw handed in and not looked at, steps, events, a pause."""
     clock = LongAgo()
-    store = await SQLiteStore.open(path, actor="tester", clock=clock)
+    store = await open_record(path, actor="tester", clock=clock)
     scene = healthy_pair()
     await store.put_document(document("nas"), actor="controller", origin="clusters")
     await store.put_document(document("fw"), actor="tester")
@@ -132,7 +132,7 @@ class Idle:
 
 async def _serve(record: Path, port: int, ready: _Ready, started: threading.Event) -> None:
     ready.loop, ready.over = asyncio.get_running_loop(), asyncio.Event()
-    store = await SQLiteStore.open(record, actor="controller@test", command="hactl run")
+    store = await open_record(record, actor="controller@test", command="hactl run")
     directory = record.parent / "tls"
     wanted = Wanted(default_socket(record), listen=(("127.0.0.1", port),), tls_directory=directory)
     secrets = str(record.parent / "secrets")

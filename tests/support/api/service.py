@@ -11,7 +11,7 @@ from typing import Any, get_args
 from ruamel.yaml import YAML
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.memory.store import MemoryStore
+from hactl.adapters.record.memory import memory_record
 from hactl.api.request.wire import Identity, Request, Response, Role
 from hactl.api.service import Service
 from hactl.ports import Clock
@@ -111,7 +111,7 @@ async def taken(stream: AsyncIterator[Mapping[str, Any]], count: int) -> list[tu
 async def asking(store: Any = None, clock: Clock | None = None) -> AsyncIterator[Asking]:
     """An admin who asks a service on an empty record in memory."""
     clock = clock or SystemClock()
-    store = store or MemoryStore(clock=clock)
+    store = store or memory_record(clock=clock)
     service = Service(store, store, clock=clock, secrets_directory="/var/db/hactl/secrets")
     try:
         yield Asking(service, store)

@@ -1,6 +1,6 @@
-"""What every `hactl.ports.Objects` must do, beside store.py: the same suite for SQLite and memory.
+"""What every record must do for `Objects` and `Tokens` of `hactl.ports`: the same suite for SQLite and memory.
 
-A test module derives a class from `ObjectsContract` and provides the fixtures `store` and `clock`, as there.
+A test module derives a class from `ObjectsContract` and provides the fixtures `store` and `clock`, as in `store`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,23 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from hactl.adapters.record.sqlite import objects as store_objects
+from hactl.adapters.record import backend
+from hactl.adapters.record.store import Store
 from hactl.core.kube.codec import REFERENCES, status_view
 from hactl.core.objects import HACluster
 from hactl.core.operations import State
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError, TooOld
-from hactl.ports import API_ORIGIN, Document, Objects, Store
+from hactl.ports import API_ORIGIN, Document
 from support.contracts.store import ManualClock, document, intent
 
 SPEC = {
     "nodes": [{"name": "nas-a", "ssh": {"host": "192.0.2.11", "hostKey": "ssh-ed25519 AAAA"}}],
     "groups": [{"name": "files", "preferred": ["nas-a"]}],
 }
-
-
-class Record(Store, Objects, Protocol):
-    """Both sides of the record."""
 
 
 def body(name: str = "nas", **metadata: Any) -> dict[str, Any]:
@@ -58,19 +55,19 @@ def labelled(found: Document, **labels: str) -> Document:
     return replace(found, cluster=HACluster.model_validate(wire), text=f"# {labels}\n")
 
 
-async def only(store: Record, resource: str = "haclusters") -> dict[str, Any]:
+async def only(store: Store, resource: str = "haclusters") -> dict[str, Any]:
     """The one object of a resource."""
     (found,) = (await store.objects(resource))[1]
     return dict(found)
 
 
-async def create(store: Record, name: str = "nas", digest: str = "d1", **metadata: Any) -> Mapping[str, Any]:
+async def create(store: Store, name: str = "nas", digest: str = "d1", **metadata: Any) -> Mapping[str, Any]:
     """A cluster made through the API."""
     made = document(name, digest)
     return await store.create_object("haclusters", body(name, **metadata), actor="token:ci", document=made)
 
 
-async def told(store: Record, after: int = 0) -> list[tuple[str, str, str]]:
+async def told(store: Store, after: int = 0) -> list[tuple[str, str, str]]:
     """The log of changes, as (resource, name, type)."""
     return [(change.resource, change.name, change.type) for change in await store.changes_since(after)]
 
@@ -78,7 +75,7 @@ async def told(store: Record, after: int = 0) -> list[tuple[str, str, str]]:
 class ObjectsContract:
     """Objects of documents and operations, objects of the API, changes, revisions, tokens."""
 
-    async def test_an_empty_record_has_no_objects(self, store: Record) -> None:
+    async def test_an_empty_record_has_no_objects(self, store: Store) -> None:
         """Revision 0, nothing to list, nothing changed."""
         assert await store.revision() == 0
         assert await store.objects("haclusters") == (0, [])
@@ -87,7 +84,7 @@ class ObjectsContract:
         assert await store.origin("nas") is None
         assert await store.origins() == {}
 
-    async def test_a_document_has_an_object(self, store: Record) -> None:
+    async def test_a_document_has_an_object(self, store: Store) -> None:
         """Whole, with what only the store knows; its resourceVersion is the revision it was written in."""
         await store.put_document(document(), actor="root", origin="/etc/hactl")
         found = await only(store)
@@ -113,7 +110,7 @@ class ObjectsContract:
         assert await store.origin("nas") == "/etc/hactl"
         assert await store.origins() == {"nas": "/etc/hactl"}
 
-    async def test_every_write_takes_the_next_revision(self, store: Record) -> None:
+    async def test_every_write_takes_the_next_revision(self, store: Store) -> None:
         """Objects, events and steps share one sequence without gaps; a step takes one more when it ends."""
         await store.put_document(document(), actor="root")
         await store.put_status("nas", {"a": 1})
@@ -130,7 +127,7 @@ class ObjectsContract:
         # The only number nobody has any more is the one the step had while it ran.
         assert set(range(1, revision + 1)) - set(taken) == {rows[1]["revision"] - 1}
 
-    async def test_what_changes_nothing_takes_no_revision(self, store: Record) -> None:
+    async def test_what_changes_nothing_takes_no_revision(self, store: Store) -> None:
         """The same document, a status of another age, an object as it is: the record stays as it was."""
         await store.put_document(document(), actor="root", origin="x")
         await store.put_status("nas", {"ready": True, "ageSeconds": 1})
@@ -147,7 +144,7 @@ class ObjectsContract:
             assert kept == found
         assert await store.revision() == before
 
-    async def test_labels_change_the_object_and_not_the_generation(self, store: Record) -> None:
+    async def test_labels_change_the_object_and_not_the_generation(self, store: Store) -> None:
         """The same digest with other labels: one change, no event; what stays in force has the new text."""
         await store.put_document(document(), actor="root", origin="x")
         before, history = await only(store), await store.history({})
@@ -162,7 +159,7 @@ class ObjectsContract:
         await store.put_document(document(), actor="root", origin="x")
         assert "labels" not in (await only(store))["metadata"]
 
-    async def test_another_place_changes_the_origin_and_not_the_generation(self, store: Record) -> None:
+    async def test_another_place_changes_the_origin_and_not_the_generation(self, store: Store) -> None:
         """A file that was renamed, a source that has another name: known from then on; None keeps what is known."""
         await store.put_document(document(), actor="root")
         assert await store.origin("nas") == "files"
@@ -177,7 +174,7 @@ class ObjectsContract:
         assert await store.put_document(document(digest="d2"), actor="root") == 2
         assert await store.origin("nas") == "git"
 
-    async def test_where_a_generation_comes_from_is_kept(self, store: Record) -> None:
+    async def test_where_a_generation_comes_from_is_kept(self, store: Store) -> None:
         """Commit, author and time of the source, as its word was when the document became a generation."""
         made = replace(document(), revision="abc", author="kim", revised_at="2026-11-24T02:00:00Z")
         await store.put_document(made, actor="controller", origin="git")
@@ -188,7 +185,7 @@ class ObjectsContract:
         detail = (await store.history({}))[0]["detail"]
         assert detail == {"digest": "d1", "actor": "controller", "origin": "git", "revision": "abc", "author": "kim"}
 
-    async def test_a_new_generation_keeps_status_and_finalizers(self, store: Record) -> None:
+    async def test_a_new_generation_keeps_status_and_finalizers(self, store: Store) -> None:
         """What the document does not say stays: status, uid, creation time, finalizers."""
         await store.put_document(document(), actor="root")
         await store.put_status("nas", {"a": 1})
@@ -203,7 +200,7 @@ class ObjectsContract:
         assert after["metadata"]["uid"] == found["metadata"]["uid"]
         assert after["status"]["a"] == 1
 
-    async def test_a_status_becomes_the_objects(self, store: Record) -> None:
+    async def test_a_status_becomes_the_objects(self, store: Store) -> None:
         """As `status_view` shows it, once; of a cluster without an object it is kept and nobody is told."""
         await store.put_document(document(), actor="root")
         before = await store.revision()
@@ -218,7 +215,7 @@ class ObjectsContract:
         assert await store.revision() == after
         assert len((await store.objects("haclusters"))[1]) == 1
 
-    async def test_an_object_that_is_new_again_gets_its_status_again(self, store: Record) -> None:
+    async def test_an_object_that_is_new_again_gets_its_status_again(self, store: Store) -> None:
         """Its document vanished and came back: another uid, no status, until the next one is put, even the same."""
         await store.put_document(document(), actor="root")
         await store.put_status("nas", {"a": 1})
@@ -234,7 +231,7 @@ class ObjectsContract:
         types = [kind for _, _, kind in await told(store)]
         assert types == ["ADDED", "MODIFIED", "DELETED", "ADDED", "MODIFIED"]
 
-    async def test_a_deleted_change_has_the_last_object_with_the_new_version(self, store: Record) -> None:
+    async def test_a_deleted_change_has_the_last_object_with_the_new_version(self, store: Store) -> None:
         """As Kubernetes tells it."""
         await store.put_document(document(), actor="root")
         last = await only(store)
@@ -245,7 +242,7 @@ class ObjectsContract:
         assert change.body["spec"] == last["spec"]
         assert change.revision > int(last["metadata"]["resourceVersion"])
 
-    async def test_a_cluster_is_made_through_the_api(self, store: Record) -> None:
+    async def test_a_cluster_is_made_through_the_api(self, store: Store) -> None:
         """Object, generation and event in one; what only the store may say is not taken from the body."""
         given = body(uid="mine", resourceVersion="77", generation=9, creationTimestamp="x", labels={"a": "b"})
         given["status"] = {"a": 1}
@@ -262,7 +259,7 @@ class ObjectsContract:
         assert [row["kind"] for row in await store.history({})] == ["DocumentAccepted"]
         assert await store.begin_step(intent()) > 0
 
-    async def test_a_name_is_used_once(self, store: Record) -> None:
+    async def test_a_name_is_used_once(self, store: Store) -> None:
         """Through the API or from a source: AlreadyExists, and nothing was written."""
         await store.put_document(document(), actor="root", origin="x")
         await store.create_object("leases", lease(), actor="root")
@@ -274,7 +271,7 @@ class ObjectsContract:
         assert await store.revision() == before
         assert await store.origin("nas") == "x"
 
-    async def test_a_cluster_that_was_there_before_goes_on_counting(self, store: Record) -> None:
+    async def test_a_cluster_that_was_there_before_goes_on_counting(self, store: Store) -> None:
         """Made again after it was deleted: the next generation, or the same one for the same document."""
         await create(store)
         await store.delete_object("haclusters", "nas", actor="token:ci")
@@ -282,7 +279,7 @@ class ObjectsContract:
         await store.delete_object("haclusters", "nas", actor="token:ci")
         assert (await create(store, digest="d2"))["metadata"]["generation"] == 2
 
-    async def test_an_update_needs_the_newest_revision(self, store: Record) -> None:
+    async def test_an_update_needs_the_newest_revision(self, store: Store) -> None:
         """Somebody was faster: StaleRevision. Nobody of that name: NoSuchObject. Nothing was written."""
         first = await create(store)
         revision = int(first["metadata"]["resourceVersion"])
@@ -298,7 +295,7 @@ class ObjectsContract:
             await store.delete_object("haclusters", "fw", actor="a")
         assert await store.revision() == before
 
-    async def test_an_update_through_the_api(self, store: Record) -> None:
+    async def test_an_update_through_the_api(self, store: Store) -> None:
         """Another digest is another generation; else only the object changes. Status and identity are the store's."""
         first = await create(store)
         await store.put_status("nas", {"a": 1})
@@ -318,7 +315,7 @@ class ObjectsContract:
         assert await store.origin("nas") == API_ORIGIN
         assert [row["digest"] for row in await store.generations("nas")] == ["d1", "d2"]
 
-    async def test_deleting_a_cluster_unmanages_it(self, store: Record) -> None:
+    async def test_deleting_a_cluster_unmanages_it(self, store: Store) -> None:
         """No step any more, history stays, the object as it was last is given back."""
         made = await create(store)
         gone = await store.delete_object(
@@ -332,7 +329,7 @@ class ObjectsContract:
         with pytest.raises(Busy, match="not managed"):
             await store.begin_step(intent())
 
-    async def test_the_controller_cannot_bring_back_what_the_api_changed(self, store: Record) -> None:
+    async def test_the_controller_cannot_bring_back_what_the_api_changed(self, store: Store) -> None:
         """What it read from the API's objects is taken only while it is still the newest; else it must read again."""
         await create(store)
         before = await store.revision()
@@ -350,7 +347,7 @@ class ObjectsContract:
             await store.put_document(document(digest="d2"), actor="controller", origin=API_ORIGIN)
         assert (await store.objects("haclusters"))[1] == []
 
-    async def test_a_source_does_not_take_over_what_the_api_made(self, store: Record) -> None:
+    async def test_a_source_does_not_take_over_what_the_api_made(self, store: Store) -> None:
         """Nor does a source remove what comes from another one."""
         await create(store)
         with pytest.raises(StoreError, match="made through the API"):
@@ -364,7 +361,7 @@ class ObjectsContract:
         await store.unmanage("nas", why="gone", origin="/etc/hactl")
         assert await store.origin("nas") is None
 
-    async def test_what_a_command_handed_in_becomes_the_apis(self, store: Record) -> None:
+    async def test_what_a_command_handed_in_becomes_the_apis(self, store: Store) -> None:
         """When it is handed in again through the API by somebody on this machine; not what comes from a source."""
         handed = body(annotations={REFERENCES: "/srv/kim"})
         for name, origin, after in (("nas", None, API_ORIGIN), ("fw", "/etc/hactl", "/etc/hactl")):
@@ -375,7 +372,7 @@ class ObjectsContract:
             await store.update_object("haclusters", given, expected=revision, actor="kim", document=document(name))
             assert await store.origin(name) == after
 
-    async def test_a_cluster_comes_with_its_document(self, store: Record) -> None:
+    async def test_a_cluster_comes_with_its_document(self, store: Store) -> None:
         """An object and a document of another name, or none, is our own mistake; operations are made otherwise."""
         for wrong in (None, document("fw")):
             with pytest.raises(ValueError, match="document"):
@@ -384,7 +381,7 @@ class ObjectsContract:
             await store.create_object("haoperations", body("x"), actor="a")
         assert await store.revision() == 0
 
-    async def test_objects_are_listed_by_name(self, store: Record) -> None:
+    async def test_objects_are_listed_by_name(self, store: Store) -> None:
         """All of a resource, or one; the revision is that of the read."""
         for name in ("web", "fw", "nas"):
             await store.put_document(document(name), actor="root")
@@ -396,7 +393,7 @@ class ObjectsContract:
         assert (await store.objects("haclusters", "none"))[1] == []
         assert len((await store.objects("leases"))[1]) == 1
 
-    async def test_what_is_given_out_is_nobodys(self, store: Record) -> None:
+    async def test_what_is_given_out_is_nobodys(self, store: Store) -> None:
         """Changing a body that was given, or given out, changes nothing in the record."""
         given = lease()
         made: Any = await store.create_object("leases", given, actor="root")
@@ -405,7 +402,7 @@ class ObjectsContract:
         assert (await only(store, "leases"))["spec"]["holderIdentity"] == "a"
         assert (await store.changes_since(0))[0].body["spec"]["holderIdentity"] == "a"
 
-    async def test_other_objects_are_kept_as_given(self, store: Record) -> None:
+    async def test_other_objects_are_kept_as_given(self, store: Store) -> None:
         """Leases: no generation, no event; update, delete, and a status of their own."""
         made = await store.create_object("leases", lease() | {"status": {"x": 1}}, actor="root")
         assert "generation" not in made["metadata"]
@@ -418,7 +415,7 @@ class ObjectsContract:
         assert await told(store) == [("leases", "leader", kind) for kind in ("ADDED", "MODIFIED", "DELETED")]
         assert list(await store.history({})) == []
 
-    async def test_an_operation_has_an_object(self, store: Record) -> None:
+    async def test_an_operation_has_an_object(self, store: Store) -> None:
         """Whoever asked, under a name of its own; its end changes the object."""
         number = await store.open_operation({"kind": "Drain", "cluster": "nas", "actor": "root", "node": "nas-a"})
         named = await store.create_operation({"kind": "Pause", "cluster": "nas", "actor": "kim"}, name="tonight")
@@ -434,7 +431,7 @@ class ObjectsContract:
         assert (ended["status"]["state"], ended["status"]["message"]) == ("Done", "drained")
         assert ended["metadata"]["uid"] == found[0]["metadata"]["uid"]
 
-    async def test_what_is_asked_of_a_cluster_is_in_its_status(self, store: Record) -> None:
+    async def test_what_is_asked_of_a_cluster_is_in_its_status(self, store: Store) -> None:
         """As long as it is open, of one cluster or of all; a cluster without a status is not touched."""
 
         async def asked() -> list[list[str]]:
@@ -458,7 +455,7 @@ class ObjectsContract:
         assert await asked() == [[], [], []]
         assert pause["metadata"]["name"] == "all"
 
-    async def test_a_name_of_an_operation_is_used_once(self, store: Record) -> None:
+    async def test_a_name_of_an_operation_is_used_once(self, store: Store) -> None:
         """AlreadyExists for one that was chosen; one that nobody chose avoids what is there."""
         pause = {"kind": "Pause", "cluster": "nas", "actor": "kim"}
         await store.create_operation(pause, name="pause-2")
@@ -474,7 +471,7 @@ class ObjectsContract:
         assert await store.revision() == before
         assert len(await store.operations()) == 3
 
-    async def test_deleting_an_operation_cancels_it(self, store: Record) -> None:
+    async def test_deleting_an_operation_cancels_it(self, store: Store) -> None:
         """An open one is Cancelled, one that is over only goes; the list of operations still has both."""
         drain = {"kind": "Drain", "cluster": "nas", "actor": "root", "node": "nas-a"}
         number = await store.open_operation(drain)
@@ -489,7 +486,7 @@ class ObjectsContract:
         await store.delete_object("haoperations", f"drain-{again}", actor="kim")
         assert [each.state for each in await store.operations()] == [State.CANCELLED, State.DONE]
 
-    async def test_retention_takes_the_objects_of_old_operations_along(self, store: Record, clock: ManualClock) -> None:
+    async def test_retention_takes_the_objects_of_old_operations_along(self, store: Store, clock: ManualClock) -> None:
         """And tells those who watch."""
         number = await store.open_operation({"kind": "Pause", "cluster": "nas", "actor": "kim"})
         await store.end_operation(number, State.CANCELLED, "")
@@ -500,7 +497,7 @@ class ObjectsContract:
         assert await told(store, before) == [("haoperations", f"pause-{number}", "DELETED")]
         assert len((await store.objects("haoperations"))[1]) == 1
 
-    async def test_changes_are_told_from_any_revision_on(self, store: Record) -> None:
+    async def test_changes_are_told_from_any_revision_on(self, store: Store) -> None:
         """In order, in portions; from the newest one on there are none; one the record never had is TooOld."""
         for number in range(5):
             await store.create_object("leases", lease(f"l{number}"), actor="root")
@@ -510,10 +507,10 @@ class ObjectsContract:
         with pytest.raises(TooOld, match="not of this record"):
             await store.changes_since(6)
 
-    async def test_only_the_newest_changes_are_kept(self, store: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_only_the_newest_changes_are_kept(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """At least 4096 (here: 128); what came before is TooOld, for everybody in the same way."""
-        assert store_objects.CHANGES_KEPT == 4096
-        monkeypatch.setattr(store_objects, "CHANGES_KEPT", 128)
+        assert backend.CHANGES_KEPT == 4096
+        monkeypatch.setattr(backend, "CHANGES_KEPT", 128)
         made = await store.create_object("leases", lease(), actor="root")
         for number in range(299):
             revision = int(made["metadata"]["resourceVersion"])
@@ -526,7 +523,7 @@ class ObjectsContract:
         with pytest.raises(TooOld, match="no longer kept"):
             await store.changes_since(newest - 128 - 64)
 
-    async def test_history_rows_by_revision(self, store: Record) -> None:
+    async def test_history_rows_by_revision(self, store: Store) -> None:
         """The newest ones, or what came after a revision; a step that ends comes again, later."""
         await store.put_document(document(), actor="root")
         step = await store.begin_step(intent())
@@ -547,7 +544,7 @@ class ObjectsContract:
         ]
         assert list((await store.event_rows(after=after))[1]) == []
 
-    async def test_listeners_are_told_after_a_write(self, store: Record) -> None:
+    async def test_listeners_are_told_after_a_write(self, store: Store) -> None:
         """On the event loop, when what was written can be read; not for what wrote nothing, nor after the end."""
         calls: list[int] = []
         end = store.on_change(lambda: calls.append(1))
@@ -570,12 +567,12 @@ class ObjectsContract:
         await asyncio.sleep(0)
         assert calls == [1]
 
-    async def test_our_own_writes_are_not_from_outside(self, store: Record) -> None:
+    async def test_our_own_writes_are_not_from_outside(self, store: Store) -> None:
         """Nobody else wrote."""
         await store.put_document(document(), actor="root")
         assert not await store.changed_outside()
 
-    async def test_tokens_are_kept_as_digests(self, store: Record) -> None:
+    async def test_tokens_are_kept_as_digests(self, store: Store) -> None:
         """By name, with who made them and when; their coming and going is in the history, their digest is not."""
         until = datetime(2027, 1, 1, tzinfo=UTC)
         await store.create_token("ci", digest="a" * 64, role="editor", actor="root", expires_at=until)
@@ -609,7 +606,7 @@ class ObjectsContract:
         assert history[-1]["detail"] == {"name": "ci", "actor": "kim"}
         await store.create_token("ci", digest="a" * 64, role="editor", actor="root", expires_at=None)
 
-    async def test_what_is_not_json_is_refused_whole(self, store: Record) -> None:
+    async def test_what_is_not_json_is_refused_whole(self, store: Store) -> None:
         """Not a number, or half a character: StoreError, and neither object nor document nor event is there."""
         for wrong in (float("nan"), object(), "\ud800"):
             with pytest.raises(StoreError, match="not JSON"):
@@ -620,7 +617,7 @@ class ObjectsContract:
         assert await store.revision() == 0
         assert list(await store.documents()) == []
 
-    async def test_many_writers_of_one_object(self, store: Record) -> None:
+    async def test_many_writers_of_one_object(self, store: Store) -> None:
         """Of those who read the same revision one wins; every other is told, and what is stored is the winner's."""
         made = await store.create_object("leases", lease(), actor="root")
         revision = int(made["metadata"]["resourceVersion"])
@@ -634,14 +631,14 @@ class ObjectsContract:
         assert sum(isinstance(each, StaleRevision) for each in results) == 19
         assert await only(store, "leases") == won[0]
 
-    async def test_a_closed_record_has_no_objects(self, store: Record) -> None:
+    async def test_a_closed_record_has_no_objects(self, store: Store) -> None:
         """StoreError for every question."""
         await store.close()
         for question in (store.revision(), store.objects("haclusters"), store.tokens(), store.changed_outside()):
             with pytest.raises(StoreError, match="closed"):
                 await question
 
-    async def test_an_expiring_operation_keeps_its_times(self, store: Record, clock: ManualClock) -> None:
+    async def test_an_expiring_operation_keeps_its_times(self, store: Store, clock: ManualClock) -> None:
         """What was asked for comes back in the object's spec."""
         until = clock.now() + timedelta(hours=1)
         made = await store.create_operation(

@@ -1,4 +1,4 @@
-"""What every `hactl.ports.Store` must do: the same suite for the SQLite file and for the one in memory.
+"""What every record must do for `hactl.ports`: the same suite for the SQLite file and for the one in memory.
 
 A test module derives a class from `StoreContract` and provides the fixtures `store` (closed by the fixture) and
 `clock` (the `ManualClock` it was made with).
@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from hactl.adapters.record.store import Store
 from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
 from hactl.errors import Busy, StoreError
-from hactl.ports import Document, Store
+from hactl.ports import Document
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -447,10 +448,10 @@ class StoreContract:
             await store.end_operation(ended[-1], state, "")
         other = await store.open_operation({"kind": "Drain", "cluster": "fw", "actor": "root", "node": "fw-a"})
         fleet = await store.open_operation({"kind": "Pause", "cluster": "", "actor": "root"})
-        assert [each.id for each in await store.requests("nas")] == [ended[-1], fleet]
-        assert [each.id for each in await store.requests("fw")] == [other, fleet]
+        assert [each.id for each in await store.operations_in_force("nas")] == [ended[-1], fleet]
+        assert [each.id for each in await store.operations_in_force("fw")] == [other, fleet]
         again = await store.open_operation(move)
-        assert [each.id for each in await store.requests("nas")] == [fleet, again]
+        assert [each.id for each in await store.operations_in_force("nas")] == [fleet, again]
         assert [each.id for each in await store.operations("nas")] == [*ended, fleet, again]
         assert [each.id for each in await store.operations(open_only=True)] == [other, fleet, again]
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from hactl.adapters.record.rows import canonical, time_text
+from hactl.adapters.record.rows import canonical, stored_time
 from hactl.core.operations import Kind, Operation, State
 from hactl.errors import Busy, StoreError
 
 #: What `open_operation` takes; the first three must be there.
-REQUEST_KEYS: Final = (
+FIELDS: Final = (
     "kind",
     "cluster",
     "actor",
@@ -27,22 +27,9 @@ REQUEST_KEYS: Final = (
     "not_before",
     "expires_at",
 )
-COLUMNS: Final = (
-    "cluster",
-    "kind",
-    "actor",
-    "reason",
-    "opened_at",
-    "group_name",
-    "node",
-    "resource",
-    "detail",
-    "not_before",
-    "expires_at",
-)
 _UNENDED: Final[Mapping[str, Any]] = {"state": State.OPEN.value, "message": "", "ended_at": None, "seconds": None}
 
-#: What makes two open requests of a kind the same one; pauses may overlap.
+#: What makes two open operations of a kind the same one; pauses may overlap.
 _SAME: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.SWITCHOVER: ("cluster", "group"),
     Kind.DRAIN: ("cluster", "node"),
@@ -51,21 +38,21 @@ _SAME: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 
 
-def request_row(request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The row of a request. Raises StoreError when keys are missing or unknown, ValueError for an unknown kind."""
-    missing = [key for key in REQUEST_KEYS[:3] if key not in request]
-    unknown = sorted(set(request) - set(REQUEST_KEYS))
+def operation_row(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The row of a new one. Raises StoreError when keys are missing or unknown, ValueError for an unknown kind."""
+    missing = [key for key in FIELDS[:3] if key not in fields]
+    unknown = sorted(set(fields) - set(FIELDS))
     if missing or unknown:
-        raise StoreError(f"does not take this request: missing {missing}, unknown {unknown}")
-    values: dict[str, Any] = {key: str(request.get(key, "")) for key in ("cluster", "actor", "reason", "node")}
+        raise StoreError(f"does not take this operation: missing {missing}, unknown {unknown}")
+    values: dict[str, Any] = {key: str(fields.get(key, "")) for key in ("cluster", "actor", "reason", "node")}
     values |= {
-        "kind": Kind(request["kind"]).value,
-        "group_name": str(request.get("group", "")),
-        "resource": str(request.get("resource", "")),
-        "detail": canonical(dict(request.get("detail") or {})),
-        "opened_at": time_text(now),
-        "not_before": _text(request.get("not_before")),
-        "expires_at": _text(request.get("expires_at")),
+        "kind": Kind(fields["kind"]).value,
+        "group_name": str(fields.get("group", "")),
+        "resource": str(fields.get("resource", "")),
+        "detail": canonical(dict(fields.get("detail") or {})),
+        "opened_at": stored_time(now),
+        "not_before": _text(fields.get("not_before")),
+        "expires_at": _text(fields.get("expires_at")),
     }
     return values | dict(_UNENDED)
 
@@ -126,8 +113,8 @@ def described(operation: Operation) -> str:
         if operation.node and not (of and operation.kind is Kind.RESOLVE)
         else "",
         f"of plan {operation.detail['digest']}" if operation.kind is Kind.APPROVE else "",
-        f"from {time_text(operation.not_before)} on" if operation.not_before else "",
-        f"until {time_text(operation.expires_at)}" if operation.expires_at else "",
+        f"from {stored_time(operation.not_before)} on" if operation.not_before else "",
+        f"until {stored_time(operation.expires_at)}" if operation.expires_at else "",
         f"by {operation.told()}",
     ]
     return " ".join(part for part in parts if part)
@@ -153,7 +140,7 @@ def ended_summary(operation: Operation) -> str:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else time_text(moment)
+    return None if moment is None else stored_time(moment)
 
 
 def _moment(text: str | None) -> datetime | None:

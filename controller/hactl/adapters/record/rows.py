@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hactl.core.catalogue import EventKind
 from hactl.core.steps import Outcome
-from hactl.errors import Busy, StoreError
-
-if TYPE_CHECKING:
-    from hactl.ports import Document
+from hactl.errors import Busy, StoreError, TooOld
+from hactl.ports import Document
 
 #: What `begin_step` takes, all of it and nothing else.
 STEP_KEYS: Final = (
@@ -48,7 +46,7 @@ CONTROLLER_DIED: Final = "controller died"
 _AGE_KEYS: Final = frozenset({"age", "ageseconds", "observedat", "observedtime", "seenat", "lastseentime"})
 
 
-def time_text(moment: datetime) -> str:
+def stored_time(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -59,7 +57,7 @@ def bound_text(moment: Any) -> str:
         moment = datetime.fromisoformat(moment)
     if not isinstance(moment, datetime):
         raise ValueError(f"a time is a datetime or ISO 8601 text, not {type(moment).__name__}")
-    return time_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return stored_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def seconds_between(earlier: str, later: datetime) -> float:
@@ -88,11 +86,6 @@ def canonical(value: Any) -> str:
         raise StoreError(f"cannot record what is not JSON: {error}") from error
 
 
-def plain(value: Any) -> Any:
-    """What `value` is after a way through JSON: the same from every store."""
-    return json.loads(canonical(value))
-
-
 def shortened(text: str) -> str:
     """At most TEXT_LIMIT characters: the end is what tells how something failed."""
     if len(text) <= TEXT_LIMIT:
@@ -101,13 +94,31 @@ def shortened(text: str) -> str:
     return f"[{cut} characters not kept]\n{text[cut:]}"
 
 
-def step_values(record: Mapping[str, Any]) -> tuple[Any, ...]:
+def document_row(document: Document, generation: int, *, actor: str, origin: str, at: str) -> dict[str, Any]:
+    """A document as a generation."""
+    return {
+        "cluster": document.cluster.name,
+        "generation": generation,
+        "digest": document.digest,
+        "source": document.source,
+        "directory": document.directory,
+        "actor": actor,
+        "at": at,
+        "text": document.text,
+        "origin": origin,
+        "revision": document.revision,
+        "author": document.author,
+        "revised_at": document.revised_at,
+    }
+
+
+def step_fields(intent: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of an intent, in STEP_KEYS' order. Raises StoreError when keys are missing or unknown."""
-    missing = [key for key in STEP_KEYS if key not in record]
-    unknown = sorted(set(record) - set(STEP_KEYS))
+    missing = [key for key in STEP_KEYS if key not in intent]
+    unknown = sorted(set(intent) - set(STEP_KEYS))
     if missing or unknown:
         raise StoreError(f"does not take this intent: missing {missing}, unknown {unknown}")
-    return tuple(int(record[key]) if key == "generation" else str(record[key]) for key in STEP_KEYS)
+    return {key: int(intent[key]) if key == "generation" else str(intent[key]) for key in STEP_KEYS}
 
 
 def check_newest(cluster: str, wanted: int, newest: int, managed: bool) -> None:
@@ -116,11 +127,6 @@ def check_newest(cluster: str, wanted: int, newest: int, managed: bool) -> None:
         raise Busy(f"cluster {cluster} is not managed (any more): no document of it is in force")
     if wanted != newest:
         raise Busy(f"cluster {cluster} has generation {newest} by now; this plan is for generation {wanted}")
-
-
-def accepted_summary(document: Document, generation: int) -> str:
-    """What the event of a document that came into force says."""
-    return f"generation {generation} of {document.source} accepted"
 
 
 def check_kind(kind: str) -> None:
@@ -136,35 +142,6 @@ def check_query(query: Mapping[str, Any]) -> tuple[str | None, str | None, int]:
     since, until = (bound_text(query[key]) if query.get(key) is not None else None for key in ("since", "until"))
     limit = query.get("limit")
     return since, until, HISTORY_LIMIT if limit is None else max(0, int(limit))
-
-
-def filters(query: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], tuple[str, list[Any]], int]:
-    """A query as SQL: (condition, values) for events, the same for steps, and the limit. Raises ValueError."""
-    since, until, limit = check_query(query)
-    shared: list[tuple[str, Any]] = []
-    for condition, value in (
-        ("cluster = ?", query.get("cluster")),
-        ("node = ?", query.get("node")),
-        ("at >= ?", since),
-        ("at <= ?", until),
-    ):
-        if value is not None:
-            shared.append((condition, value))
-    events, steps = list(shared), list(shared)
-    kind = query.get("kind")
-    if kind is not None:
-        events.append(("kind = ?", kind))
-        wanted = {"Step": "1", STEP_BEGUN: "outcome IS NULL", STEP_ENDED: "outcome IS NOT NULL"}.get(kind, "0")
-        steps.append((f"({wanted}) = ?", 1))
-    if query.get("failed"):
-        events.append((f"kind IN {FAILED_EVENTS} = ?", 1))
-        steps.append((f"coalesce(outcome IN {NOT_DONE}, 0) = ?", 1))
-    return _where(events), _where(steps), limit
-
-
-def _where(conditions: Sequence[tuple[str, Any]]) -> tuple[str, list[Any]]:
-    text = " AND ".join(condition for condition, _ in conditions)
-    return (f" WHERE {text}" if text else ""), [value for _, value in conditions]
 
 
 def event_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,3 +178,17 @@ def merged(rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     """The newest `limit` rows in the order they were written, newest last."""
     ordered = sorted(rows, key=lambda row: row["id"])
     return ordered[max(0, len(ordered) - limit) :]
+
+
+def by_revision(rows: Sequence[dict[str, Any]], after: int | None, limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` rows (`after` None), or the oldest, in the order of their revisions."""
+    ordered = sorted(rows, key=lambda row: row["revision"])
+    return ordered[max(0, len(ordered) - limit) :] if after is None else ordered[:limit]
+
+
+def check_kept(revision: int, newest: int, forgotten: int) -> None:
+    """Raises TooOld: for a revision before what is kept, and for one of another record."""
+    if revision < forgotten:
+        raise TooOld(f"changes up to revision {forgotten} are no longer kept; {revision} is before that")
+    if revision > newest:
+        raise TooOld(f"revision {revision} is not of this record: its newest is {newest}")

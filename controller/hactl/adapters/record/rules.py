@@ -1,8 +1,10 @@
-"""What documents, statuses, operations and the API make of stored objects: one set of rules for every store.
+"""What is done to the record and what is refused: one set of rules for every backend.
 
-A store offers its tables as `Tables` and calls these functions inside one transaction, so that a document, its
-object, the log of changes and the history never disagree. What is refused is refused before anything is written.
+Each function that writes does so in one transaction, so that a document, its object, the log of changes and the history
+never disagree. What is refused is refused before anything is written.
 
+- What would change nothing is found out by reading, and then nothing is written: not a page, not a timestamp.
+- A step of an older generation than the newest is refused: somebody applied another document meanwhile (I9).
 - The object of a cluster exists exactly as long as the cluster is managed.
 - A cluster that was made through the API (origin "") has its truth in the record: only the API changes or removes it;
   the controller, which reads it from there, cannot bring an older version back.
@@ -10,14 +12,15 @@ object, the log of changes and the history never disagree. What is refused is re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
+from hactl.adapters.record.backend import Lease, Newest, Tables
 from hactl.adapters.record.bodies import (
     Body,
     assembled,
+    compact,
     generation_of,
     name_of,
     of_document,
@@ -25,105 +28,53 @@ from hactl.adapters.record.bodies import (
     revision_of,
     same,
 )
-from hactl.adapters.record.operations import described, ended_summary, opened_detail
-from hactl.adapters.record.rows import accepted_summary
+from hactl.adapters.record.operations import (
+    check_new,
+    described,
+    ended_summary,
+    opened_detail,
+    operation,
+    operation_row,
+)
+from hactl.adapters.record.rows import canonical, check_newest, shortened, step_fields, stored_time, without_ages
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import requests_view
 from hactl.core.operations import Operation, State
-from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision, StoreError
-from hactl.ports import API_ORIGIN, FILES_ORIGIN, Document
+from hactl.core.steps import Outcome
+from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
+from hactl.ports import API_ORIGIN, FILES_ORIGIN, Change, Document
 
 CLUSTERS = HACLUSTERS.plural
 OPERATIONS = HAOPERATIONS.plural
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest generation of a cluster; generation 0: there is none."""
-
-    generation: int = 0
-    digest: str = ""
-    managed: bool = False
-    origin: str = ""
-    source: str = ""
-    directory: str = ""
-    text: str = ""
+# -- documents --------------------------------------------------------------------------------------------------------
 
 
-class Tables(Protocol):
-    """What the rules read and write."""
-
-    def now(self) -> datetime:
-        """The wall clock."""
-        ...
-
-    def new_uid(self) -> str:
-        """A uid nobody had before."""
-        ...
-
-    def newest(self, cluster: str) -> Newest:
-        """The newest generation of a cluster."""
-        ...
-
-    def add_generation(self, document: Document, generation: int, *, actor: str, origin: str) -> None:
-        """Keep a document as a generation."""
-        ...
-
-    def amend_generation(self, document: Document, generation: int, *, origin: str) -> None:
-        """The same generation, told otherwise: another file, other labels, a comment."""
-        ...
-
-    def set_managed(self, cluster: str, managed: bool, why: str) -> None:
-        """From now on it is, or is not."""
-        ...
-
-    def next_status_is_news(self, cluster: str) -> None:
-        """The next status is written even if it is the same: there is a new object that has none."""
-        ...
-
-    def event(self, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
-        """Record an event."""
-        ...
-
-    def get_object(self, resource: str, name: str) -> Body | None:
-        """A stored object."""
-        ...
-
-    def object_names(self, resource: str) -> list[str]:
-        """The names of stored objects."""
-        ...
-
-    def put_object(self, resource: str, body: Body, kind: Literal["ADDED", "MODIFIED"]) -> Body:
-        """Store an object under the next revision; returns it with that."""
-        ...
-
-    def remove_object(self, resource: str, body: Body) -> Body:
-        """Remove an object under the next revision; returns it with that."""
-        ...
-
-    def open_operations(self) -> list[Operation]:
-        """What is asked for now, oldest first."""
-        ...
-
-    def insert_operation(self, request: Mapping[str, Any]) -> Operation:
-        """Raises Busy when the same is asked for already."""
-        ...
-
-    def close_operation(self, number: int, state: State, message: str, seconds: float | None) -> Operation | None:
-        """End it; None when it is over already. Raises StoreError when there is none."""
-        ...
-
-    def name_operation(self, number: int, name: str | None) -> None:
-        """Keep the name of its object; None: the object was removed."""
-        ...
-
-    def operation_name(self, number: int) -> str | None:
-        """The name of its object; None when that was removed."""
-        ...
+def put_document(tables: Tables, document: Document, *, actor: str, origin: str | None) -> int:
+    """See `hactl.ports.Documents`."""
+    kept = _kept_generation(tables, document, origin)
+    if kept is not None:
+        return kept
+    with tables.writing():
+        name = document.cluster.name
+        newest = tables.newest(name)
+        if origin is None:
+            origin = newest.origin if newest.managed else FILES_ORIGIN
+        generation = _accept(tables, document, newest, actor=actor, origin=origin)
+        before = _get(tables, CLUSTERS, name)
+        if before is None:
+            _add_cluster(tables, of_document(document.cluster, None), generation)
+        else:
+            after = _next_body(before, document, generation)
+            moved = newest.managed and newest.origin != origin
+            if moved or generation != generation_of(before) or not same(before, after):
+                tables.put_object(CLUSTERS, after, "MODIFIED")
+    return generation
 
 
-def kept_generation(tables: Tables, document: Document, origin: str | None) -> int | None:
+def _kept_generation(tables: Tables, document: Document, origin: str | None) -> int | None:
     """The generation of a document that is in the record as it is; None: something is to be written.
 
     Raises StoreError for a document that must not take the place of the one in the record.
@@ -138,7 +89,7 @@ def kept_generation(tables: Tables, document: Document, origin: str | None) -> i
         raise StoreError(
             f"has a {name} that was made through the API; delete that first, or take {document.source} away"
         )
-    before = tables.get_object(CLUSTERS, name)
+    before = _get(tables, CLUSTERS, name)
     if not newest.managed or newest.digest != document.digest or before is None:
         return None
     if not same(before, _next_body(before, document, newest.generation)):
@@ -146,27 +97,6 @@ def kept_generation(tables: Tables, document: Document, origin: str | None) -> i
     place = (newest.origin, newest.source, newest.directory)
     moved = origin is not None and place != (origin, document.source, document.directory)
     return None if moved else newest.generation
-
-
-def put_document(tables: Tables, document: Document, *, actor: str, origin: str | None) -> int:
-    """See `hactl.ports.Store.put_document`."""
-    kept = kept_generation(tables, document, origin)
-    if kept is not None:
-        return kept
-    name = document.cluster.name
-    newest = tables.newest(name)
-    if origin is None:
-        origin = newest.origin if newest.managed else FILES_ORIGIN
-    generation = _accept(tables, document, newest, actor=actor, origin=origin)
-    before = tables.get_object(CLUSTERS, name)
-    if before is None:
-        _add_cluster(tables, of_document(document.cluster, None), generation)
-    else:
-        after = _next_body(before, document, generation)
-        moved = newest.managed and newest.origin != origin
-        if moved or generation != generation_of(before) or not same(before, after):
-            tables.put_object(CLUSTERS, after, "MODIFIED")
-    return generation
 
 
 def _next_body(before: Body, document: Document, generation: int) -> Body:
@@ -190,9 +120,8 @@ def _accept(tables: Tables, document: Document, newest: Newest, *, actor: str, o
     ):
         tables.amend_generation(document, generation, origin=origin)
     if not newest.managed or generation != newest.generation:
-        tables.event(
-            "DocumentAccepted", name, accepted_summary(document, generation), None, _detail(document, actor, origin)
-        )
+        summary = f"generation {generation} of {document.source} accepted"
+        tables.event("DocumentAccepted", name, summary, None, _detail(document, actor, origin))
     return generation
 
 
@@ -206,68 +135,128 @@ def _detail(document: Document, actor: str, origin: str) -> dict[str, Any]:
     return {"digest": document.digest, "actor": actor, **{key: value for key, value in known.items() if value}}
 
 
-def _add_cluster(tables: Tables, given: Mapping[str, Any], generation: int) -> Body:
-    tables.next_status_is_news(name_of(given))
-    return _add(tables, CLUSTERS, given, generation, None)
-
-
-def _add(tables: Tables, resource: str, given: Mapping[str, Any], generation: int | None, status: Any) -> Body:
-    created = time_text(tables.now())
-    body = assembled(resource, given, uid=tables.new_uid(), created=created, generation=generation, status=status)
-    return tables.put_object(resource, body, "ADDED")
-
-
 def unmanage(tables: Tables, cluster: str, why: str, origin: str | None) -> None:
-    """See `hactl.ports.Store.unmanage`."""
-    if is_unmanaged(tables, cluster, origin):
-        return
-    tables.set_managed(cluster, False, why)
-    before = tables.get_object(CLUSTERS, cluster)
-    if before is not None:
-        tables.remove_object(CLUSTERS, before)
-    tables.event("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down", None, None)
-
-
-def is_unmanaged(tables: Tables, cluster: str, origin: str | None) -> bool:
-    """Whether there is nothing to do for a document that vanished from `origin` (None: wherever it was)."""
+    """See `hactl.ports.Documents`."""
     newest = tables.newest(cluster)
-    return not newest.managed or origin == API_ORIGIN or (origin is not None and newest.origin != origin)
+    if not newest.managed or origin == API_ORIGIN or (origin is not None and newest.origin != origin):
+        return
+    with tables.writing():
+        before = _get(tables, CLUSTERS, cluster)
+        _unmanage(tables, cluster, before, why)
 
 
-def put_status(tables: Tables, cluster: str, status: Mapping[str, Any]) -> None:
-    """A status that is news becomes the object's."""
-    before = tables.get_object(CLUSTERS, cluster)
-    if before is not None:
-        view = status_view(status, cluster=cluster, operations=tables.open_operations())
-        tables.put_object(CLUSTERS, {**before, "status": view}, "MODIFIED")
+def _unmanage(tables: Tables, cluster: str, before: Body | None, why: str) -> Body | None:
+    """Its object as it was last, if there was one."""
+    tables.set_managed(cluster, False, why)
+    removed = None if before is None else tables.remove_object(CLUSTERS, before)
+    tables.event("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down")
+    return removed
 
 
-def _tell_requests(tables: Tables, about: str) -> None:
-    """What is asked of a cluster (empty: of all) changed: it is part of the statuses that there are."""
-    operations = tables.open_operations()
-    for name in [about] if about else tables.object_names(CLUSTERS):
-        before = tables.get_object(CLUSTERS, name)
-        if before is None or "status" not in before:
-            continue
-        status = {key: value for key, value in before["status"].items() if key != "requests"}
-        if asked := requests_view(operations, name):
-            status["requests"] = asked
-        if status.get("requests") != before["status"].get("requests"):
-            tables.put_object(CLUSTERS, {**before, "status": status}, "MODIFIED")
+# -- history, passes and their steps ----------------------------------------------------------------------------------
 
 
-def open_operation(tables: Tables, request: Mapping[str, Any], name: str) -> tuple[int, Body]:
+def record(tables: Tables, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
+    """See `hactl.ports.History`."""
+    with tables.writing():
+        tables.event(kind, cluster, summary, node, detail)
+
+
+def take_lease(tables: Tables, cluster: str) -> int:
+    """See `hactl.ports.Passes`.
+
+    Generations start from the wall clock, so that a record that was lost or copied does not start over from one.
+    """
+    held = tables.held_lease(cluster)
+    if held is not None and held.process == tables.process:
+        return held.generation
+    with tables.writing():
+        held = tables.held_lease(cluster)
+        taken = max(0 if held is None else held.generation + 1, int(tables.now().timestamp()))
+        tables.set_lease(cluster, taken)
+        if held is not None:
+            tables.event("LeaseTaken", cluster, f"{tables.command} acts now, with lease {taken}")
+    return taken
+
+
+def begin_step(tables: Tables, intent: Mapping[str, Any], lease: int | None) -> int:
+    """See `hactl.ports.Steps`."""
+    fields = step_fields(intent)
+    cluster = fields["cluster"]
+    with tables.writing():
+        newest = tables.newest(cluster)
+        check_newest(cluster, fields["generation"], newest.generation, newest.managed)
+        if lease is not None:
+            _check_lease(tables, cluster, lease)
+        return tables.insert_step(fields)
+
+
+def _check_lease(tables: Tables, cluster: str, generation: int) -> None:
+    """Refuse a step under a lease that is no longer the newest. Raises Busy."""
+    held = tables.held_lease(cluster)
+    if held != Lease(tables.process, generation):
+        newest = "none" if held is None else f"lease {held.generation}"
+        raise Busy(
+            f"another hactl process has acted on {cluster} ({newest}; this is lease {generation}); looking again"
+        )
+
+
+def end_step(tables: Tables, step: int, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
+    """See `hactl.ports.Steps`."""
+    value, kept = Outcome(outcome).value, shortened(output)
+    with tables.writing():
+        if not tables.end_step(step, outcome=value, exit_status=exit_status, output=kept, seconds=seconds):
+            raise StoreError(f"has no running step {step} of this process")
+
+
+def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: Sequence[Change]) -> bool:
+    """See `hactl.ports.Passes`."""
+    text, meaning = canonical(status), canonical(without_ages(status))
+    if tables.status_meaning(cluster) == meaning:
+        return False
+    with tables.writing():
+        tables.set_status(cluster, text, meaning)
+        before = _get(tables, CLUSTERS, cluster)
+        if before is not None:
+            open_operations = tables.operations(None, open_only=True)
+            view = status_view(status, cluster=cluster, operations=open_operations)
+            tables.put_object(CLUSTERS, {**before, "status": view}, "MODIFIED")
+        for kind, summary, node, detail in events:
+            tables.event(kind, cluster, summary, node, detail)
+    return True
+
+
+def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int:
+    """See `hactl.ports.Upkeep`."""
+    before = "" if keep_days is None else stored_time(tables.now() - timedelta(days=keep_days))
+    with tables.writing():
+        for number in tables.old_operations(before):
+            name = tables.operation_name(number)
+            found = None if name is None else _get(tables, OPERATIONS, name)
+            if found is not None:
+                tables.remove_object(OPERATIONS, found)
+        return tables.forget(before, keep_rows)
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+
+def open_operation(tables: Tables, fields: Mapping[str, Any], name: str) -> tuple[int, Body]:
     """See `hactl.ports.Objects.create_operation`; the number and the object."""
-    if name and tables.get_object(OPERATIONS, name) is not None:
-        raise AlreadyExists(f"there is an operation {name} already")
-    made = tables.insert_operation(request)
-    name = name or _free_name(tables, made)
-    tables.name_operation(made.id, name)
-    given = operation_body(made, name)
-    body = _add(tables, OPERATIONS, given, 1, given["status"])
-    _tell_requests(tables, made.cluster)
-    summary = f"operation {made.id}: {described(made)}"
-    tables.event("OperationOpened", made.cluster, summary, None, opened_detail(made))
+    with tables.writing():
+        if name and _get(tables, OPERATIONS, name) is not None:
+            raise AlreadyExists(f"there is an operation {name} already")
+        row = operation_row(fields, tables.now())
+        check_new(operation(row | {"id": 0}), tables.operations(None, open_only=True), tables.now())
+        made = tables.insert_operation(row)
+        name = name or _free_name(tables, made)
+        tables.name_operation(made.id, name)
+        given = operation_body(made, name)
+        body = _add(tables, OPERATIONS, given, 1, given["status"])
+        _show_operations(tables, made.cluster)
+        tables.event(
+            "OperationOpened", made.cluster, f"operation {made.id}: {described(made)}", None, opened_detail(made)
+        )
     return made.id, body
 
 
@@ -275,7 +264,7 @@ def _free_name(tables: Tables, made: Operation) -> str:
     """`switchover-7`; somebody may have given another operation that name."""
     name = plain_name = operation_name(made)
     again = 1
-    while tables.get_object(OPERATIONS, name) is not None:
+    while _get(tables, OPERATIONS, name) is not None:
         again += 1
         name = f"{plain_name}-{again}"
     return name
@@ -287,103 +276,124 @@ def operation_name(made: Operation) -> str:
 
 
 def end_operation(tables: Tables, number: int, state: State, message: str, seconds: float | None) -> bool:
-    """See `hactl.ports.Store.end_operation`."""
-    name = tables.operation_name(number)
-    ended = _close(tables, number, state, message, seconds)
-    if ended is None:
-        return False
-    before = None if name is None else tables.get_object(OPERATIONS, name)
-    if before is not None and name is not None:
-        tables.put_object(OPERATIONS, {**before, "status": operation_body(ended, name)["status"]}, "MODIFIED")
-    return True
+    """See `hactl.ports.OperationLog`."""
+    with tables.writing():
+        name = tables.operation_name(number)
+        ended = _close(tables, number, state, message, seconds)
+        before = None if ended is None or name is None else _get(tables, OPERATIONS, name)
+        if ended is not None and before is not None and name is not None:
+            tables.put_object(OPERATIONS, {**before, "status": operation_body(ended, name)["status"]}, "MODIFIED")
+    return ended is not None
 
 
 def _close(tables: Tables, number: int, state: State, message: str, seconds: float | None) -> Operation | None:
+    """End it; None when it is over already. Raises StoreError when there is none."""
+    found = tables.operation(number)
+    if found is None:
+        raise StoreError(f"has no operation {number}")
+    if found.state is not State.OPEN:
+        return None
     ended = tables.close_operation(number, state, message, seconds)
-    if ended is not None:
-        _tell_requests(tables, ended.cluster)
-        detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
-        tables.event("OperationEnded", ended.cluster, ended_summary(ended), None, detail)
+    _show_operations(tables, ended.cluster)
+    detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
+    tables.event("OperationEnded", ended.cluster, ended_summary(ended), None, detail)
     return ended
 
 
-def forget_operations(tables: Tables, numbers: Iterable[int]) -> None:
-    """Operations that are no longer kept: their objects go."""
-    for number in numbers:
-        name = tables.operation_name(number)
-        before = None if name is None else tables.get_object(OPERATIONS, name)
-        if before is not None:
-            tables.remove_object(OPERATIONS, before)
+def _show_operations(tables: Tables, about: str) -> None:
+    """What is asked of a cluster (empty: of all) changed: it is part of the statuses that there are."""
+    operations = tables.operations(None, open_only=True)
+    for before in tables.objects(CLUSTERS, about or None):
+        if "status" not in before:
+            continue
+        status = {key: value for key, value in before["status"].items() if key != "requests"}
+        if shown := requests_view(operations, name_of(before)):
+            status["requests"] = shown
+        if status.get("requests") != before["status"].get("requests"):
+            tables.put_object(CLUSTERS, {**before, "status": status}, "MODIFIED")
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
 
 
 def create(tables: Tables, resource: str, body: Mapping[str, Any], *, actor: str, document: Document | None) -> Body:
-    """See `hactl.ports.Objects.create_object`."""
+    """See `hactl.ports.Objects`."""
     name = name_of(body)
-    if tables.get_object(resource, name) is not None:
-        raise AlreadyExists(f"there is a {resource} {name} already")
-    if resource == OPERATIONS:
-        raise ValueError("operations are made with create_operation")
-    if resource != CLUSTERS:
-        return _add(tables, resource, body, None, None)
-    document = _needed(document, name)
-    newest = tables.newest(name)
-    generation = _accept(tables, document, newest, actor=actor, origin=API_ORIGIN)
-    return _add_cluster(tables, body, generation)
+    compact(body)  # refuses what is not JSON
+    with tables.writing():
+        if _get(tables, resource, name) is not None:
+            raise AlreadyExists(f"there is a {resource} {name} already")
+        if resource == OPERATIONS:
+            raise ValueError("operations are made with create_operation")
+        if resource != CLUSTERS:
+            return _add(tables, resource, body, None, None)
+        document = _needed(document, name)
+        generation = _accept(tables, document, tables.newest(name), actor=actor, origin=API_ORIGIN)
+        return _add_cluster(tables, body, generation)
 
 
-def kept_object(
-    tables: Tables, resource: str, body: Mapping[str, Any], *, expected: int, document: Document | None
-) -> Body | None:
-    """The object as it is stored, when `body` says nothing else; None: something is to be written.
+def _add_cluster(tables: Tables, given: Mapping[str, Any], generation: int) -> Body:
+    tables.next_status_is_news(name_of(given))
+    return _add(tables, CLUSTERS, given, generation, None)
 
-    Raises as `hactl.ports.Objects.update_object`.
-    """
-    name = name_of(body)
-    before = _at(tables, resource, name, expected)
-    if not same(before, replaced(resource, before, body, None)):
-        return None
-    if resource == CLUSTERS and tables.newest(name).digest != _needed(document, name).digest:
-        return None
-    return before
+
+def _add(tables: Tables, resource: str, given: Mapping[str, Any], generation: int | None, status: Any) -> Body:
+    created = time_text(tables.now())
+    body = assembled(resource, given, uid=tables.new_uid(), created=created, generation=generation, status=status)
+    return tables.put_object(resource, body, "ADDED")
 
 
 def update(
     tables: Tables, resource: str, body: Mapping[str, Any], *, expected: int, actor: str, document: Document | None
 ) -> Body:
-    """See `hactl.ports.Objects.update_object`, for a body that says something else than the one that is stored."""
+    """See `hactl.ports.Objects`."""
     name = name_of(body)
+    compact(body)  # refuses what is not JSON
     before = _at(tables, resource, name, expected)
-    generation = generation_of(before)
-    if resource == CLUSTERS:
-        newest = tables.newest(name)
-        # What a command handed in becomes the API's when such a command hands it in here.
-        adopted = newest.origin == FILES_ORIGIN and REFERENCES in (body["metadata"].get("annotations") or {})
-        origin = API_ORIGIN if adopted else newest.origin
-        generation = _accept(tables, _needed(document, name), newest, actor=actor, origin=origin)
-    return tables.put_object(resource, replaced(resource, before, body, generation), "MODIFIED")
+    if _is_kept(tables, resource, before, body, document):
+        return before
+    with tables.writing():
+        before = _at(tables, resource, name, expected)
+        generation = generation_of(before)
+        if resource == CLUSTERS:
+            newest = tables.newest(name)
+            # What a command handed in becomes the API's when such a command hands it in here.
+            adopted = newest.origin == FILES_ORIGIN and REFERENCES in (body["metadata"].get("annotations") or {})
+            origin = API_ORIGIN if adopted else newest.origin
+            generation = _accept(tables, _needed(document, name), newest, actor=actor, origin=origin)
+        return tables.put_object(resource, replaced(resource, before, body, generation), "MODIFIED")
+
+
+def _is_kept(tables: Tables, resource: str, before: Body, body: Mapping[str, Any], document: Document | None) -> bool:
+    """Whether `body` says nothing else than what is stored."""
+    if not same(before, replaced(resource, before, body, None)):
+        return False
+    name = name_of(body)
+    return resource != CLUSTERS or tables.newest(name).digest == _needed(document, name).digest
 
 
 def delete(tables: Tables, resource: str, name: str, *, actor: str, expected: int | None) -> Body:
-    """See `hactl.ports.Objects.delete_object`."""
-    before = _at(tables, resource, name, expected)
-    if resource == CLUSTERS:
-        why = f"deleted by {actor}"
-        tables.set_managed(name, False, why)
-        removed = tables.remove_object(resource, before)
-        tables.event("DocumentVanished", name, f"unmanaged: {why}; nothing is torn down", None, None)
-        return removed
-    if resource == OPERATIONS:
-        number = int(before["status"]["number"])
-        ended = _close(tables, number, State.CANCELLED, f"deleted by {actor}", None)
-        tables.name_operation(number, None)
-        if ended is not None:
-            before = {**before, "status": operation_body(ended, name)["status"]}
-    return tables.remove_object(resource, before)
+    """See `hactl.ports.Objects`."""
+    with tables.writing():
+        before = _at(tables, resource, name, expected)
+        if resource == CLUSTERS:
+            return _unmanage(tables, name, before, f"deleted by {actor}") or before
+        if resource == OPERATIONS:
+            number = int(before["status"]["number"])
+            ended = _close(tables, number, State.CANCELLED, f"deleted by {actor}", None)
+            tables.name_operation(number, None)
+            if ended is not None:
+                before = {**before, "status": operation_body(ended, name)["status"]}
+        return tables.remove_object(resource, before)
+
+
+def _get(tables: Tables, resource: str, name: str) -> Body | None:
+    return next(iter(tables.objects(resource, name)), None)
 
 
 def _at(tables: Tables, resource: str, name: str, expected: int | None) -> Body:
     """The object, as long as it is the one that was expected."""
-    found = tables.get_object(resource, name)
+    found = _get(tables, resource, name)
     if found is None:
         raise NoSuchObject(f"there is no {resource} {name}")
     if expected is not None and revision_of(found) != expected:
@@ -395,3 +405,28 @@ def _needed(document: Document | None, name: str) -> Document:
     if document is None or document.cluster.name != name:
         raise ValueError(f"a cluster is stored together with its document ({name})")
     return document
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def create_token(tables: Tables, name: str, digest: str, *, role: str, actor: str, expires_at: datetime | None) -> None:
+    """See `hactl.ports.Tokens`. The event never has the digest."""
+    created, until = stored_time(tables.now()), None if expires_at is None else stored_time(expires_at)
+    with tables.writing():
+        if any(row["name"] == name for row in tables.tokens()):
+            raise AlreadyExists(f"there is a token {name} already")
+        row = {"name": name, "digest": digest, "role": role}
+        tables.insert_token(row | {"created_at": created, "created_by": actor, "expires_at": until})
+        detail = {"name": name, "role": role, "actor": actor, "expiresAt": until}
+        lasting = f" until {until}" if until else ""
+        tables.event("TokenCreated", "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
+
+
+def revoke_token(tables: Tables, name: str, actor: str) -> bool:
+    """See `hactl.ports.Tokens`."""
+    with tables.writing():
+        gone = tables.delete_token(name)
+        if gone:
+            tables.event("TokenRevoked", "", f"token {name} revoked by {actor}", None, {"name": name, "actor": actor})
+    return gone

@@ -18,7 +18,7 @@ from hactl.adapters.yaml.documents import FileContent, read_documents
 from hactl.core.kube.codec import REFERENCES, document_data
 from hactl.core.kube.kinds import HACLUSTERS
 from hactl.errors import StoreError, TooOld
-from hactl.ports import API_LABEL, API_ORIGIN, ObjectChange, Objects, SourceState
+from hactl.ports import API_LABEL, API_ORIGIN, ObjectChange, ObjectLog, SourceState
 
 #: How long a change that another process wrote may stay unseen, seconds.
 POLL_SECONDS = 0.5
@@ -32,7 +32,7 @@ def place(name: str) -> str:
 class ObjectSource:
     """`hactl.ports.Source` over the objects of the record."""
 
-    def __init__(self, objects: Objects, directory: str) -> None:
+    def __init__(self, objects: ObjectLog, directory: str) -> None:
         """`directory`: where relative references start."""
         self._objects = objects
         self._directory = directory

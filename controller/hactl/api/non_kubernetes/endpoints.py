@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from hactl import __version__
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
@@ -28,7 +28,7 @@ from hactl.core.kube.errors import (
     not_found,
 )
 from hactl.errors import AlreadyExists, StoreError
-from hactl.ports import Clock, Objects
+from hactl.ports import Clock, ObjectLog, Tokens
 
 #: Paths everybody may ask, without a credential.
 ANONYMOUS = frozenset({"healthz", "livez", "readyz", "version"})
@@ -38,11 +38,15 @@ _TOKEN_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 Statuses = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
+class Record(ObjectLog, Tokens, Protocol):
+    """What of the record these paths need."""
+
+
 @dataclass(slots=True)
 class Endpoints:
     """Everything but the resources."""
 
-    objects: Objects
+    record: Record
     clock: Clock
     #: The newest status of every cluster, as the controller saw it last (`hactl.core.status.status`).
     statuses: Statuses
@@ -91,7 +95,7 @@ class Endpoints:
     async def _troubles(self) -> list[str]:
         troubles = self.troubles()
         try:
-            await self.objects.revision()
+            await self.record.revision()
         except StoreError as error:
             troubles = [str(error), *troubles]
         return troubles
@@ -118,12 +122,12 @@ class Endpoints:
     async def _tokens(self, request: Request, rest: list[str]) -> Response:
         match request.method, rest:
             case "GET", []:
-                rows = await self.objects.tokens()
+                rows = await self.record.tokens()
                 return Response(body={"items": [_shown(row) for row in rows]})
             case "POST", []:
                 return await self._make_token(request)
             case "DELETE", [name]:
-                if not await self.objects.revoke_token(name, actor=request.identity.actor):
+                if not await self.record.revoke_token(name, actor=request.identity.actor):
                     raise not_found("", "tokens", name)
                 self.authenticator.forget()
                 return Response(body={"name": name, "revoked": True})
@@ -136,7 +140,7 @@ class Endpoints:
         name, role, expires_at = _wanted(request.body, self.clock.now())
         token = new_token()
         try:
-            await self.objects.create_token(
+            await self.record.create_token(
                 name, digest=token_digest(token), role=role, actor=request.identity.actor, expires_at=expires_at
             )
         except AlreadyExists as error:

@@ -18,7 +18,7 @@ from hactl.core.kube.errors import ApiError, not_found
 from hactl.core.kube.kinds import EVENTS, NAMESPACE, NAMESPACES, STORED, Resource
 from hactl.core.kube.tables import partial, partial_list, table
 from hactl.errors import StoreError
-from hactl.ports import Clock, Objects
+from hactl.ports import Clock, ObjectLog
 
 log = logging.getLogger("hactl.api")
 
@@ -53,7 +53,7 @@ class _NamespaceFeed(Feed):
 class Reader:
     """Answers reads; keeps the cache up to date while anybody watches."""
 
-    def __init__(self, objects: Objects, clock: Clock) -> None:
+    def __init__(self, objects: ObjectLog, clock: Clock) -> None:
         """Nothing is read yet."""
         self._objects = objects
         self._clock = clock

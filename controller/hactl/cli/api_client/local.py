@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.sqlite.store import SQLiteStore
+from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.store import Store
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import Beside, Service
 from hactl.app import actor
@@ -31,7 +32,7 @@ class Local:
         self._record = record
         # It turns Ctrl-C into a cancellation, so that a watch ends in order.
         self._runner = asyncio.Runner()
-        self._open: dict[bool, tuple[Service, SQLiteStore]] = {}
+        self._open: dict[bool, tuple[Service, Store]] = {}
 
     def send(self, call: Call) -> Any:
         """See `Client`. Raises also StoreError."""
@@ -75,9 +76,9 @@ class Local:
     async def _service(self, *, writes: bool) -> Service:
         if writes not in self._open:
             if writes:
-                store = await SQLiteStore.open(self._record, actor=actor())
+                store = await open_record(self._record, actor=actor())
             else:
-                store = await SQLiteStore.open(self._record, read_only=True)
+                store = await open_record(self._record, read_only=True)
             clock = SystemClock()
             secrets = str(self._record.absolute().parent / "secrets")
             service = Service(store, store, clock=clock, secrets_directory=secrets, beside=_beside(store, clock))
@@ -94,7 +95,7 @@ async def _next(stream: AsyncIterator[Mapping[str, Any]]) -> Mapping[str, Any] |
     return await anext(stream, None)
 
 
-def _beside(store: SQLiteStore, clock: SystemClock) -> Beside:
+def _beside(store: Store, clock: SystemClock) -> Beside:
     """Tokens and the rest of what has no controller behind it here; imported when it is asked for."""
 
     async def answer(request: Request) -> Response | None:

@@ -24,7 +24,7 @@ _SAID = frozenset({"name", "generation"})
 #: Event kinds that are warnings; a step is one when it did not end as Done.
 WARNINGS = frozenset({"DocumentRefused", "DocumentVanished", "NodeLost", "RequestRefused"})
 
-#: Fields of an operation's spec -> keys of `Store.open_operation`.
+#: Fields of an operation's spec -> keys of `OperationLog.open_operation`.
 _PLAIN = {"cluster": "cluster", "group": "group", "node": "node", "resource": "resource", "reason": "reason"}
 _DETAIL = ("digest", "preserve", "from")
 _TIMES = {"notBefore": "not_before", "expiresAt": "expires_at"}
@@ -138,7 +138,7 @@ def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
 
 
 def operation_request(body: Mapping[str, Any], name: str, *, actor: str) -> dict[str, Any]:
-    """What `Store.open_operation` takes, from the spec somebody posted. Raises ApiError (Invalid) with every fault."""
+    """What `OperationLog.open_operation` takes, from a posted spec. Raises ApiError (Invalid) with every fault."""
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
         raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, [Cause("spec", "this required field is missing")])

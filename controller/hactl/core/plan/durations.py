@@ -1,6 +1,6 @@
 """How long moves took, from the steps on record.
 
-Rules: what was not measured is None, never a guess. Rows are those of `ports.Store.history`.
+Rules: what was not measured is None, never a guess. Rows are those of `ports.History.history`.
 """
 
 from __future__ import annotations

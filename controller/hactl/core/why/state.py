@@ -18,7 +18,7 @@ FIGHT_TIMES = 3
 
 
 def fights(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Steps that were done again and again, from rows of the history (`Store.history`), oldest first.
+    """Steps that were done again and again, from rows of the history (`History.history`), oldest first.
 
     Only what puts something right that was right before counts: a note or a confirmation may well be written often.
     """

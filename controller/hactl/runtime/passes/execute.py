@@ -24,7 +24,7 @@ from hactl.core.script import (
 )
 from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
-from hactl.ports import Answer, Clock, Nodes, Store, Target
+from hactl.ports import Answer, Clock, Nodes, Steps, Target
 from hactl.runtime.passes.observe import make_nonce
 from hactl.runtime.passes.redactor import Redactor
 from hactl.runtime.timeouts import discard, finish
@@ -75,14 +75,14 @@ class ExecutionContext:
     actor: str
     #: Why now: "spec", "drift", "incident" ...
     cause: str
-    #: Generation of the lease we act under (`ports.Store.lease`).
+    #: Generation of the lease we act under (`ports.Passes.lease`).
     lease: int
 
 
 class Executor:
     """Carries out stages."""
 
-    def __init__(self, nodes: Nodes, store: Store, clock: Clock) -> None:
+    def __init__(self, nodes: Nodes, store: Steps, clock: Clock) -> None:
         """Everything is injected."""
         self._nodes = nodes
         self._store = store

@@ -28,7 +28,7 @@ from hactl.core.plan.switchover import judge
 from hactl.core.status.status import changes, cluster_status
 from hactl.core.steps import Plan
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
-from hactl.ports import Change, Clock, Store, Target
+from hactl.ports import Change, Clock, Passes, Target
 from hactl.runtime.operations import Operations
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.execute import ExecutionContext, Executor
@@ -76,7 +76,7 @@ class Reconciler:
         self,
         observer: Observer,
         executor: Executor,
-        store: Store,
+        store: Passes,
         clock: Clock,
         access: Access,
         *,

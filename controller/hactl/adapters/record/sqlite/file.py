@@ -3,8 +3,6 @@
 - The file is 0600, a directory hactl makes for it 0700: history names hosts and shows commands.
 - Write-ahead log with synchronous=FULL: what was recorded before a step survives a power cut.
 - WAL needs a local disk (UFS, ZFS); over NFS it corrupts (sqlite.org/wal.html).
-
-sqlite-utils is imported on first use: it costs 0.13 s.
 """
 
 from __future__ import annotations
@@ -15,13 +13,9 @@ import sqlite3
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hactl
 from hactl.errors import StoreError
-
-if TYPE_CHECKING:
-    from sqlite_utils.db import Database
 
 BUSY_SECONDS = 5.0
 INSTALLED_PATH = Path("/var/db/hactl/hactl.db")
@@ -58,10 +52,8 @@ def prepare(path: Path) -> None:
         ) from error
 
 
-def open_writer(path: Path) -> Database:
+def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes, to be used in the thread that opened it. Raises StoreError."""
-    from sqlite_utils import Database as MakeDatabase
-
     prepare(path)
     with translated(path):
         # autocommit as sqlite3 always had it: transactions begin where we say BEGIN.
@@ -72,10 +64,10 @@ def open_writer(path: Path) -> Database:
                 raise StoreError(f"cannot have a write-ahead log here (journal mode {mode}): use a local disk")
             for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").close()
-            return MakeDatabase(connection, execute_plugins=False)
         except BaseException:
             connection.close()
             raise
+    return connection
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -85,9 +77,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     with translated(path):
         # One reader thread at a time uses it, but `close` comes from another.
         uri = f"{path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        return connection
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
 
 def data_version(connection: sqlite3.Connection) -> int:
@@ -95,13 +85,17 @@ def data_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
+def next_revision(connection: sqlite3.Connection) -> int:
+    """The next number of the record's one count; inside a transaction."""
+    return int(connection.execute("UPDATE revision SET newest = newest + 1 RETURNING newest").fetchone()[0])
+
+
 @contextlib.contextmanager
-def transaction(db: Database) -> Iterator[sqlite3.Connection]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Take the write lock at once: a transaction that reads first could not get it later (SQLITE_BUSY_SNAPSHOT)."""
-    connection = db.conn
     connection.execute("BEGIN IMMEDIATE")
     try:
-        yield connection
+        yield
         connection.commit()
     except BaseException:
         with contextlib.suppress(sqlite3.Error):

@@ -1,195 +1,221 @@
-"""`hactl.ports.Store` and `hactl.ports.Objects` in one SQLite file.
+"""The record in one SQLite file: one thread that writes, two that read.
 
-- Its threads and connections are in `store_threads`, the API's side in `store_api`.
-- `apply` and `run` share the file: see `store_writer` for how they tell each other's steps from dead ones.
+- One thread makes and owns the connection that writes; a write that was begun is finished even if its caller is
+  cancelled, so a caller never has to guess.
+- Two threads read, each over a connection that cannot write.
+- Every error is a StoreError that names the file and the way out; hactl then stops acting and keeps observing.
+- `apply` and `run` share the file: see `process` for how they tell each other's steps from dead ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from hactl.adapters.clock import SystemClock
-from hactl.adapters.record.rows import event_row, filters, merged, seconds_between, step_row
-from hactl.adapters.record.sqlite.api import ObjectStore
-from hactl.adapters.record.sqlite.file import default_state_path
-from hactl.adapters.record.sqlite.operations import list_operations, list_requests
-from hactl.adapters.record.sqlite.schema import check_readable
-from hactl.adapters.record.sqlite.threads import finished
-from hactl.adapters.record.sqlite.writer import Writer
-from hactl.core.operations import Operation, State
-from hactl.core.steps import Outcome
-from hactl.ports import Change, Clock, Document
+from hactl.adapters.record.backend import Listeners
+from hactl.adapters.record.sqlite.file import data_version, open_reader, open_writer, translated
+from hactl.adapters.record.sqlite.process import Process
+from hactl.adapters.record.sqlite.reading import SQLiteReading
+from hactl.adapters.record.sqlite.schema import check_readable, migrate
+from hactl.adapters.record.sqlite.tables import SQLiteTables
+from hactl.adapters.record.store import Store
+from hactl.errors import StoreError
+from hactl.ports import Clock
 
-__all__ = ["SQLiteStore", "default_state_path"]
-
-_DOCUMENT_COLUMNS = (
-    "cluster, generation, digest, source, directory, actor, at, text, origin, revision, author, revised_at"
-)
+READERS = 2
+_Result = TypeVar("_Result")
 
 
-class SQLiteStore(ObjectStore):
-    """The record. Made with `open`; belongs to one event loop."""
+async def open_record(
+    path: Path,
+    *,
+    actor: str = "",
+    command: str | None = None,
+    clock: Clock | None = None,
+    read_only: bool = False,
+) -> Store:
+    """Open the record, making it when it is missing (not with `read_only`). It belongs to one event loop.
+
+    `actor` and `command` say who this process is; default: its command line. Raises StoreError.
+    """
+    backend = SQLiteBackend(path, clock or SystemClock())
+    try:
+        if read_only:
+            await backend.read(lambda reading: check_readable(reading.connection))
+            await backend.changed_outside()
+        else:
+            await backend.begin_writing(actor, command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    except BaseException:
+        await backend.close()
+        raise
+    return Store(backend)
+
+
+class _Writer:
+    """The connection that writes. Made, used and closed in one thread."""
+
+    def __init__(self, path: Path, clock: Clock, actor: str, command: str) -> None:
+        """Open the file, bring its tables up to date, and settle the steps of processes that died."""
+        self.connection = open_writer(path)
+        try:
+            migrate(self.connection)
+            self.process = Process(path, self.connection, clock, actor=actor, command=command)
+            self.tables = SQLiteTables(self.connection, self.process, clock)
+            self.tables.recover()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Say that this process ended, and close."""
+        try:
+            self.process.end()
+        finally:
+            self.connection.close()
+            self.process.release()
+
+
+class SQLiteBackend:
+    """`hactl.adapters.record.backend.Backend`; made by `open_record`."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Use `open`."""
-        super().__init__(path, clock)
-        self._seen: dict[str, float] = {}
+        """Nothing is opened yet."""
+        self.path = path
+        self.clock = clock
+        self._writer: _Writer | None = None
+        self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self._reading = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="store-reader")
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._listeners = Listeners()
+        self._told_commits = 0
+        #: Shows what others wrote: the one that writes or, in a record that is only read, one of its own.
+        self._watching: sqlite3.Connection | None = None
+        self._version = -1
+        self._closed = False
 
-    @classmethod
-    async def open(
-        cls,
-        path: Path,
-        *,
-        actor: str = "",
-        command: str | None = None,
-        clock: Clock | None = None,
-        read_only: bool = False,
-    ) -> SQLiteStore:
-        """Open the record, making it when it is missing (not with `read_only`).
+    async def begin_writing(self, actor: str, command: str) -> None:
+        """Open the connection that writes. Raises StoreError."""
 
-        `actor` and `command` say who this process is; default: its command line. Raises StoreError.
-        """
-        store = cls(path, clock or SystemClock())
-        command = command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        def begin() -> None:
+            self._writer = _Writer(self.path, self.clock, actor, command)
+            self._watching = self._writer.connection
+            self._version = data_version(self._watching)
 
-        def make() -> None:
-            store._writer = Writer(path, store._clock, actor, command)
+        await _finished(self._submit(begin))
 
+    async def read(self, work: Callable[[SQLiteReading], _Result]) -> _Result:
+        """See `Backend`."""
+        self._check_open()
+
+        def reading() -> _Result:
+            with translated(self.path):
+                reader = self._reader()
+                # What is read in several statements must be of one moment.
+                reader.connection.execute("BEGIN")
+                try:
+                    return work(reader)
+                finally:
+                    reader.connection.rollback()
+
+        return await asyncio.get_running_loop().run_in_executor(self._reading, reading)
+
+    def _reader(self) -> SQLiteReading:
+        """The connection of this reader thread."""
+        reading: SQLiteReading | None = getattr(self._local, "reading", None)
+        if reading is None:
+            reading = self._local.reading = SQLiteReading(open_reader(self.path))
+            self._readers.append(reading.connection)
+        return reading
+
+    async def write(
+        self, work: Callable[[SQLiteTables], _Result], *, undo: Callable[[SQLiteTables, _Result], object] | None = None
+    ) -> _Result:
+        """See `Backend`."""
+        self._check_open()
+        done = self._submit(lambda: work(self._tables()))
         try:
-            if read_only:
-                await store._read(check_readable)
-                await store.changed_outside()
-            else:
-                await finished(store._submit(make))
-        except BaseException:
-            await store.close()
-            raise
-        return store
-
-    async def put_document(self, document: Document, *, actor: str, origin: str | None = None) -> int:
-        """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.put_document(document, actor, origin))
-
-    async def unmanage(self, cluster: str, *, why: str, origin: str | None = None) -> None:
-        """See `hactl.ports.Store`."""
-        await self._write(lambda writer: writer.unmanage(cluster, why, origin))
-
-    async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
-        """See `hactl.ports.Store`. A caller that is cancelled meanwhile leaves a Failed step: it was never sent."""
-        begun = self._submit(lambda: self._open_writer().begin_step(record, lease))
-        try:
-            return await finished(begun)
+            return await _finished(done)
         except asyncio.CancelledError:
-            if not begun.cancelled() and begun.exception() is None:
-                await self.end_step(
-                    begun.result(),
-                    outcome=Outcome.FAILED,
-                    exit_status=None,
-                    output="cancelled before it was sent",
-                    seconds=0.0,
-                )
+            if undo is not None and not done.cancelled() and done.exception() is None:
+                result = done.result()
+                await _finished(self._submit(lambda: undo(self._tables(), result)))
             raise
 
-    async def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
-        """See `hactl.ports.Store`."""
-        await self._write(lambda writer: writer.end_step(step, outcome, exit_status, output, seconds))
+    def _tables(self) -> SQLiteTables:
+        if self._writer is None:
+            raise StoreError(f"the database {self.path} was opened to read only")
+        return self._writer.tables
 
-    async def record(
-        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
-    ) -> None:
-        """See `hactl.ports.Store`."""
-        await self._write(lambda writer: writer.record(kind, cluster, summary, node, detail))
+    def _submit(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        def translating() -> _Result:
+            with translated(self.path):
+                return work()
 
-    async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
-        """See `hactl.ports.Store`."""
-        changed = await self._write(lambda writer: writer.put_status(cluster, status, events))
-        self._seen[cluster] = self._clock.monotonic()
+        future = asyncio.get_running_loop().run_in_executor(self._writing, translating)
+        future.add_done_callback(self._call_listeners)
+        return future
+
+    def _call_listeners(self, _: object) -> None:
+        """If anything was committed since."""
+        commits = 0 if self._writer is None else self._writer.process.commits
+        if commits != self._told_commits:
+            self._told_commits = commits
+            self._listeners.call()
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """See `Backend`."""
+        return self._listeners.add(listener)
+
+    async def changed_outside(self) -> bool:
+        """See `Backend`. Our own commits do not count."""
+        self._check_open()
+        changed = await _finished(self._submit(self._changed_since_last))
+        if changed:
+            self._listeners.call()
         return changed
 
-    async def lease(self, cluster: str) -> int:
-        """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.lease(cluster))
+    def _changed_since_last(self) -> bool:
+        """In the thread that writes, or would."""
+        if self._watching is None:
+            self._watching = open_reader(self.path)
+            self._readers.append(self._watching)
+        before, self._version = self._version, data_version(self._watching)
+        return before != self._version
 
-    async def open_operation(self, request: Mapping[str, Any]) -> int:
-        """See `hactl.ports.Store`."""
-        return (await self._write(lambda writer: writer.open_operation(request, "")))[0]
+    async def close(self) -> None:
+        """See `Backend`."""
+        if self._closed:
+            return
+        self._closed = True
+        # Readers first: the last connection to close tidies the log away, and only one that writes can.
+        await asyncio.to_thread(self._reading.shutdown)
+        for connection in self._readers:
+            connection.close()
+        try:
+            if self._writer is not None:
+                await _finished(self._submit(self._writer.close))
+        finally:
+            self._writing.shutdown(wait=True)
 
-    async def end_operation(self, number: int, state: State, message: str, *, seconds: float | None = None) -> bool:
-        """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.end_operation(number, state, message, seconds))
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the database {self.path} is closed")
 
-    async def operations(self, cluster: str | None = None, *, open_only: bool = False) -> Sequence[Operation]:
-        """See `hactl.ports.Store`."""
-        return await self._read(lambda connection: list_operations(connection, cluster, open_only=open_only))
 
-    async def requests(self, cluster: str) -> Sequence[Operation]:
-        """See `hactl.ports.Store`."""
-        return await self._read(lambda connection: list_requests(connection, cluster))
-
-    async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
-        """See `hactl.ports.Store`."""
-        return await self._write(lambda writer: writer.prune(keep_days, keep_rows))
-
-    async def recover(self) -> int:
-        """Settle the steps of other processes that died since; returns how many. Done by `open` too."""
-        return await self._write(lambda writer: writer.recover())
-
-    async def statuses(self) -> Sequence[Mapping[str, Any]]:
-        """See `hactl.ports.Store`."""
-        rows = await self._read(
-            lambda connection: connection.execute(
-                "SELECT cluster, status, statuses.changed_at AS changed_at, coalesce(managed, 1) AS managed "
-                "FROM statuses LEFT JOIN clusters ON name = cluster ORDER BY cluster"
-            ).fetchall()
-        )
-        return [
-            {
-                "cluster": row["cluster"],
-                "managed": bool(row["managed"]),
-                "status": json.loads(row["status"]),
-                "changed_at": row["changed_at"],
-                "age_seconds": self._age_seconds(row["cluster"], row["changed_at"]),
-            }
-            for row in rows
-        ]
-
-    async def documents(self) -> Sequence[Mapping[str, Any]]:
-        """See `hactl.ports.Store`."""
-        sql = (
-            f"SELECT {_DOCUMENT_COLUMNS} FROM documents JOIN clusters ON name = cluster "
-            "WHERE managed = 1 AND generation = (SELECT max(generation) FROM documents AS newer "
-            "WHERE newer.cluster = documents.cluster) ORDER BY cluster"
-        )
-        return [dict(row) for row in await self._read(lambda connection: connection.execute(sql).fetchall())]
-
-    async def generations(self, cluster: str) -> Sequence[Mapping[str, Any]]:
-        """See `hactl.ports.Store`."""
-        sql = f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE cluster = ? ORDER BY generation"
-        return [
-            dict(row) for row in await self._read(lambda connection: connection.execute(sql, (cluster,)).fetchall())
-        ]
-
-    async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """See `hactl.ports.Store`."""
-        (event_where, event_values), (step_where, step_values), limit = filters(query)
-
-        def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-            tail = " ORDER BY id DESC LIMIT ?"
-            events = connection.execute(f"SELECT * FROM events{event_where}{tail}", [*event_values, limit]).fetchall()
-            steps = connection.execute(f"SELECT * FROM steps{step_where}{tail}", [*step_values, limit]).fetchall()
-            return [event_row(row) for row in events] + [step_row(row) for row in steps]
-
-        # Of one moment: a step that ends between the two reads must not be missed or told twice.
-        return merged(await self._read_at_once(read), limit)
-
-    def _age_seconds(self, cluster: str, changed_at: str) -> float:
-        """Since this process last put the status; else since it last changed."""
-        if cluster in self._seen:
-            return self._clock.monotonic() - self._seen[cluster]
-        return seconds_between(changed_at, self._clock.now())
+async def _finished(future: asyncio.Future[_Result]) -> _Result:
+    """Await what a thread does; a cancellation waits for its end, because the thread cannot be stopped."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise

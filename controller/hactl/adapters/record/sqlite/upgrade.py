@@ -1,4 +1,4 @@
-"""What a record from before the API gets when it is brought up to date: an object for everything that is there.
+"""What a record lacks when it is opened: objects for what was there before the API, its count of revisions.
 
 A document or status that cannot be understood any more is no reason to refuse the record: its object is made when it
 is next put.
@@ -14,8 +14,9 @@ from typing import Any
 
 from hactl.adapters.record.bodies import Body, assembled, at_revision, compact, name_of, of_document
 from hactl.adapters.record.rules import operation_name
-from hactl.adapters.record.sqlite.objects import next_revision
-from hactl.adapters.record.sqlite.operations import list_operations
+from hactl.adapters.record.sqlite.file import next_revision
+from hactl.adapters.record.sqlite.reading import IS_NEWEST, SQLiteReading
+from hactl.adapters.yaml.documents import read_documents
 from hactl.core.kube.codec import operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.ports import Document
@@ -31,7 +32,7 @@ def fill_objects(connection: sqlite3.Connection) -> None:
     ).fetchone()[0]
     connection.execute("UPDATE revision SET newest = ?", (newest,))
     _fill_clusters(connection)
-    for operation in list_operations(connection, None, open_only=False):
+    for operation in SQLiteReading(connection).operations(None, open_only=False):
         name = operation_name(operation)
         given = operation_body(operation, name)
         created = time_text(operation.opened_at)
@@ -46,8 +47,7 @@ def fill_objects(connection: sqlite3.Connection) -> None:
 def _fill_clusters(connection: sqlite3.Connection) -> None:
     rows = connection.execute(
         "SELECT id, cluster, generation, source, directory, at, text FROM documents JOIN clusters ON name = cluster "
-        "WHERE managed = 1 AND generation = (SELECT max(generation) FROM documents AS newer "
-        "WHERE newer.cluster = documents.cluster) ORDER BY cluster"
+        f"WHERE managed = 1 AND {IS_NEWEST} ORDER BY cluster"
     ).fetchall()
     for number, cluster, generation, source, directory, at, text in rows:
         document = _document(cluster, text, source, directory)
@@ -67,8 +67,6 @@ def _fill_clusters(connection: sqlite3.Connection) -> None:
 
 
 def _document(cluster: str, text: str, source: str, directory: str) -> Document | None:
-    from hactl.adapters.yaml.documents import read_documents
-
     found = read_documents(text.encode(), source=source, directory=directory)
     return next((document for document in found.documents if document.cluster.name == cluster), None)
 
@@ -77,7 +75,7 @@ def _status(connection: sqlite3.Connection, cluster: str) -> dict[str, Any] | No
     row = connection.execute("SELECT status FROM statuses WHERE cluster = ?", (cluster,)).fetchone()
     if row is not None:
         try:
-            operations = list_operations(connection, cluster, open_only=True)
+            operations = SQLiteReading(connection).operations(cluster, open_only=True)
             return status_view(json.loads(row[0]), cluster=cluster, operations=operations)
         except (ValueError, LookupError, TypeError, AttributeError):
             connection.execute("UPDATE statuses SET meaning = '' WHERE cluster = ?", (cluster,))
@@ -90,3 +88,16 @@ def _insert(connection: sqlite3.Connection, resource: str, body: Body) -> None:
         "INSERT INTO objects (resource, name, revision, body) VALUES (?, ?, ?, ?)",
         (resource, name_of(body), revision, compact(at_revision(body, revision))),
     )
+
+
+def restore_revision(connection: sqlite3.Connection) -> None:
+    """A record that was repaired may have lost the row that counts: count on from what is left; no write if not."""
+    if connection.execute("SELECT 1 FROM revision").fetchone() is not None:
+        return
+    tables = ("objects", "changes", "events", "steps")
+    newest = max(
+        connection.execute(f"SELECT coalesce(max(revision), 0) FROM {table}").fetchone()[0] for table in tables
+    )
+    # Nobody knows whether all changes are still there.
+    connection.execute("INSERT INTO revision (id, newest, forgotten) VALUES (1, ?, ?)", (newest, newest))
+    connection.commit()

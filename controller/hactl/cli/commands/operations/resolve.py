@@ -119,14 +119,14 @@ def confirmed(node: str, given: str | None) -> None:
 
 async def _ask_for(ctx: click.Context, looked: Looked, resource: str, discard: str, preserve: str, reason: str) -> int:
     from hactl.adapters.lock import ClusterLock, lock_directory
-    from hactl.adapters.record.sqlite.store import SQLiteStore
+    from hactl.adapters.record.sqlite.store import open_record
     from hactl.app import actor
     from hactl.core.operations import Kind
 
     path, name = state_path(ctx), looked.cluster.name
     if not await asyncio.to_thread(path.exists):
         raise NotResolved(f"there is no record at {path} that could carry it: hactl apply -f {looked.source} first")
-    store = await SQLiteStore.open(path, actor=actor())
+    store = await open_record(path, actor=actor())
     try:
         request = {"kind": Kind.RESOLVE, "cluster": name, "actor": actor(), "reason": reason, "resource": resource,
                    "node": discard, "detail": {"preserve": preserve} if preserve else {}}  # fmt: skip
