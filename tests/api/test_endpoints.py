@@ -227,7 +227,7 @@ async def test_a_bad_token_request_is_told_every_fault(body: object, fields: lis
     with pytest.raises(ApiError) as refused:
         await place.ask("/tokens", "POST", body)
     assert refused.value.code == 422
-    assert sorted(cause.field for cause in refused.value.causes) == sorted(fields)
+    assert sorted(cause.field for cause in refused.value.details.causes) == sorted(fields)
     assert not place.record.rows
 
 

@@ -100,7 +100,7 @@ async def test_who_failed_often_has_to_wait_and_others_do_not() -> None:
     with pytest.raises(ApiError) as refused:
         await authenticator.of_request(bearer(TOKEN), address=WHERE)
     assert refused.value.code == 429
-    assert refused.value.retry_after_seconds
+    assert refused.value.details.retry_after_seconds
     assert (await authenticator.of_request(bearer(TOKEN), address="192.0.2.8")).role == "editor"
     clock.seconds = WINDOW_SECONDS
     assert (await authenticator.of_request(bearer(TOKEN), address=WHERE)).role == "editor"

@@ -26,13 +26,12 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "prefix": ("controller/hactl/cli", "controller/hactl/lab/", "tests/adapters", "tests/hook", "tests/lab"),
     "long": (
         "controller/hactl/api/http/server.py", "controller/hactl/core/document/schema_operation.py",
-        "controller/hactl/core/kube/openapi/schemas.py", "controller/hactl/core/plan/", "controller/hactl/lab/",
-        "controller/hactl/runtime/", "tests/support/facts/builder.py", "tests/e2e/test_client.py",
+        "controller/hactl/core/plan/", "controller/hactl/lab/",
+        "tests/support/facts/builder.py", "tests/e2e/test_client.py",
     ),
     "wide": (
-        "controller/hactl/api/audit.py", "controller/hactl/cli/", "controller/hactl/core/kube/",
+        "controller/hactl/api/audit.py", "controller/hactl/cli/",
         "controller/hactl/core/status/", "controller/hactl/core/why/", "controller/hactl/lab/",
-        "controller/hactl/runtime/",
     ),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from hactl.core.kube.codec import event_body
-from hactl.core.kube.errors import ApiError, gone
+from hactl.core.kube.errors import ApiError, Details, gone
 from hactl.core.kube.kinds import STORED
 from hactl.errors import TooOld
 from hactl.ports import ObjectChange, ObjectLog
@@ -54,7 +54,9 @@ def too_old(revision: int, floor: int) -> ApiError:
 
 def too_new(revision: int, newest: int) -> ApiError:
     """504, as Kubernetes answers for a version that is still to come."""
-    return ApiError(504, "Timeout", f"Too large resource version: {revision}, current: {newest}", retry_after_seconds=1)
+    return ApiError(
+        504, "Timeout", f"Too large resource version: {revision}, current: {newest}", Details(retry_after_seconds=1)
+    )
 
 
 class Subscription:

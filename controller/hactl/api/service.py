@@ -147,7 +147,7 @@ class Service:
         except ApiError as refused:
             if writes or refused.code in (401, 403):
                 what = f"{resource.plural}/{found.subresource}" if found.subresource else resource.plural
-                await self.audit.refused(request.identity, verb, what, found.name or refused.name, refused)
+                await self.audit.refused(request.identity, verb, what, found.name or refused.details.name, refused)
             raise
 
     async def _read(self, found: Target, verb: str, request: Request) -> Response:
@@ -240,8 +240,8 @@ def _warning(text: str) -> str:
 def answer(refused: ApiError) -> Response:
     """A refusal as an answer."""
     headers = {}
-    if refused.retry_after_seconds is not None:
-        headers["Retry-After"] = str(refused.retry_after_seconds)
+    if refused.details.retry_after_seconds is not None:
+        headers["Retry-After"] = str(refused.details.retry_after_seconds)
     if refused.code == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(refused.code, refused.status(), headers=headers)

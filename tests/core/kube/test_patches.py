@@ -150,7 +150,7 @@ def test_operations_that_do_not_apply(operation, why):
     with pytest.raises(ApiError) as caught:
         json_patch(BODY, [{"op": "test", "path": "/spec/mode", "value": "Apply"}, operation])
     assert (caught.value.code, caught.value.reason) == (422, "Invalid")
-    [cause] = caught.value.causes
+    [cause] = caught.value.details.causes
     assert cause.field == "patch[1]"
     assert cause.message.startswith(why)
     assert str(caught.value) == f"the server rejected our request due to an error in our request: {cause.message}"

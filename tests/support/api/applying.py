@@ -48,5 +48,5 @@ def conflicts(call):
     with pytest.raises(ApiError) as caught:
         call()
     assert (caught.value.code, caught.value.reason) == (409, "Conflict")
-    assert all(cause.reason == "FieldManagerConflict" for cause in caught.value.causes)
-    return [(cause.field, cause.message) for cause in caught.value.causes]
+    assert all(cause.reason == "FieldManagerConflict" for cause in caught.value.details.causes)
+    return [(cause.field, cause.message) for cause in caught.value.details.causes]

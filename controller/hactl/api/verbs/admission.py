@@ -23,8 +23,8 @@ from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
 from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube.codec import REFERENCES, cluster_body, document_data
-from hactl.core.kube.errors import ApiError, Cause, bad_request, invalid
-from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource
+from hactl.core.kube.errors import ApiError, Cause, Details, bad_request, invalid
+from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource, part
 from hactl.core.objects import HACluster
 from hactl.ports import API_LABEL, Document
 
@@ -111,8 +111,7 @@ def _cluster(body: Mapping[str, Any], directory: str, before: Mapping[str, Any] 
 
 def references_start(body: Mapping[str, Any]) -> str | None:
     """The directory that somebody on this machine said references of this object start from."""
-    annotations = body["metadata"].get("annotations")
-    found = annotations.get(REFERENCES) if isinstance(annotations, Mapping) else None
+    found = part(body, "metadata", "annotations").get(REFERENCES)
     return found if isinstance(found, str) else None
 
 
@@ -210,4 +209,4 @@ def reshaped(resource: Resource, body: Any) -> dict[str, Any]:
     try:
         return an_object(body, resource)
     except ApiError as refusal:
-        raise ApiError(422, "Invalid", str(refusal), kind=resource.kind, group=resource.group) from None
+        raise ApiError(422, "Invalid", str(refusal), Details(resource.group, resource.kind)) from None

@@ -14,7 +14,6 @@ from hactl.core.kube.openapi import index as openapi
 
 #: The Kubernetes whose conventions the API follows: what clients compare their own version with.
 FOLLOWS = ("1", "36")
-_OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 def version() -> dict[str, Any]:
@@ -58,7 +57,7 @@ def described(request: Request) -> Response:
         case ["apis", group, name]:
             return _or_404(discovery.resource_list(group, name))
         case ["openapi", "v2"]:
-            return Response(raw=openapi.V2_STUB, content_type=_OPENAPI_V2_TYPE)
+            return Response(raw=openapi.V2_STUB, content_type=openapi.V2_TYPE)
         case ["openapi", "v3"]:
             return Response(body=openapi.index())
         case ["openapi", "v3", *rest]:

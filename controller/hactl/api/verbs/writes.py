@@ -327,8 +327,8 @@ class _Overtaken(ApiError):
     """Somebody else was faster; told as a conflict when it happens too often."""
 
     def __init__(self, resource: Resource, name: str) -> None:
-        told = conflict(resource.group, resource.plural, name)
-        super().__init__(told.code, told.reason, str(told), kind=told.kind, name=name, group=told.group)
+        known = conflict(resource.group, resource.plural, name)
+        super().__init__(known.code, known.reason, str(known), known.details)
 
 
 def _is_local(request: Request) -> bool:

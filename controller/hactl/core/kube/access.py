@@ -34,7 +34,7 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("namespaces", ""): _READ,
     ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete"),
     ("selfsubjectaccessreviews", ""): _verbs("viewer", "create"),
-    # Paths beside Kubernetes'.
+    # Paths that Kubernetes does not have.
     ("tokens", ""): _verbs("admin", "get", "list", "create", "delete"),
     ("stream", ""): _verbs("viewer", "get", "watch"),
     ("metrics", ""): _verbs("viewer", "get"),

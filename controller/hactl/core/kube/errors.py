@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hactl.core.document.problems import Problem
 from hactl.errors import HactlError
 
 
@@ -23,44 +22,45 @@ class Cause:
     reason: str = "FieldValueInvalid"
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """More about a refusal. `kind` is the plural resource name, or the Kind for Invalid, as Kubernetes does."""
+
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    causes: tuple[Cause, ...] = ()
+    retry_after_seconds: int | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """StatusDetails (meta/v1), without what is empty."""
+        causes = [
+            {"reason": cause.reason, "message": cause.message, **({"field": cause.field} if cause.field else {})}
+            for cause in self.causes
+        ]
+        known = {
+            "name": self.name,
+            "group": self.group,
+            "kind": self.kind,
+            "retryAfterSeconds": self.retry_after_seconds,
+            "causes": causes,
+        }
+        return {key: value for key, value in known.items() if value not in ("", None, [])}
+
+
 class ApiError(HactlError):
     """A request that is refused, with the HTTP status and the Status object that says so."""
 
-    def __init__(
-        self,
-        code: int,
-        reason: str,
-        message: str,
-        *,
-        kind: str = "",
-        name: str = "",
-        group: str = "",
-        causes: Iterable[Cause] = (),
-        retry_after_seconds: int | None = None,
-    ) -> None:
-        """`kind` in the details is the plural resource name, or the Kind for Invalid, as Kubernetes does."""
+    def __init__(self, code: int, reason: str, message: str, details: Details | None = None) -> None:
+        """`code` is the HTTP status, `reason` one word for programs."""
         super().__init__(message)
         self.code = code
         self.reason = reason
-        self.kind = kind
-        self.name = name
-        self.group = group
-        self.causes = tuple(causes)
-        self.retry_after_seconds = retry_after_seconds
+        self.details = details or Details()
 
     def status(self) -> dict[str, Any]:
         """The Status object (meta/v1)."""
-        details: dict[str, Any] = {
-            **({"name": self.name} if self.name else {}),
-            **({"group": self.group} if self.group else {}),
-            **({"kind": self.kind} if self.kind else {}),
-            **({"retryAfterSeconds": self.retry_after_seconds} if self.retry_after_seconds is not None else {}),
-        }
-        if self.causes:
-            details["causes"] = [
-                {"reason": cause.reason, "message": cause.message, **({"field": cause.field} if cause.field else {})}
-                for cause in self.causes
-            ]
+        details = self.details.wire()
         return {
             "kind": "Status",
             "apiVersion": "v1",
@@ -85,7 +85,7 @@ def _of(group: str, plural: str) -> str:
 def not_found(group: str, plural: str, name: str) -> ApiError:
     """404 for an object."""
     message = f'{_of(group, plural)} "{name}" not found'
-    return ApiError(404, "NotFound", message, kind=plural, name=name, group=group)
+    return ApiError(404, "NotFound", message, Details(group, plural, name))
 
 
 def no_such_path() -> ApiError:
@@ -96,14 +96,14 @@ def no_such_path() -> ApiError:
 def already_exists(group: str, plural: str, name: str) -> ApiError:
     """409 for a create."""
     message = f'{_of(group, plural)} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, kind=plural, name=name, group=group)
+    return ApiError(409, "AlreadyExists", message, Details(group, plural, name))
 
 
 def conflict(group: str, plural: str, name: str, why: str = "") -> ApiError:
     """409 for an update of what changed meanwhile."""
     why = why or "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {_of(group, plural)} "{name}": {why}'
-    return ApiError(409, "Conflict", message, kind=plural, name=name, group=group)
+    return ApiError(409, "Conflict", message, Details(group, plural, name))
 
 
 def apply_conflict(group: str, plural: str, name: str, causes: Iterable[Cause]) -> ApiError:
@@ -113,28 +113,20 @@ def apply_conflict(group: str, plural: str, name: str, causes: Iterable[Cause]) 
         message = f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}"
     else:
         lines: list[str] = []
-        for told in sorted({cause.message for cause in causes}):
-            lines.append(f"{told.replace('conflict', 'conflicts', 1)}:")
-            lines += [f"- {cause.field}" for cause in causes if cause.message == told]
+        for owner in sorted({cause.message for cause in causes}):
+            lines.append(f"{owner.replace('conflict', 'conflicts', 1)}:")
+            lines += [f"- {cause.field}" for cause in causes if cause.message == owner]
         message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
-    return ApiError(409, "Conflict", message, kind=plural, name=name, group=group, causes=causes)
+    return ApiError(409, "Conflict", message, Details(group, plural, name, causes))
 
 
 def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> ApiError:
     """422: every fault of an object at once."""
     causes = tuple(causes)
-    told = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
-    text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    faults = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
+    text = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
     message = f'{_of(group, kind)} "{name}" is invalid: {text}'
-    return ApiError(422, "Invalid", message, kind=kind, name=name, group=group, causes=causes)
-
-
-def invalid_document(group: str, kind: str, name: str, problems: Iterable[Problem]) -> ApiError:
-    """422 from what `hactl validate` finds, with its field paths."""
-    return invalid(
-        group, kind, name,
-        (Cause(p.path, f"{p.message}; {p.fix}" if p.fix else p.message) for p in problems),
-    )  # fmt: skip
+    return ApiError(422, "Invalid", message, Details(group, kind, name, causes))
 
 
 def bad_request(message: str) -> ApiError:
@@ -149,8 +141,8 @@ def unauthorized(message: str = "Unauthorized") -> ApiError:
 
 def forbidden(group: str, plural: str, name: str, message: str) -> ApiError:
     """403: who asks may not."""
-    told = f'{_of(group, plural)} "{name}" is forbidden: {message}' if plural else f"forbidden: {message}"
-    return ApiError(403, "Forbidden", told, kind=plural, name=name, group=group)
+    why = f'{_of(group, plural)} "{name}" is forbidden: {message}' if plural else f"forbidden: {message}"
+    return ApiError(403, "Forbidden", why, Details(group, plural, name))
 
 
 def gone(message: str) -> ApiError:
@@ -171,7 +163,7 @@ def method_not_allowed() -> ApiError:
 
 def too_many(message: str, seconds: int) -> ApiError:
     """429."""
-    return ApiError(429, "TooManyRequests", message, retry_after_seconds=seconds)
+    return ApiError(429, "TooManyRequests", message, Details(retry_after_seconds=seconds))
 
 
 def too_large(limit_bytes: int) -> ApiError:
@@ -181,4 +173,4 @@ def too_large(limit_bytes: int) -> ApiError:
 
 def unavailable(message: str) -> ApiError:
     """503: for instance the record cannot be written."""
-    return ApiError(503, "ServiceUnavailable", message, retry_after_seconds=1)
+    return ApiError(503, "ServiceUnavailable", message, Details(retry_after_seconds=1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: Every namespaced object lives here; other namespaces are empty.
 NAMESPACE = "default"
@@ -75,3 +77,11 @@ def find(group: str, version: str, plural: str) -> Resource | None:
         if (resource.group, resource.version, resource.plural) == (group, version, plural):
             return resource
     return None
+
+
+def part(body: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any]:
+    """A part of an object; empty when it is not there or no object itself: somebody may have written anything."""
+    found: Any = body
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

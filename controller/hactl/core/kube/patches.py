@@ -13,7 +13,7 @@ from typing import Any
 import jsonpatch
 
 from hactl.core.kube.apply.structural_schema import check_depth, same, too_deep
-from hactl.core.kube.errors import ApiError, Cause, bad_request
+from hactl.core.kube.errors import ApiError, Cause, Details, bad_request
 
 #: As Kubernetes (apiserver, maxJSONPatchOperations).
 MAX_OPERATIONS = 10_000
@@ -166,7 +166,7 @@ def _exists(body: Any, path: str) -> bool:
 
 def _invalid(field: str, why: str) -> ApiError:
     message = f"the server rejected our request due to an error in our request: {why}"
-    return ApiError(422, "Invalid", message, causes=[Cause(field, why)])
+    return ApiError(422, "Invalid", message, Details(causes=(Cause(field, why),)))
 
 
 def _check_size(body: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hactl.core.kube.errors import bad_request
+from hactl.core.kube.kinds import part
 
 _OPERATORS = ("in", "notin", "=", "==", "!=", "gt", "lt")
 #: How an operator is spelled -> what it is.
@@ -283,8 +284,6 @@ def _unescaped(value: str) -> str:
 
 def _field_value(body: Mapping[str, Any], field: str) -> str:
     """The text of a field; "" when it is not there. An event's source is the component that reports it."""
-    path = {"source": "source.component"}.get(field, field)
-    value: Any = body
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+    *above, name = {"source": "source.component"}.get(field, field).split(".")
+    value = part(body, *above).get(name)
     return value if isinstance(value, str) else ""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from hactl.core.document.problems import printable
 from hactl.core.kube import summary
-from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource
+from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource, part
 
 Body: TypeAlias = Mapping[str, Any]
 #: How much of the object a row carries (query parameter includeObject).
@@ -100,51 +100,32 @@ def _text(value: object) -> str:
 def _at(*path: str) -> Callable[[Body], str]:
     """The cell of a field."""
 
+    *above, name = path
+
     def cell(body: Body) -> str:
-        value: Any = body
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return _text(value)
+        return _text(part(body, *above).get(name))
 
     return cell
 
 
-def _part(body: Body, name: str) -> Body:
-    """A part of an object; empty when it is not there or no mapping (a status may be anything somebody wrote)."""
-    found = body.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _metadata(body: Body) -> Body:
-    return _part(body, "metadata")
-
-
-def _status(body: Body) -> Body:
-    return _part(body, "status")
-
-
-def _spec(body: Body) -> Body:
-    return _part(body, "spec")
-
-
 def _ready(body: Body) -> str:
     """The condition, what people asked for, and whether the object is being deleted."""
-    leaving = ",Terminating" if _metadata(body).get("deletionTimestamp") else ""
-    return _text(summary.ready(_status(body)) + leaving)
+    leaving = ",Terminating" if part(body, "metadata").get("deletionTimestamp") else ""
+    return _text(summary.ready(part(body, "status")) + leaving)
 
 
 def _nodes(body: Body) -> str:
-    return _text(summary.node_names(_spec(body)))
+    return _text(summary.node_names(part(body, "spec")))
 
 
 def _generation(body: Body) -> int | str:
-    found = _metadata(body).get("generation")
+    found = part(body, "metadata").get("generation")
     return found if isinstance(found, int) else NOTHING
 
 
 def _target(body: Body) -> str:
     """What a request is about: `files->nas2`, `nas1`, `disk0@nas2`, the digest of a plan."""
-    spec = _spec(body)
+    spec = part(body, "spec")
     group, node, resource = (str(spec.get(key) or "") for key in ("group", "node", "resource"))
     match spec.get("type"):
         case "Switchover":
@@ -158,31 +139,31 @@ def _target(body: Body) -> str:
 
 def _whose(body: Body) -> str:
     """The cluster; `*`: the whole fleet."""
-    return _text(_spec(body).get("cluster") or "*")
+    return _text(part(body, "spec").get("cluster") or "*")
 
 
 def _seconds(body: Body) -> int | float | str:
-    found = _status(body).get("seconds")
+    found = part(body, "status").get("seconds")
     return found if isinstance(found, int | float) else NOTHING
 
 
 def _last_seen(body: Body) -> str:
-    return str(body.get("lastTimestamp") or _metadata(body).get("creationTimestamp"))
+    return str(body.get("lastTimestamp") or part(body, "metadata").get("creationTimestamp"))
 
 
 def _about(body: Body) -> str:
     """`hacluster/nas`, as kubectl writes it; an event about no cluster is about none."""
-    involved = _part(body, "involvedObject")
+    involved = part(body, "involvedObject")
     return _text(f"{str(involved.get('kind', '')).lower()}/{involved['name']}") if involved.get("name") else NOTHING
 
 
 def _source(body: Body) -> str:
-    source = _part(body, "source")
+    source = part(body, "source")
     return _text(", ".join(str(source[key]) for key in ("component", "host") if source.get(key)))
 
 
 def _condition(kind: str) -> Callable[[Body], str]:
-    return lambda body: _text(summary.truth(_status(body), kind))
+    return lambda body: _text(summary.truth(part(body, "status"), kind))
 
 
 _NAME = Column("Name", "Name, unique in its namespace.", _at("metadata", "name"), format="name")
@@ -208,7 +189,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column(
             "Reason",
             "The reason of the worst condition.",
-            lambda body: _text(summary.reason(_status(body))),
+            lambda body: _text(summary.reason(part(body, "status"))),
             priority=1,
         ),
     ),
@@ -310,4 +291,4 @@ def partial_list(bodies: Iterable[Body], *, rv: str, more: Mapping[str, Any] | N
 
 
 def _version(body: Body) -> str:
-    return str(_metadata(body).get("resourceVersion", ""))
+    return str(part(body, "metadata").get("resourceVersion", ""))

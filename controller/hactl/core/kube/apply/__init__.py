@@ -1,1 +1,1 @@
-"""apply."""
+"""Who owns which field: server-side apply, and everything it is made of."""

@@ -13,6 +13,7 @@ from typing import Any
 from hactl.core.kube.apply.fieldsets import Fields, minus
 from hactl.core.kube.apply.structural_schema import Schema, same, too_deep, without_nulls
 from hactl.core.kube.apply.structured_merge import differences, owned
+from hactl.core.kube.kinds import part
 
 MANAGER = "kubectl"
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
@@ -22,7 +23,7 @@ MOST_BYTES = 256 * 1024
 
 def untouched(current: Mapping[str, Any], schema: Schema) -> Fields:
     """What the annotation says was applied and still has that value."""
-    last = _read(_annotations(current).get(ANNOTATION))
+    last = _read(part(current, "metadata", "annotations").get(ANNOTATION))
     if last is None or last.get("apiVersion") != current.get("apiVersion"):
         return {}
     last = without_nulls(last, schema)
@@ -32,7 +33,7 @@ def untouched(current: Mapping[str, Any], schema: Schema) -> Fields:
 
 def refresh(body: dict[str, Any], config: Mapping[str, Any]) -> None:
     """If the object has the annotation, let it say what is applied now."""
-    annotations = _annotations(body)
+    annotations = part(body, "metadata", "annotations")
     if not annotations.get(ANNOTATION):
         return
     wanted = _without_annotation(config)
@@ -43,12 +44,6 @@ def refresh(body: dict[str, Any], config: Mapping[str, Any]) -> None:
     rest = {key: value for key, value in annotations.items() if key != ANNOTATION}
     size = sum(_bytes(key) + _bytes(value) for key, value in {**rest, ANNOTATION: text}.items())
     body["metadata"]["annotations"] = {**rest, ANNOTATION: text} if size <= MOST_BYTES else rest
-
-
-def _annotations(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = body.get("metadata")
-    found = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
 
 
 def _bytes(text: object) -> int:
@@ -68,7 +63,7 @@ def _read(text: object) -> dict[str, Any] | None:
 def _without_annotation(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without this annotation, and without the empty annotations that kubectl writes then."""
     metadata = dict(config.get("metadata") or {})
-    annotations = {key: value for key, value in _annotations(config).items() if key != ANNOTATION}
+    annotations = {key: value for key, value in part(config, "metadata", "annotations").items() if key != ANNOTATION}
     metadata.pop("annotations", None)
     if annotations:
         metadata["annotations"] = annotations

@@ -1,4 +1,4 @@
-"""The entries of `metadata.managedFields`: who claims which fields, since when, and by which kind of write.
+"""The entries of `metadata.managedFields`: who owns which fields, since when, and by which kind of write.
 
 https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/ (managedFields)
 """
@@ -35,7 +35,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Entry:
     """What an owner owns; `time` (RFC 3339) is that of its last write that changed something, "" when not known."""
 
     fields: Fields
@@ -48,22 +48,26 @@ def is_reset(entries: object) -> bool:
     return isinstance(entries, list) and (not entries or (len(entries) == 1 and entries[0] == {}))
 
 
-def claims(entries: object) -> dict[Owner, Claim]:
+def joined(older: Entry | None, newer: Entry) -> Entry:
+    """What both say, as of the newer one."""
+    return newer if older is None else Entry(union(older.fields, newer.fields), newer.version, newer.time)
+
+
+def decoded(entries: object) -> dict[Owner, Entry]:
     """What managedFields say; {} when any of it cannot be read, as Kubernetes does."""
-    result: dict[Owner, Claim] = {}
+    result: dict[Owner, Entry] = {}
     if not isinstance(entries, list):
         return result
     try:
-        for entry in entries:
-            owner, claim = _read(entry)
-            had = result.get(owner)
-            result[owner] = Claim(union(had.fields, claim.fields), claim.version, claim.time) if had else claim
+        for wire in entries:
+            owner, entry = _read(wire)
+            result[owner] = joined(result.get(owner), entry)
     except ValueError:
         return {}
-    return {owner: claim for owner, claim in result.items() if claim.fields}
+    return {owner: entry for owner, entry in result.items() if entry.fields}
 
 
-def _read(entry: object) -> tuple[Owner, Claim]:
+def _read(entry: object) -> tuple[Owner, Entry]:
     if not isinstance(entry, Mapping):
         raise ValueError("an entry of managedFields is not an object")
     operation, version = entry.get("operation"), entry.get("apiVersion")
@@ -77,16 +81,13 @@ def _read(entry: object) -> tuple[Owner, Claim]:
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("manager, subresource and time must be text")
     manager, subresource, time = cast("list[str]", texts)
-    owner = Owner(manager, cast('Literal["Apply", "Update"]', operation), subresource, _key_version(operation, version))
+    of_version = version if operation == "Update" else ""
+    owner = Owner(manager, cast('Literal["Apply", "Update"]', operation), subresource, of_version)
     fields = entry.get("fieldsV1")
-    return owner, Claim(decode({} if fields is None else fields), version, time)
+    return owner, Entry(decode({} if fields is None else fields), version, time)
 
 
-def _key_version(operation: str, version: str) -> str:
-    return version if operation == "Update" else ""
-
-
-def encoded(known: Mapping[Owner, Claim]) -> list[dict[str, Any]]:
+def encoded(known: Mapping[Owner, Entry]) -> list[dict[str, Any]]:
     """As they stand in an object: Apply first, then by time, name, version and subresource."""
     ordered = sorted(
         known.items(),
@@ -94,19 +95,19 @@ def encoded(known: Mapping[Owner, Claim]) -> list[dict[str, Any]]:
     )
     return [
         {
-            "apiVersion": claim.version,
+            "apiVersion": entry.version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": encode(claim.fields),
+            "fieldsV1": encode(entry.fields),
             "manager": owner.manager,
             "operation": owner.operation,
             **({"subresource": owner.subresource} if owner.subresource else {}),
-            **({"time": claim.time} if claim.time else {}),
+            **({"time": entry.time} if entry.time else {}),
         }
-        for owner, claim in ordered
+        for owner, entry in ordered
     ]
 
 
-def oldest_joined(known: Mapping[Owner, Claim]) -> dict[Owner, Claim]:
+def oldest_joined(known: Mapping[Owner, Entry]) -> dict[Owner, Entry]:
     """At most `MOST_UPDATERS` Update entries: the oldest of each version become one."""
     result = dict(known)
     updaters = sorted(
@@ -121,9 +122,9 @@ def oldest_joined(known: Mapping[Owner, Claim]) -> dict[Owner, Claim]:
             first[owner.version] = owner
             continue
         bucket = Owner(ANCIENT, "Update", "", owner.version)
-        claim = result.pop(owner)
-        had = result.pop(first[owner.version])
+        entry = result.pop(owner)
+        older = result.pop(first[owner.version])
         first[owner.version] = bucket
-        result[bucket] = Claim(union(had.fields, claim.fields), claim.version, claim.time)
+        result[bucket] = joined(older, entry)
         excess -= 1
     return result

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 from hactl.core.kube.apply import last_applied
 from hactl.core.kube.apply.fieldsets import Fields, both, json_text, leaf, minus, path_text, paths, union
-from hactl.core.kube.apply.managed_fields import Claim, Owner, claims, encoded, is_reset, oldest_joined
+from hactl.core.kube.apply.managed_fields import Entry, Owner, decoded, encoded, is_reset, joined, oldest_joined
 from hactl.core.kube.apply.structural_schema import Schema, check_depth, faults, object_schema, same, without_nulls
 from hactl.core.kube.apply.structured_merge import differences, merged, owned, pruned
 from hactl.core.kube.errors import Cause, apply_conflict, bad_request, invalid
-from hactl.core.kube.kinds import RESOURCES, Resource
+from hactl.core.kube.kinds import RESOURCES, Resource, part
 
 #: Metadata that only the server writes; an applied object cannot change it.
 _SERVERS = (
@@ -42,7 +42,7 @@ class _Conflict:
 
 def applied(
     current: Mapping[str, Any] | None,
-    applied: Mapping[str, Any],
+    wanted: Mapping[str, Any],
     *,
     manager: str,
     force: bool,
@@ -58,34 +58,34 @@ def applied(
     with another value (not with `force`), 422 for the same key twice in a list, 400 for another version.
     """
     _check_manager(manager)
-    _check_configuration(current, applied)
+    _check_configuration(current, wanted)
     full = object_schema(schema)
-    config = without_nulls(_selected(applied, subresource), full)
-    _refuse_faults(config, None, full, applied)
+    config = without_nulls(_selected(wanted, subresource), full)
+    _refuse_faults(config, None, full, wanted)
     live = _bare(current or {})
-    known = claims(_managed_fields(current)) if current is not None else {}
+    known = decoded(part(current, "metadata").get("managedFields"))
     me = Owner(manager, "Apply", subresource)
     last = known.get(me)
     mine = minus(owned(config, full), _UNOWNED)
-    others = {owner: claim for owner, claim in known.items() if owner != me}
+    others = {owner: entry for owner, entry in known.items() if owner != me}
     after = merged(live, config, full)
     if last is not None:
         kept = mine
-        for claim in others.values():
-            kept = union(kept, claim.fields)
+        for entry in others.values():
+            kept = union(kept, entry.fields)
         after = pruned(after, full, last.fields, kept)
     after["metadata"] = _metadata(after, live, made=current is None)
     found = differences(live, after, full)
     if not force:
         _refuse_conflicts(_conflicts(others, found.changed), current or {}, full, manager)
     if manager == last_applied.MANAGER:
-        last_applied.refresh(after, applied)
+        last_applied.refresh(after, wanted)
     if current is not None and same(live, after) and mine == (last.fields if last is not None else {}):
         return copy.deepcopy(dict(current))
-    kept_claims = _without(others, found.changed, found.removed)
+    entries = _without(others, found.changed, found.removed)
     if mine:
-        kept_claims[me] = Claim(mine, str(applied["apiVersion"]), now)
-    return _with_managed_fields(after, kept_claims)
+        entries[me] = Entry(mine, str(wanted["apiVersion"]), now)
+    return _with_managed_fields(after, entries)
 
 
 def updated(
@@ -116,8 +116,7 @@ def updated(
     if gained:
         version = str(after.get("apiVersion", ""))
         me = Owner(manager, "Update", subresource, version)
-        had = kept.get(me)
-        kept[me] = Claim(union(had.fields, gained) if had else gained, version, now)
+        kept[me] = joined(kept.get(me), Entry(gained, version, now))
         kept = oldest_joined(kept)
     return _with_managed_fields(_bare(after), kept)
 
@@ -165,7 +164,7 @@ def _refuse_faults(
         raise invalid(resource.group if resource else "", str(body.get("kind", "")), _name(body), found)
 
 
-def _conflicts(others: Mapping[Owner, Claim], changed: Fields) -> list[_Conflict]:
+def _conflicts(others: Mapping[Owner, Entry], changed: Fields) -> list[_Conflict]:
     return [
         _Conflict(owner, path)
         for owner in sorted(others)
@@ -192,25 +191,25 @@ def _raise_conflicts(conflicts: Iterable[_Conflict], current: Mapping[str, Any])
     raise apply_conflict(group, plural, _name(current), causes)
 
 
-def _without(known: Mapping[Owner, Claim], changed: Fields, removed: Fields) -> dict[Owner, Claim]:
-    """The claims without what changed or went; who owns nothing any more is gone."""
+def _without(known: Mapping[Owner, Entry], changed: Fields, removed: Fields) -> dict[Owner, Entry]:
+    """The entries without what changed or went; who owns nothing any more is gone."""
     result = {}
-    for owner, claim in known.items():
-        fields = minus(minus(claim.fields, changed), removed)
+    for owner, entry in known.items():
+        fields = minus(minus(entry.fields, changed), removed)
         if fields:
-            result[owner] = Claim(fields, claim.version, claim.time)
+            result[owner] = Entry(fields, entry.version, entry.time)
     return result
 
 
-def _known(before: Mapping[str, Any] | None, after: Mapping[str, Any], subresource: str) -> dict[Owner, Claim]:
-    """Whose claims count before a write."""
-    live = claims(_managed_fields(before)) if before is not None else {}
-    sent = _managed_fields(after)
+def _known(before: Mapping[str, Any] | None, after: Mapping[str, Any], subresource: str) -> dict[Owner, Entry]:
+    """Whose entries count before a write."""
+    live = decoded(part(before, "metadata").get("managedFields"))
+    sent = part(after, "metadata").get("managedFields")
     if subresource or sent is None:
         return live
     if is_reset(sent):
         return {}
-    return claims(sent) or live
+    return decoded(sent) or live
 
 
 def _selected(body: Mapping[str, Any], subresource: str) -> dict[str, Any]:
@@ -220,15 +219,10 @@ def _selected(body: Mapping[str, Any], subresource: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key != "status"}
 
 
-def _managed_fields(body: Mapping[str, Any] | None) -> Any:
-    metadata = (body or {}).get("metadata")
-    return metadata.get("managedFields") if isinstance(metadata, Mapping) else None
-
-
 def _bare(body: Mapping[str, Any]) -> dict[str, Any]:
     """A copy without managedFields."""
-    metadata = body.get("metadata")
-    if not isinstance(metadata, Mapping) or "managedFields" not in metadata:
+    metadata = part(body, "metadata")
+    if "managedFields" not in metadata:
         return copy.deepcopy(dict(body))
     rest = {key: value for key, value in metadata.items() if key != "managedFields"}
     return copy.deepcopy({**body, "metadata": rest})
@@ -242,7 +236,7 @@ def _metadata(after: Mapping[str, Any], live: Mapping[str, Any], *, made: bool) 
     return {**{key: source[key] for key in keys if key in source}, **owns}
 
 
-def _with_managed_fields(body: dict[str, Any], known: Mapping[Owner, Claim]) -> dict[str, Any]:
+def _with_managed_fields(body: dict[str, Any], known: Mapping[Owner, Entry]) -> dict[str, Any]:
     if known:
         body["metadata"] = {**(body.get("metadata") or {}), "managedFields": encoded(known)}
     return body
@@ -256,6 +250,5 @@ def _resource(body: Mapping[str, Any]) -> Resource | None:
 
 
 def _name(body: Mapping[str, Any]) -> str:
-    metadata = body.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    name = part(body, "metadata").get("name")
     return name if isinstance(name, str) else ""

@@ -1,1 +1,1 @@
-"""openapi."""
+"""The API described for its clients, in OpenAPI v3."""

@@ -1,4 +1,4 @@
-"""OpenAPI v3: one document for every group's version, one for the paths beside, and the index that names them.
+"""OpenAPI v3: one document for every group's version, one for non-Kubernetes paths, and the index that names them.
 
 kubectl validates, explains and diffs by these. A document's hash is in its address, so that clients keep what they
 have. OpenAPI v2 is a stub: kubectl up to 1.28 wants an answer there and looks at nothing in it.
@@ -15,8 +15,7 @@ from typing import Any
 from hactl import __version__
 from hactl.core.document.schema import Schema
 from hactl.core.kube.kinds import RESOURCES
-from hactl.core.kube.openapi.non_kubernetes import PATH as BESIDE
-from hactl.core.kube.openapi.non_kubernetes import beside_paths, beside_schemas
+from hactl.core.kube.openapi import non_kubernetes
 from hactl.core.kube.openapi.paths import paths
 from hactl.core.kube.openapi.schemas import schemas
 
@@ -34,7 +33,7 @@ def _documents() -> dict[str, tuple[Schema, Schema]]:
         prefix.removeprefix("/"): (paths(group, version), schemas(group, version))
         for prefix, group, version in versions
     }
-    return {**found, BESIDE: (beside_paths(), beside_schemas())}
+    return {**found, non_kubernetes.PATH: (non_kubernetes.paths(), non_kubernetes.schemas())}
 
 
 def index() -> dict[str, Any]:

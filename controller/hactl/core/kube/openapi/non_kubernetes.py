@@ -24,8 +24,8 @@ _READ = (400, 401, 403, 404, 405, 429, 503)
 _WRITE = (*_READ, 409, 413, 422)
 
 
-def beside_paths() -> Schema:
-    """Every path beside Kubernetes'."""
+def paths() -> Schema:
+    """Every path that Kubernetes does not have."""
     node = path_parameter("node", "Name of the node.")
     active = _says("The one node that has it.", "Nobody has it, several have parts of it, or it is not known.")
     role = _says("It is active there.", "It is not, or it is not known.")
@@ -63,7 +63,7 @@ def beside_paths() -> Schema:
     }
 
 
-def beside_schemas() -> Schema:
+def schemas() -> Schema:
     """The schemas those paths need."""
     return {name: schema for name, schema in meta().items() if name in (STATUS, LIST_META)}
 

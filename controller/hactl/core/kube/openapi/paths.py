@@ -154,20 +154,20 @@ def _object_methods(resource: Resource, verbs: Sequence[str], subresource: str =
     found: Schema = {}
     if "get" in verbs:
         known = [query_parameter("resourceVersion", "Not older than that.")]
-        found["get"] = _operation(resource, "get", "read", "The object.", known, subresource=subresource)
+        found["get"] = _one(resource, "get", "read", "The object.", known, subresource=subresource)
     if "update" in verbs:
-        found["put"] = _operation(
+        found["put"] = _one(
             resource, "put", "replace", "Replace the object.", [_DRY_RUN, _MANAGER, _VALIDATION],
-            subresource=subresource, body=_object_body(resource), created=True,
+            subresource=subresource, body=_object_body(resource),
         )  # fmt: skip
     if "delete" in verbs:
         found["delete"] = _delete(resource)
     if "patch" in verbs:
         # Any JSON: a merge patch is an object, a JSON patch a list; the schema of the whole object fits neither.
         body = {"required": True, "content": {kind: {"schema": _patch_schema(kind)} for kind in PATCH_TYPES}}
-        found["patch"] = _operation(
+        found["patch"] = _one(
             resource, "patch", "patch", "Change some fields.", [_DRY_RUN, _MANAGER, _VALIDATION, _FORCE],
-            subresource=subresource, body=body, created=True,
+            subresource=subresource, body=body,
         )  # fmt: skip
     return found
 
@@ -192,9 +192,9 @@ def _list(resource: Resource, where: str = "") -> Schema:
     watch = _WATCH if "watch" in resource.verbs else ()
     answer = reference(list_name_of(resource))
     name = f"list{_words(resource)}{where or _scope(resource)}"
-    return _finished(
+    return _operation(
         resource, "list", name, f"Objects of kind {resource.kind}.", [*_LIST, *watch],
-        {"200": answered("The list.", answer)}, _READ,
+        {"200": answered("The list.", answer)},
     )  # fmt: skip
 
 
@@ -202,9 +202,9 @@ def _create(resource: Resource) -> Schema:
     answer = reference(name_of(resource))
     # A dry run creates nothing, but answers as if.
     answers = {str(code): answered(text, answer) for code, text in ((200, "OK"), (201, "Created"), (202, "Accepted"))}
-    return _finished(
+    return _operation(
         resource, "post", f"create{_words(resource)}{_scope(resource)}", f"Make a {resource.kind}.",
-        [_DRY_RUN, _MANAGER, _VALIDATION], answers, _WRITE, _object_body(resource),
+        [_DRY_RUN, _MANAGER, _VALIDATION], answers, _object_body(resource),
     )  # fmt: skip
 
 
@@ -213,21 +213,21 @@ def _delete(resource: Resource, *, collection: bool = False) -> Schema:
     answer = reference(STATUS)
     if collection:
         both = {"anyOf": [reference(list_name_of(resource)), answer]}
-        return _finished(
+        return _operation(
             resource, "deletecollection", f"deleteCollection{_words(resource)}{_scope(resource)}",
             f"Delete every {resource.kind} that is selected.", [*_DELETE, *_LIST],
-            {"200": answered("They are gone, or going.", both)}, _WRITE, body,
+            {"200": answered("They are gone, or going.", both)}, body,
         )  # fmt: skip
     # With finalizers the object itself is answered, with its deletionTimestamp.
     either = {"anyOf": [answer, reference(name_of(resource))]}
     answers = {"200": answered("It is gone, or going.", either), "202": answered("It is going.", either)}
-    return _finished(
+    return _operation(
         resource, "delete", f"delete{_words(resource)}{_scope(resource)}", f"Delete a {resource.kind}.",
-        list(_DELETE), answers, _WRITE, body,
+        list(_DELETE), answers, body,
     )  # fmt: skip
 
 
-def _operation(
+def _one(
     resource: Resource,
     action: str,
     verb: str,
@@ -236,35 +236,33 @@ def _operation(
     *,
     subresource: str = "",
     body: Schema | None = None,
-    created: bool = False,
 ) -> Schema:
-    """A request about one object that is answered with it."""
+    """A request about one object that is answered with it; one that changes it may have made it."""
     answer = reference(name_of(resource))
     answers = {"200": answered("The object.", answer)}
-    if created:
+    if body is not None:
         answers["201"] = answered("The object, which was made.", answer)
     name = f"{verb}{_words(resource)}{_scope(resource)}{subresource.capitalize()}"
-    codes = _READ if body is None else _WRITE
-    return _finished(resource, action, name, description, parameters, answers, codes, body)
+    return _operation(resource, action, name, description, parameters, answers, body)
 
 
-def _finished(
+def _operation(
     resource: Resource,
     action: str,
     name: str,
     description: str,
     parameters: Sequence[Schema],
     answers: Schema,
-    codes: Iterable[int],
     body: Schema | None = None,
 ) -> Schema:
+    """What a request is and how it is answered; without a body it changes nothing."""
     return {
         "tags": [_tag(resource)],
         "description": description,
         "operationId": name,
         "parameters": list(parameters),
         **({"requestBody": body} if body is not None else {}),
-        "responses": {**answers, **refusals(codes)},
+        "responses": {**answers, **refusals(_READ if body is None else _WRITE)},
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": gvk(resource),
     }

@@ -222,6 +222,25 @@ _OWN = {
 
 def meta() -> Schema:
     """What all documents share: metadata, Status, options of a deletion, discovery."""
+    list_meta = _object(
+        "The version of a list, and how to go on.",
+        {
+            "resourceVersion": _text("Watch from here."),
+            "continue": _text("Ask for the rest with it."),
+            "remainingItemCount": _number("How many more there are."),
+            "selfLink": _text("Not used."),
+        },
+    )
+    return {
+        OBJECT_META: _object_meta(),
+        LIST_META: list_meta,
+        STATUS: _status(),
+        DELETE_OPTIONS: _delete_options(),
+        RESOURCE_LIST: _resource_list(),
+    }
+
+
+def _status() -> Schema:
     cause = _object(
         "One reason.",
         {"reason": _text("For programs."), "message": _text("For people."), "field": _text("The field, if one.")},
@@ -237,7 +256,7 @@ def meta() -> Schema:
             "retryAfterSeconds": _number("Ask again after so many seconds.", "int32"),
         },
     )
-    status = _object(
+    return _object(
         "The answer to a request that gives no object: why it was refused, or that it worked.",
         {
             "apiVersion": _API_VERSION,
@@ -252,10 +271,13 @@ def meta() -> Schema:
         ("status",),
         **{"x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Status"}]},
     )
+
+
+def _delete_options() -> Schema:
     conditions = _object(
         "What must be so, else 409.", {"uid": _text("The uid."), "resourceVersion": _text("The version.")}
     )
-    options = _object(
+    return _object(
         "How to delete.",
         {
             "apiVersion": _API_VERSION,
@@ -269,21 +291,6 @@ def meta() -> Schema:
         (),
         **{"x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "DeleteOptions"}]},
     )
-    return {
-        OBJECT_META: _object_meta(),
-        LIST_META: _object(
-            "The version of a list, and how to go on.",
-            {
-                "resourceVersion": _text("Watch from here."),
-                "continue": _text("Ask for the rest with it."),
-                "remainingItemCount": _number("How many more there are."),
-                "selfLink": _text("Not used."),
-            },
-        ),
-        STATUS: status,
-        DELETE_OPTIONS: options,
-        RESOURCE_LIST: _resource_list(),
-    }
 
 
 def _object_meta() -> Schema:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hactl.core.kube.apply.fieldsets import MEMBER, both, decode, encode, leaf, minus, path_text, paths, union
-from hactl.core.kube.apply.managed_fields import claims
+from hactl.core.kube.apply.managed_fields import decoded
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.apply.structural_schema import object_schema, parts
 from hactl.core.kube.apply.structured_merge import owned, whole
@@ -124,8 +124,8 @@ def bare(body):
 def claimed(body):
     """Everything that anybody owns."""
     result = {}
-    for claim in claims(body["metadata"].get("managedFields")).values():
-        result = union(result, claim.fields)
+    for entry in decoded(body["metadata"].get("managedFields")).values():
+        result = union(result, entry.fields)
     return result
 
 
@@ -163,10 +163,10 @@ def test_what_is_applied_is_there(history, config, manager):
         found = at_path(bare(after), path)
         assert found == value or (value in ({}, []) and isinstance(found, type(value)))
     mine = [
-        claim for owner, claim in claims(after["metadata"].get("managedFields")).items() if owner.manager == manager
+        entry for owner, entry in decoded(after["metadata"].get("managedFields")).items() if owner.manager == manager
     ]
     wanted = {path for path in paths(owned(config, FULL)) if not is_bookkeeping(path)}
-    assert wanted <= {path for claim in mine for path in paths(claim.fields)}
+    assert wanted <= {path for entry in mine for path in paths(entry.fields)}
 
 
 @RULE
@@ -186,7 +186,7 @@ def test_force_always_works_and_takes_from_the_others(history, config, manager):
         plain = apply(before, config, manager, at=50)
     except ApiError as error:
         plain, code = None, error.code
-        contested = {cause.field for cause in error.causes}
+        contested = {cause.field for cause in error.details.causes}
     else:
         code, contested = 409, set()
     assert code == 409
@@ -194,12 +194,12 @@ def test_force_always_works_and_takes_from_the_others(history, config, manager):
     if plain is not None:
         assert plain == after
     others = {
-        owner: claim
-        for owner, claim in claims(after["metadata"].get("managedFields")).items()
+        owner: entry
+        for owner, entry in decoded(after["metadata"].get("managedFields")).items()
         if (owner.manager, owner.operation) != (manager, "Apply")
     }
-    for claim in others.values():
-        assert not contested & {path_text(path) for path in paths(claim.fields)}
+    for entry in others.values():
+        assert not contested & {path_text(path) for path in paths(entry.fields)}
 
 
 @RULE

@@ -224,7 +224,7 @@ def test_the_same_key_twice_is_invalid(through):
     with pytest.raises(ApiError) as caught:
         through(body({"groups": groups}))
     assert (caught.value.code, caught.value.reason) == (422, "Invalid")
-    assert [(cause.field, cause.message, cause.reason) for cause in caught.value.causes] == [
+    assert [(cause.field, cause.message, cause.reason) for cause in caught.value.details.causes] == [
         ("spec.groups[0].preferred[1]", 'Duplicate value: "x"', "FieldValueDuplicate"),
         ("spec.groups[1]", 'Duplicate value: {"name":"a"}', "FieldValueDuplicate"),
         (
