@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hactl.core.cluster import Cluster
 from hactl.core.hook.render import DEVD_RULE, HOOK, hook_files
+from hactl.core.probe.script import probe_script
 from support.lab.closed_loop import EXAMPLES, example
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,7 @@ def rendered() -> dict[str, str]:
     for path in sorted(EXAMPLES.glob("*.yaml")):
         cluster = Cluster(example(path.stem))
         for node in cluster.nodes:
+            texts[f"{node.name}.probe"] = probe_script(cluster, node.name, "0123456789abcdef")
             for file in hook_files(cluster, node.name):
                 text = file.text
                 if file.path == DEVD_RULE:

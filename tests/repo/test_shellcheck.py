@@ -10,12 +10,18 @@ from repo import shellcheck
 
 
 def test_all_shell_is_checked() -> None:
-    """Files of the project, and what the examples' nodes get: program, devd's command and rc.d scripts."""
+    """Files of the project, and what the examples' nodes get: hook, devd's command, rc.d scripts, probe."""
     found = {str(path.relative_to(shellcheck.ROOT)) for path in shellcheck.shell_files()}
-    assert {"controller/hactl/core/hook/hook.sh", "manifests/freebsd/hactl", ".ci/run", ".ci/venv"} <= found
+    assert {
+        "controller/hactl/core/hook/hook.sh",
+        "controller/hactl/core/probe/probe.sh",
+        "manifests/freebsd/hactl",
+        ".ci/run",
+        ".ci/venv",
+    } <= found
     texts = shellcheck.rendered()
     assert texts["nas-a.usr.local.etc.devd.hactl.conf"] == "/usr/local/libexec/hactl/hook carp 80@vtnet1 MASTER\n"
-    assert {name.rpartition(".")[2] for name in texts} >= {"hook", "hactl_guard", "hactl_node"}
+    assert {name.rpartition(".")[2] for name in texts} >= {"hook", "hactl_guard", "hactl_node", "probe"}
 
 
 def test_without_shellcheck_it_fails_in_one_line(

@@ -11,8 +11,7 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import DevdRule, Known, Snapshot, Unknown
 from hactl.core.hook.devd_rules import rules_before
 from hactl.core.hook.render import DEVD_RULE, hook_files
-from hactl.core.parse.hook import parse_rules
-from hactl.core.probe.hook import RULES_LIMIT
+from hactl.core.parse.hook import RULES_LIMIT, parse_rules
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.steps import Plan
 from hactl.core.why.ask import explain

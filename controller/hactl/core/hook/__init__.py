@@ -1,1 +1,1 @@
-"""hook."""
+"""The node hook: hook.sh as a node gets it, and which of devd's rules keep it from being called."""

@@ -9,7 +9,6 @@ Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
 from __future__ import annotations
 
 import ipaddress
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -17,6 +16,7 @@ from math import ceil
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.packaged import packaged
 from hactl.core.steps import quote
 
 #: Where the hook's own program is.
@@ -36,20 +36,13 @@ RULE_PRIORITY = 100
 HELD_DEMOTION = 240
 
 
-def _packaged(name: str) -> str:
-    """A file that stands beside this module: part of the program, and read like it, once and when it is imported.
-
-    So core stays pure: nothing is read while something is decided, and nothing that could change in between.
-    """
-    data = pkgutil.get_data("hactl.core.hook", name)
-    assert data is not None, name
-    return data.decode()
-
-
 #: The hook but for the settings of a node.
-PROGRAM = _packaged("hook.sh")
+PROGRAM = packaged("hactl.core.hook", "hook.sh")
 #: rc.d script of the node -> its text but for the line that says where it comes from.
-_RC_SCRIPTS = {RC_GUARD: _packaged("hactl_guard.sh"), RC_NODE: _packaged("hactl_node.sh")}
+_RC_SCRIPTS = {
+    RC_GUARD: packaged("hactl.core.hook", "hactl_guard.sh"),
+    RC_NODE: packaged("hactl.core.hook", "hactl_node.sh"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.text import NotUnderstood
-from hactl.core.probe.hook import RULES_LIMIT
+
+#: Bytes of devd's rules that are fetched; more is not understood.
+RULES_LIMIT = 65536
 
 
 def read_hook(reader: Reader) -> Reading[HookFacts]:

@@ -1,0 +1,357 @@
+# shellcheck shell=sh disable=SC2154 # the settings stand in the head that hactl renders in front of this
+#
+# The probe: ONE pass over a node that reads everything the planner needs, and changes nothing.
+#
+# It works in FreeBSD's sh, in dash and in bashkit. Nothing runs before the whole script has arrived: there are only
+# functions until the last lines. No query reads the script's own standard input; no temporary files and no writes.
+# What can hang (hastd, disks that do not answer) is bounded, and what can hang without being killable (GEOM while a
+# device is being tasted) comes last. A healthy pass forks as little as possible (10 to 20 ms each on a slow node), and disks are
+# read only where blankness decides something. Every name begins with h_: rc.conf is sourced.
+
+# A query is a section of the answer: its name, what it printed, its exit status (core/parse/answer/frames.py).
+h_say() { printf '%s %s\n' "$h_frame" "$*"; }
+h_b() { h_say begin "$1"; }
+h_e() { printf '\n'; h_say end "$1" "$2"; }
+# A section whose text is needed here too: NAME STATUS TEXT.
+h_s() { h_b "$1"; printf '%s\n' "$3"; h_e "$1" "$2"; }
+
+h_l='
+'
+h_tab='	'
+# What h_service and h_disk set.
+h_name='' h_device='' h_filesystem=no h_pool=''
+# What sections left behind: resources (numbers) without metadata that could be read; whether a disk was looked at, and
+# whether importable pools are to be looked for.
+h_list='' h_pools='' h_undumped=' ' h_any=0 h_scan=0
+
+h_main() {
+	# Anything but FreeBSD ends the probe here, politely.
+	h_identity || return 0
+	h_network
+	if [ -n "$h_disks" ]; then h_hast; else h_b pgrep; pgrep -x hastd; h_e pgrep $?; fi
+	h_services
+	h_boot_files
+	h_b rc; (h_rc); h_e rc $?
+	h_written_files
+	h_hook
+	h_devd_rules
+	[ -z "$h_disks" ] || h_storage
+	return 0
+}
+
+h_identity() {
+	# In one sysctl(8).
+	h_sys=$(sysctl -i kern.ostype kern.osreldate kern.osrelease kern.hostname kern.hostuuid kern.boottime \
+		kern.securelevel net.inet.carp 2>&1)
+	h_s sysctl $? "$h_sys"
+	h_b who; id -u; date +%s; h_e who $?
+	case "$h_l$h_sys$h_l" in *"${h_l}kern.ostype: FreeBSD$h_l"*) return 0 ;; esac
+	h_b uname; uname -s; h_e uname $?
+	return 1
+}
+
+h_network() {
+	h_b ifconfig; ifconfig -k; h_e ifconfig $?
+	case "$h_sys" in *net.inet.carp.*)
+		h_b netstat; netstat -s -p carp; h_e netstat $?
+		# The newest CARP lines since the last boot: a warm boot can leave the log of the one before in memory.
+		h_b dmesg
+		dmesg | awk '
+			/---<<BOOT>>---/ { n = 0 }
+			/^(\[[0-9.]+\] )?carp: / { l[n % 64] = $0; n++ }
+			END { for (i = (n > 64 ? n - 64 : 0); i < n; i++) print l[i % 64] }'
+		h_e dmesg $?
+		;;
+	esac
+	h_mounts=$(mount 2>&1); h_s mount $? "$h_mounts"
+}
+
+# hastd, its resources, and what is on the disks. Without hast.conf hastctl can do nothing but complain.
+h_hast() {
+	h_r=72 h_pid=''
+	if [ -r "$h_root/var/run/hastd.pid" ]; then IFS= read -r h_pid <"$h_root/var/run/hastd.pid"; fi
+	h_s hastpid 0 "$h_pid"
+	h_conf=$h_root/etc/hast.conf
+	if [ -r "$h_conf" ]; then
+		h_b hastconf; head -c "$h_file_limit" "$h_conf"; h_e hastconf $?
+		h_list=$(timeout -k 1 5 hastctl list 2>&1); h_r=$?; h_s list "$h_r" "$h_list"
+	fi
+	# A list that came proves that hastd runs, and that geom_gate is loaded: hastd refuses to run without it.
+	if [ "$h_r" -ne 0 ]; then
+		h_b pgrep; pgrep -x hastd; h_e pgrep $?
+		h_b g_gate; kldstat -q -m g_gate; h_e g_gate $?
+	fi
+	if [ ! -r "$h_conf" ]; then h_undumped=" $h_disks "; return; fi
+	for h_n in $h_disks; do
+		h_disk "$h_n"
+		h_dump=$(timeout -k 1 5 hastctl dump "$h_name" 2>&1); h_r=$?; h_s "dump.$h_n" "$h_r" "$h_dump"
+		case "$h_r" in 0 | 124 | 137) ;; *) h_undumped="$h_undumped$h_n " ;; esac
+	done
+}
+
+h_services() {
+	for h_n in $h_numbers; do
+		h_service "$h_n"
+		h_b "service.$h_n"; timeout -k 1 5 service "$h_name" onestatus; h_e "service.$h_n" $?
+	done
+}
+
+# Many small files in one process: where rc variables are assigned (names only, never a value: there are passwords),
+# hactl's block in netif, carp lines of loader.conf and sysctl.conf, rcvars of rc scripts, the release. In the order in
+# which rc and the loader read them: the last assignment wins.
+h_boot_files() {
+	set --
+	for h_f in \
+		"$h_root/bin/freebsd-version" \
+		"$h_root/boot/loader.conf" "$h_root"/boot/loader.conf.d/*.conf "$h_root/boot/loader.conf.local" \
+		"$h_root/etc/sysctl.conf" "$h_root/etc/sysctl.conf.local" \
+		"$h_root/etc/rc.conf" "$h_root/etc/rc.conf.local" \
+		"$h_root/etc/rc.conf.d/network" "$h_root"/etc/rc.conf.d/network/* \
+		"$h_root/usr/local/etc/rc.conf.d/network" "$h_root"/usr/local/etc/rc.conf.d/network/* \
+		"$h_root/etc/rc.conf.d/netif" "$h_root"/etc/rc.conf.d/netif/* \
+		"$h_root/usr/local/etc/rc.conf.d/netif" "$h_root"/usr/local/etc/rc.conf.d/netif/*; do
+		if [ -f "$h_f" ] && [ -r "$h_f" ]; then set -- "$@" "$h_f"; fi
+	done
+	for h_n in $h_numbers; do
+		h_service "$h_n"
+		for h_f in "$h_root/etc/rc.d/$h_name" "$h_root/usr/local/etc/rc.d/$h_name"; do
+			if [ -f "$h_f" ] && [ -r "$h_f" ]; then set -- "$@" "$h_f"; fi
+		done
+	done
+	h_files=''
+	# shellcheck disable=SC2016
+	if [ $# -gt 0 ]; then h_files=$(awk '
+		function flush() { if (n == 1 && v ~ /^[A-Za-z0-9_]+$/) print "rcvar=" s "=" v; n = 0; v = "" }
+		FNR == 1 { flush(); print "file " FILENAME; s = FILENAME; sub(/.*\//, "", s); own = 0; named = "" }
+		FILENAME ~ /\/rc\.d\/[^\/]*$/ {
+			if ($0 ~ /^name=/) { named = $0; sub(/^name=/, "", named); gsub(/["\047 \t;]/, "", named) }
+			if ($0 ~ /^[ \t]*rcvar=/) {
+				n++; v = $0; sub(/^[ \t]*rcvar=/, "", v); gsub(/["\047 \t;]/, "", v)
+				if (v == "${name}_enable" || v == "$name_enable") v = named "_enable"
+				if (named != s) v = ""
+			}
+			next
+		}
+		FILENAME ~ /freebsd-version$/ { if ($0 ~ /^USERLAND_VERSION=/) print "line " $0; next }
+		FILENAME ~ /\/sysctl\.conf/ { if ($0 ~ /^[ \t]*net\.inet\.carp\./) print "line " $0; next }
+		FILENAME ~ /\/loader\.conf/ { if ($0 ~ /^[ \t]*carp_load[ \t]*=/) print "line " $0; next }
+		/^# BEGIN hactl[ \t]*$/ { print "mark BEGIN"; own = 1; next }
+		/^# END hactl[ \t]*$/ { print "mark END"; own = 0; next }
+		/^[ \t]*(export[ \t]+)?ifconfig_[A-Za-z0-9_]+=/ {
+			v = $0; sub(/=.*/, "", v); sub(/.*[ \t]/, "", v)
+			print (own ? "own " : "var ") v; v = ""
+		}
+		END { flush() }' "$@" 2>&1); fi
+	h_s bootfiles $? "$h_files"
+	# A script that does not say its rcvar in a literal is asked; that costs twenty forks.
+	for h_n in $h_numbers; do
+		h_service "$h_n"
+		case "$h_l$h_files" in *"${h_l}rcvar=$h_name="*) continue ;; esac
+		h_b "rcvar.$h_n"; timeout -k 1 5 service "$h_name" rcvar; h_e "rcvar.$h_n" $?
+	done
+}
+
+# In a subshell: rc.conf as load_rc_config reads it (rc.subr), and rc.conf.d of whatever we read variables of.
+# shellcheck disable=SC1090,SC1091
+h_rc() {
+	set +u
+	if [ -r "$h_root/etc/defaults/rc.conf" ]; then
+		. "$h_root/etc/defaults/rc.conf"
+		source_rc_confs
+	elif [ -r "$h_root/etc/rc.conf" ]; then
+		. "$h_root/etc/rc.conf"
+	fi
+	for h_f in network netif hastd hactl_node $h_numbers; do
+		case "$h_f" in [0-9]*) h_service "$h_f"; h_f=$h_name ;; esac
+		for h_d in "$h_root/etc" "$h_root/usr/local/etc"; do
+			if [ -f "$h_d/rc.conf.d/$h_f" ]; then
+				. "$h_d/rc.conf.d/$h_f"
+			elif [ -d "$h_d/rc.conf.d/$h_f" ]; then
+				for h_g in "$h_d/rc.conf.d/$h_f"/*; do if [ -f "$h_g" ]; then . "$h_g"; fi; done
+			fi
+		done
+	done
+	h_say read
+	h_names=$(set | sed -n 's/^\(ifconfig_[A-Za-z0-9_]*\)=.*/\1/p')
+	set -f
+	h_vars=''
+	for h_v in $h_files; do case "$h_v" in rcvar=*) h_vars="$h_vars ${h_v##*=}" ;; esac; done
+	for h_v in kld_list hastd_enable devd_enable hactl_node_enable $h_vars $h_names; do
+		case "$h_v" in
+		*[!A-Za-z0-9_]*) continue ;;
+		ifconfig_*_alias[0-9]* | ifconfig_*_aliases | ifconfig_*_ipv6) ;;
+		ifconfig_*) case " $h_interfaces " in *" $h_v "*) ;; *) continue ;; esac ;;
+		esac
+		h_set='' h_val=''
+		eval "h_set=\${$h_v+x}"
+		if [ "$h_set" = x ]; then eval "h_val=\$$h_v"; h_say var "$h_v"; printf '%s\n' "$h_val"; fi
+	done
+	h_say read
+}
+
+# Files that hactl writes: kinds, then modes.
+h_written_files() {
+	set --
+	h_b files
+	for h_f in ${h_disks:+/etc/hast.conf} /etc/rc.conf.d/netif; do
+		if [ -d "$h_root$h_f" ]; then
+			printf 'd %s\n' "$h_f"
+		elif [ -e "$h_root$h_f" ]; then
+			printf 'f %s\n' "$h_f"
+		else
+			continue
+		fi
+		set -- "$@" "$h_root$h_f"
+	done
+	if [ $# -gt 0 ]; then stat -f %Lp "$@"; fi
+	h_e files $?
+}
+
+# The node hook: its files with modes and checksums, and its notes, which are read without a fork each.
+h_hook() {
+	set --
+	h_b hook
+	for h_f in $h_hook_files; do
+		if [ -f "$h_root$h_f" ]; then printf 'file %s\n' "$h_f"; set -- "$@" "$h_root$h_f"; fi
+	done
+	if [ $# -gt 0 ]; then stat -f %Lp "$@"; sha256 -q "$@"; fi
+	h_d=$h_root$h_state
+	for h_f in "$h_d/lease" "$h_d/drained" "$h_d"/confirmed.* "$h_d"/disconnected.* \
+		"$h_root/var/run/hactl.held" "$h_root/var/run/hactl.devd"; do
+		[ -f "$h_f" ] || continue
+		h_v=''
+		IFS= read -r h_v <"$h_f"
+		printf 'note %s %s\n' "$h_f" "$h_v"
+	done
+	if [ -f "$h_d/moves" ]; then tail -n 20 "$h_d/moves" | sed 's/^/move /'; fi
+	h_e hook 0
+}
+
+# devd's files but the hook's own, as FILE:LINE:TEXT: those that could have rules devd prefers to the hook's, that is a
+# notify with a priority of three digits or more, or one whose priority is on the next line. They are few (a fresh
+# FreeBSD has none or two), so that most passes fork one grep(1) for them.
+h_devd_rules() {
+	set --
+	h_b devd
+	for h_f in "$h_root/etc/devd.conf" "$h_root"/etc/devd/*.conf "$h_root"/usr/local/etc/devd/*.conf; do
+		if [ -f "$h_f" ] && [ "$h_f" != "$h_root$h_rule" ]; then set -- "$@" "$h_f"; fi
+	done
+	h_f='' h_r=1
+	if [ $# -gt 0 ]; then
+		h_f=$(grep -lE 'notify[[:space:]]+[0-9][0-9][0-9]|notify[[:space:]]*$' "$@"); h_r=$?
+	fi
+	# Unquoted: of a name with blanks in it grep says that it is not there, which is not understood.
+	# shellcheck disable=SC2086
+	case "$h_r" in
+	0) grep -n "" /dev/null $h_f | head -c $((h_rules_limit + 1)) ;;
+	1) h_r=0 ;;
+	esac
+	h_e devd "$h_r"
+}
+
+h_storage() {
+	# Which devices exist: by test(1), which forks nothing and opens nothing.
+	h_b nodes
+	for h_n in $h_disks; do
+		h_disk "$h_n"
+		h_node "d$h_n" "$h_root$h_device"
+		h_node "h$h_n" "$h_root/dev/hast/$h_name"
+	done
+	h_e nodes 0
+	h_zfs
+	h_examine
+	h_geom
+}
+
+h_node() { # MARK PATH
+	if [ -c "$2" ]; then echo "$1 c"; elif [ -e "$2" ]; then echo "$1 f"; else echo "$1 -"; fi
+}
+
+# Pools, without loading ZFS: zpool(8) would, so it is asked only where the module is there.
+h_zfs() {
+	[ -n "$h_zfs_disks" ] || return 0
+	h_b zfs; kldstat -q -m zfs; h_r=$?; h_e zfs "$h_r"
+	[ "$h_r" -eq 0 ] || return 0
+	h_pools=$(timeout -k 1 5 zpool list -H -o name,health 2>&1); h_s zpool $? "$h_pools"
+	for h_n in $h_zfs_disks; do
+		h_disk "$h_n"
+		if [ -c "$h_root/dev/hast/$h_name" ] && ! h_imported; then h_scan=1; fi
+	done
+}
+
+h_imported() { # the pool of the resource that h_disk set
+	case "$h_l$h_pools" in *"$h_l$h_pool$h_tab"*) return 0 ;; esac
+	return 1
+}
+
+# Reads disks where blankness decides something: that is never so on a healthy pass. A local disk: when it has no
+# metadata and hactl may create some. /dev/hast/NAME: on the primary, when nothing is mounted or imported from it and
+# hactl may make a filesystem.
+h_examine() {
+	for h_n in $h_blank_disks; do
+		h_disk "$h_n"
+		case "$h_undumped" in *" $h_n "*)
+			if [ -c "$h_root$h_device" ] || [ -f "$h_root$h_device" ]; then
+				h_any=1
+				h_look "d$h_n" "$h_root$h_device"
+			fi
+			;;
+		esac
+		[ "$h_filesystem" = yes ] || continue
+		case "$h_l$h_list$h_l" in *"$h_l$h_name:$h_l  role: primary$h_l"*) ;; *) continue ;; esac
+		case "$h_l$h_mounts" in *"$h_l/dev/hast/$h_name on "*) continue ;; esac
+		if [ -n "$h_pool" ] && h_imported; then continue; fi
+		if [ -c "$h_root/dev/hast/$h_name" ]; then h_look "h$h_n" "$h_root/dev/hast/$h_name"; fi
+	done
+}
+
+# Sizes, then how many bytes of the first MiB and of the last are zero, and how many were read at all when that is not
+# every one. Zeros are counted, not other bytes: a read that fails must not look like a blank disk.
+h_look() { # MARK DEVICE
+	h_i=$1 h_dev=$2
+	h_info=$(timeout -k 1 5 diskinfo "$h_dev" 2>&1); h_r=$?; h_s "diskinfo.$h_i" "$h_r" "$h_info"
+	[ "$h_r" -eq 0 ] || return 0
+	# shellcheck disable=SC2086
+	set -- $h_info
+	h_size=${3-}
+	case "$h_size" in '' | *[!0-9]*) return 0 ;; esac
+	h_skip=$((h_size / 1048576 - 1)); [ "$h_skip" -ge 0 ] || h_skip=0
+	if h_count "first.$h_i" 0 1 1048576; then
+		h_count "last.$h_i" "$h_skip" 2 $((h_size - h_skip * 1048576)) || return 0
+	fi
+}
+
+h_count() { # SECTION SKIP COUNT EXPECTED: whether all of it is zero
+	h_zero=$(timeout -k 1 5 dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | tr -cd '\000' | wc -c)
+	h_zero=${h_zero##* } h_all=${h_zero##* }
+	if [ "$h_zero" != "$4" ]; then
+		h_all=$(timeout -k 1 5 dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | wc -c); h_all=${h_all##* }
+	fi
+	h_s "$1" 0 "$h_zero $h_all"
+	[ "$h_zero" = "$4" ]
+}
+
+# Who uses the disks that hactl may write to. Last: GEOM does not answer while a device is being tasted.
+h_geom() {
+	if [ "$h_any" -eq 1 ]; then
+		h_geom=$(timeout -k 1 5 geom disk list 2>&1); h_s geom $? "$h_geom"
+		h_more=0
+		for h_n in $h_blank_disks; do
+			h_disk "$h_n"
+			case "$h_geom$h_l" in *". Name: ${h_device#/dev/}$h_l"*) ;; *) h_more=1 ;; esac
+		done
+		# Partitions and labels are providers of their own.
+		if [ "$h_more" -eq 1 ]; then
+			h_b gpartlist; timeout -k 1 5 gpart list; h_e gpartlist $?
+			h_b glabellist; timeout -k 1 5 glabel list; h_e glabellist $?
+		fi
+		h_b gpart; timeout -k 1 5 gpart show; h_e gpart $?
+		h_b glabel; timeout -k 1 5 glabel status; h_e glabel $?
+		h_b swapinfo; swapinfo; h_e swapinfo $?
+	fi
+	if [ "$h_scan" -eq 1 ]; then h_b import; timeout -k 1 5 zpool import -d /dev/hast; h_e import $?; fi
+}
+
+printf '\n'
+h_main </dev/null 2>&1
+h_say 'done'
