@@ -37,7 +37,7 @@ class Choice:
     node: str | None
     why: str
     #: Hold reason when node is None.
-    hold: str = ""
+    hold: HoldReason | None = None
 
     @property
     def refused(self) -> bool:
@@ -63,7 +63,7 @@ def choose_copy(
             None,
             f"{resource}: both copies were written while apart ({first} counts {a.localcnt}/{a.remotecnt}, "
             f"{second} counts {b.localcnt}/{b.remotecnt})",
-            "SplitBrain",
+            HoldReason.SPLIT_BRAIN,
         )
     if ahead_a:
         return Choice(first, f"{first} wrote while {second} was away")
@@ -74,7 +74,7 @@ def choose_copy(
             None,
             f"{resource}: the copies count each other wrongly ({first} {a.localcnt}/{a.remotecnt}, "
             f"{second} {b.localcnt}/{b.remotecnt})",
-            "CountersDisagree",
+            HoldReason.COUNTERS_DISAGREE,
         )
     if moved and a.resuid != 0:
         return Choice(first, f"both copies are the same; {first} was asked for")
@@ -87,7 +87,9 @@ def _different_ids(resource: str, first: str, a: HastMetadata, second: str, b: H
         return Choice(first, f"{second}'s copy is new and empty")
     if a.resuid == 0:
         return Choice(second, f"{first}'s copy is new and empty")
-    return Choice(None, f"{resource}: the disks of {first} and {second} belong to different resources", "ForeignCopy")
+    return Choice(
+        None, f"{resource}: the disks of {first} and {second} belong to different resources", HoldReason.FOREIGN_COPY
+    )
 
 
 def _equal(first: str, a: HastMetadata, second: str, b: HastMetadata) -> Choice:
@@ -109,7 +111,7 @@ def choose(view: View, storage: StorageSpec, order: Sequence[str], *, moved: boo
 def diverged(view: View, storage: StorageSpec) -> bool:
     """Whether both copies were written while they were apart, by the metadata of both."""
     choice = choose(view, storage, tuple(storage.hast.devices))
-    return choice is not None and choice.hold == HoldReason.SPLIT_BRAIN
+    return choice is not None and choice.hold is HoldReason.SPLIT_BRAIN
 
 
 # --- the comparison, for people -----------------------------------------------------------------------------------
@@ -252,9 +254,9 @@ def _by_counters(name: str, copies: tuple[Copy, ...]) -> _Judgement:
     """What `choose_copy` says of them; but a primary that writes now may have counted nothing yet."""
     real = {copy.node: copy.metadata for copy in copies if isinstance(copy.metadata, HastMetadata)}
     choice = choose_copy(name, real, tuple(real))
-    if choice.hold == HoldReason.FOREIGN_COPY:
+    if choice.hold is HoldReason.FOREIGN_COPY:
         return Verdict.FOREIGN, None, f"the disks of {' and '.join(real)} belong to different resources"
-    if choice.hold == HoldReason.SPLIT_BRAIN:
+    if choice.hold is HoldReason.SPLIT_BRAIN:
         return Verdict.DIVERGED, None, f"both copies of {name} were written while they were apart"
     if all(_writes(copy) for copy in copies):
         # The counters follow only once, and may have been raised before: docs/freebsd-facts.md#2.6.

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
     CarpState,
@@ -84,15 +85,20 @@ class ServiceState(StrEnum):
 class Silence:
     """Why nothing that a node says counts."""
 
-    #: PascalCase: why there was no answer (`Unknown.reason`), or the reason of the hold.
-    reason: str
     #: The hold that follows from it.
-    hold: str
+    hold: HoldReason
     #: For people, without the node's name.
     message: str
     remedy: str = ""
     #: Whether time alone clears it.
     passing: bool = False
+    #: PascalCase: what came instead of an answer (`Unknown.reason`); empty: an answer came.
+    answer: str = ""
+
+    @property
+    def reason(self) -> str:
+        """PascalCase, for people and programs."""
+        return self.answer or self.hold.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,13 +357,13 @@ class View:
 
 def _no_answer(name: str, reading: Reading[NodeFacts] | None, now: float) -> Silence | None:
     if reading is None:
-        return Silence("NotAsked", "NodeSilent", "was not asked")
+        return Silence(HoldReason.NODE_SILENT, "was not asked", answer="NotAsked")
     if isinstance(reading, Unknown):
         message = reading.raw.removeprefix(f"{name}: ") or f"no facts: {reading.reason}"
-        return Silence(reading.reason, "NodeSilent", message)
+        return Silence(HoldReason.NODE_SILENT, message, answer=reading.reason)
     age = now - reading.value.seen_at
     if age > EVIDENCE_SECONDS:
-        return Silence("StaleFacts", "StaleFacts", f"last seen {age:.0f} s ago", passing=True)
+        return Silence(HoldReason.STALE_FACTS, f"last seen {age:.0f} s ago", passing=True)
     return None
 
 
@@ -365,17 +371,17 @@ def _not_the_node(name: str, facts: NodeFacts) -> Silence | None:
     """Why facts that are fresh are not those of the node, or not worth a root's."""
     system = facts.system
     if not isinstance(system, Known):
-        return Silence("SystemUnknown", "SystemUnknown", f"cannot tell what system it is: {system.reason}")
+        return Silence(HoldReason.SYSTEM_UNKNOWN, f"cannot tell what system it is: {system.reason}")
     if system.value.sysname != "FreeBSD":
         message = f"it runs {system.value.sysname}; hactl only changes FreeBSD"
-        return Silence("NotFreeBSD", "NotFreeBSD", message, "correct ssh.host of this node in the document")
+        return Silence(HoldReason.NOT_FREE_BSD, message, "correct ssh.host of this node in the document")
     hostname = system.value.hostname
     if name not in (hostname, hostname.split(".")[0]):
         remedy = "correct ssh.host, or name the node in the document as `hostname` prints it"
-        return Silence("WrongHost", "WrongHost", f"the machine there calls itself {hostname}", remedy)
+        return Silence(HoldReason.WRONG_HOST, f"the machine there calls itself {hostname}", remedy)
     if system.value.uid != 0:
         message = f"the login has uid {system.value.uid}; root is needed"
-        return Silence("NotRoot", "NotRoot", message, "log in as root, or set ssh.become to doas or sudo")
+        return Silence(HoldReason.NOT_ROOT, message, "log in as root, or set ssh.become to doas or sudo")
     return None
 
 

@@ -161,7 +161,7 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     if len(real) == len(nodes):
         choice = choose_copy(storage.name, real, nodes, moved=_moved(scene, group, storage.name, nodes[0]))
-        if choice.node is None:
+        if choice.hold is not None:
             scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
         return choice.node
     if real:
@@ -193,7 +193,7 @@ def may_serve(scene: Scene, storage: StorageSpec, node: str) -> bool:
         return False  # the metadata area says why
     hook = known(scene.facts[node].hook)
     choice = choose_copy(storage.name, real, nodes, moved=hook is not None and storage.name in hook.confirmed)
-    if choice.node is None:
+    if choice.hold is not None:
         scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
     elif choice.node != node:
         scene.hold(

@@ -317,7 +317,7 @@ def _never_connects(scene: Scene, storage: StorageSpec, preferred: Sequence[str]
     copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in preferred if node in scene.facts}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     choice = choose_copy(storage.name, real, tuple(preferred)) if len(real) == len(storage.hast.devices) else None
-    if choice is None or not choice.refused:
+    if choice is None or choice.hold is None or not choice.refused:
         return False
     scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
     return True
