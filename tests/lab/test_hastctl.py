@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.lab.hast.metadata import humanise
+from hactl.lab.commands.output import humanize_number
 from support.lab.pair import CONF, Pair
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
@@ -30,7 +30,7 @@ USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
 )
 def test_sizes(number: int, text: str) -> None:
     """At most four characters before the B."""
-    assert humanise(number) == text
+    assert f"{humanize_number(number)}B" == text
 
 
 @pytest.mark.parametrize("words", ["", "bogus", "role leader data", "role primary", "create", "status -x", "create -e"])

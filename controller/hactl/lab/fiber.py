@@ -56,23 +56,16 @@ class Owner(Protocol):
 
 
 class Alarm(Protocol):
-    """Something that will happen."""
+    """Something that will happen, unless it is cancelled."""
 
-    def cancel(self) -> None:
-        """It will not."""
-        ...
+    def cancel(self) -> None: ...
 
 
 class Queue(Protocol):
-    """What resumes fibers: the world's events."""
+    """What resumes fibers, and hears of their end: the world's events."""
 
-    def at(self, delay_seconds: float, action: Callable[[], object], *, machine: Owner | None = None) -> Alarm:
-        """Run `action` after a delay."""
-        ...
-
-    def forget(self, job: Job) -> None:
-        """A fiber ended."""
-        ...
+    def at(self, delay_seconds: float, action: Callable[[], object], *, machine: Owner | None = None) -> Alarm: ...
+    def forget(self, job: Job) -> None: ...
 
 
 class _Sleep:

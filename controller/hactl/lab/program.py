@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -74,13 +75,21 @@ class Call:
     stdin: str
     env: dict[str, str]
     cwd: str
-    files: Files
     #: The process this call runs as: commands that wait look at `process.killed` from time to time.
     process: Process = field(default_factory=lambda: Process(0, ""))
     #: Prints before the command ends; None where nobody reads along.
     emit: Callable[[str], None] | None = None
     #: The same for standard error.
     emit_error: Callable[[str], None] | None = None
+
+    @property
+    def files(self) -> Files:
+        """The machine's files."""
+        return self.machine.files
+
+    def path(self, name: str) -> str:
+        """An absolute, normalised path."""
+        return posixpath.normpath(posixpath.join(self.cwd, name))
 
 
 Command = Callable[[Call], Coroutine[Any, Any, Result]]
@@ -174,7 +183,7 @@ def spawn(call: Call, argv: Sequence[str]) -> Process:
 
 async def execute(machine: Computer, argv: Sequence[str], process: Process) -> Result:
     """Run a program as rc and the daemons it started do: as root, in /, with their environment."""
-    call = Call(machine, argv[0], list(argv[1:]), "", dict(RC_ENVIRONMENT), "/", machine.files, process)
+    call = Call(machine, argv[0], list(argv[1:]), "", dict(RC_ENVIRONMENT), "/", process)
     return await attend(process, COMMANDS[argv[0]](call))
 
 

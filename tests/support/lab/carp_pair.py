@@ -26,7 +26,7 @@ RECORDINGS = Path(__file__).parents[2] / "recordings"
 def call(machine: Machine, line: str, user: str = "root") -> Result:
     """Run one command line without a shell."""
     words = shlex.split(line)
-    coroutine = COMMANDS[words[0]](Call(machine, words[0], words[1:], "", {"USER": user}, "/", machine.files))
+    coroutine = COMMANDS[words[0]](Call(machine, words[0], words[1:], "", {"USER": user}, "/"))
     try:
         coroutine.send(None)
     except StopIteration as end:

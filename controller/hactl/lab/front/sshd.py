@@ -275,10 +275,7 @@ class _Channel:
         if words and self.sshd.manners.foreign and words[0] != "uname":
             return await self._foreign(stdin)
         if words and (name := words[0].rsplit("/", 1)[-1]) in COMMANDS and name not in PLAYED - {"timeout", "sh"}:
-            files = self.machine.files
-            call = Call(
-                self.machine, name, words[1:], stdin, env, "/root", files, self._job, self._send, self._complain
-            )
+            call = Call(self.machine, name, words[1:], stdin, env, "/root", self._job, self._send, self._complain)
             result = await attend(self._job, COMMANDS[name](call))
             self._send(result.stdout)
             self._complain(result.stderr)

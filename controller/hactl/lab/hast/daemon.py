@@ -5,7 +5,8 @@ Rules:
 - Signals and ended children are seen when the select loop wakes: at the next request or connection, or when its
   five seconds are over (recordings 03, 04, 05, 07 all show it).
 - Roles live in memory only; every start begins with init.
-- hastd(8), hast.conf(5); sbin/hastd/hastd.c and control.c; docs/freebsd-facts.md#2.1 to #2.3, #2.6, #2.8, #2.10.
+- hastd(8), hast.conf(5); sbin/hastd/hastd.c, control.c, hooks.c; docs/freebsd-facts.md#2.1 to #2.3, #2.6, #2.8 to
+  #2.10.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Literal
 
 from hactl.lab.hast.accept import accept
 from hactl.lab.hast.config_grammar import EX_OSFILE, ConfigError, HastConfig, ResourceConfig, parse
-from hactl.lab.hast.exec_hook import execute
 from hactl.lab.hast.loop import SelectLoop
 from hactl.lab.hast.processes import Answer, HastHost, Level, Primary, Resource, Role, Route, Worker
 from hactl.lab.hast.reload import reload
@@ -24,9 +24,11 @@ from hactl.lab.hast.worker.primary import PrimaryWorker
 from hactl.lab.hast.worker.route import find_route, split_address
 from hactl.lab.hast.worker.secondary import WorkerExit
 from hactl.lab.kernel.kernel import KernelError
-from hactl.lab.process import adopt
+from hactl.lab.process import Process, adopt
 
 CONFIG_PATH = "/etc/hast.conf"
+#: sysexits(3), when a hook cannot be executed.
+EX_SOFTWARE = 70
 
 
 class ControlError(Exception):
@@ -124,12 +126,26 @@ class Hast:
         self.hooks.append((world.clock.monotonic(), argv))
 
         async def work() -> None:
-            status, process = await execute(machine, argv, self.pid or 1)
+            process = Process(machine.pid(), " ".join(["/bin/sh", *argv]), self.pid or 1)
+            status = await self._execute(argv, process)
             if status:
                 how = f"exitcode={status}"
                 self.log_main("error", f"Hook exited ungracefully (pid={process.pid}, {how}, cmd=[{' '.join(argv)}]).")
 
         world.at(0.0, lambda: world.spawn(work(), machine=machine), machine=machine)
+
+    async def _execute(self, argv: tuple[str, ...], process: Process) -> int:
+        """hook_execv (sbin/hastd/hooks.c): no shell, arguments as they are; root; standard streams on /dev/null.
+
+        Nothing limits it, several may run at the same time, and it outlives hastd; only the machine's power ends it.
+        """
+        files, path = self.machine.files, argv[0]
+        kind = files.kind(path)
+        if kind == "file" and files.stat_mode(path) & 0o111:
+            return (await self.machine.execute(argv, process)).status
+        why = "No such file or directory" if kind is None else "Permission denied"
+        self._log("error", process.pid, f"Unable to execute {path}: {why}.")
+        return EX_SOFTWARE
 
     # start, stop, signals
 

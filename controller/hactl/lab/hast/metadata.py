@@ -110,14 +110,3 @@ def read(disk: Provider) -> Metadata:
         raise InvalidMetadata from problem
     metadata.dirty = {extent for extent in range(metadata.extents) if bitmap[extent // 8] >> (extent % 8) & 1}
     return metadata
-
-
-def humanise(number: int) -> str:
-    """A size as hastctl prints it: at most four characters before the B ("2.0MB", "128MB", "0B")."""
-    scaled, unit = float(number), 0
-    while scaled >= 999.5:
-        scaled /= 1024
-        unit += 1
-    if unit and scaled < 9.95:
-        return f"{scaled:.1f}{' KMGTPE'[unit]}B"
-    return f"{scaled:.0f}{' KMGTPE'[unit].strip()}B"

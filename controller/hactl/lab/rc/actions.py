@@ -26,7 +26,7 @@ async def run_script_of(call: Call, script: Script, word: str, arguments: Sequen
     """run_rc_command: one script, one command word, its arguments."""
     prefix = next((each for each in _PREFIXES if word.startswith(each) and word != each), "")
     action = word.removeprefix(prefix)
-    if action not in _actions(script):
+    if action not in _directives(script):
         return Result("", _bad_directive(script, word), 1)
     try:
         variables = load_rc_config(call.machine.files, script.name)
@@ -54,18 +54,14 @@ async def run_script_of(call: Call, script: Script, word: str, arguments: Sequen
     return await _DAEMON.get(action, _nothing)(call, script, prefix)
 
 
-def _actions(script: Script) -> set[str]:
-    known = {"start", "stop", "restart", "rcvar", "enable", "disable", "delete", "enabled", "describe", "extracommands"}
-    known |= set(script.commands)
-    return known | ({"status", "poll"} if script.daemon else set())
+def _directives(script: Script) -> list[str]:
+    names = ["start", "stop", "restart", "rcvar", "enable", "disable", "delete", "enabled", "describe", "extracommands"]
+    return [*names, *script.commands, *(["status", "poll"] if script.daemon else [])]
 
 
 def _bad_directive(script: Script, word: str) -> str:
-    names = ["start", "stop", "restart", "rcvar", "enable", "disable", "delete", "enabled", "describe", "extracommands"]
-    names += list(script.commands) + (["status", "poll"] if script.daemon else [])
-    return (
-        f"{script.path}: unknown directive '{word}'.\nUsage: {script.path} [fast|force|one|quiet]({'|'.join(names)})\n"
-    )
+    usage = f"{script.path} [fast|force|one|quiet]({'|'.join(_directives(script))})"
+    return f"{script.path}: unknown directive '{word}'.\nUsage: {usage}\n"
 
 
 def _rcvar(script: Script, value: str) -> str:
@@ -97,22 +93,22 @@ async def _start(call: Call, script: Script, prefix: str) -> Result:
     pid = rc.pid_of(script.name)
     if pid is not None:
         return Result("", f"{script.name} already running?  (pid={pid}).\n", 1)
-    said = "" if prefix == "quiet" else f"Starting {script.name}.\n"
+    printed = "" if prefix == "quiet" else f"Starting {script.name}.\n"
     if script.name != "devd":
         rc.start_daemon(script.name)
-        return Result(said)
+        return Result(printed)
     devd = call.machine.devctl
     try:
         devd.load()
     except DevdSyntaxError as problem:
-        return Result(said, f"devd: {problem}\n" + warn(call, script, "failed to start devd"), 1)
+        return Result(printed, f"devd: {problem}\n" + warn(call, script, "failed to start devd"), 1)
     rc.start_daemon("devd")
     devd.make_sockets()
     devd.begin()
     # It becomes a daemon when nothing is left of what the kernel kept.
     while devd.running and (devd.queue or devd.acting):
         await pause(call, 0.1)
-    return Result(said)
+    return Result(printed)
 
 
 async def _stop(call: Call, script: Script, prefix: str) -> Result:
@@ -126,8 +122,11 @@ async def _stop(call: Call, script: Script, prefix: str) -> Result:
 
 
 async def _restart(call: Call, script: Script, prefix: str) -> Result:
-    stopped = await _stop(call, script, prefix)
-    started = await _start(call, script, prefix)
+    return _joined(await _stop(call, script, prefix), await _start(call, script, prefix))
+
+
+def _joined(stopped: Result, started: Result) -> Result:
+    """What a restart prints, and its status: that of the start."""
     return Result(stopped.stdout + started.stdout, stopped.stderr + started.stderr, started.status)
 
 
@@ -209,9 +208,7 @@ async def _hastd_stop(call: Call, _arguments: Sequence[str]) -> Result:
 
 
 async def _hastd_restart(call: Call, _arguments: Sequence[str]) -> Result:
-    stopped = await _hastd_stop(call, ())
-    started = await _hastd_start(call, ())
-    return Result(stopped.stdout + started.stdout, stopped.stderr + started.stderr, started.status)
+    return _joined(await _hastd_stop(call, ()), await _hastd_start(call, ()))
 
 
 async def _hastd_reload(call: Call, _arguments: Sequence[str]) -> Result:
@@ -242,18 +239,8 @@ async def _sysctl(call: Call, _arguments: Sequence[str]) -> Result:
     return Result()
 
 
-async def _netif_start(call: Call, arguments: Sequence[str]) -> Result:
-    return await netif.start(call.machine, arguments)
-
-
-async def _netif_stop(call: Call, arguments: Sequence[str]) -> Result:
-    return await netif.stop(call.machine, arguments)
-
-
 async def _netif_restart(call: Call, arguments: Sequence[str]) -> Result:
-    stopped = await netif.stop(call.machine, arguments)
-    started = await netif.start(call.machine, arguments)
-    return Result(stopped.stdout + started.stdout, stopped.stderr + started.stderr, started.status)
+    return _joined(await netif.stop(call.machine, arguments), await netif.start(call.machine, arguments))
 
 
 async def _hostname(call: Call, _arguments: Sequence[str]) -> Result:
@@ -277,8 +264,8 @@ _SPECIAL: dict[tuple[str, str], Callable[[Call, Sequence[str]], Awaitable[Result
     ("hastd", "reload"): _hastd_reload,
     ("sysctl", "start"): _sysctl,
     ("sysctl", "restart"): _sysctl,
-    ("netif", "start"): _netif_start,
-    ("netif", "stop"): _netif_stop,
+    ("netif", "start"): lambda call, names: netif.start(call.machine, names),
+    ("netif", "stop"): lambda call, names: netif.stop(call.machine, names),
     ("netif", "restart"): _netif_restart,
     ("hostname", "start"): _hostname,
     ("kld", "start"): _kld,

@@ -46,14 +46,6 @@ async def boot(machine: Computer) -> None:
             await _start_service(machine, rc.scripts[step], common)
 
 
-async def _sysctl(machine: Computer, _variables: Mapping[str, str]) -> None:
-    await apply_sysctl_conf(machine, quietly=True)
-
-
-async def _sysctl_lastload(machine: Computer, _variables: Mapping[str, str]) -> None:
-    await apply_sysctl_conf(machine, quietly=False)
-
-
 async def _kld(machine: Computer, variables: Mapping[str, str]) -> None:
     for module in variables.get("kld_list", "").split():
         await run_as_rc(machine, ["kldload", "-n", posixpath.basename(module).removesuffix(".ko")])
@@ -64,17 +56,13 @@ async def _hostname(machine: Computer, variables: Mapping[str, str]) -> None:
         machine.hostname = variables["hostname"]
 
 
-async def _netif(machine: Computer, _variables: Mapping[str, str]) -> None:
-    await netif.start(machine, None)
-
-
 #: Scripts without a daemon that do something here.
-_AT_BOOT: dict[str, Callable[[Computer, Mapping[str, str]], Awaitable[None]]] = {
-    "sysctl": _sysctl,
+_AT_BOOT: dict[str, Callable[[Computer, Mapping[str, str]], Awaitable[object]]] = {
+    "sysctl": lambda machine, _: apply_sysctl_conf(machine, quietly=True),
     "kld": _kld,
     "hostname": _hostname,
-    "netif": _netif,
-    "sysctl_lastload": _sysctl_lastload,
+    "netif": lambda machine, _: netif.start(machine, None),
+    "sysctl_lastload": lambda machine, _: apply_sysctl_conf(machine, quietly=False),
 }
 
 
@@ -95,7 +83,7 @@ async def _start_service(machine: Computer, script: Script, common: Mapping[str,
     if not files.exists(script.path) or not files.stat_mode(script.path) & 0o111:
         return
     if _enabled(files, script, common):
-        call = Call(machine, "service", [], "", dict(RC_ENVIRONMENT), "/", files, Process(1, "rc"))
+        call = Call(machine, "service", [], "", dict(RC_ENVIRONMENT), "/", Process(1, "rc"))
         result = await run_script_of(call, script, "start", ())
         machine.rc.console += (result.stdout + result.stderr).splitlines()
 

@@ -60,7 +60,6 @@ _MORE_DEFAULTS = {
     "syslogd_flags": "-s",
     "sendmail_enable": "NONE",
     "dumpdev": "AUTO",
-    "rc_conf_files_done": "",
 }
 
 
@@ -72,7 +71,7 @@ def defaults_rc_conf(scripts: Iterable[Script]) -> str:
         if script.rcvar is not None and script.rcvar not in seen and script.directory == "/etc/rc.d":
             seen.add(script.rcvar)
             lines.append(f'{script.rcvar}="{script.default}"\t# {script.about}')
-    lines += [f'{name}="{value}"' for name, value in _MORE_DEFAULTS.items() if name != "rc_conf_files_done"]
+    lines += [f'{name}="{value}"' for name, value in _MORE_DEFAULTS.items()]
     return "\n".join(lines) + "\n" + _SOURCE_RC_CONFS
 
 

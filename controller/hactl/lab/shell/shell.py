@@ -264,7 +264,6 @@ class Shell:
             self.stdin if context.stdin is None else context.stdin,
             dict(context.env),
             context.cwd,
-            self.machine.files,
             self.process,
             self._emitter(name),
         )

@@ -1,1 +1,1 @@
-"""files."""
+"""Programs that show, change and copy files and bytes."""

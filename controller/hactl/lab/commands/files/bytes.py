@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-import posixpath
 import re
 from dataclasses import dataclass
 
@@ -138,7 +137,7 @@ def _report(plan: _Copy, data: bytes, seconds: float) -> str:
 async def _take(call: Call, plan: _Copy) -> bytes:
     offset = plan.skip * plan.input_block
     length = None if plan.count is None else plan.count * plan.input_block
-    path = posixpath.normpath(posixpath.join(call.cwd, plan.source)) if plan.source else ""
+    path = call.path(plan.source) if plan.source else ""
     if path in ("/dev/zero", "/dev/random", "/dev/urandom"):
         if length is None:
             raise device_error(errno.ENOSPC)
@@ -170,7 +169,7 @@ def _device(call: Call, path: str) -> Provider:
 
 
 async def _give(call: Call, plan: _Copy, data: bytes) -> None:
-    path, offset = posixpath.normpath(posixpath.join(call.cwd, plan.target)), plan.seek * plan.output_block
+    path, offset = call.path(plan.target), plan.seek * plan.output_block
     if path == "/dev/null":
         return
     if path.startswith("/dev/"):
@@ -222,7 +221,7 @@ async def truncate(call: Call) -> Result:
         return Result("", "usage: truncate [-c] -s [+|-|%|/]size[K|k|M|m|G|g|T|t] file ...\n", 1)
     errors = ""
     for name in names:
-        path = posixpath.normpath(posixpath.join(call.cwd, name))
+        path = call.path(name)
         if call.files.kind(path) is None and not create:
             continue
         try:
@@ -243,7 +242,7 @@ async def digest(call: Call) -> Result:
         return Result(f"{hashlib.new(call.name, call.stdin.encode('utf-8', 'surrogateescape')).hexdigest()}\n")
     text, errors = "", ""
     for name in names:
-        path = posixpath.normpath(posixpath.join(call.cwd, name))
+        path = call.path(name)
         try:
             if path.startswith("/dev/") and call.machine.disks.provider(path) is not None:
                 content = await _read_device(call, path, 0, None)

@@ -12,7 +12,7 @@ import re
 
 from bashkit import Bash
 
-from hactl.lab.commands.files.inspect import options, resolve
+from hactl.lab.commands.getopt import options
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
@@ -26,7 +26,7 @@ async def mkdir(call: Call) -> Result:
         return Result("", "usage: mkdir [-pv] [-m mode] directory_name ...\n", 64)
     errors, files = "", call.files
     for name in operands:
-        path = resolve(call, name)
+        path = call.path(name)
         try:
             if "p" not in flags:
                 if files.exists(path):
@@ -47,7 +47,7 @@ async def chmod(call: Call) -> Result:
         return Result("", "usage: chmod [-fhv] [-R [-H | -L | -P]] mode file ...\n", 1)
     errors = ""
     for name in operands[1:]:
-        path = resolve(call, name)
+        path = call.path(name)
         try:
             call.files.chmod(path, _mode(operands[0], call.files.stat_mode(path)))
         except ValueError:
@@ -86,7 +86,7 @@ async def chown(call: Call) -> Result:
     _, _, operands, _ = options(call.argv, "fhRvxnHLP")
     errors = ""
     for name in operands[1:]:
-        if not call.files.exists(resolve(call, name)):
+        if not call.files.exists(call.path(name)):
             errors += f"{call.name}: {name}: No such file or directory\n"
     return Result("", errors, 1 if errors else 0)
 
@@ -97,7 +97,7 @@ async def touch(call: Call) -> Result:
     flags, _, operands, _ = options(call.argv, "acfhm", "drtA")
     errors = ""
     for name in operands:
-        path = resolve(call, name)
+        path = call.path(name)
         try:
             if call.files.exists(path):
                 if call.files.kind(path) == "file":
@@ -117,7 +117,7 @@ async def rm(call: Call) -> Result:
         return Result("", "usage: rm [-f | -i] [-dIPRrvWx] file ...\n       unlink [--] file\n", 64)
     errors = ""
     for name in operands:
-        path = resolve(call, name)
+        path = call.path(name)
         kind = "link" if call.files.link(path) is not None else call.files.kind(path)
         if kind is None:
             if "f" not in flags:
@@ -139,7 +139,7 @@ async def rmdir(call: Call) -> Result:
     _, _, operands, _ = options(call.argv, "pv")
     errors = ""
     for name in operands:
-        path = resolve(call, name)
+        path = call.path(name)
         try:
             if call.files.exists(path) and not call.files.is_dir(path):
                 raise NotADirectoryError(20, "Not a directory", path)
@@ -150,7 +150,7 @@ async def rmdir(call: Call) -> Result:
 
 
 def _target(call: Call, source: str, target: str) -> str:
-    path = resolve(call, target)
+    path = call.path(target)
     return posixpath.join(path, posixpath.basename(source)) if call.files.is_dir(path) else path
 
 
@@ -164,7 +164,7 @@ async def mv(call: Call) -> Result:
         )
     errors = ""
     for name in operands[:-1]:
-        source = resolve(call, name)
+        source = call.path(name)
         if not call.files.exists(source):
             errors += f"mv: rename {name} to {operands[-1]}: No such file or directory\n"
             continue
@@ -183,7 +183,7 @@ async def cp(call: Call) -> Result:
         return Result("", "usage: cp [-R [-H | -L | -P]] [-f | -i | -n] [-alpsvx] source_file target_file\n", 64)
     errors, files = "", call.files
     for name in operands[:-1]:
-        source = resolve(call, name)
+        source = call.path(name)
         try:
             kind = files.kind(source)
             if kind is None:
@@ -219,7 +219,7 @@ async def mktemp(call: Call) -> Result:
     for template in operands:
         bare = template.rstrip("X")
         name = bare + "".join(call.machine.world.random.choice(letters) for _ in template[len(bare) :])
-        path = resolve(call, name)
+        path = call.path(name)
         try:
             if "u" not in flags and "d" in flags:
                 call.files.mkdir(path, 0o700)
@@ -243,10 +243,10 @@ async def install(call: Call) -> Result:
         mode = int(values.get("m", "755"), 8)
         if "d" in flags:
             for name in operands:
-                call.files.mkdir(resolve(call, name), mode)
+                call.files.mkdir(call.path(name), mode)
             return Result()
         for name in operands[:-1]:
-            source = resolve(call, name)
+            source = call.path(name)
             content = (
                 call.stdin.encode("utf-8", "surrogateescape") if name == "/dev/stdin" else call.files.read_bytes(source)
             )
@@ -284,17 +284,17 @@ async def sed(call: Call) -> Result:
     if not names:
         return Result("", f"sed: {scripts[0] if scripts else ''}: No such file or directory\n", 1)
     for name in names:
-        path = resolve(call, name)
+        path = call.path(name)
         if not call.files.exists(path):
             return Result("", f"sed: {name}: No such file or directory\n", 1)
         if (problem := call.files.refuses(path)) is not None:
             return Result("", f"sed: {name}: {error_text(problem)}\n", 1)
         if backup:
             call.files.write_bytes(path + backup, call.files.read_bytes(path), call.files.stat_mode(path))
-    mode = {name: call.files.stat_mode(resolve(call, name)) for name in names}
+    mode = {name: call.files.stat_mode(call.path(name)) for name in names}
     done = bash.execute_sync(f"sed -i {words}")
     for name in names:
-        call.files.fs.chmod(resolve(call, name), mode[name])
+        call.files.fs.chmod(call.path(name), mode[name])
     return Result(done.stdout, done.stderr, done.exit_code)
 
 

@@ -1,9 +1,9 @@
-"""Files as FreeBSD's base system shows and tests them: ls, stat, test, which; and getopt for all programs.
+"""Files as FreeBSD's base system shows and tests them: ls, stat, test, which.
 
 Rules:
 - BSD flags only; an option FreeBSD does not know is an error, as there.
 - Everything belongs to root; device nodes to the group operator (recording 03, step 28).
-- Man pages: ls(1), stat(1), test(1), which(1), getopt(3).
+- Man pages: ls(1), stat(1), test(1), which(1).
 """
 
 from __future__ import annotations
@@ -13,37 +13,11 @@ import re
 import stat as stat_bits
 import time
 
+from hactl.lab.commands.getopt import options
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.storage.files import Files
-
-
-def resolve(call: Call, path: str) -> str:
-    """An absolute, normalised path."""
-    return posixpath.normpath(posixpath.join(call.cwd, path))
-
-
-def options(argv: list[str], known: str, valued: str = "") -> tuple[set[str], dict[str, str], list[str], str | None]:
-    """getopt(3): flags, options with values, operands, and the first unknown option if any."""
-    flags: set[str] = set()
-    values: dict[str, str] = {}
-    rest = list(argv)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        word = rest.pop(0)
-        if word == "--":
-            break
-        position = 1
-        while position < len(word):
-            letter = word[position]
-            if letter in valued:
-                values[letter] = word[position + 1 :] or (rest.pop(0) if rest else "")
-                break
-            if letter not in known:
-                return flags, values, rest, letter
-            flags.add(letter)
-            position += 1
-    return flags, values, rest, None
 
 
 def _illegal(name: str, letter: str, usage: str, status: int = 1) -> Result:
@@ -63,7 +37,7 @@ async def ls(call: Call) -> Result:
         )
     files, errors, singles, directories = call.files, "", [], []
     for name in operands or ["."]:
-        path = resolve(call, name)
+        path = call.path(name)
         kind = "link" if files.link(path) is not None and flags & {"l", "d"} else files.kind(path)
         if kind is None:
             errors += f"ls: {name}: No such file or directory\n"
@@ -143,7 +117,7 @@ async def stat(call: Call) -> Result:
         return _illegal("stat", bad, "stat [-FHLnq] [-f format | -l | -r | -s | -x] [-t timefmt] [file|handle ...]")
     out, errors = "", ""
     for name in operands:
-        path = resolve(call, name)
+        path = call.path(name)
         if not call.files.exists(path):
             if "q" not in flags:
                 errors += f"stat: {name}: stat: No such file or directory\n"
@@ -288,7 +262,7 @@ class _Test:
             return (operand != "") == (word == "-n")
         if word == "-t":
             return False
-        files, path = self.call.files, resolve(self.call, operand) if operand else ""
+        files, path = self.call.files, self.call.path(operand) if operand else ""
         if word in {"-h", "-L"}:
             return bool(path) and files.link(path) is not None
         kind = files.kind(path) if path else None

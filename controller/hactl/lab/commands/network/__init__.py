@@ -1,1 +1,1 @@
-"""network."""
+"""Programs of the network: ifconfig and ping."""

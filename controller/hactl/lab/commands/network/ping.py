@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from hactl.lab.commands.files.inspect import options
+from hactl.lab.commands.getopt import options
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command, pause
 

@@ -1,1 +1,1 @@
-"""rc."""
+"""Programs around rc(8): service and sysrc."""

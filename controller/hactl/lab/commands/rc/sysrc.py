@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hactl.lab.commands.files.inspect import options, resolve
+from hactl.lab.commands.getopt import options
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.rc.config import RcSyntaxError, source
@@ -45,7 +45,7 @@ async def sysrc(call: Call) -> Result:
     flags, values, operands, bad = options(call.argv, "acdDeEFhiLlNnqvxA", "fjRs")
     if bad is not None:
         return Result("", f"sysrc: illegal option -- {bad}\n{_USAGE}", 1)
-    files = tuple(resolve(call, word) for word in _files_of(call.argv)) or _CONFS
+    files = tuple(call.path(word) for word in _files_of(call.argv)) or _CONFS
     if "s" in values:
         files = (*_CONFS, f"/etc/rc.conf.d/{values['s']}")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 
 from hactl.lab.commands.files.bytes import answered
+from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
@@ -18,15 +19,6 @@ from hactl.lab.storage.zfs import read_label
 
 _HEADS, _SECTORS = 16, 63
 _GPT, _MBR = b"EFI PART", b"\x55\xaa"
-
-
-def human(number: int, *, decimal: bool) -> str:
-    """A size as GEOM's programs print it: 128M; with `decimal` 1.0G."""
-    scaled, units = float(number), "BKMGT"
-    while scaled >= 999.5 and len(units) > 1:
-        scaled, units = scaled / 1024, units[1:]
-    unit = "" if units[0] == "B" else units[0]
-    return f"{scaled:.1f}{unit}" if decimal and unit and scaled < 9.95 else f"{scaled:.0f}{unit}"
 
 
 def _named(call: Call, name: str) -> Provider | None:
@@ -63,7 +55,7 @@ def _verbose(name: str, provider: Provider) -> str:
     sectors = provider.mediasize // provider.sectorsize
     rows: list[tuple[object, str]] = [
         (provider.sectorsize, "sectorsize"),
-        (provider.mediasize, f"mediasize in bytes ({human(provider.mediasize, decimal=True)})"),
+        (provider.mediasize, f"mediasize in bytes ({humanize_number(provider.mediasize)})"),
         (sectors, "mediasize in sectors"),
         (0, "stripesize"),
         (0, "stripeoffset"),
@@ -106,7 +98,7 @@ def _disk_list(call: Call, names: list[str]) -> Result:
     for disk in [disks[name.removeprefix("/dev/")] for name in names] or disks.values():
         text += (
             f"Geom name: {disk.name}\nProviders:\n1. Name: {disk.name}\n"
-            f"   Mediasize: {disk.mediasize} ({human(disk.mediasize, decimal=True)})\n"
+            f"   Mediasize: {disk.mediasize} ({humanize_number(disk.mediasize)})\n"
             f"   Sectorsize: {disk.sectorsize}\n   Mode: {disk.mode}\n"
             f"   descr: (null)\n   ident: (null)\n   rotationrate: unknown\n"
             f"   fwsectors: {_SECTORS}\n   fwheads: {_HEADS}\n\n"
@@ -151,7 +143,7 @@ def _gpart_show(call: Call, names: list[str]) -> Result:
             first = 40 if found == "GPT" else 63
             length = disk.mediasize // disk.sectorsize - (80 if found == "GPT" else 64)
             width = max(len(str(length)), 6)
-            size = human(disk.mediasize, decimal=True)
+            size = humanize_number(disk.mediasize)
             text += f"=>{first:>{width}}  {length:>{width}}  {name}  {found}  ({size})\n"
             text += f"  {first:>{width}}  {length:>{width}}{'':>{len(name) + 2}}  - free -  ({size})\n\n"
         elif names:
@@ -232,7 +224,7 @@ async def fuser(call: Call) -> Result:
         return Result("", "usage: fuser [-cfhkmu] [-M core] [-N system] [-s signal] file ...\n", 64)
     mounts, text, errors = call.machine.disks.mounts, "", ""
     for name in names:
-        path = posixpath.normpath(posixpath.join(call.cwd, name))
+        path = call.path(name)
         if not call.files.exists(path):
             errors += f"{name}: No such file or directory\n"
             continue

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.hast import metadata
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
 from hactl.lab.hast.daemon import CONFIG_PATH, ControlError
-from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata, humanise
+from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata
 from hactl.lab.hast.processes import Resource, Role, Statistics
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
@@ -154,8 +155,8 @@ def _list(answer: list[tuple[str, Resource | None]], out: _Output) -> None:
         out.say(f"  role: {resource.role}")
         out.say(f"  provname: {config.provname}")
         out.say(f"  localpath: {config.local}")
-        extentsize = worker.extentsize if worker else 0
-        out.say(f"  extentsize: {extentsize} ({humanise(extentsize)})")
+        extentsize = worker.metadata.extentsize if worker else 0
+        out.say(f"  extentsize: {extentsize} ({humanize_number(extentsize)}B)")
         out.say(f"  keepdirty: {worker.keepdirty if worker else 0}")
         out.say(f"  remoteaddr: {config.remote}")
         if config.source:
@@ -165,7 +166,7 @@ def _list(answer: list[tuple[str, Resource | None]], out: _Output) -> None:
             out.say(f"  status: {worker.status}")
             out.say(f"  workerpid: {worker.pid}")
         dirty = worker.dirty_bytes if worker else 0
-        out.say(f"  dirty: {dirty} ({humanise(dirty)})")
+        out.say(f"  dirty: {dirty} ({humanize_number(dirty)}B)")
         _statistics(worker.statistics if worker else Statistics(), 255 if worker else 0, out)
 
 
@@ -243,8 +244,8 @@ def _dump(call: Call, config: HastConfig, names: list[str], out: _Output) -> Non
                 out.error(f"Provider {resource.local} is not part of resource {name}.", 255)
                 continue
             out.say(f"resource: {name}")
-            out.say(f"    datasize: {found.datasize} ({humanise(found.datasize)})")
-            out.say(f"    extentsize: {found.extentsize} ({humanise(found.extentsize)})")
+            out.say(f"    datasize: {found.datasize} ({humanize_number(found.datasize)}B)")
+            out.say(f"    extentsize: {found.extentsize} ({humanize_number(found.extentsize)}B)")
             out.say(f"    keepdirty: {found.keepdirty}")
             out.say(f"    localoff: {found.offset}")
             out.say(f"    resuid: {found.resuid}")

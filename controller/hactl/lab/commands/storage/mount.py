@@ -8,10 +8,9 @@ Rules:
 from __future__ import annotations
 
 import errno
-import posixpath
 
 from hactl.lab.commands.files.bytes import answered, every_answered
-from hactl.lab.commands.files.inspect import resolve
+from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
@@ -132,7 +131,7 @@ async def _mount_one(call: Call, words: list[str], fstype: str, options: set[str
             return Result("", f"mount: {words[0]}: unknown special file or file system\n", 1)
         words, fstype = line[:2], line[2]
         options = options | (set(line[3].split(",")) - {"rw", "noauto", "late", "failok"})
-    special, node = words[0], posixpath.normpath(posixpath.join(call.cwd, words[1]))
+    special, node = words[0], call.path(words[1])
     if fstype == "zfs":
         return _mount_zfs(call, special, node)
     if fstype != "ufs":
@@ -164,7 +163,7 @@ def _mount_zfs(call: Call, special: str, node: str) -> Result:
 
 async def _update(call: Call, where: str, options: set[str]) -> Result:
     mounts = call.machine.disks.mounts
-    path = posixpath.normpath(posixpath.join(call.cwd, where))
+    path = call.path(where)
     row = mounts.at(path) or next((each for each in reversed(mounts.table) if each.special == where), None)
     if row is None:
         return Result("", f"mount: {where}: unknown special file or file system\n", 1)
@@ -201,7 +200,7 @@ async def umount(call: Call) -> Result:
 
 async def _umount_one(call: Call, name: str, *, force: bool) -> str:
     mounts = call.machine.disks.mounts
-    path = posixpath.normpath(posixpath.join(call.cwd, name))
+    path = call.path(name)
     row = mounts.at(path) or next((each for each in reversed(mounts.table) if each.special == name), None)
     if row is None:
         if call.files.kind(path) is None:
@@ -241,7 +240,7 @@ async def df(call: Call) -> Result:
     mounts, errors = call.machine.disks.mounts, ""
     rows: list[Mount] = [] if paths else [row for row in mounts.table if not types or row.fstype in types]
     for path in paths:
-        full = posixpath.normpath(posixpath.join(call.cwd, path))
+        full = call.path(path)
         found = next((row for row in mounts.table if row.special == path), None)
         found = found or (mounts.of(full) if call.files.exists(full) else None)
         if found is None:
@@ -259,13 +258,6 @@ def _blocks(row: Mount) -> tuple[int, int, int]:
     return ROOT_BLOCKS if row.node == "/" else DEVFS_BLOCKS
 
 
-def _human(kilobytes: int) -> str:
-    number, units = float(kilobytes * 1024), "BKMGT"
-    while number >= 999.5 and len(units) > 1:
-        number, units = number / 1024, units[1:]
-    return f"{number:.1f}{units[0]}" if 0 < number < 9.95 and units[0] != "B" else f"{number:.0f}{units[0]}"
-
-
 def _df_table(rows: list[Mount], unit: int, flags: str) -> str:
     if not rows:
         return ""
@@ -276,7 +268,9 @@ def _df_table(rows: list[Mount], unit: int, flags: str) -> str:
         blocks = _blocks(row)
         taken = blocks[1] + blocks[2]
         share = blocks[1] * 100 / taken if taken else 100.0
-        numbers = [_human(n) if "h" in flags else str(n * 1024 // unit) for n in blocks]
+        numbers = [str(n * 1024 // unit) for n in blocks]
+        if "h" in flags:
+            numbers = [humanize_number(n * 1024) + ("" if n > 0 else "B") for n in blocks]
         table.append((row.special, row.fstype, *numbers, f"{share:.0f}", row.node))
     width = max(10, *(len(line[0]) for line in table))
     kind = max(4, *(len(line[1]) for line in table))
@@ -320,7 +314,7 @@ async def fsync(call: Call) -> Result:
         return Result("", "usage: fsync file ...\n", 64)
     mounts, errors = call.machine.disks.mounts, ""
     for name in call.argv:
-        path = resolve(call, name)
+        path = call.path(name)
         if not call.files.exists(path):
             errors += f"fsync: open {name}: No such file or directory\n"
             continue

@@ -95,8 +95,8 @@ async def fsck(call: Call) -> Result:
         return Result("", f"fsck: exec fsck_{fstype} for {names[0]}: No such file or directory\n", 1)
     text, errors, status = "", "", 0
     for name in names:
-        said, complaint, code = await _check(call, name, flags)
-        text, errors, status = text + said, errors + complaint, max(status, code)
+        printed, complaint, code = await _check(call, name, flags)
+        text, errors, status = text + printed, errors + complaint, max(status, code)
     return Result(text, errors, status)
 
 
@@ -119,8 +119,8 @@ async def _check(call: Call, name: str, flags: str) -> tuple[str, str, int]:
     try:
         text, status = ufs.fsck(provider, preen="p" in flags, now_writable=writable)
     except OSError as problem:
-        said = f"{special}: CANNOT READ BLK: 128\n{special}: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n"
-        return said, f"fsck_ufs: {special}: {error_text(problem)}\n", 8
+        found = f"{special}: CANNOT READ BLK: 128\n{special}: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n"
+        return found, f"fsck_ufs: {special}: {error_text(problem)}\n", 8
     finally:
         provider.close("fsck")
     await answered(call, provider)

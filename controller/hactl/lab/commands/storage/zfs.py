@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 
 from hactl.lab.commands.files.bytes import answered, every_answered
+from hactl.lab.commands.output import aligned
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
@@ -209,16 +210,8 @@ def _list(call: Call, words: list[str]) -> Result:
     if "H" in options:
         return Result("".join("\t".join(row) + "\n" for row in rows))
     heads = [_HEADS.get(column, column.upper()) for column in columns]
-    widths = [max(len(line[place]) for line in [heads, *rows]) for place in range(len(columns))]
-
-    def line(fields: list[str]) -> str:
-        cells = [
-            f"{text:<{widths[p]}}" if columns[p] in ("name", "health", "altroot") else f"{text:>{widths[p]}}"
-            for p, text in enumerate(fields)
-        ]
-        return "  ".join(cells).rstrip() + "\n"
-
-    return Result("".join(line(row) for row in [heads, *rows]))
+    right = [place for place, column in enumerate(columns) if column not in ("name", "health", "altroot")]
+    return Result(aligned([heads, *rows], right=right))
 
 
 def _status(call: Call, words: list[str]) -> Result:
@@ -255,11 +248,7 @@ def _get(call: Call, words: list[str]) -> Result:
         columns = options.get("o", ["name,property,value,source"])[-1].split(",")
         place = {"name": 0, "property": 1, "value": 2, "source": 3}
         return Result("".join("\t".join(row[place[column]] for column in columns) + "\n" for row in rows))
-    rows = [("NAME", "PROPERTY", "VALUE", "SOURCE"), *rows]
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
-    return Result(
-        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in rows)
-    )
+    return Result(aligned([("NAME", "PROPERTY", "VALUE", "SOURCE"), *rows]))
 
 
 @command("zfs")
@@ -322,11 +311,7 @@ def _zfs_list(call: Call, words: list[str]) -> Result:
     rows = [[_zfs_value(pool, column) for column in columns] for pool in pools]
     if "H" in options:
         return Result("".join("\t".join(row) + "\n" for row in rows))
-    rows.insert(0, [column.upper() for column in columns])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
-    return Result(
-        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in rows)
-    )
+    return Result(aligned([[column.upper() for column in columns], *rows]))
 
 
 def _zfs_get(call: Call, words: list[str]) -> Result:
@@ -339,11 +324,7 @@ def _zfs_get(call: Call, words: list[str]) -> Result:
     picked = [[row[place[column]] for column in columns] for row in rows]
     if "H" in options:
         return Result("".join("\t".join(row) + "\n" for row in picked))
-    picked.insert(0, [column.upper() for column in columns])
-    widths = [max(len(row[p]) for row in picked) for p in range(len(columns))]
-    return Result(
-        "".join("  ".join(f"{text:<{widths[p]}}" for p, text in enumerate(row)).rstrip() + "\n" for row in picked)
-    )
+    return Result(aligned([[column.upper() for column in columns], *picked]))
 
 
 def _zfs_change(call: Call, verb: str, words: list[str]) -> Result:

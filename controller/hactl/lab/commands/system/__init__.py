@@ -1,1 +1,1 @@
-"""system."""
+"""Programs of processes, users and the kernel."""

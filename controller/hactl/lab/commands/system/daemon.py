@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hactl.lab.commands.files.inspect import options, resolve
+from hactl.lab.commands.getopt import options
 from hactl.lab.commands.system.process import rows
 from hactl.lab.fiber import inherited
 from hactl.lab.process import Process, Result, adopt
@@ -41,14 +41,14 @@ async def daemon(call: Call) -> Result:
         if stays:
             machine.rc.enter(supervisor)
         if "P" in values:
-            machine.files.write_text(resolve(call, values["P"]), f"{supervisor.pid}\n")
+            machine.files.write_text(call.path(values["P"]), f"{supervisor.pid}\n")
         try:
             await _supervise(inner, words, values, delay)
         finally:
             machine.rc.leave(supervisor)
             for letter in values.keys() & {"p", "P"}:
-                if machine.files.exists(resolve(call, values[letter])):
-                    machine.files.remove(resolve(call, values[letter]))
+                if machine.files.exists(call.path(values[letter])):
+                    machine.files.remove(call.path(values[letter]))
 
     adopt(machine.name, parent.pid)
     machine.world.spawn(work(), machine=machine, context=inherited())
@@ -62,10 +62,10 @@ async def _supervise(inner: Call, words: list[str], values: dict[str, str], dela
         parent.children.append(child)
         adopt(machine.name, child.pid)
         if "p" in values:
-            machine.files.write_text(resolve(inner, values["p"]), f"{child.pid}\n")
+            machine.files.write_text(inner.path(values["p"]), f"{child.pid}\n")
         result = await run(inner, words, process=child)
         if "o" in values:
-            machine.files.append(resolve(inner, values["o"]), result.stdout + result.stderr)
+            machine.files.append(inner.path(values["o"]), result.stdout + result.stderr)
         if delay is None:
             return
         await pause(inner, delay)
@@ -73,7 +73,7 @@ async def _supervise(inner: Call, words: list[str], values: dict[str, str], dela
 
 def _running(call: Call, path: str | None) -> int | None:
     """The pid in a file, if that process runs."""
-    if path is None or not call.files.exists(resolve(call, path)):
+    if path is None or not call.files.exists(call.path(path)):
         return None
-    text = call.files.read_text(resolve(call, path)).strip()
+    text = call.files.read_text(call.path(path)).strip()
     return int(text) if text.isdigit() and any(row.pid == int(text) for row in rows(call)) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from hactl.lab.commands.getopt import ANY, options
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.carp import Counters
 from hactl.lab.kernel.kernel import BUILD_PATH, KernelError
@@ -17,31 +18,15 @@ from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 
 
-def split_options(argv: list[str], takes_value: str = "") -> tuple[dict[str, str], list[str]]:
-    """getopt(3): ({letter: value or ""}, operands)."""
-    options: dict[str, str] = {}
-    rest = list(argv)
-    while rest and rest[0].startswith("-") and len(rest[0]) > 1:
-        word = rest.pop(0)
-        if word == "--":
-            break
-        for place, letter in enumerate(word[1:], 1):
-            if letter in takes_value:
-                options[letter] = word[place + 1 :] or (rest.pop(0) if rest else "")
-                break
-            options[letter] = ""
-    return options, rest
-
-
 @command("kldload")
 async def kldload(call: Call) -> Result:
     """Load modules; -n: only if they are not there."""
-    options, names = split_options(call.argv)
+    flags, _, names, _ = options(call.argv, ANY)
     errors, status = "", 0
     if not names:
         return Result("", "usage: kldload [-nqv] file ...\n", 1)
     for name in names:
-        if "n" in options and call.machine.kernel.find(name) is not None:
+        if "n" in flags and call.machine.kernel.find(name) is not None:
             continue
         try:
             if not is_root(call):
@@ -49,7 +34,7 @@ async def kldload(call: Call) -> Result:
             call.machine.kernel.load(name)
         except KernelError as problem:
             status = 1
-            if "q" not in options:
+            if "q" not in flags:
                 text = problem.text
                 if text == "File exists":
                     text = "module already loaded or in kernel"
@@ -60,9 +45,9 @@ async def kldload(call: Call) -> Result:
 @command("kldunload")
 async def kldunload(call: Call) -> Result:
     """Unload modules."""
-    options, names = split_options(call.argv, "in")
-    if "n" in options:
-        names = [options["n"]]
+    _, values, names, _ = options(call.argv, ANY, "in")
+    if "n" in values:
+        names = [values["n"]]
     if not names:
         return Result("", "usage: kldunload [-fv] [-n] name\n       kldunload [-fv] -i id\n", 1)
     errors = ""
@@ -82,29 +67,29 @@ async def kldunload(call: Call) -> Result:
 @command("kldstat", quick=True)
 async def kldstat(call: Call) -> Result:
     """What is loaded."""
-    options, _ = split_options(call.argv, "inm")
-    kernel, quiet = call.machine.kernel, "q" in options
-    if "m" in options:
-        if kernel.has_module(options["m"]):
+    flags, values, _, _ = options(call.argv, ANY, "inm")
+    kernel, quiet = call.machine.kernel, "q" in flags
+    if "m" in values:
+        if kernel.has_module(values["m"]):
             return (
                 Result()
                 if quiet
-                else Result(f"Id  Refs Name\n{_module_number(call, options['m']):3d}    1 {options['m']}\n")
+                else Result(f"Id  Refs Name\n{_module_number(call, values['m']):3d}    1 {values['m']}\n")
             )
-        return Result("", "" if quiet else f"kldstat: can't find module {options['m']}: No such file or directory\n", 1)
+        return Result("", "" if quiet else f"kldstat: can't find module {values['m']}: No such file or directory\n", 1)
     rows = kernel.rows()
-    if "n" in options:
-        wanted = options["n"].removesuffix(".ko")
+    if "n" in values:
+        wanted = values["n"].removesuffix(".ko")
         rows = [row for row in rows if row[4].removesuffix(".ko") == wanted]
         if not rows:
-            text = f"kldstat: can't find file {options['n']}: No such file or directory\n"
+            text = f"kldstat: can't find file {values['n']}: No such file or directory\n"
             return Result("", "" if quiet else text, 1)
         if quiet:
             return Result()
-    if "i" in options:
-        rows = [row for row in rows if str(row[0]) == options["i"]]
+    if "i" in values:
+        rows = [row for row in rows if str(row[0]) == values["i"]]
         if not rows:
-            return Result("", f"kldstat: can't stat file id {options['i']}: No such file or directory\n", 1)
+            return Result("", f"kldstat: can't stat file id {values['i']}: No such file or directory\n", 1)
     lines = ["Id Refs Address                Size Name"]
     lines += [
         f"{number:2d} {references:4d} {address:#18x} {size:8x} {name}"
@@ -163,8 +148,8 @@ async def netstat(call: Call) -> Result:
             return Result("", "netstat: only the json encoding is known here\n", 1)
         del argv[place : place + 2]
     argv = [word for word in argv if word != "--libxo=json"]
-    options, _ = split_options(argv, "pfwIMN")
-    if "s" not in options or options.get("p") != "carp":
+    flags, named, _, _ = options(argv, ANY, "pfwIMN")
+    if "s" not in flags or named.get("p") != "carp":
         return Result("", "netstat: this machine only counts CARP packets (netstat -s -p carp)\n", 1)
     carp = call.machine.net.carp
     if carp is None:
@@ -194,8 +179,7 @@ async def uname(call: Call) -> Result:
         "K": str(machine.osreldate),
         "U": str(machine.osreldate),
     }
-    options, _ = split_options(call.argv)
-    letters = set(options)
+    letters, _, _, _ = options(call.argv, ANY)
     if not letters <= {*values, "a", "o", "b"}:
         return Result("", "usage: uname [-aiKmnoprsUv]\n", 1)
     if "a" in letters:
@@ -208,24 +192,23 @@ async def uname(call: Call) -> Result:
 @command("freebsd-version", quick=True)
 async def freebsd_version(call: Call) -> Result:
     """Installed kernel (-k), running kernel (-r), userland (-u): here always the same."""
-    options, _ = split_options(call.argv)
-    asked = [letter for letter in "kru" if letter in options] or ["u"]
-    return Result(f"{call.machine.release}\n" * len(asked))
+    flags, _, _, _ = options(call.argv, ANY)
+    return Result(f"{call.machine.release}\n" * max(1, len(flags & set("kru"))))
 
 
 @command("hostname", quick=True)
 async def hostname(call: Call) -> Result:
     """Show or set the host name."""
-    options, names = split_options(call.argv)
+    flags, _, names, _ = options(call.argv, ANY)
     if names:
         if not is_root(call):
             return Result("", "hostname: sethostname: Operation not permitted\n", 1)
         call.machine.hostname = names[0]
         return Result()
     name = call.machine.hostname
-    if "s" in options:
+    if "s" in flags:
         name = name.partition(".")[0]
-    elif "d" in options:
+    elif "d" in flags:
         name = name.partition(".")[2]
     return Result(f"{name}\n")
 
@@ -256,21 +239,21 @@ async def uptime(call: Call) -> Result:
 @command("date", quick=True)
 async def date(call: Call) -> Result:
     """The machine's clock; the lab's nodes keep UTC."""
-    options, operands = split_options(call.argv, "rfvz")
-    if set(options) - {"u", "r", "j", "R", "I"}:
-        letter = min(set(options) - {"u", "r", "j", "R", "I"})
+    flags, values, operands, _ = options(call.argv, ANY, "rfvz")
+    if unknown := (flags | values.keys()) - set("urjRI"):
+        letter = min(unknown)
         return Result(
             "", f"date: illegal option -- {letter}\nusage: date [-jnRu] [-I[date]] [-r seconds] [+format]\n", 1
         )
     seconds = call.machine.epoch()
-    if "r" in options:
-        if not options["r"].lstrip("-").isdigit():
-            return Result("", f"date: {options['r']}: No such file or directory\n", 1)
-        seconds = float(options["r"])
+    if "r" in values:
+        if not values["r"].lstrip("-").isdigit():
+            return Result("", f"date: {values['r']}: No such file or directory\n", 1)
+        seconds = float(values["r"])
     when, form = time.gmtime(seconds), "%a %b %e %H:%M:%S %Z %Y"
-    if "R" in options:
+    if "R" in flags:
         form = "%a, %d %b %Y %T %z"
-    elif "I" in options:
+    elif "I" in flags:
         form = "%F"
     for word in operands:
         if not word.startswith("+"):

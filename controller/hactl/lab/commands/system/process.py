@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from hactl.lab.commands.files.inspect import options, resolve
+from hactl.lab.commands.getopt import options
 from hactl.lab.process import Process, Result
 from hactl.lab.program import Call, command, pause, run
 
@@ -154,7 +154,7 @@ async def pgrep(call: Call) -> Result:
         return Result("", "usage: pgrep [-LSfilnoqvx] [-d delim] pattern ...\n", 2)
     found = [row for pattern in operands or [""] for row in _matching(call, pattern, flags)]
     if "F" in values:
-        path = resolve(call, values["F"])
+        path = call.path(values["F"])
         if not call.files.exists(path):
             return Result("", f"pgrep: Cannot open pidfile '{values['F']}': No such file or directory\n", 3)
         text = call.files.read_text(path).strip()
@@ -224,7 +224,7 @@ async def nc(call: Call) -> Result:
         return Result(
             "", "usage: nc [-46DdEFhklNnrStUuvz] [-e policy] [-I length] [-i interval] [hostname] [port]\n", 1
         )
-    path = resolve(call, operands[0])
+    path = call.path(operands[0])
     if "U" not in flags:
         return Result("", f"nc: connect to {operands[0]} failed: Connection refused\n", 1)
     if call.files.kind(path) != "socket":
@@ -260,7 +260,7 @@ async def tail(call: Call) -> Result:
     flags, values, operands, bad = options(call.argv, "Ffqrv", "bcn")
     if bad is not None or len(operands) != 1:
         return Result("", "usage: tail [-F | -f | -r] [-q] [-b # | -c # | -n #] [file ...]\n", 1)
-    path = resolve(call, operands[0])
+    path = call.path(operands[0])
     if not call.files.exists(path):
         return Result("", f"tail: {operands[0]}: No such file or directory\n", 1)
     text = call.files.read_text(path)
@@ -348,7 +348,7 @@ async def lockf(call: Call) -> Result:
     flags, values, rest, bad = options(argv, "knsw", "t")
     if bad is not None or len(rest) < 2:
         return Result("", "usage: lockf [-knsw] [-t seconds] file command [arguments]\n", 64)
-    path, locks = resolve(call, rest[0]), call.machine.rc.locks
+    path, locks = call.path(rest[0]), call.machine.rc.locks
     if "n" in flags and not call.files.exists(path):
         return Result("", "" if "s" in flags else f"lockf: cannot open {rest[0]}: No such file or directory\n", 69)
     limit = float(values["t"]) if "t" in values else None

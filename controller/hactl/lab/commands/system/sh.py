@@ -50,7 +50,7 @@ async def sh(call: Call) -> Result:
 @command("__exec")
 async def execute(call: Call) -> Result:
     """execve(2) of a file by its path: a script of sh. Without one: what sh says, 126 or 127."""
-    path = posixpath.normpath(posixpath.join(call.cwd, call.argv[0]))
+    path = call.path(call.argv[0])
     kind = call.files.kind(path)
     if kind is None:
         return Result("", f"{call.argv[0]}: not found\n", 127)

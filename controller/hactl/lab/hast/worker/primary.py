@@ -76,11 +76,6 @@ class PrimaryWorker:
         return "complete" if self.link is not None else "degraded"
 
     @property
-    def extentsize(self) -> int:
-        """Bytes per extent."""
-        return self.metadata.extentsize
-
-    @property
     def keepdirty(self) -> int:
         """Extents kept marked."""
         return self.metadata.keepdirty

@@ -104,11 +104,6 @@ class SecondaryWorker:
         return f"hastd: {self.resource.name} (secondary)"
 
     @property
-    def extentsize(self) -> int:
-        """Bytes per extent."""
-        return self.metadata.extentsize
-
-    @property
     def terminate_seconds(self) -> float:
         """How long it takes to end after SIGTERM."""
         return 0.0

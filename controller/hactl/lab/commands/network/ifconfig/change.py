@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from hactl.lab.commands.network.ifconfig_show import V14
+from hactl.lab.commands.network.ifconfig.show import V14
 from hactl.lab.kernel.address import Address, Family
 from hactl.lab.kernel.carp import Vhid
 from hactl.lab.kernel.net import Interface, NetError

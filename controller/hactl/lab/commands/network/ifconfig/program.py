@@ -9,8 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from hactl.lab.commands.network.ifconfig_set import Change, Failure
-from hactl.lab.commands.network.ifconfig_show import show
+from hactl.lab.commands.network.ifconfig.change import Change, Failure
+from hactl.lab.commands.network.ifconfig.show import show
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.net import Interface
 from hactl.lab.process import Result

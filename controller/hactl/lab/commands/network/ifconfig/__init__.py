@@ -1,0 +1,1 @@
+"""ifconfig(8): its options, what it prints of an interface, and the words that change one."""
