@@ -1,0 +1,61 @@
+"""Limits of tests: they scale with HACTL_SLOW, and a test past its own fails alone.
+
+pytest-timeout's alarm (SIGALRM) raises in the main thread, whatever it waits for there: a lock, a process, the loop.
+What that cannot end (code in C that keeps the GIL, a cleaning up that hangs as well) ends its whole process after
+twice the limit, with every thread's stack on standard error; pytest-xdist then fails that test and starts another.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+
+import pytest
+
+from support.limits import SLOW
+
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real standard error: during a test it is captured."""
+    config.stash[_STDERR] = os.dup(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test has a limit of its own."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(_usual_limit(item) * SLOW), append=False)
+
+
+def _usual_limit(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0] if mark else item.config.getini("timeout"))
+
+
+def _end_the_process_in_time(item: pytest.Item) -> None:
+    seconds = 2 * _usual_limit(item)  # of the mark that was added: scaled already
+    faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[_STDERR])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """From here on; and again from the start of each phase, because pytest calls it off when one fails."""
+    _end_the_process_in_time(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """See pytest_runtest_setup."""
+    _end_the_process_in_time(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """See pytest_runtest_setup."""
+    _end_the_process_in_time(item)
+
+
+def pytest_runtest_logfinish() -> None:
+    """It ended in time."""
+    faulthandler.cancel_dump_traceback_later()

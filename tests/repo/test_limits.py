@@ -1,0 +1,88 @@
+"""A test that hangs fails alone: the others of its process go on. Limits scale with HACTL_SLOW."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from support.limits import LIMIT_SECONDS
+from support.source_tree import ROOT
+
+HANGS = '''"""Tests that hang, each in its way."""
+import asyncio, subprocess, threading
+import pytest
+
+def test_lock(): threading.Event().wait()
+def test_thread():
+    thread = threading.Thread(target=threading.Event().wait, daemon=True)
+    thread.start()
+    thread.join()
+def test_process(): subprocess.run(["sleep", "1000"])
+async def test_loop(): await asyncio.create_task(asyncio.Event().wait())
+async def test_blocked_loop(): threading.Event().wait()
+@pytest.fixture
+async def stuck(): await asyncio.Event().wait()
+def test_fixture(stuck): pass
+@pytest.mark.parametrize("number", range(20))
+def test_well(number): pass
+'''
+SWALLOWS = '''"""A test that its alarm does not end, between two others: a task takes it."""
+import asyncio
+
+def test_before(): pass
+async def busy():
+    while True: pass
+async def test_swallows():
+    task = asyncio.create_task(busy())
+    await asyncio.Event().wait()
+def test_after(): pass
+'''
+
+
+def _pytest(place: Path, text: str, *options: str) -> str:
+    """What pytest says of these tests with this project's settings: a limit of 4 seconds on a machine twice as fast."""
+    shutil.copy(ROOT / "pyproject.toml", place)
+    (place / "tests" / "support").mkdir(parents=True)
+    for name in ("conftest.py", "support/__init__.py", "support/limits.py"):
+        shutil.copy(ROOT / "tests" / name, place / "tests" / name)
+    (place / "tests" / "test_it.py").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-o",
+        "timeout=4",
+        "--tb=no",
+        "-rfEs",
+        "-p",
+        "no:cacheprovider",
+        *options,
+    ]
+    env = {**os.environ, "HACTL_SLOW": "0.5", "COLUMNS": "150"}
+    done = subprocess.run(
+        command, cwd=place, env=env, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_test_that_hangs_fails_alone(tmp_path: Path) -> None:
+    """Whatever it waits for, in a worker of xdist: it is said to have timed out, and no worker is lost."""
+    out = _pytest(tmp_path, HANGS, "-n", "3")
+    timed_out = re.findall(
+        r"^(?:FAILED|ERROR) tests/test_it.py::test_(\w+) - Failed: Timeout \(>2.0s\)", out, re.MULTILINE
+    )
+    assert sorted(timed_out) == ["blocked_loop", "fixture", "lock", "loop", "process", "thread"], out
+    assert "20 passed" in out
+    assert "crashed" not in out
+
+
+def test_one_that_its_alarm_does_not_end_costs_its_process_and_no_other_test(tmp_path: Path) -> None:
+    """After twice the limit the process goes, with the stacks of its threads, and another one runs the rest."""
+    out = _pytest(tmp_path, SWALLOWS, "-n", "1")
+    assert "Timeout (0:00:04)!" in out, out
+    assert re.search(r"^FAILED .*::test_swallows", out, re.MULTILINE), out
+    assert "1 failed, 2 passed" in out, out
