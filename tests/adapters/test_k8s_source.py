@@ -15,6 +15,7 @@ from hactl.adapters.sources.kubernetes import KubeSource
 from support.api.kube_server import KubeServer
 from support.api.tls_files import Authority
 from support.contracts.sources import SourceContract
+from support.limits import LIMIT_SECONDS
 from support.sources import StillClock, document
 
 
@@ -80,7 +81,7 @@ class KubeWorld:
 
     async def until(self, condition) -> None:
         """Wait for what the watch brings."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             while True:
                 if condition(await self.source.read()):
                     return

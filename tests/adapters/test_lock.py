@@ -12,6 +12,7 @@ import pytest
 from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.errors import Busy, StoreError
 from support.contracts.store import ManualClock
+from support.limits import LIMIT_SECONDS
 
 HOLD = """
 import asyncio, sys
@@ -79,7 +80,7 @@ async def test_a_dead_holder_holds_nothing(directory: Path) -> None:
         async with locks.cluster("nas"):
             pass
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT_SECONDS)
     assert locks.cluster_holder("nas") is None
     async with locks.cluster("nas"):
         pass
@@ -95,7 +96,7 @@ async def test_one_controller_per_database(directory: Path) -> None:
     assert (locks.controller_holder() or pytest.fail("nobody")).pid == process.pid
     async with locks.cluster("nas"):
         pass
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT_SECONDS)
     assert locks.controller_holder() is None
     async with locks.controller():
         pass

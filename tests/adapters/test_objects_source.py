@@ -21,6 +21,7 @@ from hactl.core.objects import HACluster
 from hactl.errors import StoreError
 from hactl.ports import Document
 from support.contracts.store import document
+from support.limits import LIMIT_SECONDS
 from support.store_process import finish, process
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk4hmqIM5hIbHqDoc5VAqqeD3lqFMhOs3Bl5jcRVZZs"
@@ -251,7 +252,7 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
         path,
     )
     await asyncio.to_thread(finish, other)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await watch.hints.get()
     assert (await source.read()).broken | set((await source.read()).documents) == {"nas"}
     await watch.stop()

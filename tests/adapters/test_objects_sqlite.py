@@ -26,6 +26,7 @@ from hactl.errors import StoreError, TooOld
 from support.contracts.objects import body, create, labelled, lease, only
 from support.contracts.store import ManualClock, document, intent
 from support.documents import NAS
+from support.limits import LIMIT_SECONDS
 from support.store_process import finish, process, rows
 
 
@@ -157,7 +158,7 @@ async def test_a_killed_process_leaves_a_whole_record(path: Path) -> None:
             """,
             path,
         )
-        await asyncio.to_thread(killed.communicate, timeout=30)
+        await asyncio.to_thread(killed.communicate, timeout=LIMIT_SECONDS)
         assert killed.returncode == -signal.SIGKILL
         assert agreed(path) > 0
     store = await open_record(path)

@@ -15,7 +15,7 @@ from hactl.adapters.ssh import connection as ssh_connection
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import NodeError, NodeGarbled, NodeUnreachable
 from hactl.ports import Answer, Target
-from support.sshd_server import free_port
+from support.loopback import free_port
 
 Handler = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,7 +19,9 @@ from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable
 from hactl.ports import Target
 from support.contracts.nodes import NodesContract
-from support.sshd_server import Sshd, free_port, need, script_in, sshd, write_key
+from support.limits import until
+from support.loopback import free_port
+from support.sshd_server import Sshd, need, script_in, sshd, write_key
 
 
 @pytest.fixture(scope="module")
@@ -364,19 +365,16 @@ async def test_a_cancelled_script_ends_on_the_node(nodes: SSHNodes, target: Targ
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(ends, pid)
+    await until(lambda: not is_there(pid), "the end of the script")
 
 
-def ends(pid: int) -> bool:
-    """The process is gone within ten seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+def is_there(pid: int) -> bool:
+    """Whether a process lives."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def test_the_connection_uses_modern_algorithms(server: Sshd, nodes: SSHNodes, target: Target) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hactl.adapters.ssh.words import default_identities, exec_command, refusal, stream_command
 from hactl.ports import Target
+from support.limits import LIMIT_SECONDS
 from support.sshd_server import need
 
 
@@ -36,7 +37,7 @@ def test_csh_and_sh_understand_the_request_alike() -> None:
     for shell in (need("csh"), need("sh")):
         done = subprocess.run(
             [shell, "-c", exec_command(target(), 5)],
-            input=script, capture_output=True, text=True, check=False, timeout=20,
+            input=script, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
         )  # fmt: skip
         assert (done.returncode, done.stdout, done.stderr) == (7, "a b!\n", ""), shell
 

@@ -25,6 +25,7 @@ from hactl.adapters.record.store import Store
 from hactl.errors import Busy, StoreError
 from support.contracts.objects import ObjectsContract
 from support.contracts.store import ManualClock, StoreContract, document, intent
+from support.limits import LIMIT_SECONDS
 from support.store_process import REPOSITORY, finish, process, rows, stamp
 
 
@@ -147,7 +148,7 @@ async def test_a_killed_process_leaves_an_indeterminate_step(path: Path) -> None
         """,
         path,
     )
-    killed.communicate(timeout=30)
+    killed.communicate(timeout=LIMIT_SECONDS)
     assert killed.returncode == -signal.SIGKILL
     store = await open_record(path)
     (step,) = await store.history({"kind": "Step"})
@@ -174,7 +175,7 @@ async def test_a_living_process_keeps_its_step(path: Path) -> None:
     assert await store.recover() == 0
     assert (await store.history({"kind": "Step"}))[0]["outcome"] is None
     other.kill()
-    other.communicate(timeout=30)
+    other.communicate(timeout=LIMIT_SECONDS)
     assert await store.recover() == 1
     assert (await store.history({"failed": True}))[0]["output"] == "controller died"
     await store.close()
@@ -344,6 +345,6 @@ def test_the_backup_without_the_command_line_tool_works(tmp_path: Path) -> None:
     connection = sqlite3.connect(source)
     connection.executescript(schema_sql())
     connection.close()
-    subprocess.run([sys.executable, "-c", code, str(source), str(copy)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code, str(source), str(copy)], check=True, timeout=LIMIT_SECONDS)
     assert ("steps",) in rows(copy, "SELECT name FROM sqlite_master")
     assert str(APPLICATION_ID) in text

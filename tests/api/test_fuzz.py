@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hactl.api.request.wire import Request
 from hactl.core.kube.openapi import index as openapi
 from support.api.service import APPLY, CLUSTERS, EVENTS, JSON_PATCH, LEASES, MERGE, OPERATIONS, asking, document, lease
+from support.limits import LIMIT_SECONDS
 
 PATHS = ("", "/", "/nas", "/other", "/nas/status", "/%00", "/..", "/Ä", "/nas/x/y")
 COLLECTIONS = (CLUSTERS, LEASES, OPERATIONS, EVENTS, "/api/v1/namespaces", CLUSTERS.replace("/namespaces/default", ""),
@@ -122,7 +123,7 @@ def test_no_request_breaks_it(requests: list[Any]) -> None:
             for method, collection, path, query, kind, accept, body in requests:
                 headers: Mapping[str, str] = {"content-type": kind, "accept": accept, "user-agent": "fuzz"}
                 request = Request(method, collection + path, ada.identity, query, headers, body)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(LIMIT_SECONDS):
                     response = await ada.service.handle(request)
                 assert response.status < 500 or response.status == 504, (request, response.body)
                 assert b"Traceback" not in json.dumps(response.body, ensure_ascii=False).encode()

@@ -21,6 +21,7 @@ from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.errors import Busy, HactlError
 from support.api.service import LEASES, asking, lease
+from support.limits import LIMIT_SECONDS, until
 
 OWNER = Identity("ada@here", "admin", "")
 
@@ -37,7 +38,7 @@ async def a_server(**options: Any) -> AsyncIterator[tuple[Server, int, Any]]:
             await server.stop()
 
 
-async def raw(port: int, text: bytes, seconds: float = 5.0) -> bytes:
+async def raw(port: int, text: bytes, seconds: float = LIMIT_SECONDS) -> bytes:
     """Send bytes, and read until the other side hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(text)
@@ -72,11 +73,7 @@ async def test_a_watch_is_lines_and_ends_with_its_client() -> None:
             line = await answer.content.readline()
             assert json.loads(line)["type"] == "ADDED"
             assert ada.service.reader.watchers == 1
-        for _ in range(500):
-            if not ada.service.reader.watchers:
-                break
-            await asyncio.sleep(0.01)
-        assert ada.service.reader.watchers == 0
+        await until(lambda: not ada.service.reader.watchers, "the end of the watch")
 
 
 async def test_stopping_ends_watches_in_order() -> None:
@@ -106,7 +103,7 @@ async def test_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
         assert await raw(port, b"") == b""
         assert await raw(port, b"GET /version HTTP/1.1\r\nHost: loc") == b""
         head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
-        assert b" 408 " in await raw(port, head, 20)
+        assert b" 408 " in await raw(port, head)
 
 
 async def test_no_more_connections_than_allowed() -> None:
@@ -184,11 +181,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.Monkey
         for number in range(60):
             await ada.ok("POST", LEASES, lease(f"l{number}", holder="x" * 500_000))
             await asyncio.sleep(0)
-        for _ in range(500):
-            if not ada.service.reader.watchers:
-                break
-            await asyncio.sleep(0.01)
-        assert ada.service.reader.watchers == 0
+        await until(lambda: not ada.service.reader.watchers, "the end of the watch")
         writer.transport.abort()
 
 

@@ -167,6 +167,6 @@ async def test_a_usual_socket_that_cannot_be_made_stops_nothing(tmp_path: Path) 
 @pytest.fixture
 def unused_port() -> int:
     """A port nobody listens on."""
-    from support.api.kubectl_site import free_port
+    from support.loopback import free_port
 
     return free_port()

@@ -15,6 +15,7 @@ from hactl.cli.generated import GENERATORS, main, reference
 from hactl.cli.main import COMMANDS
 from hactl.cli.output import safe, table, to_seconds
 from hactl.cli.topics import EXIT_STATUSES
+from support.limits import LIMIT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
@@ -30,7 +31,7 @@ def hactl(*arguments: str, stdin: str | None = None, **environment: str) -> subp
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=LIMIT_SECONDS,
         env={**os.environ, **environment},
     )
 
@@ -292,10 +293,12 @@ def test_logs_are_json_when_nobody_watches(tmp_path: Path) -> None:
     while not told or "controller started" not in told[-1]["message"]:
         told.append(json.loads(process.stderr.readline()))
     assert {each["level"] for each in told} == {"info"}
-    second = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, timeout=50)
+    second = subprocess.run(
+        [*command, str(tmp_path)], capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
+    )
     assert second.returncode == 1
     assert "another controller runs on this database: hactl" in second.stderr
     process.terminate()
-    _, rest = process.communicate(timeout=50)
+    _, rest = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0
     assert [json.loads(line)["message"] for line in rest.splitlines()][-1] == "controller stopped"

@@ -18,6 +18,7 @@ from hactl.cli.commands.documents.apply import worst
 from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
 from support.contracts.store import document
+from support.limits import LIMIT_SECONDS
 
 Hactl = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,7 +51,7 @@ def hactl(state: Path) -> Hactl:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "hactl", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=50,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
             env={**os.environ, "HACTL_STATE": str(state)},
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from hactl.cli.api_client import watch as watching
 from hactl.cli.api_client.client import Call, Refused, Unreachable
 from support.api.served_record import filled, serving
 from support.command_line import say
+from support.limits import LIMIT_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -70,15 +71,16 @@ class Watcher:
 
     def until(self, words: str) -> None:
         """Wait for a line with these words, bounded."""
-        deadline = time.monotonic() + 30
-        while not any(words in line for line in self.lines):
-            assert time.monotonic() < deadline, self.lines
+
+        def said() -> bool:
             assert self.process.poll() is None, self.lines
-            time.sleep(0.02)
+            return any(words in line for line in self.lines)
+
+        wait_until(said, f"{words!r} in {self.lines}")
 
     def close(self) -> None:
         """Nothing is read any more."""
-        self._reading.join(20)
+        self._reading.join(LIMIT_SECONDS)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -88,8 +90,8 @@ class Watcher:
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
         error = self.process.stderr.read()
-        status = self.process.wait(20)
-        self._reading.join(20)
+        status = self.process.wait(LIMIT_SECONDS)
+        self._reading.join(LIMIT_SECONDS)
         return status, error
 
 
@@ -152,13 +154,13 @@ def test_the_record_itself_can_be_watched(
 def test_wait_outlives_the_servers_restart(record: Path, watchers: list[Watcher]) -> None:
     """The condition may come true while no server runs."""
     with serving(record):
-        waiting = Watcher(record, "wait", "haop", "pause-1", "--for=delete", "--timeout", "30s")
+        waiting = Watcher(record, "wait", "haop", "pause-1", "--for=delete", "--timeout", f"{LIMIT_SECONDS:.0f}s")
         watchers.append(waiting)
         time.sleep(1.0)
         assert waiting.process.poll() is None
     assert say("delete", "haop", "pause-1", HACTL_STATE=str(record))[0] == 0
     with serving(record):
-        assert waiting.process.wait(20) == 0
+        assert waiting.process.wait(LIMIT_SECONDS) == 0
 
 
 class Scripted:

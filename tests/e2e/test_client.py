@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_pair import BOUND_SECONDS, Site, a_site, free_port
+from support.lab.site import Site, a_site
+from support.limits import LIMIT_SECONDS
+from support.loopback import free_port
 
 
 @pytest.fixture
@@ -30,14 +30,13 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(240)
 def test_a_cluster_lives_through_the_api_alone(site: Site) -> None:
     """Handed in on the machine, moved and paused by an operator over TLS, followed, changed, deleted; nothing leaks."""
     port = free_port()
     controller = site.start("run", "--resync", "2s", "--listen", f"127.0.0.1:{port}")
     try:
         site.until(lambda: site.hactl("get", "--server", f"unix:{site.directory}/api.sock").returncode == 0)
-        applied = ok(site.hactl("apply", "-f", str(site.document), bound_seconds=120))
+        applied = ok(site.hactl("apply", "-f", str(site.document)))
         assert "nas: generation 1 is in force on unix:" in applied
         assert "nas: Ready" in applied
         assert "Traceback" not in applied
@@ -63,7 +62,7 @@ def test_a_cluster_lives_through_the_api_alone(site: Site) -> None:
         moved = ok(elsewhere.hactl("switchover", "nas", "--yes", "--reason", "a test"))
         assert "files: Done, at most" in moved
         assert "data: nas-a says secondary, nas-b says primary" in moved
-        ok(elsewhere.hactl("wait", "nas", "--for=condition=Ready", "--timeout", "60s"))
+        ok(elsewhere.hactl("wait", "nas", "--for=condition=Ready", "--timeout", f"{LIMIT_SECONDS:.0f}s"))
         assert "drained" in ok(elsewhere.hactl("drain", "nas-b", "--yes"))
         assert json.loads(ok(site.hactl("get", "nas", "-o", "json")))["status"]["active"] == "nas-a"
         ok(elsewhere.hactl("uncordon", "nas-b"))
@@ -79,14 +78,14 @@ def test_a_cluster_lives_through_the_api_alone(site: Site) -> None:
 
         site.document.write_text(site.document.read_text().replace("advbase: 1", "advbase: 2"))
         assert site.hactl("diff", "-f", str(site.document)).returncode == 2
-        assert "generation 2 is in force" in ok(site.hactl("apply", "-f", str(site.document), bound_seconds=120))
+        assert "generation 2 is in force" in ok(site.hactl("apply", "-f", str(site.document)))
         assert site.hactl("diff", "-f", str(site.document)).returncode == 0
         ok(site.hactl("delete", "nas", "--yes"))
         ok(site.hactl("wait", "nas", "--for=delete"))
         assert "advbase 2" in site.on("nas-a", "ifconfig vtnet1"), "nothing is torn down"
     finally:
         controller.send_signal(signal.SIGTERM)
-        output, _ = controller.communicate(timeout=BOUND_SECONDS)
+        output, _ = controller.communicate(timeout=LIMIT_SECONDS)
     assert controller.returncode == 0, output
     assert "Traceback" not in output
     assert "no haclusters found" in site.hactl("get").stderr, "the record tells it without a server too"

@@ -14,6 +14,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from support.api.kubectl_site import Server, a_server
 from support.api.service import document
+from support.limits import LIMIT_SECONDS
 
 ARGUMENTS = ("hactl.dev", "v1alpha1", "default", "haclusters")
 
@@ -72,7 +73,7 @@ async def test_list_watch_patch(kubeconfig: Path) -> None:
             await objects.replace_namespaced_custom_object(*ARGUMENTS, "second", made)
         assert stale.value.status == 409
         await objects.delete_namespaced_custom_object(*ARGUMENTS, "second")
-        await asyncio.wait_for(following, 30)
+        await asyncio.wait_for(following, LIMIT_SECONDS)
         # Statuses may come in between.
         assert [change for change in dict.fromkeys(seen) if change != ("MODIFIED", "Apply")] == [
             ("ADDED", "Apply"), ("MODIFIED", "Observe"), ("DELETED", "Observe"),

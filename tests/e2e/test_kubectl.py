@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from support.api.kubectl_site import EXAMPLE, Kubectl, Server, a_server, until
+from support.api.kubectl_site import EXAMPLE, WAIT, Kubectl, Server, a_server
+from support.limits import LIMIT_SECONDS, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_reading_in_every_form(kubectl: Kubectl, cluster: Path) -> None:
 def test_describe_and_explain(kubectl: Kubectl, cluster: Path) -> None:
     """describe shows the object and its events; explain knows every field."""
     kubectl.ok("create", "-f", str(cluster))
-    until(lambda: "ConditionChanged" in kubectl.ok("events", "--for", f"hac/{cluster.stem}"), "a look")
+    wait_until(lambda: "ConditionChanged" in kubectl.ok("events", "--for", f"hac/{cluster.stem}"), "a look")
     told = kubectl.ok("describe", "hac", cluster.stem)
     for text in ("Kind:", "Virtual I Ps:", "Events:", "DocumentAccepted", "RequestAccepted"):
         assert text in told
@@ -186,14 +187,14 @@ def test_deleting_and_waiting(kubectl: Kubectl, cluster: Path) -> None:
     """delete waits until it is gone; wait follows a condition, a field and a deletion, finalizers included."""
     name = cluster.stem
     kubectl.ok("create", "-f", str(cluster))
-    kubectl.ok("wait", f"hac/{name}", "--for=condition=Ready=Unknown", "--timeout=30s")
-    kubectl.ok("wait", f"hac/{name}", "--for=jsonpath={.spec.mode}=Apply", "--timeout=10s")
+    kubectl.ok("wait", f"hac/{name}", "--for=condition=Ready=Unknown", WAIT)
+    kubectl.ok("wait", f"hac/{name}", "--for=jsonpath={.spec.mode}=Apply", WAIT)
     kubectl.ok("patch", "hac", name, "--type=merge", "-p", '{"metadata":{"finalizers":["example.org/hold"]}}')
     kubectl.ok("delete", "hac", name, "--wait=false")
     assert kubectl.json("get", "hac", name)["metadata"]["deletionTimestamp"]
-    waiting = kubectl.start("wait", f"hac/{name}", "--for=delete", "--timeout=30s")
+    waiting = kubectl.start("wait", f"hac/{name}", "--for=delete", WAIT)
     kubectl.ok("patch", "hac", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    said, _ = waiting.communicate(timeout=40)
+    said, _ = waiting.communicate(timeout=LIMIT_SECONDS)
     assert waiting.returncode == 0, said
     kubectl.ok("create", "-f", str(cluster))
     assert "deleted" in kubectl.ok("delete", "-f", str(cluster), "--cascade=foreground")
@@ -206,7 +207,7 @@ def test_get_watch(kubectl: Kubectl, cluster: Path) -> None:
     """get -w shows what is there and every change, as rows and as objects."""
     name = cluster.stem
     kubectl.ok("create", "-f", str(cluster))
-    kubectl.ok("wait", f"hac/{name}", "--for=condition=Ready=Unknown", "--timeout=30s")
+    kubectl.ok("wait", f"hac/{name}", "--for=condition=Ready=Unknown", WAIT)
     watching = kubectl.start("get", "hac", name, "-w", "--output-watch-events", "--no-headers")
     assert watching.stdout is not None
     lines = [watching.stdout.readline()]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_pair import Site, a_site
-
-from support.api.kubectl_site import Kubectl, a_server, until
+from support.api.kubectl_site import WAIT, Kubectl, a_server
+from support.lab.site import Site, a_site
+from support.limits import wait_until
 
 OPERATION = """
 apiVersion: hactl.dev/v1alpha1
@@ -47,12 +45,11 @@ def ask(kubectl: Kubectl, prefix: str, spec: str) -> str:
     return kubectl.ok("create", "-f", "-", "-o", "name", stdin=OPERATION.format(prefix=prefix, spec=spec)).strip()
 
 
-@pytest.mark.timeout(240)
 def test_a_cluster_lives_through_kubectl(place: Place) -> None:
     """Applied until Ready, moved by an operator, paused and resumed, changed, and deleted without tearing down."""
     kubectl, operator = place.kubectl, place.operator
     kubectl.ok("apply", "-f", str(place.site.document))
-    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", "--timeout=55s")
+    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
     row = kubectl.ok("get", "hac", "nas", "--no-headers").split()
     assert row[:4] == ["nas", "True", "nas-a", "True"]
     assert "Forbidden" in operator.refused("delete", "hac", "nas")
@@ -61,22 +58,24 @@ def test_a_cluster_lives_through_kubectl(place: Place) -> None:
     assert "Conflict" in operator.refused(
         "create", "-f", "-", stdin=OPERATION.format(prefix="again", spec="type: Switchover, group: files, node: nas-b")
     )
-    operator.ok("wait", move, "--for=condition=Complete", "--timeout=55s")
+    operator.ok("wait", move, "--for=condition=Complete", WAIT)
     assert kubectl.ok("get", "hac", "nas", "-o", "jsonpath={.status.active}") == "nas-b"
     assert "GroupMoved" in kubectl.ok("events", "--for", "hac/nas")
     assert "primary" in place.site.on("nas-b", "hastctl status")
 
     pause = ask(operator, "quiet", "type: Pause")
-    until(lambda: "Paused" in kubectl.ok("get", "hac", "nas", "-o", "jsonpath={.status.holds[*].reason}"), "a hold")
+    wait_until(
+        lambda: "Paused" in kubectl.ok("get", "hac", "nas", "-o", "jsonpath={.status.holds[*].reason}"), "a hold"
+    )
     operator.ok("delete", pause)
-    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", "--timeout=55s")
+    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
 
     kubectl.ok(
         "patch", "hac", "nas", "--type=json",
         "-p", '[{"op":"replace","path":"/spec/groups/0/virtualIPs/0/advbase","value":2}]',
     )  # fmt: skip
-    kubectl.ok("wait", "hac/nas", "--for=jsonpath={.status.observedGeneration}=2", "--timeout=30s")
-    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", "--timeout=55s")
+    kubectl.ok("wait", "hac/nas", "--for=jsonpath={.status.observedGeneration}=2", WAIT)
+    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
     assert "advbase 2" in place.site.on("nas-b", "ifconfig vtnet1")
 
     kubectl.ok("delete", "hac", "nas")

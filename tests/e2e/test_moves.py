@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_pair import Site, a_site
+from support.lab.site import Site, a_site
+from support.limits import LIMIT_SECONDS
 
 
 @pytest.fixture
@@ -34,7 +33,6 @@ def active(site: Site) -> str:
     return str(site.status()["groups"][0]["active"])
 
 
-@pytest.mark.timeout(180)
 def test_moving_a_group_and_draining_a_node_without_a_controller(site: Site) -> None:
     """The command does the work itself; what is not confirmed does not happen; the drain stays until it is undone."""
     dry = ok(site.hactl("switchover", "nas", "--dry-run"))
@@ -66,7 +64,6 @@ def test_moving_a_group_and_draining_a_node_without_a_controller(site: Site) -> 
     assert [(row["detail"]["to"], row["detail"]["by"]) for row in rows] == [("nas-b", "hactl"), ("nas-a", "hactl")]
 
 
-@pytest.mark.timeout(180)
 def test_the_controller_moves_what_it_is_asked_to_and_heeds_a_pause(site: Site) -> None:
     """The command only watches; a paused cluster keeps its drift until it is resumed."""
     controller = site.start("run", "--source", str(site.document.parent), "--resync", "2s")
@@ -89,4 +86,4 @@ def test_the_controller_moves_what_it_is_asked_to_and_heeds_a_pause(site: Site) 
         site.until(lambda: not site.status()["requests"] and not site.status()["plan"]["steps"])
     finally:
         controller.terminate()
-        controller.communicate(timeout=30)
+        controller.communicate(timeout=LIMIT_SECONDS)

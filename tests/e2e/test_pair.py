@@ -3,113 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "manifests" / "examples" / "nas.yaml"
-BOUND_SECONDS = 60
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Site:
-    """A directory with a document, a lab, and a record."""
-
-    directory: Path
-    environment: dict[str, str]
-
-    @property
-    def document(self) -> Path:
-        """The cluster's file."""
-        return self.directory / "clusters" / "nas.yaml"
-
-    def hactl(self, *arguments: str, bound_seconds: float = BOUND_SECONDS) -> subprocess.CompletedProcess[str]:
-        """Run the program to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "hactl", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=bound_seconds,
-        )
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the program."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "hactl", *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def on(self, node: str, command: str) -> str:
-        """Do something on a node by hand."""
-        return self.hactl("lab", "exec", node, "--", command).stdout
-
-    def steps(self) -> list[dict[str, Any]]:
-        """Every step on record."""
-        found = json.loads(self.hactl("history", "nas", "--kind", "Step", "-o", "json").stdout or "[]")
-        assert isinstance(found, list)
-        return found
-
-    def status(self) -> dict[str, Any]:
-        """The recorded status."""
-        rows = json.loads(self.hactl("status", "nas", "-o", "json").stdout)
-        assert isinstance(rows[0], dict)
-        return rows[0]
-
-    def until(self, happened: Callable[[], bool]) -> None:
-        """Wait, bounded."""
-        deadline = time.monotonic() + BOUND_SECONDS
-        while not happened():
-            assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.2)
-
-
-@contextmanager
-def a_site(directory: Path, *names: str) -> Iterator[Site]:
-    """A running lab for documents like nas.yaml on free ports, one for each name."""
-    clusters = directory / "clusters"
-    (clusters / "secrets").mkdir(parents=True)
-    secret = clusters / "secrets" / "files.carp"
-    secret.write_text("e2e_free\n")
-    secret.chmod(0o600)
-    for name in names:
-        text = EXAMPLE.read_text().replace("2221", str(free_port())).replace("2222", str(free_port()))
-        (clusters / f"{name}.yaml").write_text(text.replace("name: nas\n", f"name: {name}\n"))
-    environment = {
-        **os.environ,
-        "HACTL_LAB": str(directory / "lab"),
-        "HACTL_STATE": str(directory / "hactl.db"),
-        "HACTL_IDENTITY": str(clusters / "lab" / "id_ed25519"),
-    }
-    place = Site(directory, environment)
-    up = place.hactl("lab", "up", "-f", str(clusters), "--detach", "--boot-seconds", "2")
-    assert up.returncode == 0, up.stderr + up.stdout
-    try:
-        yield place
-    finally:
-        place.hactl("lab", "down")
+from support.lab.site import Site, a_site
+from support.limits import LIMIT_SECONDS
 
 
 @pytest.fixture
@@ -119,7 +22,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield place
 
 
-@pytest.mark.timeout(180)
 def test_a_blank_pair_becomes_ready_and_stays_so(site: Site) -> None:
     """plan, apply, plan, apply: changes, Ready, nothing, nothing; the history has every command and no password."""
     assert site.hactl("plan", "-f", str(site.document)).returncode == 2
@@ -143,7 +45,6 @@ def test_a_blank_pair_becomes_ready_and_stays_so(site: Site) -> None:
     assert b"e2e_free" not in (site.directory / "hactl.db").read_bytes()
 
 
-@pytest.mark.timeout(240)
 def test_kill_minus_nine_anywhere_loses_nothing(site: Site) -> None:
     """`apply` is killed again and again; the next one goes on, nothing destructive runs twice, and it converges."""
     for seconds in (0.9, 1.2, 1.5, 1.8):
@@ -152,7 +53,7 @@ def test_kill_minus_nine_anywhere_loses_nothing(site: Site) -> None:
         process.kill()
         process.communicate()
     # A destroying step that was cut may still run on its node: hactl waits for its whole time before it goes on.
-    last = site.hactl("apply", "-f", str(site.document), bound_seconds=150)
+    last = site.hactl("apply", "-f", str(site.document), bound_seconds=2 * LIMIT_SECONDS)
     assert last.returncode == 0, last.stdout + last.stderr
     destructive = [(row["node"], row["command"]) for row in site.steps() if row["risk"] == "destructive"]
     done = [row for row in site.steps() if row["risk"] == "destructive" and row["outcome"] == "Done"]
@@ -160,20 +61,18 @@ def test_kill_minus_nine_anywhere_loses_nothing(site: Site) -> None:
     assert site.on("nas-a", "hastctl status").count("complete") == 1
 
 
-@pytest.mark.timeout(180)
 def test_ctrl_c_says_what_was_and_was_not_done(site: Site) -> None:
     """Exit 130, a summary, and the next apply goes on."""
     process = site.start("apply", "-f", str(site.document))
     time.sleep(1.3)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=BOUND_SECONDS)
+    output, _ = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130, output
     assert "stopped" in output
     assert "Traceback" not in output
     assert site.hactl("apply", "-f", str(site.document)).returncode == 0
 
 
-@pytest.mark.timeout(180)
 def test_the_controller_corrects_refuses_and_stops(site: Site) -> None:
     """Drift is corrected, a broken file leaves the last good document in force, SIGTERM ends it with 0."""
     assert site.hactl("apply", "-f", str(site.document)).returncode == 0
@@ -196,13 +95,12 @@ def test_the_controller_corrects_refuses_and_stops(site: Site) -> None:
         site.until(lambda: not site.status()["problems"])
     finally:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=BOUND_SECONDS)
+        output, _ = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0, output
     assert "Traceback" not in output
     assert len(site.steps()) == count + 1
 
 
-@pytest.mark.timeout(180)
 def test_the_wrong_host_key_is_refused_before_anything_is_sent(site: Site) -> None:
     """Pinned means pinned."""
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQyHj"
@@ -215,7 +113,6 @@ def test_the_wrong_host_key_is_refused_before_anything_is_sent(site: Site) -> No
     assert not [step for step in site.steps() if step["node"] == "nas-a"]
 
 
-@pytest.mark.timeout(180)
 def test_every_form_of_what_is_shown(site: Site) -> None:
     """-o wide, json, yaml and name show the same thing; --dry-run changes nothing; colour only when asked."""
     file = str(site.document)
@@ -247,7 +144,6 @@ def test_every_form_of_what_is_shown(site: Site) -> None:
     assert "kind: DocumentAccepted" in site.hactl("history", "--since", "1h", "-o", "yaml").stdout
 
 
-@pytest.mark.timeout(180)
 def test_modes_say_how_far_it_may_go(site: Site) -> None:
     """Observe never touches; Propose waits for the digest of the plan, and takes no other."""
     file = str(site.document)
@@ -268,7 +164,6 @@ def test_modes_say_how_far_it_may_go(site: Site) -> None:
     assert {step["generation"] for step in site.steps()} == {2}
 
 
-@pytest.mark.timeout(180)
 def test_the_lab_can_be_broken_and_says_how_it_is(site: Site) -> None:
     """Every verb does what it says, a wrong name is told, and a dead node is no "nothing to do"."""
 
@@ -306,12 +201,11 @@ def test_the_lab_can_be_broken_and_says_how_it_is(site: Site) -> None:
     site.until(lambda: node("nas-a")["power"] == "on")
 
 
-@pytest.mark.timeout(180)
 def test_several_clusters_converge_side_by_side(tmp_path: Path) -> None:
     """Their lines are told apart; status lists the worse one first; a name that is no cluster is refused."""
     with a_site(tmp_path, "nas", "backup") as site:
         clusters = str(site.document.parent)
-        done = site.hactl("apply", "-f", clusters, bound_seconds=120)
+        done = site.hactl("apply", "-f", clusters)
         assert done.returncode == 0, done.stdout + done.stderr
         lines = done.stdout.splitlines()
         assert lines[-2:] == [line for line in lines if "Ready, " in line]

@@ -18,6 +18,7 @@ from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity
 from hactl.api.service import Service
 from hactl.core.kube.codec import cluster_body
+from support.limits import LIMIT_SECONDS
 from support.sources import document
 
 
@@ -70,7 +71,7 @@ async def test_documents_and_the_lead_through_the_api_of_another_hactl(other, tm
     campaign = asyncio.ensure_future(source.campaign(won.set))
     changes = source.changes()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_SECONDS):
             state = await source.read()
             assert (state.down, sorted(state.documents)) == (None, ["nas"])
             heard = asyncio.ensure_future(anext(changes))

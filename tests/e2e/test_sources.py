@@ -21,6 +21,7 @@ from hactl.runtime.controller import Controller
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer
+from support.limits import LIMIT_SECONDS
 from support.sources import Repository, document
 
 
@@ -107,7 +108,7 @@ class Running:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_SECONDS):
             while True:
                 if condition():
                     return

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
-from support.api.kubectl_site import free_port
 from support.api.service import LEASES, MERGE, lease
+from support.limits import LIMIT_SECONDS, until
+from support.loopback import free_port
 
 WRITERS, WATCHERS, OBJECTS, KILLS = 4, 8, 3, 3
 SECONDS_BETWEEN_KILLS = 1.5
@@ -48,7 +48,7 @@ class Killable:
         """Kill it, or ask it to stop."""
         assert self.process is not None
         self.process.send_signal(how)
-        self.process.wait(30)
+        self.process.wait(LIMIT_SECONDS)
 
 
 class Gone(Exception):
@@ -153,12 +153,11 @@ async def write(session: aiohttp.ClientSession, number: int, done: asyncio.Event
     return answered
 
 
-@pytest.mark.timeout(120)
 async def test_every_watcher_ends_with_the_same_objects(tmp_path: Path) -> None:
     """With kills and restarts in between, no watcher loses a change or sees one out of order."""
     server = Killable(tmp_path)
     server.start()
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=LIMIT_SECONDS)
     async with aiohttp.ClientSession(
         f"http://127.0.0.1:{server.port}", timeout=timeout, connector=aiohttp.TCPConnector(limit=0)
     ) as session:
@@ -170,12 +169,13 @@ async def test_every_watcher_ends_with_the_same_objects(tmp_path: Path) -> None:
         ]
         try:
             for kill in range(KILLS + 1):
-                deadline = asyncio.get_running_loop().time() + 30
-                seen = [each.events for each in watchers]
-                while any(each.events < before + 20 for each, before in zip(watchers, seen, strict=True)):
-                    assert asyncio.get_running_loop().time() < deadline, "no progress"
-                    await asyncio.sleep(0.1)
+                goals = [each.events + 20 for each in watchers]
+
+                def progressed(goals: list[int] = goals) -> bool:
                     assert not any(task.done() for task in watching), [task for task in watching if task.done()]
+                    return all(each.events >= goal for each, goal in zip(watchers, goals, strict=True))
+
+                await until(progressed, "progress of every watcher")
                 await asyncio.sleep(SECONDS_BETWEEN_KILLS)
                 if kill < KILLS:
                     await asyncio.to_thread(server.end, signal.SIGKILL)
@@ -185,11 +185,7 @@ async def test_every_watcher_ends_with_the_same_objects(tmp_path: Path) -> None:
             async with session.get(LEASES) as answer:
                 final = await answer.json()
             wanted = {item["metadata"]["name"]: count(item) for item in final["items"]}
-            for _ in range(100):
-                if all(each.have == wanted for each in watchers):
-                    break
-                await asyncio.sleep(0.05)
-            assert [each.have for each in watchers] == [wanted] * WATCHERS
+            await until(lambda: [each.have for each in watchers] == [wanted] * WATCHERS, "the same objects everywhere")
             assert sum(answered) > 100
             assert all(each.relists == 0 for each in watchers)
         finally:

@@ -16,6 +16,7 @@ from hactl.lab.shell.shell import drive, run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from support.lab.pair import Pair
+from support.limits import LIMIT_SECONDS
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ def test_an_interpreter_ends_with_scripts_half_way() -> None:
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

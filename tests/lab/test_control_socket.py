@@ -12,7 +12,9 @@ from hactl.core.objects import HACluster
 from hactl.lab.front import control
 from hactl.lab.front.control import LabError
 from hactl.lab.front.server import LabServer
-from support.lab.documents import document, free_port, pair
+from support.lab.documents import document, pair
+from support.limits import LIMIT_SECONDS, until
+from support.loopback import free_port
 
 
 async def ask(server: LabServer, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -57,7 +59,7 @@ async def test_verbs_and_their_mistakes(tmp_path: Path) -> None:
             with pytest.raises(LabError, match=words.replace("(", r"\(")):
                 await ask(server, verb, **arguments)
         await ask(server, "down")
-        await asyncio.wait_for(server.wait(), 5)
+        await asyncio.wait_for(server.wait(), LIMIT_SECONDS)
     finally:
         await server.stop()
     assert not server.socket_path.exists()
@@ -71,9 +73,7 @@ async def test_reboot_over_the_socket(tmp_path: Path) -> None:
         await ask(server, "exec", node="nas-a", script="kldload carp")
         await ask(server, "reboot", node="nas-a")
         machine = server.nodes["nas-a"].machine
-        async with asyncio.timeout(10):
-            while machine.boot_count < 2 or not machine.running:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        await until(lambda: machine.boot_count >= 2 and machine.running, "the reboot")
         assert (await ask(server, "exec", node="nas-a", script="kldstat -q -m carp"))["status"] == 1
     finally:
         await server.stop()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hactl.core.objects import HACluster
 from hactl.lab.front import control
 from hactl.lab.front.server import LabServer
 from support.lab.documents import document, pair
+from support.limits import LIMIT_SECONDS, until
 
 EXEC = "timeout -k 5 20 /bin/sh -s"
 
@@ -50,13 +50,6 @@ class Lab:
         """on, off, booting or frozen."""
         status = await self.control("status")
         return str(next(each["power"] for each in status["nodes"] if each["node"] == node))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something is so."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -106,12 +99,12 @@ async def test_other_keys_and_users_are_refused(lab: Lab) -> None:
 
 
 async def test_output_streams_live(lab: Lab) -> None:
-    """A line arrives while the script still runs, and devd's events within milliseconds."""
+    """A line arrives while the script still runs, and so do devd's events."""
     async with await lab.connect() as link, await lab.connect() as other:
         process = await link.create_process(EXEC)
         process.stdin.write("echo first; sleep 20; echo never\n")
         process.stdin.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             assert await process.stdout.readline() == "first\n"
         process.close()
         stream = await link.create_process("timeout -k 5 60 /bin/sh -s")
@@ -120,10 +113,8 @@ async def test_output_streams_live(lab: Lab) -> None:
         machine = lab.server.nodes["nas-a"].machine
         await until(lambda: bool(machine.devctl.listeners))
         await other.run(EXEC, input="kldload -n carp; ifconfig vtnet1 inet 192.0.2.80/24 vhid 80 pass x alias")
-        started = time.monotonic()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             assert await stream.stdout.readline() == "!system=CARP subsystem=80@vtnet1 type=BACKUP\n"
-        assert time.monotonic() - started < 1
         stream.close()
         await until(lambda: not machine.devctl.listeners)
 
@@ -151,7 +142,7 @@ async def test_timeout_on_the_node(lab: Lab) -> None:
 async def test_a_daemon_outlives_a_foreground_timeout(lab: Lab) -> None:
     """What hactl sends: the daemon the script starts stays, and the answer comes at once."""
     async with await lab.connect() as link:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             done = await link.run("timeout --foreground -k 5 20 /bin/sh -s", input="service nfsd onestart")
         assert (done.exit_status, done.stdout) == (0, "Starting nfsd.\n")
         assert (await link.run(EXEC, input="service nfsd onestatus")).exit_status == 0
@@ -178,7 +169,7 @@ async def test_power_off_breaks_connections_until_power_on(lab: Lab) -> None:
     link = await lab.connect()
     await link.run(EXEC, input="touch /tmp/x; kldload carp")
     await lab.control("power-off", node="nas-a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await link.wait_closed()
     with pytest.raises((asyncssh.Error, OSError)):
         await link.run(EXEC, input="true")
@@ -204,7 +195,7 @@ async def test_frozen_nodes_accept_and_say_nothing(lab: Lab) -> None:
     assert not waiting.done()
     assert await lab.power() == "frozen"
     await lab.control("thaw", node="nas-a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert (await waiting).stdout == "late\n"
     link.close()
     await sshd.follow()
@@ -235,7 +226,7 @@ async def test_answers_cut_and_never_given(lab: Lab) -> None:
     process.stdin.write_eof()
     with contextlib.suppress(asyncssh.Error):
         assert len(await process.stdout.read()) <= 10
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await link.wait_closed()
     await lab.control("misbehave", node="nas-a", hang=True)
     link = await lab.connect()

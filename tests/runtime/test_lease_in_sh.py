@@ -11,6 +11,7 @@ import pytest
 from hactl.core.outcome import StepResult
 from hactl.core.script import LEASE_FILE, read_answer, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
+from support.limits import LIMIT_SECONDS
 
 DASH = shutil.which("dash") or "/bin/sh"
 NONCE = "0123456789abcdef"
@@ -25,7 +26,7 @@ def run(directory: Path, lease: int, *, before: str = "true") -> StepResult:
     """One step on a node whose /var/db is that directory."""
     script = step_script(step(before=before), {}, NONCE, lease=lease)
     script = script.replace(LEASE_FILE.rsplit("/", 1)[0], str(directory / "hactl"))
-    done = subprocess.run([DASH, "-s"], input=script.encode(), capture_output=True, timeout=30, check=False)
+    done = subprocess.run([DASH, "-s"], input=script.encode(), capture_output=True, timeout=LIMIT_SECONDS, check=False)
     assert done.stderr == b""
     return read_answer(step(), done.stdout.decode(), NONCE, exit_status=done.returncode, timed_out=False)
 

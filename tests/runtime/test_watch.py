@@ -14,6 +14,7 @@ import pytest
 from hactl.errors import NodeUnreachable
 from hactl.ports import Target
 from hactl.runtime.watch import LISTEN, DevdWatch, worth_a_look
+from support.limits import LIMIT_SECONDS
 from support.toy_world import ToyNodes, VirtualClock, play
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -59,7 +60,9 @@ def test_lines_that_wake_and_lines_that_do_not(line: str, expected: bool) -> Non
 
 def test_the_listening_script_is_posix_shell() -> None:
     """`sh -n` accepts it, and it uses nc's idle limit so that it cannot outlive us for long."""
-    assert subprocess.run(["/bin/sh", "-n"], input=LISTEN, text=True, check=False, timeout=10).returncode == 0
+    assert (
+        subprocess.run(["/bin/sh", "-n"], input=LISTEN, text=True, check=False, timeout=LIMIT_SECONDS).returncode == 0
+    )
     assert "nc -dU -w 60 /var/run/devd.pipe" in LISTEN
 
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from support.limits import LIMIT_SECONDS
+
 DASH = shutil.which("dash") or "/bin/sh"
 
 
@@ -13,7 +15,7 @@ def node_says(test: str, place: Path, **programs: str) -> bool:
     """Whether a check, or a command, succeeds on a node where these programs do that (sh text)."""
     text = "\n".join(f"{name}() {{ {body}; }}" for name, body in programs.items())
     ran = subprocess.run(
-        [DASH, "-s"], input=f"set -u\n{text}\n( {test}\n)\n".encode(), timeout=30, check=False, cwd=place,
+        [DASH, "-s"], input=f"set -u\n{text}\n( {test}\n)\n".encode(), timeout=LIMIT_SECONDS, check=False, cwd=place,
         capture_output=True,
     )  # fmt: skip
     return ran.returncode == 0

@@ -11,9 +11,7 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,8 @@ from pathlib import Path
 import asyncssh
 
 from hactl.ports import Target
+from support.limits import LIMIT_SECONDS, wait_until
+from support.loopback import free_port
 
 SSHD = "/usr/sbin/sshd"
 
@@ -71,13 +71,6 @@ def write_key(path: Path, algorithm: str = "ssh-ed25519", passphrase: str | None
     return key.export_public_key().decode().strip()
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
     """Run a server; `extra` are lines for its sshd_config (before ours: the first value of a keyword counts)."""
@@ -123,23 +116,18 @@ def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
     finally:
         pids = server.connection_pids()
         process.terminate()
-        process.wait(10)
+        process.wait(LIMIT_SECONDS)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
 def _wait_until_it_listens(server: Sshd) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", server.port), 1).close()
-            return
-        except OSError:
-            log = (server.directory / "log").read_text()
-            assert server.process.poll() is None, f"sshd ended: {log}"
-            assert time.monotonic() < deadline, f"sshd does not listen: {log}"
-            time.sleep(0.01)
+    def listens() -> bool:
+        assert server.process.poll() is None, f"sshd ended: {(server.directory / 'log').read_text()}"
+        return listens(server.port)
+
+    wait_until(listens, "sshd listening")
 
 
 def script_in(directory: Path, name: str, body: str) -> None:

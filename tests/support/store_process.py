@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from support.limits import LIMIT_SECONDS
+
 REPOSITORY = Path(__file__).parents[2]
 PRELUDE = f"""
 import asyncio, os, resource, signal, sys
@@ -32,7 +34,7 @@ def process(body: str, path: Path) -> subprocess.Popen[str]:
 
 def finish(running: subprocess.Popen[str]) -> str:
     """What it printed; its error output must be empty."""
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=LIMIT_SECONDS)
     assert err == ""
     return out
 

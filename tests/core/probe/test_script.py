@@ -35,6 +35,7 @@ from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
 from hactl.core.probe.script import PATH, probe_script
 from support.facts.builder import edge_cluster, nas_cluster
+from support.limits import LIMIT_SECONDS
 
 DASH = shutil.which("dash") or "/bin/sh"
 NONCE = "f00df00df00df00d"
@@ -183,7 +184,12 @@ class Node:
         assert script.count(f"PATH={PATH};") == 1
         script = script.replace(f"PATH={PATH};", f"PATH={programs}:/usr/bin:/bin;")
         done = subprocess.run(
-            shell, input=script.encode(), capture_output=True, timeout=30, check=False, env={"PATH": "/usr/bin:/bin"}
+            shell,
+            input=script.encode(),
+            capture_output=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+            env={"PATH": "/usr/bin:/bin"},
         )
         assert done.stderr == b""
         return done.stdout.decode(errors="replace")
@@ -666,7 +672,7 @@ def test_a_script_that_is_cut_does_nothing(healthy: Node, cluster: Cluster) -> N
         programs = healthy.root / "programs"
         (healthy.root / "log").write_text("")
         half = script[: int(len(script) * share)].replace(f"PATH={PATH};", f"PATH={programs}:/usr/bin:/bin;")
-        subprocess.run([DASH, "-s"], input=half.encode(), capture_output=True, timeout=30, check=False)
+        subprocess.run([DASH, "-s"], input=half.encode(), capture_output=True, timeout=LIMIT_SECONDS, check=False)
         assert healthy.commands == []
 
 

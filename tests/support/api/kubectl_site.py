@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.limits import LIMIT_SECONDS, wait_until
+from support.loopback import free_port, listens
+
+#: What `kubectl wait` is told: less than the process may take.
+WAIT = f"--timeout={0.9 * LIMIT_SECONDS:.0f}s"
 EXAMPLE = Path(__file__).resolve().parents[3] / "manifests" / "examples" / "nas.yaml"
-BOUND_SECONDS = 60.0
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def kubectl_program() -> str:
@@ -54,7 +49,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             check=False,
-            timeout=BOUND_SECONDS,
+            timeout=LIMIT_SECONDS,
         )
 
     def ok(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
@@ -103,7 +98,7 @@ class Server:
             capture_output=True,
             text=True,
             check=False,
-            timeout=BOUND_SECONDS,
+            timeout=LIMIT_SECONDS,
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
@@ -117,14 +112,6 @@ class Server:
         config.chmod(0o600)
         environment = {**self.environment, "KUBECACHEDIR": str(self.directory / "cache")}
         return Kubectl(self.directory, environment, config, kubectl_program())
-
-
-def until(happened: Callable[[], bool], what: str = "it") -> None:
-    """Wait, bounded."""
-    deadline = time.monotonic() + BOUND_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -144,17 +131,11 @@ def a_server(directory: Path, *options: str, environment: dict[str, str] | None 
     with (directory / "run.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True)
     try:
-        until(lambda: _listens(port) or process.poll() is not None, "listening")
+        wait_until(lambda: listens(port) or process.poll() is not None, "listening")
         assert process.poll() is None, (directory / "run.log").read_text()
         yield Server(directory, env, port, process)
     finally:
         process.terminate()
-        process.wait(BOUND_SECONDS)
+        process.wait(LIMIT_SECONDS)
         log_text = (directory / "run.log").read_text()
         assert "Traceback" not in log_text, log_text
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -25,6 +25,7 @@ from hactl.ports import Document
 from support.contracts.store import ManualClock, intent
 from support.documents import FIREWALL, NAS, read
 from support.facts.builder import healthy_pair
+from support.limits import LIMIT_SECONDS
 
 #: The token of an admin.
 TOKEN = "hactl_tests"
@@ -88,7 +89,7 @@ def serving(record: Path, port: int = 0) -> Iterator[Served]:
     port = port or free_port()
     thread = threading.Thread(target=lambda: asyncio.run(_serve(record, port, ready, started)))
     thread.start()
-    assert started.wait(20), "the server did not start"
+    assert started.wait(LIMIT_SECONDS), "the server did not start"
     try:
         if ready.served is None:
             raise AssertionError(f"the server did not start: {ready.error}")

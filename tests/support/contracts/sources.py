@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hactl.ports import Source
+from support.limits import LIMIT_SECONDS
 from support.sources import GREEDY, document
 
 
@@ -122,7 +123,7 @@ class SourceContract:
         heard = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0.05)
         await world.put(one=document("one", 9))
-        await asyncio.wait_for(heard, 10)
+        await asyncio.wait_for(heard, LIMIT_SECONDS)
         await changes.aclose()
         state = await world.source.read()
         assert "192.0.2.9/24" in state.documents["one"].text

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
 from hactl.core.objects import HACluster
 from hactl.ports import Document
-
-_TAKEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on now, another one each time."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _TAKEN:
-            _TAKEN.add(port)
-            return port
+from support.loopback import free_port
 
 
 def pair(name: str = "nas", *, nodes: tuple[str, ...] = ("nas-a", "nas-b"), vhid: int = 80, **ssh: Any) -> HACluster:
