@@ -15,6 +15,7 @@ from hactl.adapters.ssh import connection as ssh_connection
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import NodeError, NodeGarbled, NodeUnreachable
 from hactl.ports import Answer, Target
+from support.limits import LIMIT_SECONDS, SLOW, until
 from support.loopback import free_port
 
 Handler = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]
@@ -80,17 +81,17 @@ async def rogue(tmp_path: Path) -> AsyncIterator[Rogue]:
 
 @pytest.fixture
 async def nodes() -> AsyncIterator[SSHNodes]:
-    """The adapter with short patience; nothing of it is left afterwards."""
-    made = SSHNodes(connect_seconds=0.5, grace_seconds=0.1, linger_seconds=0.1, output_limit_bytes=100_000)
+    """The adapter; nothing of it is left afterwards."""
+    made = SSHNodes(connect_seconds=LIMIT_SECONDS, grace_seconds=0.1, linger_seconds=0.1, output_limit_bytes=100_000)
     yield made
     await made.close()
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert not any(name.startswith("ssh-connect") for name in names)
 
 
-async def run(nodes: SSHNodes, rogue: Rogue, **options: object) -> Answer:
-    """One exec with a limit of one second on the node."""
-    return await nodes.run(rogue.target, "echo hello\n", timeout_seconds=0.1, **options)  # type: ignore[arg-type]
+async def run(nodes: SSHNodes, rogue: Rogue, seconds: float = LIMIT_SECONDS, **options: object) -> Answer:
+    """One exec that may take that long."""
+    return await nodes.run(rogue.target, "echo hello\n", timeout_seconds=seconds, **options)  # type: ignore[arg-type]
 
 
 async def test_script_arrives_on_standard_input(nodes: SSHNodes, rogue: Rogue) -> None:
@@ -102,7 +103,7 @@ async def test_script_arrives_on_standard_input(nodes: SSHNodes, rogue: Rogue) -
 
     rogue.handler = echo
     assert (await run(nodes, rogue)).stdout == "echo hello\n"
-    assert rogue.commands == ["timeout --foreground -k 5 1 /bin/sh -s"]
+    assert rogue.commands == [f"timeout --foreground -k 5 {LIMIT_SECONDS:.0f} /bin/sh -s"]
 
 
 async def test_a_node_that_hangs_is_timed_out_and_its_connection_left(nodes: SSHNodes, rogue: Rogue) -> None:
@@ -114,7 +115,7 @@ async def test_a_node_that_hangs_is_timed_out_and_its_connection_left(nodes: SSH
         await hang.wait()
 
     rogue.handler = half
-    answer = await run(nodes, rogue)
+    answer = await run(nodes, rogue, 1.0 * SLOW)
     assert (answer.timed_out, answer.exit_status, answer.stdout) == (True, None, "half an ans")
     hang.set()
 
@@ -371,7 +372,7 @@ async def test_something_else_answers(nodes: SSHNodes, rogue: Rogue, greeting: b
             await nodes.run(at(rogue, server), "x\n", timeout_seconds=1)
 
 
-async def test_a_silent_server_is_bounded(nodes: SSHNodes, rogue: Rogue) -> None:
+async def test_a_silent_server_is_bounded(rogue: Rogue) -> None:
     """A server that accepts and says nothing costs the connect limit, no more; all who wait share one connect."""
     connects = 0
 
@@ -383,8 +384,10 @@ async def test_a_silent_server_is_bounded(nodes: SSHNodes, rogue: Rogue) -> None
     server = await bare_server(talk)
     async with server:
         target = at(rogue, server)
+        nodes = SSHNodes(connect_seconds=0.5)
         runs = (nodes.run(target, "x\n", timeout_seconds=1) for _ in range(5))
         results = await asyncio.gather(*runs, return_exceptions=True)
+        await nodes.close()
     assert all(isinstance(result, NodeUnreachable) for result in results)
     assert "within 0.5 s" in str(results[0])
     assert connects == 1
@@ -406,7 +409,7 @@ async def test_cancelling_the_only_waiter_ends_the_connect(nodes: SSHNodes, rogu
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(0.4):
+        async with asyncio.timeout(LIMIT_SECONDS / 2):
             await gone.wait()
 
 
@@ -446,13 +449,14 @@ async def test_a_name_that_does_not_resolve_says_so(nodes: SSHNodes, rogue: Rogu
 
 async def test_one_connect_at_a_time_per_address(nodes: SSHNodes, rogue: Rogue) -> None:
     """Two logins to one address connect one after the other (MaxStartups); the other address does not wait."""
-    now, most = 0, 0
+    now, most, expected = 0, 0, 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
         await asyncio.sleep(0.05)
+        await until(lambda: most >= expected, "as many connects at a time as there may be")
         now -= 1
 
     server, other = await bare_server(talk), await bare_server(talk)

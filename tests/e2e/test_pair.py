@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import time
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,13 @@ import pytest
 
 from support.lab.site import Site, a_site
 from support.limits import LIMIT_SECONDS
+
+
+def came_as_far_as(process: subprocess.Popen[str], lines: int) -> None:
+    """Wait until a command has printed that many lines: steps that begin, and how they ended."""
+    assert process.stdout is not None
+    for _ in range(lines):
+        assert process.stdout.readline()
 
 
 @pytest.fixture
@@ -47,9 +54,9 @@ def test_a_blank_pair_becomes_ready_and_stays_so(site: Site) -> None:
 
 def test_kill_minus_nine_anywhere_loses_nothing(site: Site) -> None:
     """`apply` is killed again and again; the next one goes on, nothing destructive runs twice, and it converges."""
-    for seconds in (0.9, 1.2, 1.5, 1.8):
+    for lines in (0, 20):
         process = site.start("apply", "-f", str(site.document))
-        time.sleep(seconds)
+        came_as_far_as(process, lines)
         process.kill()
         process.communicate()
     # A destroying step that was cut may still run on its node: hactl waits for its whole time before it goes on.
@@ -64,7 +71,7 @@ def test_kill_minus_nine_anywhere_loses_nothing(site: Site) -> None:
 def test_ctrl_c_says_what_was_and_was_not_done(site: Site) -> None:
     """Exit 130, a summary, and the next apply goes on."""
     process = site.start("apply", "-f", str(site.document))
-    time.sleep(1.3)
+    came_as_far_as(process, lines=8)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130, output

@@ -20,7 +20,7 @@ import asyncssh
 
 from hactl.ports import Target
 from support.limits import LIMIT_SECONDS, wait_until
-from support.loopback import free_port
+from support.loopback import free_port, listens
 
 SSHD = "/usr/sbin/sshd"
 
@@ -123,11 +123,11 @@ def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
 
 
 def _wait_until_it_listens(server: Sshd) -> None:
-    def listens() -> bool:
+    def ready() -> bool:
         assert server.process.poll() is None, f"sshd ended: {(server.directory / 'log').read_text()}"
         return listens(server.port)
 
-    wait_until(listens, "sshd listening")
+    wait_until(ready, "sshd listening")
 
 
 def script_in(directory: Path, name: str, body: str) -> None:
