@@ -178,7 +178,7 @@ def told_operation(operation: Operation) -> str:
     since = f"not before {_local(operation.not_before)}, " if operation.not_before else ""
     until = f"until {_local(operation.expires_at)}, " if operation.expires_at else ""
     where = f"{operation.cluster}: " if operation.cluster else ""
-    return f"{where}{what}, {since}{until}asked for by {operation.told()} (request {operation.id})"
+    return f"{where}{what}, {since}{until}asked for by {operation.asked_by} (request {operation.id})"
 
 
 def _local(moment: datetime) -> str:

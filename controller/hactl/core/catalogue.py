@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class Verb(StrEnum):
@@ -191,7 +192,7 @@ class Named(StrEnum):
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str) -> Named:
+    def __new__(cls, value: str, meaning: str) -> Self:
         """The text people and programs see, and its sentence in the reference."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -301,11 +302,21 @@ _NOT_KNOWN = frozenset(
 class EventKind(Named):
     """What a line of the history records."""
 
+    #: Something went wrong: a Warning among Kubernetes' events.
+    warning: bool
+
+    def __new__(cls, value: str, meaning: str, warning: bool = False) -> Self:
+        """A word, what it means, and whether it is a warning."""
+        member = str.__new__(cls, value)
+        member._value_, member.meaning, member.warning = value, meaning, warning
+        return member
+
     DOCUMENT_ACCEPTED = ("DocumentAccepted", "A document became a new generation.")
-    DOCUMENT_REFUSED = ("DocumentRefused", "A document was refused; the last good generation stays in force.")
+    DOCUMENT_REFUSED = ("DocumentRefused", "A document was refused; the last good generation stays in force.", True)
     DOCUMENT_VANISHED = (
         "DocumentVanished",
         "A document disappeared from its source; the cluster is unmanaged, nothing is torn down.",
+        True,
     )
     PLAN_CHANGED = ("PlanChanged", "What is to be done changed.")
     STEP_BEGUN = ("StepBegun", "A step was about to run.")
@@ -313,7 +324,7 @@ class EventKind(Named):
     STATE_CHANGED = ("StateChanged", "A CARP state, a HAST role, a mount or a service changed on a node.")
     CONDITION_CHANGED = ("ConditionChanged", "A condition of the cluster changed.")
     HOLD_CHANGED = ("HoldChanged", "A reason not to act appeared or went away.")
-    NODE_LOST = ("NodeLost", "A node stopped answering.")
+    NODE_LOST = ("NodeLost", "A node stopped answering.", True)
     NODE_BACK = ("NodeBack", "A node answers again.")
     NODE_REBOOTED = ("NodeRebooted", "A node's boot time changed.")
     CONTROLLER_STARTED = ("ControllerStarted", "A controller or an apply began.")
@@ -329,6 +340,7 @@ class EventKind(Named):
     REQUEST_REFUSED = (
         "RequestRefused",
         "A request to the API that would have changed something was refused, or nobody knew who asked.",
+        True,
     )
     TOKEN_CREATED = ("TokenCreated", "A token of the API was made.")
     TOKEN_REVOKED = ("TokenRevoked", "A token of the API is not accepted any more.")

@@ -1,7 +1,7 @@
 """What people asked for besides the document: moves, drains, pauses, approvals, as values; and what they come to now.
 
-Rules: an operation is a request with an owner and a reason, kept in the record until it is over; it holds no workflow
-state, the facts say how far it is. `overrides` turns the open operations of a cluster into what the planner is given.
+Rules: an operation has an owner and a reason and is kept in the record until it is over; it holds no workflow state,
+the facts say how far it is. `overrides` turns the open operations of a cluster into what the planner is given.
 """
 
 from __future__ import annotations
@@ -29,9 +29,35 @@ class Kind(StrEnum):
     #: Throw away one of two diverged copies.
     RESOLVE = "Resolve"
 
+    @property
+    def traits(self) -> KindTraits:
+        """Everything that is to be known of the kind."""
+        return KINDS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class KindTraits:
+    """What is to be known of a kind of operations."""
+
+    #: What an open one is called in a listing.
+    word: str
+    #: Fields of the spec of an HAOperation that such a one must have.
+    needs: tuple[str, ...] = ()
+    #: Two open ones that have these in common are the same, and the second is refused; (): they may overlap.
+    same: tuple[str, ...] = ()
+
+
+KINDS: dict[Kind, KindTraits] = {
+    Kind.SWITCHOVER: KindTraits("Switchover", ("cluster", "group", "node"), ("cluster", "group")),
+    Kind.DRAIN: KindTraits("Drained", ("cluster", "node"), ("cluster", "node")),
+    Kind.PAUSE: KindTraits("Paused"),
+    Kind.APPROVE: KindTraits("Approved", ("cluster", "digest"), ("cluster", "detail")),
+    Kind.RESOLVE: KindTraits("Resolving", ("cluster", "resource", "node"), ("cluster", "resource")),
+}
+
 
 class State(StrEnum):
-    """Where a request is."""
+    """Where an operation is."""
 
     OPEN = "Open"
     DONE = "Done"
@@ -42,7 +68,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request."""
+    """One operation."""
 
     id: int
     #: Name of the cluster; empty: the whole fleet.
@@ -82,7 +108,8 @@ class Operation:
         """Whether it is about that cluster (or the whole fleet)."""
         return self.cluster in ("", cluster)
 
-    def told(self) -> str:
+    @property
+    def asked_by(self) -> str:
         """Who and why, for people."""
         return f"{self.actor}: {self.reason}" if self.reason else self.actor
 
@@ -133,17 +160,17 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
             case Kind.SWITCHOVER:
                 moves[operation.group] = operation.node
             case Kind.DRAIN:
-                drained[operation.node] = operation.told()
+                drained[operation.node] = operation.asked_by
             case Kind.APPROVE:
                 approved.add(operation.detail.get("digest", ""))
             case Kind.RESOLVE:
                 discards[operation.resource] = (operation.node, operation.detail.get("preserve", ""))
             case Kind.PAUSE if operation.node:
-                nodes[operation.node] = operation.told()
+                nodes[operation.node] = operation.asked_by
             case Kind.PAUSE if operation.group:
-                groups[operation.group] = operation.told()
+                groups[operation.group] = operation.asked_by
             case Kind.PAUSE:
-                paused.append(operation.told())
+                paused.append(operation.asked_by)
     return Overrides(
         moves,
         {group: node for group, node in returning.items() if node},

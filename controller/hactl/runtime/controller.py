@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from hactl.core.catalogue import EventKind
 from hactl.core.pace.conflicts import conflicts
 from hactl.core.pace.result import PassResult
 from hactl.errors import StoreError
@@ -146,7 +147,9 @@ class Controller:
     async def run(self) -> None:
         """Until `stop`. Raises InvariantBroken when a promise of ours does not hold: then the process must end."""
         await self._settle_the_dead()
-        await self._record("ControllerStarted", f"controller started with {', '.join(self._sources) or 'no source'}")
+        await self._record(
+            EventKind.CONTROLLER_STARTED, f"controller started with {', '.join(self._sources) or 'no source'}"
+        )
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
         followers.append(asyncio.ensure_future(self._hear_operations()))
         followers += [asyncio.ensure_future(each.run()) for each in self._leaderships.values()]
@@ -162,7 +165,7 @@ class Controller:
             await self._watch.close()
         if working.done() and not working.cancelled():
             working.result()
-        await self._record("ControllerStopped", "controller stopped")
+        await self._record(EventKind.CONTROLLER_STOPPED, "controller stopped")
 
     async def _finish(self, working: asyncio.Future[None]) -> None:
         """Give running passes their time."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
 from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Documents, Source, SourceState
@@ -276,7 +277,7 @@ class DocumentsInForce:
                 cluster = now[text]
                 log.error("document refused", extra={"cluster": cluster, "source": label, "problem": text})
                 try:
-                    await self._store.record("DocumentRefused", cluster, text)
+                    await self._store.record(EventKind.DOCUMENT_REFUSED, cluster, text)
                 except StoreError as error:
                     log.error("cannot record a refused document", extra={"error": str(error)})
                     return False

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hactl.core.catalogue import EventKind
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Kind, OpenOperations, Operation, State, verdict
@@ -44,7 +45,7 @@ class Operations:
         try:
             found = await self._store.operations_in_force(cluster.name)
             if not self.moves.are_read:
-                query = {"cluster": cluster.name, "kind": "GroupMoved", "since": now - HOUR}
+                query = {"cluster": cluster.name, "kind": EventKind.GROUP_MOVED, "since": now - HOUR}
                 self.moves.read(await self._store.history(query))
         except StoreError as error:
             log.error("operations cannot be read", extra={"cluster": cluster.name, "error": str(error)})
@@ -93,6 +94,6 @@ class Operations:
     ) -> Sequence[Change]:
         """Events for the groups that are active on another node than last time. Raises StoreError."""
         if not self.moves.has_begun:
-            query = {"cluster": cluster, "kind": "GroupMoved", "limit": MOVES}
+            query = {"cluster": cluster, "kind": EventKind.GROUP_MOVED, "limit": MOVES}
             self.moves.begin(previous, await self._store.history(query) if lost_groups(previous) else ())
         return self.moves.events(status, self._open, snapshot)

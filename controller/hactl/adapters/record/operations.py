@@ -29,14 +29,6 @@ FIELDS: Final = (
 )
 _UNENDED: Final[Mapping[str, Any]] = {"state": State.OPEN.value, "message": "", "ended_at": None, "seconds": None}
 
-#: What makes two open operations of a kind the same one; pauses may overlap.
-_SAME: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.SWITCHOVER: ("cluster", "group"),
-    Kind.DRAIN: ("cluster", "node"),
-    Kind.RESOLVE: ("cluster", "resource"),
-    Kind.APPROVE: ("cluster", "detail"),
-}
-
 
 def operation_row(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """The row of a new one. Raises StoreError when keys are missing or unknown, ValueError for an unknown kind."""
@@ -81,11 +73,9 @@ def operation(row: Mapping[str, Any]) -> Operation:
 
 def check_new(wanted: Operation, others: Iterable[Operation], now: datetime) -> None:
     """Refuse what is asked for already. Raises Busy."""
-    keys = _SAME.get(wanted.kind)
-    if keys is None:
-        return
-    for other in others:
-        over = other.state is not State.OPEN or (other.expires_at is not None and other.expires_at <= now)
+    keys = wanted.kind.traits.same
+    for other in others if keys else ():
+        over = other.state is not State.OPEN or other.expired(now)
         same = other.kind is wanted.kind and all(getattr(other, key) == getattr(wanted, key) for key in keys)
         if same and not over:
             raise Busy(f"this is asked for already: operation {other.id}, {described(other)}")
@@ -115,7 +105,7 @@ def described(operation: Operation) -> str:
         f"of plan {operation.detail['digest']}" if operation.kind is Kind.APPROVE else "",
         f"from {stored_time(operation.not_before)} on" if operation.not_before else "",
         f"until {stored_time(operation.expires_at)}" if operation.expires_at else "",
-        f"by {operation.told()}",
+        f"by {operation.asked_by}",
     ]
     return " ".join(part for part in parts if part)
 

@@ -39,7 +39,7 @@ from hactl.adapters.record.operations import (
 from hactl.adapters.record.rows import canonical, check_newest, shortened, step_fields, stored_time, without_ages
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
-from hactl.core.kube.summary import requests_view
+from hactl.core.kube.summary import operations_view
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
@@ -307,7 +307,7 @@ def _show_operations(tables: Tables, about: str) -> None:
         if "status" not in before:
             continue
         status = {key: value for key, value in before["status"].items() if key != "requests"}
-        if shown := requests_view(operations, name_of(before)):
+        if shown := operations_view(operations, name_of(before)):
             status["requests"] = shown
         if status.get("requests") != before["status"].get("requests"):
             tables.put_object(CLUSTERS, {**before, "status": status}, "MODIFIED")

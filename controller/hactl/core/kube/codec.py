@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from hactl.core.catalogue import EventKind
 from hactl.core.kube.errors import Cause, invalid
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
-from hactl.core.kube.summary import node_names, reason, requests_view
+from hactl.core.kube.summary import node_names, operations_view, reason
 from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
 
@@ -21,21 +22,13 @@ from hactl.core.operations import Kind, Operation, State
 REFERENCES = "hactl.dev/references"
 #: Keys of a status that the object's metadata says already.
 _SAID = frozenset({"name", "generation"})
-#: Event kinds that are warnings; a step is one when it did not end as Done.
-WARNINGS = frozenset({"DocumentRefused", "DocumentVanished", "NodeLost", "RequestRefused"})
+
+_WARNINGS = frozenset(kind for kind in EventKind if kind.warning)
 
 #: Fields of an operation's spec -> keys of `OperationLog.open_operation`.
 _PLAIN = {"cluster": "cluster", "group": "group", "node": "node", "resource": "resource", "reason": "reason"}
 _DETAIL = ("digest", "preserve", "from")
 _TIMES = {"notBefore": "not_before", "expiresAt": "expires_at"}
-#: What each type must have besides its cluster.
-_NEEDED = {
-    Kind.SWITCHOVER: ("cluster", "group", "node"),
-    Kind.DRAIN: ("cluster", "node"),
-    Kind.PAUSE: (),
-    Kind.APPROVE: ("cluster", "digest"),
-    Kind.RESOLVE: ("cluster", "resource", "node"),
-}
 
 
 def cluster_body(cluster: HACluster) -> dict[str, Any]:
@@ -68,7 +61,7 @@ def status_view(
     `operations`: what is asked of `cluster`; the open ones become `requests`.
     """
     view = {key: value for key, value in status.items() if key not in _SAID}
-    if asked := requests_view(operations, cluster):
+    if asked := operations_view(operations, cluster):
         view["requests"] = asked
     groups = status.get("groups", ())
     nobody = "nobody"
@@ -158,7 +151,7 @@ def operation_request(body: Mapping[str, Any], name: str, *, actor: str) -> dict
             HAOPERATIONS.group, HAOPERATIONS.kind, name, [Cause("spec.type", f"write one of {', '.join(kinds)}")]
         )
     kind = Kind(spec["type"])
-    missing = [field for field in _NEEDED[kind] if not spec.get(field)]
+    missing = [field for field in kind.traits.needs if not spec.get(field)]
     causes += [Cause(f"spec.{field}", f"a {kind.value} needs it", "FieldValueRequired") for field in missing]
     request: dict[str, Any] = {"kind": kind.value, "actor": actor, "cluster": ""}
     request |= {key: spec[field] for field, key in _PLAIN.items() if field in spec}
@@ -179,7 +172,7 @@ def operation_request(body: Mapping[str, Any], name: str, *, actor: str) -> dict
 def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
     """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
     step = row["kind"] in ("StepBegun", "StepEnded")
-    bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in WARNINGS
+    bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
     message = row["summary"]
     if step:
         message = f"{row['summary']} ({row['why']})"

@@ -1,7 +1,7 @@
 """The few words a listing has room for: how a cluster is, why, and what people asked of it.
 
-Rules: a listing never hides a request: a cluster that is paused, drained or being moved shows that in its READY cell,
-as a cordoned Kubernetes node does (`Ready,SchedulingDisabled`); conditions stay plain, they are for programs.
+Rules: a listing never hides an operation: a cluster that is paused, drained or being moved shows that in its READY
+cell, as a cordoned Kubernetes node does (`Ready,SchedulingDisabled`); conditions stay plain, they are for programs.
 """
 
 from __future__ import annotations
@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.operations import Kind, Operation, State
 
-#: What an open request is called in the READY cell.
-_WORDS = {
-    Kind.PAUSE: "Paused",
-    Kind.DRAIN: "Drained",
-    Kind.SWITCHOVER: "Switchover",
-    Kind.RESOLVE: "Resolving",
-    Kind.APPROVE: "Approved",
-}
 #: Conditions that exist only while something is the matter, worst first.
 _TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
 
 
-def requests_view(operations: Iterable[Operation], cluster: str) -> list[dict[str, str]]:
+def operations_view(operations: Iterable[Operation], cluster: str) -> list[dict[str, str]]:
     """`status.requests`: the open operations about a cluster, oldest first, as `hactl status` shows them."""
     found = sorted((o for o in operations if o.state is State.OPEN and o.about(cluster)), key=lambda each: each.id)
     return [
@@ -51,8 +44,8 @@ def asked(status: Mapping[str, Any]) -> tuple[str, ...]:
     From `status.requests`, and from what the plan and the nodes say themselves, which outlives a record.
     """
     kinds = [str(each.get("type")) for each in _each(status, "requests")]
-    words = [word for kind in kinds for known, word in _WORDS.items() if kind == known]
-    words += ["Paused" for hold in _each(status, "holds") if hold.get("reason") == "Paused"]
+    words = [known.traits.word for kind in kinds for known in Kind if kind == known]
+    words += ["Paused" for hold in _each(status, "holds") if hold.get("reason") == HoldReason.PAUSED]
     hooks = [node.get("hook") for node in _each(status, "nodes")]
     words += ["Drained" for hook in hooks if isinstance(hook, Mapping) and hook.get("drained")]
     return tuple(dict.fromkeys(words))

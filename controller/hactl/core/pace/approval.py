@@ -2,17 +2,17 @@
 
 Rules: a plan is carried out stage by stage and planned anew after each, so what is left of an approved plan counts as
 approved; a step that the approved plan did not have, to the letter of its command, does not. The one exception is a
-note on a node about what the approved steps brought about (`NOTES`), which no plan can foretell.
+note on a node about what the approved steps brought about (`VerbTraits.note`), which no plan can foretell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hactl.core.catalogue import VERBS
 from hactl.core.steps import Plan, Stage
 
-#: Verbs that only note a fact on a node, and are part of any approved plan.
-NOTES = frozenset({"ConfirmCopy"})
+_NOTES = frozenset(verb for verb, traits in VERBS.items() if traits.note)
 
 
 class Approval:
@@ -41,5 +41,5 @@ def _shape(stages: Sequence[Stage]) -> frozenset[tuple[str, ...]]:
         (s.node, s.verb, s.target, s.command, s.risk.value)
         for stage in stages
         for s in stage.steps
-        if s.verb not in NOTES
+        if s.verb not in _NOTES
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.outcome import Ended
 from hactl.core.pace.gate import Gate
 from hactl.core.pace.result import PassResult
@@ -114,7 +115,7 @@ class Convergence:
 
     def _idle_end(self, result: PassResult, now: float) -> End | None:
         """Stalled, when nothing has been done or waited for, for too long."""
-        waiting = any(hold.passing or hold.reason == "StepFailing" for hold in result.plan.holds)
+        waiting = any(hold.passing or hold.reason == HoldReason.STEP_FAILING for hold in result.plan.holds)
         if result.outcome is not None or result.gate is Gate.BACKOFF or waiting:
             self._idle_since = None
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.objects import Mode
 from hactl.core.steps import Hold, Plan
 
@@ -113,19 +114,19 @@ def with_hold(plan: Plan, reason: Gate, circumstances: Circumstances) -> Plan:
     """The plan with the reason why it is only a plan, for people. A pause has a hold of its own (`plan.pauses`)."""
     match reason:
         case Gate.OBSERVE:
-            hold = Hold("ObserveOnly", "the document's mode is Observe: hactl looks and never touches")
+            hold = Hold(HoldReason.OBSERVE_ONLY, "the document's mode is Observe: hactl looks and never touches")
         case Gate.WAITING_FOR_APPROVAL:
             hold = Hold(
-                "WaitingForApproval",
+                HoldReason.WAITING_FOR_APPROVAL,
                 f"the document's mode is Propose: plan {plan.digest} waits for a person's approval",
                 remedy=f"hactl approve {plan.cluster} {plan.digest} (or: hactl apply -f FILE --approve {plan.digest})",
             )
         case Gate.FLEET_SILENT:
             why = f"nothing is changed: {circumstances.fleet_silent}"
-            hold = Hold("FleetSilent", why, target=plan.cluster, passing=True)
+            hold = Hold(HoldReason.FLEET_SILENT, why, target=plan.cluster, passing=True)
         case Gate.LEASE_LOST:
             hold = Hold(
-                "LeaseLost",
+                HoldReason.LEASE_LOST,
                 f"nothing is changed: {lease_lost(circumstances.lease, circumstances.newer_lease)}",
                 target=plan.cluster,
                 remedy="stop one of the two controllers and restart the other; if there is no other: "

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from hactl.core.catalogue import EventKind
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.evidence.hook_log import TOOK, moves_of
 from hactl.core.facts import Snapshot, known
@@ -112,13 +113,13 @@ class Moves:
             "seconds": seconds,
             "operation": numbers[-1] if ours and numbers else None,
         }
-        return "GroupMoved", f"{group} moved from {before} to {node}, by {who}{took}", node, detail
+        return EventKind.GROUP_MOVED, f"{group} moved from {before} to {node}, by {who}{took}", node, detail
 
     def recorded(self, status: Mapping[str, Any], events: Sequence[Event]) -> None:
         """That status, and the moves in it, are on record."""
         self._active = (self._active or {}) | active_nodes(status)
         for kind, _, _, detail in events:
-            if kind == "GroupMoved":
+            if kind == EventKind.GROUP_MOVED:
                 self._heading.pop(detail["group"], None)
                 # Read again: another process may have recorded some as well.
                 self._recent = None
