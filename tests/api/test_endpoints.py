@@ -1,4 +1,4 @@
-"""Health, who is active, metrics and tokens: what machines ask beside Kubernetes' paths."""
+"""Health, who is active, metrics and tokens: what machines ask that is not Kubernetes'."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hactl.api.identity import Authenticator, token_digest
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.health import FRESH_SECONDS
 from hactl.api.non_kubernetes.metrics import METRICS, Metrics
+from hactl.api.request.paths import non_kubernetes
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.core.kube.errors import ApiError
 from hactl.core.status.status import cluster_status
@@ -70,10 +71,9 @@ class Place:
         self.authenticator = Authenticator(self.record, self.clock)  # type: ignore[arg-type]
         self.metrics = Metrics(lambda: self.statuses, lambda: 3, self.clock.now)
         self.nudged: list[str | None] = []
-        self.troubles: list[str] = []
         self.endpoints = Endpoints(
             self.record, self.clock, lambda: self.statuses, self.metrics, self.authenticator,  # type: ignore[arg-type]
-            self.nudged.append, lambda: list(self.troubles), self.changes,
+            self.nudged.append, self.changes,
         )  # fmt: skip
 
     async def changes(self, after: int | None) -> AsyncIterator[Mapping[str, Any]]:
@@ -83,9 +83,7 @@ class Place:
     async def ask(self, path: str, method: str = "GET", body: object = None, **query: str) -> Response:
         """Ask as an administrator."""
         data = b"" if body is None else json.dumps(body).encode()
-        found = await self.endpoints.handle(Request(method, path, ADMIN, query, {}, data))
-        assert found is not None
-        return found
+        return await self.endpoints.handle(Request(method, path, ADMIN, query, {}, data))
 
     async def text(self, path: str, **query: str) -> tuple[int, str]:
         """Status and text."""
@@ -132,19 +130,21 @@ async def test_what_there_is_not_is_404(path: str) -> None:
 async def test_other_paths_are_somebody_elses() -> None:
     """Kubernetes' paths, for one."""
     place = Place()
-    assert await place.endpoints.handle(Request("GET", "/apis", ADMIN)) is None
-    assert Endpoints.resource_of("/apis/hactl.dev") is None
-    assert Endpoints.resource_of("/clusters/nas/active") == "clusters"
+    with pytest.raises(ApiError) as refused:
+        await place.endpoints.handle(Request("GET", "/apis", ADMIN))
+    assert refused.value.code == 404
+    assert non_kubernetes("/apis/hactl.dev", "GET") is None
+    assert non_kubernetes("/clusters/nas/active", "GET") == ("get", "clusters", "active")
 
 
-async def test_ready_says_every_trouble() -> None:
-    """The record first: without it nothing is done."""
+async def test_ready_needs_the_record() -> None:
+    """Without it nothing is done."""
     place = Place()
     assert await place.text("/readyz") == (200, "ok")
-    place.record.broken, place.troubles = "the disk is full", ["a source cannot be read"]
+    place.record.broken = "the disk is full"
     status, text = await place.text("/readyz")
     assert status == 503
-    assert text.splitlines() == ["not ready: the disk is full", "not ready: a source cannot be read"]
+    assert text.splitlines() == ["not ready: the disk is full"]
     assert await place.text("/livez") == (200, "ok")
 
 

@@ -197,7 +197,7 @@ async def test_what_goes_wrong_inside_has_a_number(caplog: pytest.LogCaptureFixt
         async def broken(request: Request) -> Response:
             raise RuntimeError("the secret path /srv/secret/x")
 
-        ada.service.beside = broken
+        ada.service.non_kubernetes = broken
         async with session.get("/metrics") as answer:
             told = await answer.json()
         assert (answer.status, told["reason"]) == (500, "InternalError")

@@ -90,7 +90,7 @@ async def running(directory: Path, wanted: Wanted) -> AsyncIterator[tuple[Store,
 
 
 async def test_everything_is_there_on_the_socket(tmp_path: Path) -> None:
-    """Health, metrics, nudges, tokens and the stream answer beside the resources, with the owner's role."""
+    """Health, metrics, nudges, tokens and the stream answer with the resources, with the owner's role."""
     path = tmp_path / "api.sock"
     connector = aiohttp.UnixConnector(str(path))
     async with (
@@ -113,9 +113,10 @@ async def test_everything_is_there_on_the_socket(tmp_path: Path) -> None:
             told = await answer.content.readuntil(b"\n\n")
             fields = dict(line.split(": ", 1) for line in told.decode().strip().split("\n"))
             assert (fields["event"], json.loads(fields["data"])["object"]["metadata"]["name"]) == ("ADDED", "a")
-        async with session.get("/metrics") as answer:
+        async with session.get(LEASES, params={"watch": "1"}), session.get("/metrics") as answer:
             text = await answer.text()
         assert "hactl_queue_depth 3.0" in text
+        assert "hactl_api_watches 1.0" in text
         assert 'hactl_api_requests_total{code="202",resource="nudge",verb="create"} 1.0' in text
     assert not path.exists()
 

@@ -1,1 +1,1 @@
-"""One outside thing and one library each."""
+"""What stands behind the ports: one outside thing and one library in each room."""

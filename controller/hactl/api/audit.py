@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from hactl.api.request.wire import Identity
 from hactl.core.document.problems import printable
@@ -19,6 +20,21 @@ _CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST = 300
 
 
+class Act(NamedTuple):
+    """What somebody asked for."""
+
+    identity: Identity
+    verb: str
+    resource: str
+    name: str = ""
+    #: The cluster it is about, where that is not the object itself.
+    cluster: str = ""
+
+    def __str__(self) -> str:
+        """For people: `carol@local (unix): patch haclusters nas`."""
+        return f"{self.identity.actor} ({self.identity.origin}): {self.verb} {self.resource} {self.name}".rstrip()
+
+
 class Audit:
     """Writes events RequestAccepted and RequestRefused."""
 
@@ -26,35 +42,29 @@ class Audit:
         """Into that record."""
         self._history = history
 
-    async def accepted(self, identity: Identity, verb: str, resource: str, name: str, cluster: str = "") -> None:
+    async def accepted(self, act: Act) -> None:
         """Something was changed."""
-        told = f"{identity.actor} ({identity.origin}): {verb} {resource} {name}".rstrip()
-        await self._record("RequestAccepted", identity, verb, resource, name, cluster, told, {})
+        await self._record("RequestAccepted", act, str(act), {})
 
-    async def refused(
-        self, identity: Identity, verb: str, resource: str, name: str, refusal: ApiError, cluster: str = ""
-    ) -> None:
+    async def refused(self, act: Act, refusal: ApiError) -> None:
         """Something was not changed, or not shown, and why."""
-        told = f"{identity.actor} ({identity.origin}): {verb} {resource} {name}".rstrip() + f": {refusal}"
-        more = {"code": refusal.code, "reason": refusal.reason}
-        await self._record("RequestRefused", identity, verb, resource, name, cluster, told, more)
+        await self._record("RequestRefused", act, f"{act}: {refusal}", {"code": refusal.code, "reason": refusal.reason})
 
-    async def _record(
-        self, kind: str, identity: Identity, verb: str, resource: str, name: str, cluster: str, told: str, more: Any
-    ) -> None:
-        about = cluster or (name if resource.partition("/")[0] == HACLUSTERS.plural else "")
+    async def _record(self, kind: str, act: Act, summary: str, more: Mapping[str, Any]) -> None:
+        about = act.cluster or (act.name if act.resource.partition("/")[0] == HACLUSTERS.plural else "")
         detail = {
-            "actor": identity.actor,
-            "origin": identity.origin,
-            "verb": verb,
-            "resource": resource,
-            "name": _short(name),
+            "actor": act.identity.actor,
+            "origin": act.identity.origin,
+            "verb": act.verb,
+            "resource": act.resource,
+            "name": _short(act.name),
             **more,
         }
+        cluster = about if _CLUSTER.fullmatch(about) else ""
         try:
-            await self._history.record(kind, about if _CLUSTER.fullmatch(about) else "", _short(told), detail=detail)
+            await self._history.record(kind, cluster, _short(summary), detail=detail)
         except StoreError as error:
-            log.error("a request cannot be recorded", extra={"what": _short(told), "error": str(error)})
+            log.error("a request cannot be recorded", extra={"what": _short(summary), "error": str(error)})
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,7 @@ ADDRESSES = 4096
 class _Count:
     began: float
     failures: int = 0
-    told: bool = False
+    recorded: bool = False
 
 
 class FailureLimit:
@@ -52,5 +52,5 @@ class FailureLimit:
         count.failures += 1
         if len(self._counts) > ADDRESSES:
             self._counts.popitem(last=False)
-        first, count.told = not count.told, True
+        first, count.recorded = not count.recorded, True
         return first

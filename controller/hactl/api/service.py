@@ -11,15 +11,15 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from hactl.api.audit import Audit
-from hactl.api.request.paths import Target, beside, target
+from hactl.api.audit import Act, Audit
+from hactl.api.request.paths import ResourcePath, non_kubernetes, resource_path
 from hactl.api.request.payload import flag
-from hactl.api.request.selection import in_namespace, look, selection
+from hactl.api.request.selection import in_namespace, presentation, selection
 from hactl.api.request.wire import Request, Response
+from hactl.api.verbs.deletes import Deleter
 from hactl.api.verbs.discovery import described, is_description, version
 from hactl.api.verbs.operations import OperationMaker, cluster_of
 from hactl.api.verbs.reads import Reader
-from hactl.api.verbs.removes import Remover
 from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
 from hactl.api.verbs.writes import Writer, Written
@@ -40,8 +40,8 @@ from hactl.ports import Clock, History, Objects
 
 log = logging.getLogger("hactl.api")
 
-#: Answers paths beside Kubernetes'; None: not one of its own. Who may is asked before.
-Beside: TypeAlias = Callable[[Request], Awaitable[Response | None]]
+#: Answers the paths that are not Kubernetes'. Who may is asked before. Raises ApiError.
+NonKubernetes: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _READS = frozenset({"get", "list", "watch"})
 
@@ -56,16 +56,16 @@ class Service:
         *,
         clock: Clock,
         secrets_directory: str,
-        beside: Beside | None = None,
+        non_kubernetes: NonKubernetes | None = None,
     ) -> None:
-        """`secrets_directory`: where references of documents start. `beside` answers the paths beside Kubernetes'."""
+        """`secrets_directory`: where references of documents start. None: no other paths are served."""
         self.reader = Reader(objects, clock)
         self.audit = Audit(history)
         self._writer = Writer(objects, clock, secrets_directory=secrets_directory)
-        self._remover = Remover(objects, clock, self._writer)
+        self._deleter = Deleter(objects, clock, self._writer)
         self._operations = OperationMaker(objects, clock)
         #: Set once whoever answers those paths exists: it needs this service for its stream.
-        self.beside = beside
+        self.non_kubernetes = non_kubernetes
 
     async def close(self) -> None:
         """End every watch."""
@@ -84,14 +84,15 @@ class Service:
             return unexpected(request)
 
     async def _route(self, request: Request) -> Response:
-        found = target(request.path)
+        found = resource_path(request.path)
         if found is not None:
             return await self._resource(found, request)
         if request.path.strip("/") == "version":
             _only(request, "GET")
             return Response(body=version())
-        if (asked := beside(request.path, request.method)) is not None and self.beside is not None:
-            return await self._besides(*asked, request)
+        ours = non_kubernetes(request.path, request.method)
+        if ours is not None and self.non_kubernetes is not None:
+            return await self._non_kubernetes(self.non_kubernetes, Act(request.identity, *ours[:2]), ours[2], request)
         if is_description(request.path):
             self._must(request, "get", "discovery", "")
             _only(request, "GET")
@@ -111,105 +112,101 @@ class Service:
             return
         if identity.role is None and identity.actor == "anonymous":
             raise unauthorized()
-        told = refusal(identity.actor, identity.role, verb, resource, subresource)
-        raise forbidden(group, resource, name, told)
+        message = refusal(identity.actor, identity.role, verb, resource, subresource)
+        raise forbidden(group, resource, name, message)
 
-    async def _besides(self, verb: str, resource: str, subresource: str, request: Request) -> Response:
+    async def _non_kubernetes(self, answers: NonKubernetes, act: Act, subresource: str, request: Request) -> Response:
         """A path that is no resource of Kubernetes. Raises ApiError."""
-        assert self.beside is not None
         try:
-            self._must(request, verb, resource, subresource)
-            response = await self.beside(request)
+            self._must(request, act.verb, act.resource, subresource)
+            return await answers(request)
         except ApiError as refused:
-            if verb not in _READS or refused.code in (401, 403):
-                await self.audit.refused(request.identity, verb, resource, "", refused)
+            if act.verb not in _READS or refused.code in (401, 403):
+                await self.audit.refused(act, refused)
             raise
-        if response is None:
-            raise no_such_path()
-        return response
 
     # -- resources --------------------------------------------------------------------------------------------------
 
-    async def _resource(self, found: Target, request: Request) -> Response:
-        resource = found.resource
-        verb = _verb(found, request)
+    async def _resource(self, path: ResourcePath, request: Request) -> Response:
+        resource = path.resource
+        verb = _verb(path, request)
         writes = verb not in _READS and resource != ACCESS_REVIEWS
         try:
-            if not found.subresource and verb not in resource.verbs and request.identity.role is not None:
+            if not path.subresource and verb not in resource.verbs and request.identity.role is not None:
                 # Nobody may, so it is not about who asks.
                 raise method_not_allowed()
-            if found.subresource and verb != "get" and request.identity.role is not None:
+            if path.subresource and verb != "get" and request.identity.role is not None:
                 raise _status_is_ours()
-            self._must(request, verb, resource.plural, found.subresource, found.name, resource.group)
+            self._must(request, verb, resource.plural, path.subresource, path.name, resource.group)
             if not writes:
-                return await self._read(found, verb, request)
-            return await self._write(found, verb, request)
+                return await self._read(path, verb, request)
+            return await self._write(path, verb, request)
         except ApiError as refused:
             if writes or refused.code in (401, 403):
-                what = f"{resource.plural}/{found.subresource}" if found.subresource else resource.plural
-                await self.audit.refused(request.identity, verb, what, found.name or refused.details.name, refused)
+                what = f"{resource.plural}/{path.subresource}" if path.subresource else resource.plural
+                await self.audit.refused(Act(request.identity, verb, what, path.name or refused.details.name), refused)
             raise
 
-    async def _read(self, found: Target, verb: str, request: Request) -> Response:
-        if found.resource == ACCESS_REVIEWS:
+    async def _read(self, path: ResourcePath, verb: str, request: Request) -> Response:
+        if path.resource == ACCESS_REVIEWS:
             return review(request)
         if verb == "get":
-            return await self.reader.get(found, request)
-        return await (self.reader.watch if verb == "watch" else self.reader.listed)(found, request)
+            return await self.reader.get(path, request)
+        return await (self.reader.watch if verb == "watch" else self.reader.listed)(path, request)
 
-    async def _write(self, found: Target, verb: str, request: Request) -> Response:
-        resource = found.resource
-        if resource.namespaced and found.namespace is None:
+    async def _write(self, path: ResourcePath, verb: str, request: Request) -> Response:
+        resource = path.resource
+        if resource.namespaced and path.namespace is None:
             raise method_not_allowed()
-        if not in_namespace(found):
+        if not in_namespace(path):
             if verb in ("create", "patch"):
-                raise not_found("", "namespaces", found.namespace or "")
-            raise not_found(resource.group, resource.plural, found.name)
+                raise not_found("", "namespaces", path.namespace or "")
+            raise not_found(resource.group, resource.plural, path.name)
         if verb == "deletecollection":
-            return await self._delete_collection(found, request)
-        done = await self._done(found, verb, request)
+            return await self._delete_collection(path, request)
+        done = await self._done(path, verb, request)
         if done.changed:
-            name = found.name or done.body["metadata"]["name"]
+            name = path.name or done.body["metadata"]["name"]
             cluster = cluster_of(done.about) if resource == HAOPERATIONS else ""
-            await self.audit.accepted(request.identity, verb, resource.plural, name, cluster)
+            await self.audit.accepted(Act(request.identity, verb, resource.plural, name, cluster))
         headers = {"Warning": ", ".join(_warning(text) for text in done.warnings)} if done.warnings else {}
         response = await self._shown(resource, done, request)
         return Response(done.code, response, headers=headers)
 
-    async def _done(self, found: Target, verb: str, request: Request) -> Written:
+    async def _done(self, path: ResourcePath, verb: str, request: Request) -> Written:
         if verb == "delete":
-            return await self._remover.delete(found, request)
+            return await self._deleter.delete(path, request)
         if verb == "create":
-            maker = self._operations if found.resource == HAOPERATIONS else self._writer
-            return await maker.create(found, request)
-        return await (self._writer.update if verb == "update" else self._writer.patch)(found, request)
+            maker = self._operations if path.resource == HAOPERATIONS else self._writer
+            return await maker.create(path, request)
+        return await (self._writer.update if verb == "update" else self._writer.patch)(path, request)
 
     async def _shown(self, resource: Resource, done: Written, request: Request) -> object:
         """The object in the form that was asked for; a Status as it is."""
         if done.body.get("kind") == "Status":
             return done.body
-        return self.reader.shown(resource, done.body, look(request))
+        return self.reader.shown(resource, done.body, presentation(request))
 
-    async def _delete_collection(self, found: Target, request: Request) -> Response:
-        chosen_by = selection(found, request.query)
-        feed = await self.reader.feed(found.resource)
-        chosen = list(ordered(feed.state(found.resource.plural), chosen_by))
-        deleted, changed = await self._remover.delete_each(found, request, chosen)
+    async def _delete_collection(self, path: ResourcePath, request: Request) -> Response:
+        chosen_by = selection(path, request.query)
+        feed = await self.reader.feed(path.resource)
+        chosen = list(ordered(feed.state(path.resource.plural), chosen_by))
+        deleted, changed = await self._deleter.delete_each(path, request, chosen)
         for name in changed:
-            await self.audit.accepted(request.identity, "delete", found.resource.plural, name)
+            await self.audit.accepted(Act(request.identity, "delete", path.resource.plural, name))
         body = {
-            "apiVersion": found.resource.api_version,
-            "kind": f"{found.resource.kind}List",
+            "apiVersion": path.resource.api_version,
+            "kind": f"{path.resource.kind}List",
             "metadata": {"resourceVersion": str(feed.revision)},
             "items": deleted,
         }
         return Response(body=body)
 
 
-def _verb(found: Target, request: Request) -> str:
+def _verb(path: ResourcePath, request: Request) -> str:
     """The verb of Kubernetes. Raises ApiError (405)."""
     method = request.method
-    if found.name:
+    if path.name:
         verbs = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
     else:
         verbs = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -221,8 +218,8 @@ def _verb(found: Target, request: Request) -> str:
 
 
 def _status_is_ours() -> ApiError:
-    told = "the status is written by hactl itself, from what it sees on the nodes"
-    return ApiError(405, "MethodNotAllowed", told)
+    message = "the status is written by hactl itself, from what it sees on the nodes"
+    return ApiError(405, "MethodNotAllowed", message)
 
 
 def _only(request: Request, method: str) -> None:
@@ -253,5 +250,5 @@ def unexpected(request: Request) -> Response:
     log.exception(
         "a request failed unexpectedly", extra={"id": number, "method": request.method, "path": request.path[:200]}
     )
-    told = f"an unexpected error (see {number} in the log of the server)"
-    return answer(ApiError(500, "InternalError", f"Internal error occurred: {told}"))
+    message = f"an unexpected error (see {number} in the log of the server)"
+    return answer(ApiError(500, "InternalError", f"Internal error occurred: {message}"))

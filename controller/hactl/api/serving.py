@@ -1,4 +1,4 @@
-"""The API of a running controller, put together: service, what stands beside it, who asks, and where it listens."""
+"""The API of a running controller, put together: service, non-Kubernetes paths, who asks, and where it listens."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from hactl.api.audit import Act
 from hactl.api.http import tls
 from hactl.api.http.server import Authenticate, Listener, Server
 from hactl.api.identity import Authenticator, of_owner
@@ -88,16 +89,16 @@ async def serving(
         metrics,
         authenticator,
         lambda label: _nudge(live, label),
-        list,
         lambda after: changes(service.reader, after),
     )
-    service.beside = endpoints.handle
+    service.non_kubernetes = endpoints.handle
     server = Server(service, answered=metrics.requested)
     try:
         for listener in await _listeners(wanted, service, authenticator, clock):
             await _start(server, listener, needed=listener.socket is None or wanted.socket_needed)
         service.reader.events.on_row = metrics.took_in
         await service.reader.everything()
+        metrics.watches.set_function(lambda: service.reader.watchers)
         yield metrics
     finally:
         await server.stop()
@@ -158,7 +159,7 @@ def _stranger(service: Service, authenticator: Authenticator) -> Authenticate:
             return await authenticator.of_request(headers, address=address, certificate=certificate)
         except ApiError as refused:
             if refused.code == 401 and authenticator.limit.failed(address):
-                await service.audit.refused(Identity("anonymous", None, address), "authenticate", "", "", refused)
+                await service.audit.refused(Act(Identity("anonymous", None, address), "authenticate", ""), refused)
             raise
 
     return known

@@ -155,7 +155,7 @@ def test_crd_columns():
 
 
 def test_operations_have_the_fields_that_are_read():
-    """The schema of HAOperation has the fields `operation_request` reads and no other, and every type and state."""
+    """The schema of HAOperation has the fields `operation_fields` reads and no other, and every type and state."""
     fields = operation_schema()["properties"]["spec"]["properties"]
     assert set(fields) == {"type", *bodies._PLAIN, *bodies._DETAIL, *bodies._TIMES}
     assert fields["type"]["enum"] == [kind.value for kind in Kind]

@@ -1,1 +1,1 @@
-"""kubernetes."""
+"""A client of a Kubernetes API, and what hactl keeps there: its leases and its credentials."""

@@ -1,1 +1,1 @@
-"""record."""
+"""The record: its rules, written once, over a backend that keeps the tables."""

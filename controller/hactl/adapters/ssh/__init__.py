@@ -1,1 +1,1 @@
-"""ssh."""
+"""Nodes over SSH: warm connections on which sh scripts run."""

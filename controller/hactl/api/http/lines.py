@@ -42,6 +42,6 @@ def server_sent(value: Mapping[str, Any]) -> bytes:
     """A server-sent event: the keys are its fields; what is no text is sent as JSON."""
     lines = []
     for field, content in value.items():
-        told = content if isinstance(content, str) else text(content).decode()
-        lines += [f"{field}: {line}" for line in told.split("\n")]
+        words = content if isinstance(content, str) else text(content).decode()
+        lines += [f"{field}: {line}" for line in words.split("\n")]
     return ("\n".join(lines) + "\n\n").encode()

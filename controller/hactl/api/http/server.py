@@ -118,27 +118,8 @@ class Server:
 
     async def start(self, listener: Listener) -> int:
         """Begin to listen; the port, 0 for a Unix socket. Raises HactlError when that is not possible."""
-
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._handle(listener, request)
-
         loop = asyncio.get_running_loop()
-
-        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
-
-        http = web.Server(
-            handle,
-            request_factory=request,
-            # A watch ends when its client goes; what writes is shielded.
-            handler_cancellation=True,
-            access_log=None,
-            logger=_SILENT,
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=LINGER_SECONDS,
-            # No body is compressed: none can be larger than it looks.
-            auto_decompress=False,
-        )
+        http = self._protocols(listener)
 
         def connection() -> asyncio.BaseProtocol:
             if sum(len(each.connections) for each, _ in self._running) >= self._max_connections:
@@ -170,6 +151,29 @@ class Server:
         log.info("the API listens", extra={"on": str(replace(listener, port=port))})
         return port
 
+    def _protocols(self, listener: Listener) -> web.Server:
+        """What makes the protocol of each new connection."""
+        loop = asyncio.get_running_loop()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._handle(listener, request)
+
+        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+
+        return web.Server(
+            handle,
+            request_factory=request,
+            # A watch ends when its client goes; what writes is shielded.
+            handler_cancellation=True,
+            access_log=None,
+            logger=_SILENT,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            # No body is compressed: none can be larger than it looks.
+            auto_decompress=False,
+        )
+
     def _hurry(self, protocol: Any) -> None:
         """Cut off a connection that has not asked anything whole by now."""
         if protocol in self._silent:
@@ -196,12 +200,12 @@ class Server:
     async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
         """One request. What goes wrong before the service has it is answered as the service would."""
         self._silent.discard(request.protocol)
-        asked = Request(request.method, "/", Identity("anonymous", None, _address(listener, request)))
+        asking = Request(request.method, "/", Identity("anonymous", None, _address(listener, request)))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
             if listener.plain:
                 _check_page(headers)
-            asked = Request(
+            asking = Request(
                 request.method,
                 unquote(request.rel_url.raw_path),
                 await _who(listener, headers, _address(listener, request), _certificate(request)),
@@ -209,22 +213,22 @@ class Server:
                 headers,
                 await _body(request),
             )
-            response = await asyncio.shield(self._service.handle(asked))
+            response = await asyncio.shield(self._service.handle(asking))
         except ApiError as refused:
             response = answer(refused)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and the log the rest
-            response = unexpected(asked)
+            response = unexpected(asking)
         if self._answered is not None:
-            self._answered(*verb_and_resource(request.method, asked.path, asked.query), response.status)
+            self._answered(*verb_and_resource(request.method, asking.path, asking.query), response.status)
         try:
             return await _send(request, response, self._lines)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             # In the middle of an answer nothing else can be said.
-            log.exception("an answer could not be sent", extra={"path": asked.path[:200]})
+            log.exception("an answer could not be sent", extra={"path": asking.path[:200]})
             if request.transport is not None:
                 request.transport.abort()
             raise

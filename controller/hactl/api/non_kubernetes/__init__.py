@@ -1,1 +1,1 @@
-"""non_kubernetes."""
+"""What the API serves that is not Kubernetes': health, metrics, tokens, nudges, the stream of changes."""

@@ -1,7 +1,6 @@
-"""What the API serves beside Kubernetes' paths: health, metrics, who is active, tokens, nudges, the stream of changes.
+"""What the API serves that is not Kubernetes': health, metrics, who is active, tokens, nudges, the stream of changes.
 
-`Endpoints.handle` answers None for a path that is not one of them. Permissions are those of `hactl.core.kube.access`,
-asked by the caller with `Endpoints.resource_of`.
+Which paths these are, and who may ask: `hactl.api.request.paths.non_kubernetes` and `hactl.core.kube.access`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from hactl import __version__
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
 from hactl.api.non_kubernetes import health
 from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
@@ -30,9 +28,6 @@ from hactl.core.kube.errors import (
 from hactl.errors import AlreadyExists, StoreError
 from hactl.ports import Clock, ObjectLog, Tokens
 
-#: Paths everybody may ask, without a credential.
-ANONYMOUS = frozenset({"healthz", "livez", "readyz", "version"})
-_PATHS = ANONYMOUS | {"metrics", "clusters", "tokens", "nudge", "stream"}
 _TOKEN_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 Statuses = Callable[[], Mapping[str, Mapping[str, Any]]]
@@ -54,26 +49,16 @@ class Endpoints:
     authenticator: Authenticator
     #: Sources are read again at once: all, or the one of that label.
     nudge: Callable[[str | None], None]
-    #: Why the controller does not work as it should, one line each; empty: it does.
-    troubles: Callable[[], list[str]]
     #: Changes of stored objects after a revision, for ever.
     changes: Callable[[int | None], AsyncIterator[Mapping[str, Any]]]
 
-    @staticmethod
-    def resource_of(path: str) -> str | None:
-        """The first part of a path that is served here, else None."""
-        first = path.strip("/").partition("/")[0]
-        return first if first in _PATHS else None
-
-    async def handle(self, request: Request) -> Response | None:
-        """The answer; None: not one of these paths. Raises ApiError."""
+    async def handle(self, request: Request) -> Response:
+        """The answer. Raises ApiError."""
         match request.path.strip("/").split("/"):
             case ["healthz" | "livez"]:
                 return health.plain(200, "ok")
             case ["readyz"]:
-                return health.ready(await self._troubles())
-            case ["version"]:
-                return Response(body=_version())
+                return await self._ready()
             case ["metrics"]:
                 return Response(raw=self.metrics.text(), content_type=CONTENT_TYPE_LATEST)
             case ["clusters", name, "active"]:
@@ -88,17 +73,14 @@ class Endpoints:
                 return self._nudge(request)
             case ["stream"]:
                 return self._stream(request)
-        if self.resource_of(request.path):
-            raise no_such_path()
-        return None
+        raise no_such_path()
 
-    async def _troubles(self) -> list[str]:
-        troubles = self.troubles()
+    async def _ready(self) -> Response:
         try:
             await self.record.revision()
         except StoreError as error:
-            troubles = [str(error), *troubles]
-        return troubles
+            return health.plain(503, f"not ready: {error}")
+        return health.plain(200, "ok")
 
     def _nudge(self, request: Request) -> Response:
         """`POST /nudge[?source=LABEL]`: what a webhook of a Git server calls."""
@@ -148,11 +130,6 @@ class Endpoints:
         self.authenticator.forget()
         until = None if expires_at is None else expires_at.isoformat()
         return Response(201, body={"name": name, "role": role, "expiresAt": until, "token": token})
-
-
-def _version() -> dict[str, str]:
-    """As kubectl reads it. The minor is what it compares its own with: the newest whose API we follow."""
-    return {"major": "1", "minor": "36", "gitVersion": f"v1.36.0+hactl.{__version__}", "platform": "hactl"}
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

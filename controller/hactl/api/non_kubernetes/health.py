@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,11 +19,6 @@ FRESH_SECONDS = 120.0
 def plain(status: int, text: str) -> Response:
     """One line of text."""
     return Response(status, raw=f"{text}\n".encode(), content_type="text/plain; charset=utf-8")
-
-
-def ready(troubles: Sequence[str]) -> Response:
-    """`/readyz`: every trouble on its line."""
-    return plain(503, "\n".join(f"not ready: {trouble}" for trouble in troubles)) if troubles else plain(200, "ok")
 
 
 def active(status: Mapping[str, Any] | None, now: datetime, *, group: str = "") -> Response:

@@ -35,10 +35,10 @@ async def changes(reader: Reader, after: int | None) -> AsyncIterator[Event]:
         # Between the last `since` and here nothing is awaited; the first feed may have changed meanwhile: told twice.
         for feed in feeds:
             feed.join(subscription)
-        told = min(feed.revision for feed in feeds)
+        reached = min(feed.revision for feed in feeds)
         for entry in sorted(missed, key=lambda each: each.revision):
             yield _event(entry)
-        yield _mark(told)
+        yield _mark(reached)
         while True:
             change = await subscription.next(ALIVE_SECONDS)
             if subscription.state != "open":

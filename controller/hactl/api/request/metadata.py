@@ -43,8 +43,8 @@ def given_metadata(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_place(metadata: Mapping[str, Any], namespace: str | None, name: str) -> None:
     """The object must be where the request says. Raises ApiError (400)."""
-    told = metadata.get("namespace")
-    if namespace is not None and told not in (None, "", namespace):
+    given = metadata.get("namespace")
+    if namespace is not None and given not in (None, "", namespace):
         raise bad_request(
             f"the namespace of the provided object does not match the namespace sent on the request ({namespace})"
         )
@@ -61,9 +61,9 @@ def name_for(resource: Resource, metadata: Mapping[str, Any]) -> str:
         cause = Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")
         raise invalid(resource.group, resource.kind, "", [cause])
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
-        told = name if isinstance(name, str) else ""
+        given = name if isinstance(name, str) else ""
         wanted = "lower-case letters, digits, - and ., beginning and ending with a letter or digit"
-        raise invalid(resource.group, resource.kind, told[:_MAX_NAME], [Cause("metadata.name", f"write {wanted}")])
+        raise invalid(resource.group, resource.kind, given[:_MAX_NAME], [Cause("metadata.name", f"write {wanted}")])
     return name
 
 
@@ -107,8 +107,8 @@ def _faults(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> It
     elif before is not None and "deletionTimestamp" in before:
         added = set(finalizers or ()) - set(before.get("finalizers", ()))
         if added:
-            told = "no new finalizers can be added if the object is being deleted, found new finalizers"
-            yield Cause("metadata.finalizers", f"Forbidden: {told} {sorted(added)}", "FieldValueForbidden")
+            message = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            yield Cause("metadata.finalizers", f"Forbidden: {message} {sorted(added)}", "FieldValueForbidden")
     owners = metadata.get("ownerReferences")
     if owners is not None and not (isinstance(owners, list) and all(isinstance(each, dict) for each in owners)):
         yield Cause("metadata.ownerReferences", "expected a list of mappings")
@@ -130,5 +130,5 @@ def check_versions(resource: Resource, metadata: Mapping[str, Any], before: Mapp
 
 def must_name_version(resource: Resource, name: str) -> ApiError:
     """422 for an update that does not say what it replaces."""
-    told = "Invalid value: 0x0: must be specified for an update"
-    return invalid(resource.group, resource.kind, name, [Cause("metadata.resourceVersion", told)])
+    message = "Invalid value: 0x0: must be specified for an update"
+    return invalid(resource.group, resource.kind, name, [Cause("metadata.resourceVersion", message)])

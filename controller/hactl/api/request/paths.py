@@ -11,7 +11,7 @@ _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DE
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResourcePath:
     """What a path names. `namespace` None: all of them, or a resource without namespaces."""
 
     resource: Resource
@@ -21,7 +21,7 @@ class Target:
     subresource: str = ""
 
 
-def target(path: str) -> Target | None:
+def resource_path(path: str) -> ResourcePath | None:
     """The resource a path names; None when it is no resource."""
     parts = path.strip("/").split("/")
     if parts[:1] == ["api"]:
@@ -45,11 +45,11 @@ def target(path: str) -> Target | None:
     subresource = rest[2] if len(rest) > 2 else ""
     if subresource and subresource not in resource.subresources:
         return None
-    return Target(resource, namespace, name, subresource)
+    return ResourcePath(resource, namespace, name, subresource)
 
 
-def beside(path: str, method: str) -> tuple[str, str, str] | None:
-    """Verb, resource and subresource of `hactl.core.kube.access` for a path beside Kubernetes'; None: it is none."""
+def non_kubernetes(path: str, method: str) -> tuple[str, str, str] | None:
+    """Verb, resource and subresource of `hactl.core.kube.access` for a path of ours; None: it is none."""
     parts = path.strip("/").split("/")
     verbs = {"GET": "list" if parts == ["tokens"] else "get", "POST": "create", "DELETE": "delete"}
     verb = verbs.get(method, "get")
@@ -66,11 +66,11 @@ def beside(path: str, method: str) -> tuple[str, str, str] | None:
 def verb_and_resource(method: str, path: str, query: Mapping[str, str]) -> tuple[str, str]:
     """What a request is about, in few words that do not depend on names: for metrics."""
     verb = _VERBS.get(method, "other")
-    found = target(path)
+    found = resource_path(path)
     if found is None:
-        asked = beside(path, method)
+        ours = non_kubernetes(path, method)
         first = path.strip("/").partition("/")[0]
-        return verb, asked[1] if asked else first if first in ("api", "apis", "openapi", "version") else "other"
+        return verb, ours[1] if ours else first if first in ("api", "apis", "openapi", "version") else "other"
     if verb == "get" and not found.name:
         verb = "watch" if query.get("watch", "").lower() in ("true", "1", "t") else "list"
     return verb, f"{found.resource.plural}/{found.subresource}" if found.subresource else found.resource.plural

@@ -38,8 +38,8 @@ def read_json(content: bytes, *, max_values: int = MAX_VALUES) -> Any:
         # Half surrogate pairs are no text: they could not be sent or kept.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        told = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
-        raise bad_request(f"the body is not JSON: {told}") from None
+        message = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
+        raise bad_request(f"the body is not JSON: {message}") from None
     check_size(value, max_values)
     return value
 
@@ -82,8 +82,8 @@ def read_yaml(content: bytes, resource: Resource, name: str) -> Any:
     trees, problems = read_trees(content, "body")
     if len(trees) != 1 or not trees[0].readable:
         found = problems or [problem for tree in trees for problem in tree.problems]
-        told = str(found[0]) if found else "it has more than one document"
-        raise bad_request(f"the body is not one YAML document: {told}")
+        message = str(found[0]) if found else "it has more than one document"
+        raise bad_request(f"the body is not one YAML document: {message}")
     if trees[0].problems:
         causes = [Cause(p.path, f"{p.message}; {p.fix}" if p.fix else p.message) for p in trees[0].problems]
         raise invalid(resource.group, resource.kind, name, causes)
@@ -109,8 +109,8 @@ def an_object(value: Any, resource: Resource) -> dict[str, Any]:
     for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         found = value.get(field, wanted)
         if found != wanted:
-            told = found if isinstance(found, str) else "something else"
-            raise bad_request(f"the {field} in the data ({told}) does not match the expected {field} ({wanted})")
+            given = found if isinstance(found, str) else "something else"
+            raise bad_request(f"the {field} in the data ({given}) does not match the expected {field} ({wanted})")
     return {"apiVersion": resource.api_version, "kind": resource.kind, **value}
 
 

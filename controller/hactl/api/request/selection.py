@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hactl.api.request.negotiate import Form, form
-from hactl.api.request.paths import Target
+from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import flag, number
 from hactl.api.request.wire import Request
 from hactl.core.kube.errors import ApiError, bad_request
@@ -36,26 +36,26 @@ class Selection:
         return self.everything or (self.labels.match(metadata.get("labels") or {}) and self.fields.match(body))
 
 
-def selection(target: Target, query: Mapping[str, str]) -> Selection:
+def selection(path: ResourcePath, query: Mapping[str, str]) -> Selection:
     """What the query selects. Raises ApiError (400)."""
     labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
-    return Selection(parse_labels(labels), parse_fields(fields), target.namespace, not (labels or fields))
+    return Selection(parse_labels(labels), parse_fields(fields), path.namespace, not (labels or fields))
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Presentation:
     """How objects are written: the form, and what a row of a Table carries."""
 
     form: Form
     included: Included = "Metadata"
 
 
-def look(request: Request) -> Look:
+def presentation(request: Request) -> Presentation:
     """The form a client wants. Raises ApiError (400, 406)."""
     included = request.query.get("includeObject") or "Metadata"
     if included not in ("None", "Metadata", "Object"):
         raise bad_request('includeObject: supported values: "Metadata", "None", "Object"')
-    return Look(form(request.headers.get("accept", "")), included)  # type: ignore[arg-type]
+    return Presentation(form(request.headers.get("accept", "")), included)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Start:
 
     #: Changes after this revision; None: after the newest one.
     revision: int | None
-    #: What is there already is told first, as ADDED.
+    #: What is there already is sent first, as ADDED.
     replay: bool
     #: After that a bookmark says that this was all.
     marked: bool
@@ -131,16 +131,16 @@ def start(query: Mapping[str, str]) -> Start:
     revision = number(query, "resourceVersion")
     if "sendInitialEvents" in query:
         if match != "NotOlderThan":
-            told = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {told}')
+            message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {message}')
         initial = flag(query, "sendInitialEvents")
         return Start(revision or None, initial, initial, bookmarks, timeout)
     if match:
-        told = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {told}')
+        message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {message}')
     return Start(revision or None, version in ("", "0"), False, bookmarks, timeout)
 
 
-def in_namespace(target: Target) -> bool:
+def in_namespace(path: ResourcePath) -> bool:
     """Whether there can be anything at all in the namespace asked for."""
-    return target.namespace in (None, NAMESPACE)
+    return path.namespace in (None, NAMESPACE)

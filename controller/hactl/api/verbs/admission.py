@@ -99,8 +99,8 @@ def _cluster(body: Mapping[str, Any], directory: str, before: Mapping[str, Any] 
         # Somebody on this machine could read those files himself; nobody else gets at more of them than there were.
         same = before is not None and start == start_before and pruned.get("spec") == before["spec"]
         may_name_any = same or (local and start is not None)
-        told = chain.from_iterable(rule(found) for rule in RULES)
-        wrong = list(islice(chain(told, () if may_name_any else check_remote(found)), _MAX_CAUSES + 1))
+        faults = chain.from_iterable(rule(found) for rule in RULES)
+        wrong = list(islice(chain(faults, () if may_name_any else check_remote(found)), _MAX_CAUSES + 1))
     elif found is not wrong:
         wrong = [*found, *more_faults(data, found)]
     if wrong or not isinstance(found, HACluster):

@@ -10,8 +10,8 @@ from typing import Any
 
 from hactl.api.cache import Entry, EventFeed, Feed, ObjectFeed, too_new
 from hactl.api.request.negotiate import Form
-from hactl.api.request.paths import Target
-from hactl.api.request.selection import Look, in_namespace, look, page, selection, start, token_of
+from hactl.api.request.paths import ResourcePath
+from hactl.api.request.selection import Presentation, in_namespace, page, presentation, selection, start, token_of
 from hactl.api.request.wire import Request, Response
 from hactl.api.verbs.watch import Event, Watching, error, ordered
 from hactl.core.kube.errors import ApiError, not_found
@@ -138,29 +138,29 @@ class Reader:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    async def get(self, target: Target, request: Request) -> Response:
+    async def get(self, path: ResourcePath, request: Request) -> Response:
         """One object. Raises ApiError (404)."""
-        how = look(request)
-        feed = await self.feed(target.resource)
-        wanted = page(target.resource.plural, {"resourceVersion": request.query.get("resourceVersion", "")})
+        shape = presentation(request)
+        feed = await self.feed(path.resource)
+        wanted = page(path.resource.plural, {"resourceVersion": request.query.get("resourceVersion", "")})
         if wanted.revision is not None and wanted.revision > feed.revision:
             raise too_new(wanted.revision, feed.revision)
-        body = feed.state(target.resource.plural).get(target.name) if in_namespace(target) else None
+        body = feed.state(path.resource.plural).get(path.name) if in_namespace(path) else None
         if body is None:
-            raise not_found(target.resource.group, target.resource.plural, target.name)
-        return Response(body=self.shown(target.resource, body, how))
+            raise not_found(path.resource.group, path.resource.plural, path.name)
+        return Response(body=self.shown(path.resource, body, shape))
 
-    def shown(self, resource: Resource, body: Mapping[str, Any], how: Look) -> Any:
+    def shown(self, resource: Resource, body: Mapping[str, Any], shape: Presentation) -> Any:
         """One object in that form."""
-        if how.form is Form.TABLE:
+        if shape.form is Form.TABLE:
             version = body["metadata"].get("resourceVersion", "")
-            return table(resource, [body], rv=version, wide_objects=how.included, now=self._clock.now())
-        return partial(body) if how.form is Form.PARTIAL else body
+            return table(resource, [body], rv=version, wide_objects=shape.included, now=self._clock.now())
+        return partial(body) if shape.form is Form.PARTIAL else body
 
-    async def listed(self, target: Target, request: Request) -> Response:
+    async def listed(self, path: ResourcePath, request: Request) -> Response:
         """The selected objects in the order of their names, or one page of them. Raises ApiError."""
-        resource, how = target.resource, look(request)
-        selected, wanted = selection(target, request.query), page(target.resource.plural, request.query)
+        resource, shape = path.resource, presentation(request)
+        selected, wanted = selection(path, request.query), page(path.resource.plural, request.query)
         feed = await self.feed(resource)
         revision = feed.revision
         if wanted.revision is not None and wanted.revision > revision:
@@ -177,15 +177,20 @@ class Reader:
             if selected.everything:
                 more["remainingItemCount"] = len(names) - wanted.limit
             names = names[: wanted.limit]
-        return Response(body=self._list_of(resource, [state[name] for name in names], str(revision), more, how))
+        return Response(body=self._list_of(resource, [state[name] for name in names], str(revision), more, shape))
 
     def _list_of(
-        self, resource: Resource, bodies: list[Mapping[str, Any]], version: str, more: Mapping[str, Any], how: Look
+        self,
+        resource: Resource,
+        bodies: list[Mapping[str, Any]],
+        version: str,
+        more: Mapping[str, Any],
+        shape: Presentation,
     ) -> Mapping[str, Any]:
-        if how.form is Form.TABLE:
+        if shape.form is Form.TABLE:
             now = self._clock.now()
-            return table(resource, bodies, rv=version, wide_objects=how.included, now=now, more=more)
-        if how.form is Form.PARTIAL:
+            return table(resource, bodies, rv=version, wide_objects=shape.included, now=now, more=more)
+        if shape.form is Form.PARTIAL:
             return partial_list(bodies, rv=version, more=more)
         return {
             "apiVersion": resource.api_version,
@@ -194,10 +199,10 @@ class Reader:
             "items": bodies,
         }
 
-    async def watch(self, target: Target, request: Request) -> Response:
+    async def watch(self, path: ResourcePath, request: Request) -> Response:
         """A stream of changes. Raises ApiError; a revision that is too old is told by the stream itself."""
-        resource, how = target.resource, look(request)
-        selected, wanted = selection(target, request.query), start(request.query)
+        resource, shape = path.resource, presentation(request)
+        selected, wanted = selection(path, request.query), start(request.query)
         feed = await self.feed(resource)
         if self._closed:
             return Response(stream=_stream())
@@ -218,7 +223,7 @@ class Reader:
         revision = feed.revision if wanted.replay or wanted.revision is None else wanted.revision
         subscription = feed.subscribe(resource.plural)
         watching = Watching(
-            resource, selected, how, wanted, self._clock, subscription, feed, initial, backlog, revision
+            resource, selected, shape, wanted, self._clock, subscription, feed, initial, backlog, revision
         )  # fmt: skip
         return Response(stream=watching.events())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hactl.api.cache import UNKNOWN, Body, Entry, Feed, Subscription, too_old
 from hactl.api.request.negotiate import Form
-from hactl.api.request.selection import Look, Selection, Start
+from hactl.api.request.selection import Presentation, Selection, Start
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import Resource
 from hactl.core.kube.tables import bookmark_table, partial, table_of_one
@@ -34,7 +34,7 @@ class Watching:
 
     resource: Resource
     selection: Selection
-    look: Look
+    shape: Presentation
     start: Start
     clock: Clock
     subscription: Subscription
@@ -50,7 +50,7 @@ class Watching:
         """The events, until the time is over, the server stops, or the watcher was too slow (an ERROR event)."""
         seconds = self.start.timeout_seconds or random.uniform(*LONGEST_SECONDS)
         deadline = self.clock.monotonic() + seconds
-        writer = _Writer(self.resource, self.look, self.clock)
+        writer = _EventWriter(self.resource, self.shape, self.clock)
         revision = self.revision
         try:
             for body in self.initial:
@@ -107,24 +107,24 @@ def error(refusal: ApiError) -> Event:
     return {"type": "ERROR", "object": refusal.status()}
 
 
-class _Writer:
+class _EventWriter:
     """Writes objects in the form the watcher wants."""
 
-    def __init__(self, resource: Resource, look: Look, clock: Clock) -> None:
+    def __init__(self, resource: Resource, shape: Presentation, clock: Clock) -> None:
         self._resource = resource
-        self._look = look
+        self._shape = shape
         self._clock = clock
         self._first = True
 
     def event(self, kind: str, body: Body) -> Event:
         """One change."""
         shown: Any = body
-        if self._look.form is Form.TABLE:
+        if self._shape.form is Form.TABLE:
             shown = table_of_one(
-                self._resource, body, first=self._first, wide_objects=self._look.included, now=self._clock.now()
+                self._resource, body, first=self._first, wide_objects=self._shape.included, now=self._clock.now()
             )
             self._first = False
-        elif self._look.form is Form.PARTIAL:
+        elif self._shape.form is Form.PARTIAL:
             shown = partial(body)
         return {"type": kind, "object": shown}
 
@@ -135,9 +135,9 @@ class _Writer:
             metadata["annotations"] = dict(annotations)
         body = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}
         shown: Any = body
-        if self._look.form is Form.TABLE:
+        if self._shape.form is Form.TABLE:
             shown = bookmark_table(body)
-        elif self._look.form is Form.PARTIAL:
+        elif self._shape.form is Form.PARTIAL:
             shown = partial(body)
         return {"type": "BOOKMARK", "object": shown}
 

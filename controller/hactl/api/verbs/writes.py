@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from hactl.adapters.yaml.nodes import MAX_VALUES
 from hactl.api.request.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
-from hactl.api.request.paths import Target
+from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -55,7 +55,7 @@ Body: TypeAlias = Mapping[str, Any]
 #: How often a write that names no state is done again because somebody else was faster.
 TRIES = 5
 _MAX_MANAGER = 128
-#: Larger bodies are checked beside the loop.
+#: Larger bodies are checked in a thread of their own.
 LARGE_BYTES = 16 * 1024
 
 
@@ -86,36 +86,36 @@ class Writer:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    async def create(self, target: Target, request: Request) -> Written:
+    async def create(self, path: ResourcePath, request: Request) -> Written:
         """POST. Raises ApiError."""
-        resource = target.resource
+        resource = path.resource
         body = read_object(request.body, request.headers, resource)
         metadata = given_metadata(body)
-        check_place(metadata, target.namespace, "")
+        check_place(metadata, path.namespace, "")
         if metadata.get("resourceVersion") not in (None, ""):
             raise bad_request("resourceVersion should not be set on objects to be created")
         name = name_for(resource, metadata)
         made = {**body, "metadata": settled(resource, metadata, name, None)}
         return await self._create(resource, name, self._owned(resource, None, made, request), request)
 
-    async def update(self, target: Target, request: Request) -> Written:
+    async def update(self, path: ResourcePath, request: Request) -> Written:
         """PUT. Raises ApiError."""
-        resource, name = target.resource, target.name
+        resource, name = path.resource, path.name
         body = read_object(request.body, request.headers, resource, name)
         metadata = given_metadata(body)
-        check_place(metadata, target.namespace, name)
+        check_place(metadata, path.namespace, name)
         before = await self.current(resource, name)
         if not check_versions(resource, metadata, before["metadata"], name):
             raise must_name_version(resource, name)
         after = {**body, "metadata": settled(resource, metadata, name, before["metadata"])}
         return await self._store(resource, name, before, self._owned(resource, before, after, request), request)
 
-    async def patch(self, target: Target, request: Request) -> Written:
+    async def patch(self, path: ResourcePath, request: Request) -> Written:
         """PATCH: merge patch, JSON patch or server-side apply. Raises ApiError."""
-        resource, name = target.resource, target.name
+        resource, name = path.resource, path.name
         kind = media_type(request.headers)
         if kind == APPLY_PATCH:
-            return await self._retried(lambda: self._apply(target, request))
+            return await self._retried(lambda: self._apply(path, request))
         if "force" in request.query and flag(request.query, "force"):
             cause = Cause("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden")
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
@@ -153,12 +153,12 @@ class Writer:
         owned = self._owned(resource, before, after, request)
         return await self._store(resource, name, before, owned, request, retry=not named)
 
-    async def _apply(self, target: Target, request: Request) -> Written:
+    async def _apply(self, path: ResourcePath, request: Request) -> Written:
         """Server-side apply: the whole of what one manager wants; creates what is not there."""
-        resource, name = target.resource, target.name
+        resource, name = path.resource, path.name
         given = an_object(read_yaml(request.body, resource, name), resource)
         metadata = given_metadata(given)
-        check_place(metadata, target.namespace, name)
+        check_place(metadata, path.namespace, name)
         if not request.query.get("fieldManager"):
             raise bad_request("PatchOptions.meta.k8s.io is invalid: fieldManager: is required for apply patch")
         if metadata.get("managedFields"):
@@ -299,10 +299,10 @@ class Writer:
         origin = await self._objects.origin(name)
         if not origin or (origin == FILES_ORIGIN and (deleting or adopting)):
             return
-        told = f"{name} is kept by the source {origin}; change it there"
+        message = f"{name} is kept by the source {origin}; change it there"
         if origin == FILES_ORIGIN:
-            told = f"{name} was handed in with `hactl apply` on the controller; apply it there, or delete it first"
-        raise forbidden(resource.group, resource.plural, name, told)
+            message = f"{name} was handed in with `hactl apply` on the controller; apply it there, or delete it first"
+        raise forbidden(resource.group, resource.plural, name, message)
 
     def _owned(self, resource: Resource, before: Body | None, after: Body, request: Request) -> Body:
         """With the record of who owns which field."""

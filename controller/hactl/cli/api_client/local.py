@@ -15,7 +15,7 @@ from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.api.request.wire import Identity, Request, Response
-from hactl.api.service import Beside, Service
+from hactl.api.service import NonKubernetes, Service
 from hactl.app import actor
 from hactl.cli.api_client.client import Call, Refused, checked
 
@@ -81,7 +81,9 @@ class Local:
                 store = await open_record(self._record, read_only=True)
             clock = SystemClock()
             secrets = str(self._record.absolute().parent / "secrets")
-            service = Service(store, store, clock=clock, secrets_directory=secrets, beside=_beside(store, clock))
+            service = Service(
+                store, store, clock=clock, secrets_directory=secrets, non_kubernetes=_non_kubernetes(store, clock)
+            )
             self._open[writes] = service, store
         return self._open[writes][0]
 
@@ -95,10 +97,10 @@ async def _next(stream: AsyncIterator[Mapping[str, Any]]) -> Mapping[str, Any] |
     return await anext(stream, None)
 
 
-def _beside(store: Store, clock: SystemClock) -> Beside:
+def _non_kubernetes(store: Store, clock: SystemClock) -> NonKubernetes:
     """Tokens and the rest of what has no controller behind it here; imported when it is asked for."""
 
-    async def answer(request: Request) -> Response | None:
+    async def answer(request: Request) -> Response:
         from hactl.api.identity import Authenticator
         from hactl.api.non_kubernetes.endpoints import Endpoints
         from hactl.api.non_kubernetes.metrics import Metrics
@@ -115,7 +117,7 @@ def _beside(store: Store, clock: SystemClock) -> Beside:
         statuses = {row["cluster"]: row["status"] for row in await store.statuses() if row["managed"]}
         metrics = Metrics(lambda: statuses, lambda: 0, clock.now)
         authenticator = Authenticator(store, clock)
-        endpoints = Endpoints(store, clock, lambda: statuses, metrics, authenticator, nobody_reads, list, no_changes)
+        endpoints = Endpoints(store, clock, lambda: statuses, metrics, authenticator, nobody_reads, no_changes)
         return await endpoints.handle(request)
 
     return answer

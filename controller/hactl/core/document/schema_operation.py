@@ -1,6 +1,6 @@
 """The CustomResourceDefinition of HAOperation: what people ask for, as an object of the Kubernetes API.
 
-Fields are those of `hactl.core.kube.codec.operation_request`; what each type needs is checked there.
+Fields are those of `hactl.core.kube.codec.operation_fields`; what each type needs is checked there.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def operation_request(body: Mapping[str, Any], name: str, *, actor: str) -> dict[str, Any]:
+def operation_fields(body: Mapping[str, Any], name: str, *, actor: str) -> dict[str, Any]:
     """What `OperationLog.open_operation` takes, from a posted spec. Raises ApiError (Invalid) with every fault."""
     spec = body.get("spec")
     if not isinstance(spec, Mapping):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hactl.api.request.metadata import given_metadata
-from hactl.api.request.paths import Target
+from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
 from hactl.api.request.wire import Request
 from hactl.api.verbs.writes import Body, Writer, Written
@@ -26,15 +26,15 @@ _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """DeleteOptions, as far as they matter."""
+class DeleteOptions:
+    """As far as they matter."""
 
     dry: bool = False
     uid: str | None = None
     revision: int | None = None
 
 
-def options(request: Request, resource: Resource) -> Options:
+def delete_options(request: Request, resource: Resource) -> DeleteOptions:
     """What the body and the query ask for. Raises ApiError (400, 415)."""
     body: Any = {}
     if request.body.strip():
@@ -56,10 +56,10 @@ def options(request: Request, resource: Resource) -> Options:
     if uid is not None and not isinstance(uid, str):
         raise bad_request("preconditions.uid: expected text")
     revision = None if version is None else to_number(version, "preconditions.resourceVersion")
-    return Options(is_dry_run(body.get("dryRun"), request.query), uid, revision)
+    return DeleteOptions(is_dry_run(body.get("dryRun"), request.query), uid, revision)
 
 
-class Remover:
+class Deleter:
     """Deletes stored objects."""
 
     def __init__(self, objects: Objects, clock: Clock, writer: Writer) -> None:
@@ -68,25 +68,25 @@ class Remover:
         self._clock = clock
         self._writer = writer
 
-    async def delete(self, target: Target, request: Request) -> Written:
+    async def delete(self, path: ResourcePath, request: Request) -> Written:
         """DELETE of one object: Success, or the object while finalizers hold it. Raises ApiError."""
-        asked = options(request, target.resource)
-        return await self._delete(target.resource, target.name, asked, request)
+        options = delete_options(request, path.resource)
+        return await self._delete(path.resource, path.name, options, request)
 
     async def delete_each(
-        self, target: Target, request: Request, chosen: list[Mapping[str, Any]]
+        self, path: ResourcePath, request: Request, chosen: list[Mapping[str, Any]]
     ) -> tuple[list[Body], list[str]]:
         """DELETE of a collection: what was (or will be) deleted, and the names. Raises ApiError, then for all."""
-        asked = options(request, target.resource)
+        options = delete_options(request, path.resource)
         for body in chosen:
-            await self._writer.check_origin(target.resource, body["metadata"]["name"])
+            await self._writer.check_origin(path.resource, body["metadata"]["name"])
         deleted: list[Body] = []
         changed: list[str] = []
         for body in chosen:
             name = body["metadata"]["name"]
-            one = Options(asked.dry, body["metadata"]["uid"], None)
+            one = DeleteOptions(options.dry, body["metadata"]["uid"], None)
             try:
-                done = await self._delete(target.resource, name, one, request)
+                done = await self._delete(path.resource, name, one, request)
             except ApiError as refused:
                 if refused.code in (404, 409):
                     # Somebody else deleted it, or made another one of that name: not what was chosen.
@@ -96,16 +96,16 @@ class Remover:
             changed += [name] if done.changed else []
         return deleted, changed
 
-    async def _delete(self, resource: Resource, name: str, asked: Options, request: Request) -> Written:
+    async def _delete(self, resource: Resource, name: str, options: DeleteOptions, request: Request) -> Written:
         for _ in range(_TRIES):
             before = await self._writer.current(resource, name)
             metadata = before["metadata"]
-            self._check(resource, name, asked, metadata)
+            self._check(resource, name, options, metadata)
             await self._writer.check_origin(resource, name, deleting=True)
             held = bool(given_metadata(before).get("finalizers"))
             if held and "deletionTimestamp" in metadata:
                 return Written(before, 200, changed=False)
-            if asked.dry:
+            if options.dry:
                 return Written(before if held else _done(resource, metadata), 200, changed=False)
             expected = int(metadata["resourceVersion"])
             try:
@@ -121,13 +121,13 @@ class Remover:
             return Written(_done(resource, gone["metadata"]), 200, changed=True, about=gone)
         raise conflict(resource.group, resource.plural, name)
 
-    def _check(self, resource: Resource, name: str, asked: Options, metadata: Mapping[str, Any]) -> None:
-        if asked.uid is not None and asked.uid != metadata["uid"]:
-            why = f"Precondition failed: UID in precondition: {asked.uid}, UID in object meta: {metadata['uid']}"
+    def _check(self, resource: Resource, name: str, options: DeleteOptions, metadata: Mapping[str, Any]) -> None:
+        if options.uid is not None and options.uid != metadata["uid"]:
+            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
             raise conflict(resource.group, resource.plural, name, why)
-        if asked.revision is not None and asked.revision != int(metadata["resourceVersion"]):
+        if options.revision is not None and options.revision != int(metadata["resourceVersion"]):
             why = (
-                f"Precondition failed: ResourceVersion in precondition: {asked.revision}, "
+                f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
                 f"ResourceVersion in object meta: {metadata['resourceVersion']}"
             )
             raise conflict(resource.group, resource.plural, name, why)
