@@ -6,7 +6,8 @@ from hactl.core.evidence.copies import Verdict, compare_copies
 from hactl.core.evidence.view import View
 from hactl.core.plan.resolve import resolve_steps
 from hactl.core.steps import Outcome, Plan
-from hactl.core.why.ask import Explanation, Question, explain
+from hactl.core.why.answer import Explanation, Question
+from hactl.core.why.ask import explain
 from support.lab.closed_loop import Loop, example
 
 
@@ -38,7 +39,7 @@ def why(loop: Loop, question: Question | None = None) -> Explanation:
     """The explanation of what is seen now, without a plan."""
     snapshot = loop.look()
     plan = Plan("nas", 1, active={"files": "nas-a"})
-    return explain(loop.cluster, snapshot, plan, loop.now, question)
+    return explain(View.at(loop.cluster, snapshot, loop.now), plan, question)
 
 
 def test_two_primaries_and_then_a_split_brain_are_explained() -> None:

@@ -108,5 +108,7 @@ def test_the_log_accounts_for_a_demotion(
 
 def test_the_sum_is_told_as_it_is_done() -> None:
     """People see the addition and the cap."""
-    assert Voice(1, 100, 240).told().startswith("advskew 100 + demotion 240 = 340, counted as 240: an advertisement")
-    assert Voice(1, 0, 0).told() == "advskew 0 + demotion 0 = 0: an advertisement every 1.00 s"
+    assert Voice(1, 100, 240).arithmetic.startswith(
+        "advskew 100 + demotion 240 = 340, counted as 240: an advertisement"
+    )
+    assert Voice(1, 0, 0).arithmetic == "advskew 0 + demotion 0 = 0: an advertisement every 1.00 s"

@@ -147,8 +147,8 @@ def test_a_higher_rule_silences_the_hook_and_is_told_before_that_matters() -> No
     found = verdict(pair.loop, snapshot)
     assert (found.status, found.reason) == ("False", "HookOvertaken")
     assert f"devd of {B} runs {PATH}:1 (notify 200)" in found.message
-    told = explain(pair.loop.cluster, snapshot, pair.loop.plan(), pair.loop.now)
-    assert told.cause == "HookOvertaken"
+    answer = explain(View.at(pair.loop.cluster, snapshot, pair.loop.now), pair.loop.plan())
+    assert answer.cause == "HookOvertaken"
     pair.world.power_off(A)
     pair.wait(120.0)
     assert pair.carp(B).startswith("MASTER")

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Vhid
+from hactl.core.evidence.view import View
+from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Pool, Vhid
 from hactl.core.steps import Hold
-from hactl.core.why.ask import Explanation, Question, explain, fights
+from hactl.core.why.answer import Explanation, Question
+from hactl.core.why.ask import explain
+from hactl.core.why.fights import fights
+from hactl.core.why.subject import Background
 from support.facts.builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from support.facts.hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
 
@@ -18,14 +22,19 @@ A_BACKUP = {"state": CarpState.BACKUP}
 DEGRADED: dict[str, Any] = {"role": HastRole.PRIMARY, "status": "degraded"}
 
 
-def why(scene: Scene, *, holds: tuple[Hold, ...] = (), **more: Any) -> Explanation:
+def seen(scene: Scene) -> View:
+    """What is seen of it."""
+    return View.at(scene.cluster, scene.snapshot, NOW)
+
+
+def why(scene: Scene, question: Question | None = None, *, holds: tuple[Hold, ...] = (), **more: Any) -> Explanation:
     """The answer for the only group."""
-    return explain(scene.cluster, scene.snapshot, plan_of(scene, holds=holds), NOW, **more)
+    return explain(seen(scene), plan_of(scene, holds=holds), question, Background(**more))
 
 
 def told(found: Explanation) -> str:
     """Everything of it as one text."""
-    return "\n".join([found.headline, *(fact.text for fact in found.facts), *(r.told() for r in found.remedies)])
+    return "\n".join([found.headline, *(fact.text for fact in found.facts), *(r.line for r in found.remedies)])
 
 
 def manual(scene: Scene) -> Scene:
@@ -342,7 +351,7 @@ def test_counters_that_stand_still_are_no_evidence() -> None:
     scene = hooked_pair().vhid("nas-b", **A_MASTER)
     scene = scene.node("nas-a", carp_counters=counters).node("nas-b", carp_counters=counters)
     later = scene.node("nas-a", carp_counters={**counters, "packets received (IPv4)": 93})
-    found = explain(later.cluster, later.snapshot, plan_of(later), NOW, before=scene.snapshot)
+    found = why(later, before=scene.snapshot)
     assert found.cause == "TwoMastersHeardOneWay"
     assert why(scene).cause == "TwoMastersVhidClash"
 
@@ -364,14 +373,16 @@ def test_a_fight_is_named_only_while_there_is_something_to_do() -> None:
         "target": "net.inet.carp.preempt",
     }
     undone = fights([row, row, row, {**row, "outcome": "Failed"}, {**row, "verb": "Mount"}])
-    assert undone == ("nas-b SetSysctl net.inet.carp.preempt was done 3 times and is undone each time",)
+    assert [fight.sentence for fight in undone] == [
+        "nas-b SetSysctl net.inet.carp.preempt was done 3 times and is undone each time"
+    ]
     assert fights([row, row]) == ()
     scene = hooked_pair().sysctl("nas-b", preempt=0)
     plan = plan_of(scene, a_step("nas-b", "SetSysctl", "net.inet.carp.preempt"))
-    found = explain(scene.cluster, scene.snapshot, plan, NOW, undone=undone)
+    found = explain(seen(scene), plan, background=Background(fights=undone))
     assert found.cause == "Fought"
     assert "hactl history nas --node nas-b" in told(found)
-    assert why(hooked_pair(), undone=undone).cause == "Healthy"
+    assert why(hooked_pair(), fights=undone).cause == "Healthy"
 
 
 def test_what_else_is_wrong_is_named_in_a_line() -> None:
@@ -392,15 +403,13 @@ def test_a_group_of_addresses_only_has_no_storage_to_speak_of() -> None:
 
 def test_a_pool_on_the_standby_is_found() -> None:
     """zfs: imported where the node is secondary."""
-    from hactl.core.facts import Pool
-
     scene = hooked(zfs_pair()).node("nas-b", pools={"tank": Pool("tank", "ONLINE")})
     found = why(scene)
-    assert (found.cause, found.remedies[0].told()) == ("MountedOnStandby", "on nas-b: zpool export tank")
+    assert (found.cause, found.remedies[0].line) == ("MountedOnStandby", "on nas-b: zpool export tank")
 
 
 def test_the_question_must_be_about_something_there_is() -> None:
     """A group or node that the document does not have."""
     for question in (Question(group="mail"), Question(node="nas-c", what="active")):
         with pytest.raises(KeyError):
-            why(hooked_pair(), question=question)
+            why(hooked_pair(), question)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, Hastd, HastRole, NoMetadata
 from hactl.core.steps import Hold
-from hactl.core.why.ask import Explanation, Question, explain
+from hactl.core.why.answer import Explanation, Question
+from hactl.core.why.ask import explain
 from support.facts.builder import NOW, Scene, edge_pair
 from support.facts.hooked_scene import a_step, hook, hooked_pair, plan_of
 
 What = Literal["active", "master", "primary"]
 
 
-def why_not(scene: Scene, node: str, what: What, *, holds: tuple[Hold, ...] = (), **more: Any) -> Explanation:
+def why_not(scene: Scene, node: str, what: What, *, holds: tuple[Hold, ...] = ()) -> Explanation:
     """The answer about the only group."""
     plan = plan_of(scene, holds=holds)
-    return explain(scene.cluster, scene.snapshot, plan, NOW, Question(node=node, what=what), **more)
+    return explain(View.at(scene.cluster, scene.snapshot, NOW), plan, Question(node=node, what=what))
 
 
 def gone(scene: Scene) -> Scene:
@@ -197,7 +199,7 @@ def test_the_reason_is_named(
 ) -> None:
     """The reason first, with its numbers and its remedy."""
     found = why_not(change(hooked_pair()), node, what)
-    text = "\n".join([found.headline, *(fact.text for fact in found.facts), *(r.told() for r in found.remedies)])
+    text = "\n".join([found.headline, *(fact.text for fact in found.facts), *(r.line for r in found.remedies)])
     assert found.cause == cause, text
     for word in words:
         assert word in text
@@ -209,7 +211,7 @@ def test_about_to_be_promoted() -> None:
     """The plan has the step: nothing is wrong but time."""
     scene = no_roles(hooked_pair())
     plan = plan_of(scene, a_step("nas-b", "SetRole", "data", "hastctl role primary data"))
-    found = explain(scene.cluster, scene.snapshot, plan, NOW, Question(node="nas-b", what="primary"))
+    found = explain(View.at(scene.cluster, scene.snapshot, NOW), plan, Question(node="nas-b", what="primary"))
     assert found.cause == "AboutToPromote"
     assert "hastctl role primary data" in found.facts[0].text
 

@@ -70,7 +70,8 @@ class Voice:
         """Seconds of silence after which it becomes MASTER."""
         return master_down_seconds(self.advbase, self.advskew)
 
-    def told(self) -> str:
+    @property
+    def arithmetic(self) -> str:
         """The sum, for people: `advskew 0 + demotion 240 = 240: an advertisement every 1.94 s`."""
         plain = self.advskew + self.demotion
         cut = "" if plain == self.skew else f", counted as {self.skew}"

@@ -13,38 +13,39 @@ from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.evidence.view import VhidState
 from hactl.core.facts import Interface, known
 from hactl.core.objects import VirtualIP
-from hactl.core.why.answer import Case, Explanation, Fact, Remedy, each
+from hactl.core.why.answer import Explanation, Fact, Remedy, each
 from hactl.core.why.demotion import HELD, demotion_of
+from hactl.core.why.subject import Subject
 
 
-def two_masters(case: Case) -> Explanation | None:
+def two_masters(subject: Subject) -> Explanation | None:
     """Two nodes are MASTER for one vhid."""
-    for vip in case.group.virtual_ips:
-        masters = case.view.masters(vip)
+    for vip in subject.group.virtual_ips:
+        masters = subject.view.masters(vip)
         if len(masters) < 2:
             continue
-        found = two_masters_cause(case.view, case.group, vip, case.before)
-        facts = [case.spoken(vip, node) or case.fact(node, f"vhid {vip.vhid} is MASTER") for node in masters]
+        found = two_masters_cause(subject.view, subject.group, vip, subject.background.before)
+        facts = [subject.spoken(vip, node) or subject.fact(node, f"vhid {vip.vhid} is MASTER") for node in masters]
         remedies = [Remedy(part) for part in found.remedy.split("; ") if part]
         if found.cause in ("PasswordDiffers", "AddressSetsDiffer"):
-            remedies.insert(0, case.applied("in mode Apply hactl makes them equal, or by hand:"))
+            remedies.insert(0, subject.applied("in mode Apply hactl makes them equal, or by hand:"))
         return Explanation(
             "TwoMasters" + found.cause,
             f"{' and '.join(masters)} are both MASTER of vhid {vip.vhid}: {found.message.partition(': ')[2]}",
-            (*facts, *_counter_facts(case, masters)),
+            (*facts, *_counter_facts(subject, masters)),
             tuple(remedies),
         )
     return None
 
 
-def _counter_facts(case: Case, nodes: list[str]) -> Iterator[Fact]:
+def _counter_facts(subject: Subject, nodes: list[str]) -> Iterator[Fact]:
     """What netstat says that is not 0 and bears on it."""
     for node in nodes:
-        facts = case.facts(node)
+        facts = subject.facts(node)
         counters = known(facts.carp_counters) if facts is not None else None
         told = [f"{count} {name}" for name, count in (counters or {}).items() if _telling(name, count)]
         if told:
-            yield case.fact(node, f"netstat -s -p carp: {', '.join(told)}")
+            yield subject.fact(node, f"netstat -s -p carp: {', '.join(told)}")
 
 
 def _telling(name: str, count: int) -> bool:
@@ -54,13 +55,13 @@ def _telling(name: str, count: int) -> bool:
 # --- nobody -------------------------------------------------------------------------------------------------------
 
 
-def nobody(case: Case) -> Explanation | None:
+def nobody(subject: Subject) -> Explanation | None:
     """No node is MASTER for a vhid, and every node was heard."""
-    for vip in case.group.virtual_ips:
-        states = case.view.states(vip)
-        if case.view.masters(vip) or VhidState.UNKNOWN in states.values():
+    for vip in subject.group.virtual_ips:
+        states = subject.view.states(vip)
+        if subject.view.masters(vip) or VhidState.UNKNOWN in states.values():
             continue
-        reasons = [reason for node in states if (reason := why_no_part(case, vip, node)) is not None]
+        reasons = [reason for node in states if (reason := why_no_part(subject, vip, node)) is not None]
         head = f"nobody is MASTER of vhid {vip.vhid} ({vip.name})"
         if reasons and len(reasons) == len(states):
             first = reasons[0]
@@ -71,43 +72,43 @@ def nobody(case: Case) -> Explanation | None:
                 tuple(remedy for reason in reasons for remedy in reason.remedies),
             )
         able = [node for node, state in states.items() if state is VhidState.BACKUP]
-        waits = [voice.patience_seconds for node in able if (voice := case.voice(vip, node)) is not None]
+        waits = [voice.patience_seconds for node in able if (voice := subject.voice(vip, node)) is not None]
         wait = f"{min(waits):.2f} s of silence" if waits else "3 s or more of silence"
         rest = "".join(f"; {reason.headline}" for reason in reasons)
         return Explanation(
             "Electing",
             f"{head} yet: {' and '.join(able)} takes over after {wait}{rest}",
-            (*each(*(case.spoken(vip, node) for node in able)), *(f for reason in reasons for f in reason.facts)),
-            (Remedy(f"hactl why {case.cluster.name} {case.name}", None, "again, in a few seconds"),),
+            (*each(*(subject.spoken(vip, node) for node in able)), *(f for reason in reasons for f in reason.facts)),
+            (Remedy(f"hactl why {subject.cluster} {subject.name}", None, "again, in a few seconds"),),
         )
     return None
 
 
-def why_no_part(case: Case, vip: VirtualIP, node: str) -> Explanation | None:
+def why_no_part(subject: Subject, vip: VirtualIP, node: str) -> Explanation | None:
     """Why a node that answers takes no part in the election of a vhid; None: it does, or that is not known."""
-    facts, state = case.facts(node), case.view.state(vip, node)
+    facts, state = subject.facts(node), subject.view.state(vip, node)
     if facts is None or state in (VhidState.MASTER, VhidState.BACKUP, VhidState.UNKNOWN):
         return None
     name, modules = interface_on(vip, node), known(facts.modules)
     if modules is not None and not modules.get("carp", False):
-        told = case.fact(node, "the carp module is not loaded")
+        told = subject.fact(node, "the carp module is not loaded")
         return Explanation("CarpNotLoaded", f"{node} has no carp module", (told,), (Remedy("kldload carp", node),))
-    interface, vhid = case.on(vip, node)
+    interface, vhid = subject.view.interface(vip, node), subject.view.vhid(vip, node)
     if interface is None:
-        told = case.fact(node, f"there is no interface {name}")
+        told = subject.fact(node, f"there is no interface {name}")
         return Explanation("InterfaceMissing", f"{node} has no {name}", (told,), (Remedy("ifconfig -l", node),))
-    if case.sysctl(node, "allow") == 0:
-        told = case.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
+    if subject.view.sysctl(node, "allow") == 0:
+        told = subject.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
         remedy = Remedy("sysctl net.inet.carp.allow=1", node)
         return Explanation("CarpOff", f"{node} has net.inet.carp.allow=0", (told,), (remedy,))
     if state is VhidState.ABSENT:
-        told = case.fact(node, f"{name} has no vhid {vip.vhid}")
-        remedy = case.looked_at("it says when hactl adds the vhid")
+        told = subject.fact(node, f"{name} has no vhid {vip.vhid}")
+        remedy = subject.looked_at("it says when hactl adds the vhid")
         return Explanation("VhidMissing", f"{node} has no vhid {vip.vhid}", (told,), (remedy,))
     if vhid is not None and not interface.of_vhid(vip.vhid):
-        return orphan_of(case, node, interface, vip.vhid)
+        return orphan_of(subject, node, interface, vip.vhid)
     status = interface.status or ("no UP flag" if "UP" not in interface.flags else "link unknown")
-    told = case.fact(node, f"{name}: {status}; a vhid is INIT until flag and link are up")
+    told = subject.fact(node, f"{name}: {status}; a vhid is INIT until flag and link are up")
     remedy = Remedy(f"ifconfig {name} up", node, "or look at the cable and the switch port")
     return Explanation("InterfaceDown", f"{name} of {node} is down ({status})", (told,), (remedy,))
 
@@ -115,9 +116,9 @@ def why_no_part(case: Case, vip: VirtualIP, node: str) -> Explanation | None:
 # --- addresses and vhids that do not belong together --------------------------------------------------------------
 
 
-def orphan_of(case: Case, node: str, interface: Interface, number: int) -> Explanation:
+def orphan_of(subject: Subject, node: str, interface: Interface, number: int) -> Explanation:
     """A vhid without an address never elects (docs/freebsd-facts.md#1.7); it goes with the last address it is given."""
-    taken = next((vip for vip in case.group.virtual_ips if vip.vhid == number), None)
+    taken = next((vip for vip in subject.group.virtual_ips if vip.vhid == number), None)
     if taken is not None and interface_on(taken, node) == interface.name:
         address = taken.addresses[0]
         family = "inet6" if ":" in address else "inet"
@@ -129,38 +130,38 @@ def orphan_of(case: Case, node: str, interface: Interface, number: int) -> Expla
     return Explanation(
         "OrphanVhid",
         f"vhid {number} on {interface.name} of {node} has no address: it stays INIT and never elects",
-        (case.fact(node, f"{interface.name}: carp: INIT vhid {number}, and no address with vhid {number}"),),
+        (subject.fact(node, f"{interface.name}: carp: INIT vhid {number}, and no address with vhid {number}"),),
         (remedy,),
     )
 
 
-def orphan(case: Case) -> Explanation | None:
+def orphan(subject: Subject) -> Explanation | None:
     """A vhid without an address on an interface of the group."""
-    for node in case.group.preferred:
-        facts = case.facts(node)
+    for node in subject.group.preferred:
+        facts = subject.facts(node)
         interfaces = known(facts.interfaces) if facts is not None else None
-        names = dict.fromkeys(interface_on(vip, node) for vip in case.group.virtual_ips)
+        names = dict.fromkeys(interface_on(vip, node) for vip in subject.group.virtual_ips)
         for interface in (interfaces[name] for name in names if interfaces and name in interfaces):
             for vhid in interface.vhids:
                 if not interface.of_vhid(vhid.vhid):
-                    return orphan_of(case, node, interface, vhid.vhid)
+                    return orphan_of(subject, node, interface, vhid.vhid)
     return None
 
 
-def wrong_vhid(case: Case) -> Explanation | None:
+def wrong_vhid(subject: Subject) -> Explanation | None:
     """An address of the group is on another vhid, on another interface or an ordinary address."""
-    for vip in case.group.virtual_ips:
-        for node in case.group.preferred:
-            facts = case.facts(node)
+    for vip in subject.group.virtual_ips:
+        for node in subject.group.preferred:
+            facts = subject.facts(node)
             interfaces = known(facts.interfaces) if facts is not None else None
             for interface in (interfaces or {}).values():
-                found = _misplaced(case, vip, node, interface)
+                found = _misplaced(subject, vip, node, interface)
                 if found is not None:
                     return found
     return None
 
 
-def _misplaced(case: Case, vip: VirtualIP, node: str, interface: Interface) -> Explanation | None:
+def _misplaced(subject: Subject, vip: VirtualIP, node: str, interface: Interface) -> Explanation | None:
     wanted = {address.partition("/")[0]: address for address in vip.addresses}
     right = interface_on(vip, node)
     for address in interface.addresses:
@@ -175,7 +176,7 @@ def _misplaced(case: Case, vip: VirtualIP, node: str, interface: Interface) -> E
             f"{address.ip} is on {place} of {interface.name} on {node}, the document has it on vhid {vip.vhid} "
             f"of {right}",
             (
-                case.fact(node, f"{interface.name}: {family} {address.cidr} {place}"),
+                subject.fact(node, f"{interface.name}: {family} {address.cidr} {place}"),
                 Fact("the addresses of a vhid are part of what is authenticated: nodes with other sets do not hear "
                      "each other"),
             ),
@@ -187,42 +188,42 @@ def _misplaced(case: Case, vip: VirtualIP, node: str, interface: Interface) -> E
 # --- demotion -----------------------------------------------------------------------------------------------------
 
 
-def demoted(case: Case) -> Explanation | None:
+def demoted(subject: Subject) -> Explanation | None:
     """A node of the group is demoted: held since it booted, or for a reason of the kernel's or a person's."""
-    for node in case.group.preferred:
-        found = demotion_of(case, node)
+    for node in subject.group.preferred:
+        found = demotion_of(subject, node)
         if found is None:
             continue
-        voices = (case.spoken(vip, node) for vip in case.group.virtual_ips[:1])
+        voices = (subject.spoken(vip, node) for vip in subject.group.virtual_ips[:1])
         cause = "HeldAtBoot" if found.source == HELD else "StickyDemotion" if found.sticky else "Demoted"
-        return Explanation(cause, found.told(), (*found.facts, *each(*voices)), (found.remedy,))
+        return Explanation(cause, found.clause, (*found.facts, *each(*voices)), (found.remedy,))
     return None
 
 
 # --- the election -------------------------------------------------------------------------------------------------
 
 
-def why_backup(case: Case, vip: VirtualIP, node: str, master: str) -> Explanation:
+def why_backup(subject: Subject, vip: VirtualIP, node: str, master: str) -> Explanation:
     """Why a node that takes part is BACKUP while another one is MASTER: the arithmetic of both."""
-    mine, theirs = case.voice(vip, node), case.voice(vip, master)
-    facts = each(case.spoken(vip, master), case.spoken(vip, node))
+    mine, theirs = subject.voice(vip, node), subject.voice(vip, master)
+    facts = each(subject.spoken(vip, master), subject.spoken(vip, node))
     number = vip.vhid
     if mine is None or theirs is None:
         unknown = node if mine is None else master
         told = f"{node} is BACKUP of vhid {number} while {master} is MASTER; the numbers of {unknown} are not known"
         return Explanation("NumbersUnknown", told, facts, (Remedy("sysctl net.inet.carp", unknown),))
-    preempt = case.sysctl(node, "preempt") == 1
+    preempt = subject.view.sysctl(node, "preempt") == 1
     if hears(mine, theirs, master=False, preempt=True) is not Reaction.LISTENS:
         if not preempt:
-            off = case.fact(node, "net.inet.carp.preempt is 0: a BACKUP waits until the MASTER is silent")
+            off = subject.fact(node, "net.inet.carp.preempt is 0: a BACKUP waits until the MASTER is silent")
             told = f"{node} is better than {master} for vhid {number}, but net.inet.carp.preempt is 0 on it"
             return Explanation("PreemptOff", told, (*facts, off), (Remedy("sysctl net.inet.carp.preempt=1", node),))
         told = f"{node} is better than {master} for vhid {number} and preempts at the next advertisement it hears"
         remedy = Remedy(f"tcpdump -ni {interface_on(vip, node)} -c 5 ip proto 112", node, "if it lasts")
         return Explanation("Electing", told, facts, (remedy,))
-    own = demotion_of(case, node)
+    own = demotion_of(subject, node)
     if own is not None and mine.advskew < theirs.advskew:
-        told = f"{own.told()}, so its {mine.skew} loses against {theirs.skew} of {master}"
+        told = f"{own.clause}, so its {mine.skew} loses against {theirs.skew} of {master}"
         return Explanation("Demoted", told, (*own.facts[:2], *facts), (own.remedy,))
     if (mine.advbase, mine.skew) == (theirs.advbase, theirs.skew):
         told = f"{node} and {master} are equal for vhid {number} ({mine.skew}); a BACKUP never preempts an equal MASTER"
@@ -230,8 +231,8 @@ def why_backup(case: Case, vip: VirtualIP, node: str, master: str) -> Explanatio
     seconds = f"{theirs.interval_seconds:.2f} s against {mine.interval_seconds:.2f} s"
     told = f"{master} is better for vhid {number}: {seconds}"
     wait = Fact(f"{node} becomes MASTER after {mine.patience_seconds:.2f} s of silence")
-    return Explanation("SlowerThanMaster", told, (*facts, wait), (_move(case, node),))
+    return Explanation("SlowerThanMaster", told, (*facts, wait), (_move(subject, node),))
 
 
-def _move(case: Case, node: str) -> Remedy:
-    return Remedy(f"hactl switchover {case.cluster.name} {case.name} --to {node}", None, f"if {node} should have it")
+def _move(subject: Subject, node: str) -> Remedy:
+    return Remedy(f"hactl switchover {subject.cluster} {subject.name} --to {node}", None, f"if {node} should have it")

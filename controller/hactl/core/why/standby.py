@@ -4,67 +4,68 @@ from __future__ import annotations
 
 from hactl.core.evidence.view import VhidState
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
-from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.answer import Explanation, Fact, Remedy
 from hactl.core.why.carp import why_no_part
 from hactl.core.why.demotion import demotion_of
+from hactl.core.why.subject import Subject
 
 #: Reasons that a document's or a boot file's difference makes: hactl itself is the remedy.
 _APPLY = frozenset({"HookMissing", "HookNotLoaded", "WrongAfterReboot", "PasswordDiffers"})
 
 
-def not_ready(case: Case) -> Explanation | None:
+def not_ready(subject: Subject) -> Explanation | None:
     """Why a failover would not work now."""
-    found = list(obstacles_of(case.view, case.plan, case.group))
+    found = list(obstacles_of(subject.view, subject.plan, subject.group))
     if not found:
         return None
     first = next((obstacle for obstacle in found if obstacle.certain), found[0])
-    one = explained(case, first)
-    where = f"{case.name} is served by {case.active}" if case.active else f"{case.name} is served by nobody"
+    one = explained(subject, first)
+    where = f"{subject.name} is served by {subject.active}" if subject.active else f"{subject.name} is served by nobody"
     others = tuple(dict.fromkeys(each.message for each in found if each.message != first.message))
     head = f"{where}, but the standby would not take it over: {one.headline}"
     return Explanation(one.cause, head, one.facts, one.remedies, also=others)
 
 
-def hook_reason(case: Case, node: str) -> Explanation | None:
+def hook_reason(subject: Subject, node: str) -> Explanation | None:
     """Why the hook of a node does not take the group over although its addresses are there."""
-    found = [*policy_obstacles(case.view, case.group), *hook_obstacles(case.view, case.group, node)]
+    found = [*policy_obstacles(subject.view, subject.group), *hook_obstacles(subject.view, subject.group, node)]
     certain = [obstacle for obstacle in found if obstacle.certain]
-    return explained(case, certain[0]) if certain else None
+    return explained(subject, certain[0]) if certain else None
 
 
-def explained(case: Case, obstacle: Obstacle) -> Explanation:
+def explained(subject: Subject, obstacle: Obstacle) -> Explanation:
     """One obstacle with its facts and its remedy."""
     node = obstacle.node
     if obstacle.reason in ("StandbyDemoted", "HeldAtBoot") and node is not None:
-        demotion = demotion_of(case, node)
+        demotion = demotion_of(subject, node)
         if demotion is not None:
-            return Explanation(obstacle.reason, demotion.told(), demotion.facts, (demotion.remedy,))
+            return Explanation(obstacle.reason, demotion.clause, demotion.facts, (demotion.remedy,))
     if obstacle.reason == "StandbyNotBackup" and node is not None:
-        for vip in case.group.virtual_ips:
-            part = why_no_part(case, vip, node)
+        for vip in subject.group.virtual_ips:
+            part = why_no_part(subject, vip, node)
             if part is not None:
                 return part
-    fact = case.fact(node, obstacle.message) if node is not None else Fact(obstacle.message)
-    return Explanation(obstacle.reason, obstacle.message, (fact,), _remedies(case, obstacle))
+    fact = subject.fact(node, obstacle.message) if node is not None else Fact(obstacle.message)
+    return Explanation(obstacle.reason, obstacle.message, (fact,), _remedies(subject, obstacle))
 
 
-def _remedies(case: Case, obstacle: Obstacle) -> tuple[Remedy, ...]:
+def _remedies(subject: Subject, obstacle: Obstacle) -> tuple[Remedy, ...]:
     reason, node = obstacle.reason, obstacle.node
-    storage = case.group.storage[0].name if case.group.storage else ""
+    storage = subject.group.storage[0].name if subject.group.storage else ""
     if reason in _APPLY:
-        return (case.applied(),)
+        return (subject.applied(),)
     if reason == "Drained" and node is not None:
         return (Remedy(f"hactl uncordon {node}"),)
     if reason == "ManualPolicy":
-        return (case.applied("with failover.policy: Automatic in the document"),)
+        return (subject.applied("with failover.policy: Automatic in the document"),)
     if reason == "CopyNotConfirmed":
-        return (case.looked_at("hactl confirms the copy once the primary says that everything is on both disks"),)
+        return (subject.looked_at("hactl confirms the copy once the primary says that everything is on both disks"),)
     if reason == "PreemptOff":
         return (Remedy("sysctl net.inet.carp.preempt=1", node),)
     if reason == "CarpOff":
         return (Remedy("sysctl net.inet.carp.allow=1", node),)
     if reason == "StandbySilent" and node is not None:
-        return (login(case, node),)
+        return (subject.login(node),)
     if reason == "Degraded":
         return (Remedy("grep hastd /var/log/messages | tail", node, "why it is not connected"),)
     if reason == "NotSynchronised":
@@ -76,23 +77,25 @@ def _remedies(case: Case, obstacle: Obstacle) -> tuple[Remedy, ...]:
         return (Remedy(f"ifconfig {name} up", node, "or look at the cable and the switch port"),)
     if reason == "ServiceMissing":
         return (Remedy("service -l", node, "install what provides it"),)
-    return (case.looked_at("it says what is held back and why"),)
+    return (subject.looked_at("it says what is held back and why"),)
 
 
-def silent(case: Case) -> Explanation | None:
+def silent(subject: Subject) -> Explanation | None:
     """A node of the group does not answer: what it would say is not known, and nothing is concluded from it."""
-    quiet = [node for node in case.group.preferred if node in case.view.silent]
+    quiet = [node for node in subject.group.preferred if node in subject.view.silent]
     if not quiet:
         return None
     node = quiet[0]
-    why = case.view.silent[node].reason
-    active = case.active
-    rest = "nobody answers" if len(quiet) == len(case.group.preferred) else "who serves is not known"
+    why = subject.view.silent[node].reason
+    active = subject.active
+    rest = "nobody answers" if len(quiet) == len(subject.group.preferred) else "who serves is not known"
     if active is not None:
-        rest = f"{case.name} is served by {active}; whether {node} could take it over is not known"
-    facts = [case.fact(node, f"no answer: {why}")]
+        rest = f"{subject.name} is served by {active}; whether {node} could take it over is not known"
+    facts = [subject.fact(node, f"no answer: {why}")]
     if active is not None:
-        states = [f"vhid {vip.vhid} {case.view.state(vip, active)}" for vip in case.group.virtual_ips]
+        states = [f"vhid {vip.vhid} {subject.view.state(vip, active)}" for vip in subject.group.virtual_ips]
         known = [state for state in states if not state.endswith(VhidState.UNKNOWN)]
-        facts.append(case.fact(active, ", ".join([*known, *(f"primary for {s.name}" for s in case.group.storage)])))
-    return Explanation("NodeSilent", f"{node} does not answer ({why}): {rest}", tuple(facts), (login(case, node),))
+        facts.append(
+            subject.fact(active, ", ".join([*known, *(f"primary for {s.name}" for s in subject.group.storage)]))
+        )
+    return Explanation("NodeSilent", f"{node} does not answer ({why}): {rest}", tuple(facts), (subject.login(node),))

@@ -11,155 +11,156 @@ from hactl.core.evidence.hook_log import STOPPED, moves_of
 from hactl.core.evidence.view import MountState, ReportedRole
 from hactl.core.facts import HastMetadata, Mount, known
 from hactl.core.objects import StorageSpec, VirtualIP
-from hactl.core.why.answer import Case, Explanation, Fact, Remedy, login
+from hactl.core.why.answer import Explanation, Fact, Remedy
 from hactl.core.why.carp import why_backup, why_no_part
 from hactl.core.why.standby import hook_reason
+from hactl.core.why.subject import Subject
 
 
-def two_primaries(case: Case) -> Explanation | None:
+def two_primaries(subject: Subject) -> Explanation | None:
     """Two nodes are primary for one resource."""
-    for storage in case.group.storage:
-        nodes = case.view.primaries(storage)
+    for storage in subject.group.storage:
+        nodes = subject.view.primaries(storage)
         if len(nodes) < 2:
             continue
-        comparison = compare_copies(case.view, storage)
-        idle = [node for node in nodes if case.view.mount(storage, node) is not MountState.MOUNTED]
+        comparison = compare_copies(subject.view, storage)
+        idle = [node for node in nodes if subject.view.mount(storage, node) is not MountState.MOUNTED]
         loser = idle[0] if idle else None
-        remedies = [Remedy(f"hactl resolve {case.cluster.name} {storage.name} --discard NODE --dry-run")]
+        remedies = [Remedy(f"hactl resolve {subject.cluster} {storage.name} --discard NODE --dry-run")]
         if loser is not None:
-            remedies = [_resolve(case, storage, loser)]
+            remedies = [_resolve(subject, storage, loser)]
         return Explanation(
             "TwoPrimaries",
             f"{' and '.join(nodes)} are both primary for {storage.name}: what they write now differs",
-            tuple(_copy_fact(case, comparison, node) for node in nodes),
+            tuple(_copy_fact(subject, comparison, node) for node in nodes),
             tuple(remedies),
         )
     return None
 
 
-def split_brain(case: Case) -> Explanation | None:
+def split_brain(subject: Subject) -> Explanation | None:
     """The copies refuse each other: both were written while apart, or they belong to different resources."""
-    for storage in case.group.storage:
-        comparison = compare_copies(case.view, storage)
+    for storage in subject.group.storage:
+        comparison = compare_copies(subject.view, storage)
         if not comparison.apart:
             continue
         cause = "SplitBrain" if comparison.verdict.value == "Diverged" else "ForeignCopy"
         nodes = [copy.node for copy in comparison.copies]
-        primaries = case.view.primaries(storage)
+        primaries = subject.view.primaries(storage)
         losers = [node for node in nodes if node not in primaries] if len(primaries) == 1 else nodes
         return Explanation(
             cause,
             comparison.message + ": HAST never joins them again by itself",
-            tuple(_copy_fact(case, comparison, node) for node in nodes),
-            tuple(_resolve(case, storage, node) for node in losers),
+            tuple(_copy_fact(subject, comparison, node) for node in nodes),
+            tuple(_resolve(subject, storage, node) for node in losers),
         )
     return None
 
 
-def _resolve(case: Case, storage: StorageSpec, node: str) -> Remedy:
-    command = f"hactl resolve {case.cluster.name} {storage.name} --discard {node} --dry-run"
+def _resolve(subject: Subject, storage: StorageSpec, node: str) -> Remedy:
+    command = f"hactl resolve {subject.cluster} {storage.name} --discard {node} --dry-run"
     return Remedy(command, None, f"throws away what only {node} has")
 
 
-def _copy_fact(case: Case, comparison: Comparison, node: str) -> Fact:
+def _copy_fact(subject: Subject, comparison: Comparison, node: str) -> Fact:
     """One column of the table on one line."""
     header, rows = comparison_table(comparison)
     column = header.index(node)
     told = [f"{row[0]} {row[column]}" for row in rows if row[0] not in ("device", "prevrole")]
-    return case.fact(node, f"{comparison.resource}: " + ", ".join(told))
+    return subject.fact(node, f"{comparison.resource}: " + ", ".join(told))
 
 
 # --- mounts -------------------------------------------------------------------------------------------------------
 
 
-def mounted_outside(case: Case) -> Explanation | None:
+def mounted_outside(subject: Subject) -> Explanation | None:
     """A filesystem or pool of the group is in use where, or as, the document does not say."""
-    for storage in case.group.storage:
+    for storage in subject.group.storage:
         for node in storage.hast.devices:
-            found = _mounted(case, storage, node) or _pool(case, storage, node)
+            found = _mounted(subject, storage, node) or _pool(subject, storage, node)
             if found is not None:
                 return found
     return None
 
 
-def _mounted(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
-    facts = case.facts(node)
+def _mounted(subject: Subject, storage: StorageSpec, node: str) -> Explanation | None:
+    facts = subject.facts(node)
     local, replicated = storage.hast.devices[node], storage.device
     ufs = storage.filesystem.ufs if storage.filesystem else None
-    role = case.view.reported_role(storage.name, node)
+    role = subject.view.reported_role(storage.name, node)
     for mount in (known(facts.mounts) or ()) if facts is not None else ():
         if mount.special == local or (mount.special.startswith(local) and mount.special[len(local)].isalpha()):
             head = f"{mount.special} of {node} is mounted on {mount.node} behind HAST's back"
-            return _umount(case, "RawDeviceMounted", head, node, mount)
+            return _umount(subject, "RawDeviceMounted", head, node, mount)
         if mount.special == replicated and role not in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN):
             head = f"{replicated} is still mounted on {mount.node} of {node}, which is {role}: its device is gone"
-            return _umount(case, "MountedOnStandby", head, node, mount)
+            return _umount(subject, "MountedOnStandby", head, node, mount)
         if mount.special == replicated and ufs is not None and mount.node != ufs.mountpoint:
             head = f"{replicated} is mounted on {mount.node} of {node}, the document says {ufs.mountpoint}"
-            return _umount(case, "MountedElsewhere", head, node, mount)
+            return _umount(subject, "MountedElsewhere", head, node, mount)
         if ufs is not None and mount.node == ufs.mountpoint and mount.special != replicated:
             head = f"{mount.special} is mounted on {mount.node} of {node}, where {replicated} belongs"
-            return _umount(case, "MountpointBusy", head, node, mount)
+            return _umount(subject, "MountpointBusy", head, node, mount)
     return None
 
 
-def _umount(case: Case, cause: str, head: str, node: str, mount: Mount) -> Explanation:
-    fact = case.fact(node, f"mount: {mount.special} on {mount.node} ({mount.fstype})")
+def _umount(subject: Subject, cause: str, head: str, node: str, mount: Mount) -> Explanation:
+    fact = subject.fact(node, f"mount: {mount.special} on {mount.node} ({mount.fstype})")
     return Explanation(cause, head, (fact,), (Remedy(f"umount {mount.node}", node, "after what uses it has stopped"),))
 
 
-def _pool(case: Case, storage: StorageSpec, node: str) -> Explanation | None:
+def _pool(subject: Subject, storage: StorageSpec, node: str) -> Explanation | None:
     zfs = storage.filesystem.zfs if storage.filesystem else None
-    role = case.view.reported_role(storage.name, node)
+    role = subject.view.reported_role(storage.name, node)
     if (
         zfs is None
         or role in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN)
-        or case.view.mount(storage, node) not in (MountState.MOUNTED, MountState.DEAD)
+        or subject.view.mount(storage, node) not in (MountState.MOUNTED, MountState.DEAD)
     ):
         return None
     head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
-    fact = case.fact(node, f"zpool list: {zfs.pool}")
+    fact = subject.fact(node, f"zpool list: {zfs.pool}")
     return Explanation("MountedOnStandby", head, (fact,), (Remedy(f"zpool export {zfs.pool}", node),))
 
 
 # --- address and storage apart ------------------------------------------------------------------------------------
 
 
-def apart(case: Case) -> Explanation | None:
+def apart(subject: Subject) -> Explanation | None:
     """A vhid is MASTER on a node that does not have the storage behind it."""
-    for vip in case.group.virtual_ips:
-        masters = case.view.masters(vip)
-        for storage in case.group.storage:
-            role = case.view.reported_role(storage.name, masters[0]) if len(masters) == 1 else ReportedRole.PRIMARY
+    for vip in subject.group.virtual_ips:
+        masters = subject.view.masters(vip)
+        for storage in subject.group.storage:
+            role = subject.view.reported_role(storage.name, masters[0]) if len(masters) == 1 else ReportedRole.PRIMARY
             if role in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN):
                 continue
-            holder = case.view.primaries(storage)
+            holder = subject.view.primaries(storage)
             if holder:
-                return _elsewhere(case, vip, storage, masters[0], holder[0])
-            return _without(case, vip, storage, masters[0])
+                return _elsewhere(subject, vip, storage, masters[0], holder[0])
+            return _without(subject, vip, storage, masters[0])
     return None
 
 
-def _elsewhere(case: Case, vip: VirtualIP, storage: StorageSpec, master: str, holder: str) -> Explanation:
+def _elsewhere(subject: Subject, vip: VirtualIP, storage: StorageSpec, master: str, holder: str) -> Explanation:
     """CARP does not know of storage: it elects the better number (recording 06)."""
-    why = why_no_part(case, vip, holder) or why_backup(case, vip, holder, master)
-    role = case.view.reported_role(storage.name, master)
+    why = why_no_part(subject, vip, holder) or why_backup(subject, vip, holder, master)
+    role = subject.view.reported_role(storage.name, master)
     facts = (
-        case.fact(holder, f"{storage.name} is primary"),
-        case.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {role}"),
+        subject.fact(holder, f"{storage.name} is primary"),
+        subject.fact(master, f"vhid {vip.vhid} is MASTER, {storage.name} is {role}"),
         *why.facts,
     )
     head = f"vhid {vip.vhid} is MASTER on {master}, but {storage.name} is primary on {holder}: {why.headline}"
     remedies = why.remedies
     if why.cause == "SlowerThanMaster":
-        remedies = (case.applied("in mode Apply hactl gives the node with the storage the better advskew"),)
+        remedies = (subject.applied("in mode Apply hactl gives the node with the storage the better advskew"),)
     return Explanation("StorageElsewhere", head, facts, remedies)
 
 
-def _without(case: Case, vip: VirtualIP, storage: StorageSpec, master: str) -> Explanation:
-    why = why_not_primary(case, storage, master)
-    fact = case.fact(
-        master, f"vhid {vip.vhid} is MASTER, {storage.name} is {case.view.reported_role(storage.name, master)}"
+def _without(subject: Subject, vip: VirtualIP, storage: StorageSpec, master: str) -> Explanation:
+    why = why_not_primary(subject, storage, master)
+    fact = subject.fact(
+        master, f"vhid {vip.vhid} is MASTER, {storage.name} is {subject.view.reported_role(storage.name, master)}"
     )
     head = f"{master} is MASTER of vhid {vip.vhid} and no node that answers is primary for {storage.name}"
     return Explanation(why.cause, f"{head}: {why.headline}", (fact, *why.facts), why.remedies)
@@ -168,88 +169,92 @@ def _without(case: Case, vip: VirtualIP, storage: StorageSpec, master: str) -> E
 # --- roles --------------------------------------------------------------------------------------------------------
 
 
-def why_not_primary(case: Case, storage: StorageSpec, node: str) -> Explanation:
+def why_not_primary(subject: Subject, storage: StorageSpec, node: str) -> Explanation:
     """Why a node is not primary for a resource."""
     name = storage.name
     peers = [peer for peer in storage.hast.devices if peer != node]
-    role = case.view.reported_role(name, node)
-    if node in case.view.silent:
-        head = f"{node} does not answer ({case.view.silent[node].reason}), so its role for {name} is not known"
-        return Explanation("NodeSilent", head, (case.fact(node, "no answer"),), (login(case, node),))
+    role = subject.view.reported_role(name, node)
+    if node in subject.view.silent:
+        head = f"{node} does not answer ({subject.view.silent[node].reason}), so its role for {name} is not known"
+        return Explanation("NodeSilent", head, (subject.fact(node, "no answer"),), (subject.login(node),))
     if role is ReportedRole.UNKNOWN:
-        fact = case.fact(node, f"the role of {name} could not be read")
+        fact = subject.fact(node, f"the role of {name} could not be read")
         return Explanation("RoleUnknown", f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),))
     for peer in peers:
-        if case.view.reported_role(name, peer) is ReportedRole.PRIMARY:
+        if subject.view.reported_role(name, peer) is ReportedRole.PRIMARY:
             head = f"{peer} is primary for {name}, and two nodes never are"
-            move = f"hactl switchover {case.cluster.name} {case.name} --to {node}"
-            facts = (case.fact(peer, f"{name} is primary"), case.fact(node, f"{name} is {role}"))
+            move = f"hactl switchover {subject.cluster} {subject.name} --to {node}"
+            facts = (subject.fact(peer, f"{name} is primary"), subject.fact(node, f"{name} is {role}"))
             return Explanation("PeerPrimary", head, facts, (Remedy(move, None, f"if {node} should have it"),))
-    return _hast(case, storage, node, role) or _choice(case, storage, node, peers)
+    return _hast(subject, storage, node, role) or _choice(subject, storage, node, peers)
 
 
-def _hast(case: Case, storage: StorageSpec, node: str, role: str) -> Explanation | None:
+def _hast(subject: Subject, storage: StorageSpec, node: str, role: str) -> Explanation | None:
     """What hastd and the disk of the node say."""
-    name, facts = storage.name, case.facts(node)
+    name, facts = storage.name, subject.facts(node)
     hastd = known(facts.hastd) if facts is not None else None
     if hastd is not None and not hastd.running:
         start = Remedy("service hastd onestart", node)
-        return Explanation("HastdDown", f"hastd does not run on {node}", (case.fact(node, "hastd: stopped"),), (start,))
+        return Explanation(
+            "HastdDown", f"hastd does not run on {node}", (subject.fact(node, "hastd: stopped"),), (start,)
+        )
     if role is ReportedRole.ABSENT:
-        fact = case.fact(node, f"hastctl list: no {name}")
-        return Explanation("NoResource", f"hastd of {node} does not know {name}", (fact,), (case.applied(),))
-    copy = case.view.metadata(name, node)
+        fact = subject.fact(node, f"hastctl list: no {name}")
+        return Explanation("NoResource", f"hastd of {node} does not know {name}", (fact,), (subject.applied(),))
+    copy = subject.view.metadata(name, node)
     if copy is not None and not isinstance(copy, HastMetadata):
-        fact = case.fact(node, f"hastctl dump {name}: {copy.value}")
+        fact = subject.fact(node, f"hastctl dump {name}: {copy.value}")
         head = f"{storage.hast.devices[node]} of {node} holds no copy of {name}"
-        return Explanation("NoCopy", head, (fact,), (case.looked_at("it says why the disk is not initialised"),))
+        return Explanation("NoCopy", head, (fact,), (subject.looked_at("it says why the disk is not initialised"),))
     return None
 
 
-def _choice(case: Case, storage: StorageSpec, node: str, peers: list[str]) -> Explanation:
+def _choice(subject: Subject, storage: StorageSpec, node: str, peers: list[str]) -> Explanation:
     """Nobody is primary as far as is known: what keeps this node from becoming it."""
     name = storage.name
-    quiet = next((peer for peer in peers if peer in case.view.silent), None)
-    pending = next((s for s in case.plan.steps if s.verb == "SetRole" and s.target == name and s.node == node), None)
+    quiet = next((peer for peer in peers if peer in subject.view.silent), None)
+    pending = next((s for s in subject.plan.steps if s.verb == "SetRole" and s.target == name and s.node == node), None)
     if quiet is None and pending is not None:
         fact = Fact(f"next: {pending.command.splitlines()[0]} on {node}: {pending.why}")
         return Explanation("AboutToPromote", f"hactl is about to make {node} primary for {name}", (fact,),
-                           (case.applied(),))  # fmt: skip
-    apart_now = split_brain(case)
+                           (subject.applied(),))  # fmt: skip
+    apart_now = split_brain(subject)
     if apart_now is not None:
         return apart_now
-    comparison = compare_copies(case.view, storage)
+    comparison = compare_copies(subject.view, storage)
     if comparison.newer not in (None, node) and quiet is None:
         head = f"the copy of {comparison.newer} is newer: {comparison.message}"
-        facts = tuple(_copy_fact(case, comparison, copy.node) for copy in comparison.copies)
-        return Explanation("CopyOlder", head, facts, (case.looked_at(f"hactl makes {comparison.newer} primary"),))
-    reason = hook_reason(case, node)
+        facts = tuple(_copy_fact(subject, comparison, copy.node) for copy in comparison.copies)
+        return Explanation("CopyOlder", head, facts, (subject.looked_at(f"hactl makes {comparison.newer} primary"),))
+    reason = hook_reason(subject, node)
     if reason is not None:
-        return _with_peer(case, storage, reason, node, quiet)
-    stopped = _hook_stopped(case, node)
+        return _with_peer(subject, storage, reason, node, quiet)
+    stopped = _hook_stopped(subject, node)
     if stopped is not None:
         head = f"the node hook of {node} stopped: {stopped}"
-        return Explanation("HookStopped", head, (case.fact(node, f"moves: {stopped}"),),
+        return Explanation("HookStopped", head, (subject.fact(node, f"moves: {stopped}"),),
                            (Remedy("/usr/local/libexec/hactl/hook status", node),))  # fmt: skip
     if quiet is not None:
         head = f"{quiet} does not answer and may be primary for {name}; hactl promotes nobody on silence"
-        return Explanation("PeerSilent", head, (case.fact(quiet, "no answer"),),
-                           (login(case, quiet), *_by_hand(storage, node, quiet)))  # fmt: skip
-    hold = next((hold for hold in case.plan.holds if hold.target in (name, case.name)), None)
+        return Explanation("PeerSilent", head, (subject.fact(quiet, "no answer"),),
+                           (subject.login(quiet), *_by_hand(storage, node, quiet)))  # fmt: skip
+    hold = next((hold for hold in subject.plan.holds if hold.target in (name, subject.name)), None)
     if hold is not None:
-        remedy = Remedy(hold.remedy) if hold.remedy else case.looked_at("")
+        remedy = Remedy(hold.remedy) if hold.remedy else subject.looked_at("")
         return Explanation(hold.reason, hold.message, (Fact(hold.message, hold.node),), (remedy,))
     head = f"no node is primary for {name}"
-    return Explanation("NoPrimary", head, (case.fact(node, f"{name} is {case.view.reported_role(name, node)}"),),
-                       (case.looked_at("it says what hactl waits for"),))  # fmt: skip
+    return Explanation("NoPrimary", head, (subject.fact(node, f"{name} is {subject.view.reported_role(name, node)}"),),
+                       (subject.looked_at("it says what hactl waits for"),))  # fmt: skip
 
 
-def _with_peer(case: Case, storage: StorageSpec, reason: Explanation, node: str, quiet: str | None) -> Explanation:
+def _with_peer(
+    subject: Subject, storage: StorageSpec, reason: Explanation, node: str, quiet: str | None
+) -> Explanation:
     """What the hook waits for, and what a person may do while the peer is silent."""
     if quiet is None:
         return reason
-    facts = (*reason.facts, case.fact(quiet, "no answer: it may be primary"))
-    remedies = reason.remedies if reason.cause not in ("ManualPolicy", "CopyNotConfirmed") else (login(case, quiet),)
+    facts = (*reason.facts, subject.fact(quiet, "no answer: it may be primary"))
+    remedies = reason.remedies if reason.cause not in ("ManualPolicy", "CopyNotConfirmed") else (subject.login(quiet),)
     return Explanation(reason.cause, reason.headline, facts, (*remedies, *_by_hand(storage, node, quiet)))
 
 
@@ -258,9 +263,9 @@ def _by_hand(storage: StorageSpec, node: str, quiet: str) -> tuple[Remedy, ...]:
     return (Remedy(f"hastctl role primary {storage.name}", node, note),)
 
 
-def _hook_stopped(case: Case, node: str) -> str | None:
+def _hook_stopped(subject: Subject, node: str) -> str | None:
     """The text of the hook's last word on the group, when that was that it stopped."""
-    moves = list(moves_of(case.hook(node), case.name))
+    moves = list(moves_of(subject.view.hook(node), subject.name))
     return (moves[-1].text or STOPPED) if moves and moves[-1].what == STOPPED else None
 
 

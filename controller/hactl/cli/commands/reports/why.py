@@ -13,7 +13,7 @@ from hactl.cli.output import age, output_option, print_data, safe
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.core.why.ask import Explanation, Question
+    from hactl.core.why.answer import Explanation, Question
     from hactl.ports import Document
 
 
@@ -28,7 +28,7 @@ def why(ctx: click.Context, cluster: str, group: str | None, paths: tuple[str, .
 
     The nodes are asked now; nothing is touched. Exit status: 0 all is well, 3 something is not, 1 error.
     """
-    from hactl.core.why.ask import Question
+    from hactl.core.why.answer import Question
 
     looked = asyncio.run(look_at(ctx, paths, cluster))
     names = [group] if group is not None else [one.name for one in looked.cluster.groups]
@@ -58,7 +58,7 @@ def why_not(
 
     The nodes are asked now; nothing is touched. Exit status: 0 answered, 1 error.
     """
-    from hactl.core.why.ask import Question
+    from hactl.core.why.answer import Question
 
     looked = asyncio.run(_look_for(ctx, paths, cluster, node))
     question = Question(group=group, node=node, what=_what(what))
@@ -87,19 +87,15 @@ async def _look_for(ctx: click.Context, paths: Sequence[str], cluster: str | Non
 
 
 def _answer(looked: Looked, question: Question) -> Explanation:
-    from hactl.core.why.ask import explain, fights
+    from hactl.core.evidence.view import View
+    from hactl.core.why.ask import explain
+    from hactl.core.why.fights import fights
+    from hactl.core.why.subject import Background
 
+    view = View.at(looked.cluster, looked.snapshot, looked.now)
+    background = Background(before=looked.before, fights=fights(looked.rows), source=looked.source)
     try:
-        return explain(
-            looked.cluster,
-            looked.snapshot,
-            looked.plan,
-            looked.now,
-            question,
-            before=looked.before,
-            undone=fights(looked.rows),
-            source=looked.source,
-        )
+        return explain(view, looked.plan, question, background)
     except KeyError as error:
         groups = ", ".join(group.name for group in looked.cluster.groups)
         raise HactlError(f"{looked.cluster.name} has no group {question.group}; it has {groups}") from error
@@ -123,7 +119,7 @@ def explanation_lines(answer: Explanation) -> list[str]:
         where = f"{fact.node}, {age(fact.age_seconds)} ago" if fact.age_seconds is not None else fact.node or ""
         lines.append(f"  {f'{where}: ' if where else ''}{safe(fact.text)}")
     mark = "to change it:" if answer.healthy else "what helps:"
-    lines += [f"  {click.style(mark, dim=True)} {safe(remedy.told())}" for remedy in answer.remedies]
+    lines += [f"  {click.style(mark, dim=True)} {safe(remedy.line)}" for remedy in answer.remedies]
     lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer.also]
     return lines
 

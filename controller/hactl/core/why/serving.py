@@ -1,0 +1,132 @@
+"""Whether the active node serves the whole group, and no other one; why a group is where it is when all is well.
+
+Each function answers for one case, or None when it is not the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hactl.core.evidence.view import MountState, ServiceState
+from hactl.core.facts import HastRole, known
+from hactl.core.objects import Failback, RunOn
+from hactl.core.status.failover_time import predict_failover
+from hactl.core.why.answer import Explanation, Fact, Remedy, each
+from hactl.core.why.subject import Subject
+
+
+def fought(subject: Subject) -> Explanation | None:
+    """A step that succeeds and is undone again, and is to be done now."""
+    pending = {str(step.key) for step in subject.plan.steps} | {str(key) for key in subject.background.failing}
+    fight = next((fight for fight in subject.background.fights if fight.key in pending), None)
+    if fight is None:
+        return None
+    head = f"something on {fight.node} fights hactl: {fight.sentence}"
+    look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", fight.node,
+                  "cron, a script, another tool")  # fmt: skip
+    history = Remedy(f"hactl history {subject.cluster} --node {fight.node}", None, "when, each time")
+    return Explanation("Fought", head, (Fact(fight.sentence, fight.node),), (look, history))
+
+
+def not_serving(subject: Subject) -> Explanation | None:
+    """The active node lacks a part of the group."""
+    active = subject.active
+    if active is None:
+        return None
+    for storage in subject.group.storage:
+        if storage.filesystem is not None and subject.view.mount(storage, active) is MountState.NOT_MOUNTED:
+            what = storage.filesystem.zfs.pool if storage.filesystem.zfs else storage.device
+            state = "imported" if storage.filesystem.zfs else "mounted"
+            head = f"{active} is primary for {storage.name}, but {what} is not {state} there"
+            fact = subject.fact(active, f"{what}: not {state}")
+            return Explanation("NotMounted", head + _step(subject, active), (fact,), (subject.applied(),))
+    for service in subject.group.services:
+        if subject.view.service(service.name, active) is ServiceState.STOPPED:
+            head = f"{service.name} does not run on {active}, where {subject.name} is active"
+            start = Remedy(f"service {service.name} onestart", active)
+            fact = subject.fact(active, f"service {service.name} onestatus: stopped")
+            return Explanation("ServiceStopped", head + _step(subject, active), (fact,), (start,))
+    return None
+
+
+def _step(subject: Subject, node: str) -> str:
+    """What became of hactl's own try."""
+    failed = next((what for key, what in subject.background.failing.items() if key.startswith(f"{node} ")), None)
+    return f" ({failed})" if failed else ""
+
+
+def service_elsewhere(subject: Subject) -> Explanation | None:
+    """A service that runs on a node where its group is not active."""
+    active = subject.active
+    if active is None:
+        return None
+    for service in subject.group.services:
+        for node in subject.group.preferred:
+            if service.run_on is not RunOn.ACTIVE or node == active:
+                continue
+            if subject.view.service(service.name, node) is not ServiceState.RUNNING:
+                continue
+            facts = subject.facts(node)
+            found = known(facts.services.get(service.name)) if facts is not None else None
+            boot = found is not None and found.enabled
+            told = [subject.fact(node, f"service {service.name} onestatus: running")]
+            stop = f"service {service.name} onestop"
+            if boot and found is not None and found.rcvar:
+                told.append(subject.fact(node, f"rc.conf: {found.rcvar}=YES, so it also starts at boot"))
+                stop += f" && sysrc {found.rcvar}=NO"
+            head = f"{service.name} runs on {node}, while {subject.name} is active on {active}"
+            return Explanation("ServiceOnStandby", head, tuple(told), (Remedy(stop, node, "or hactl apply"),))
+    return None
+
+
+def well(subject: Subject) -> Explanation:
+    """Why the group is active where it is."""
+    active = subject.active
+    if active is None:
+        return Explanation("NoActiveNode", f"{subject.name}: no single node is known to be active", (),
+                           (subject.looked_at("it says what is not known"),))  # fmt: skip
+    vips = [vip for vip in subject.group.virtual_ips if subject.view.masters(vip) == [active]]
+    parts = [*(f"MASTER of vhid {vip.vhid}" for vip in vips), *(f"primary for {s.name}" for s in subject.group.storage)]
+    first = subject.group.preferred[0]
+    if subject.group.storage:
+        because = "it holds the storage, and the addresses follow the storage"
+        if active != first:
+            because += f"; {first} is preferred" + _failback(subject, first)
+    elif active == first:
+        because = "it is the first of preferred"
+    else:
+        because = f"it is better by CARP's numbers; {first} is preferred" + _failback(subject, first)
+    line = predict_failover(subject.view, subject.group)
+    ready = (Fact(f"if {active} died: {line.told()}"),) if line is not None else ()
+    facts = (*_speaking(subject, active), *_stored(subject, active), *ready)
+    other = next((node for node in subject.group.preferred if node != active), None)
+    move = f"hactl switchover {subject.cluster} {subject.name} --to {other}"
+    remedies = (Remedy(move, None, "to move it"),) if other is not None else ()
+    head = f"{subject.name} is active on {active} ({', '.join(parts) or 'nothing to serve'}): {because}"
+    return Explanation("Healthy", head, facts, remedies, healthy=True)
+
+
+def _failback(subject: Subject, first: str) -> str:
+    if subject.group.failback is Failback.NEVER:
+        return ", but failback is Never, so it stays until somebody moves it"
+    return f", and it goes back once {first} is ready (failback: WhenReady)"
+
+
+def _speaking(subject: Subject, active: str) -> Iterator[Fact]:
+    """The arithmetic of the first vhid on every node, the MASTER first."""
+    for vip in subject.group.virtual_ips[:1]:
+        order = [active, *(node for node in subject.group.preferred if node != active)]
+        yield from each(*(subject.spoken(vip, node) for node in order))
+        for node in order[1:]:
+            voice = subject.voice(vip, node)
+            if voice is not None:
+                yield Fact(f"{node} would be MASTER after {voice.patience_seconds:.2f} s of silence")
+
+
+def _stored(subject: Subject, active: str) -> Iterator[Fact]:
+    for storage in subject.group.storage:
+        resource = subject.view.resource(storage.name, active)
+        if resource is not None and resource.role is HastRole.PRIMARY:
+            mounted = ", mounted" if subject.view.mount(storage, active) is MountState.MOUNTED else ""
+            status = resource.status or "without a worker"
+            yield subject.fact(active, f"{storage.name}: primary, {status}, {resource.dirty} bytes dirty{mounted}")
