@@ -226,12 +226,6 @@ def test_mounts_that_are_not_understood_are_refused(text: str) -> None:
         storage.parse_mount(text)
 
 
-def test_mounts_in_the_form_of_fstab() -> None:
-    """mount -p."""
-    (mount,) = storage.parse_mount_fstab("/dev/hast/data\t\t/my data\t\tufs\trw,noatime\t2 2\n")
-    assert (mount.special, mount.node, mount.options) == ("/dev/hast/data", "/my data", {"rw", "noatime"})
-
-
 def test_partitions_and_labels_are_providers() -> None:
     """gpart list and glabel list have the same shape; consumers below are somebody else's."""
     text = (

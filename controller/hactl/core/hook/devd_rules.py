@@ -60,10 +60,10 @@ def rules_before(files: Mapping[str, str], subsystems: Sequence[str]) -> tuple[D
     return tuple(
         DevdRule(path, line, priority)
         for path, text in files.items()
-        for line, priority, said in _notify_rules(path, text)
+        for line, priority, statements in _notify_rules(path, text)
         if priority >= RULE_PRIORITY
-        and not any(_CALLS_HOOK in strings[0] for word, strings in said if word == "action")
-        and any(all(_may_match(word, strings, event) for word, strings in said) for event in events)
+        and not any(_CALLS_HOOK in strings[0] for word, strings in statements if word == "action")
+        and any(all(_may_match(word, strings, event) for word, strings in statements) for event in events)
     )
 
 
@@ -92,12 +92,12 @@ def _notify_rules(path: str, text: str) -> Iterator[tuple[int, int, list[tuple[s
     for first in tokens:
         priority = 0 if first.text == "options" else int(_expected(path, tokens, "number").text)
         _expected(path, tokens, "mark", "{")
-        said = []
+        statements = []
         while (token := next(tokens, _END)).text != "}" or token.kind != "mark":
-            said.append((token.text, _strings(path, tokens, token)))
+            statements.append((token.text, _strings(path, tokens, token)))
         _expected(path, tokens, "mark", ";")
         if first.text == "notify":
-            yield first.line, priority, said
+            yield first.line, priority, statements
 
 
 def _strings(path: str, tokens: Iterator[_Token], word: _Token) -> list[str]:

@@ -117,8 +117,8 @@ def _vhid(group: GroupSpec, vip: VirtualIP, node: str) -> str:
     serving, standby = advskew_pair(group, vip, node)
     slowest = standby if standby is not None else MAX_ADVSKEW
     wait = ceil(master_down_seconds(vip.advbase, slowest)) + 1
-    told = "/".join("-" if value is None else str(value) for value in (serving, standby))
-    return f"{vip.vhid}/{interface_on(vip, node)}/{told}/{wait}"
+    skews = "/".join("-" if value is None else str(value) for value in (serving, standby))
+    return f"{vip.vhid}/{interface_on(vip, node)}/{skews}/{wait}"
 
 
 def advskew_pair(group: GroupSpec, vip: VirtualIP, node: str) -> tuple[int | None, int | None]:

@@ -1,4 +1,4 @@
-"""`hastctl list`, `status` and `dump`, and what hastctl says when it cannot.
+"""`hastctl list` and `dump`, and what hastctl says when it cannot.
 
 hastctl echoes characters that hast.conf(5) does not know to standard output before anything else
 (docs/freebsd-facts.md#2.2, hd/token.l), and its messages `[LEVEL] text` may stand anywhere in the merged output: both
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from hactl.core.facts import HastMetadata, HastResource, HastRole, NoMetadata
@@ -61,18 +60,6 @@ _NO_METADATA: tuple[tuple[str, NoMetadata], ...] = (
     (r"(?:\[\S+\] )?Metadata read from .* is invalid: .*", NoMetadata.INVALID),
     (r"(?:\[\S+\] )?Provider .* is not part of resource .*", NoMetadata.FOREIGN),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRow:
-    """One row of `hastctl status`."""
-
-    name: str
-    #: None for `-`.
-    status: str | None
-    role: HastRole
-    localpath: str
-    remoteaddr: str
 
 
 def split_messages(text: str) -> tuple[str, tuple[str, ...]]:
@@ -179,25 +166,6 @@ def _size(text: str) -> int:
     return int(match[1])
 
 
-def parse_status(text: str) -> dict[str, StatusRow | None]:
-    """`hastctl status`: rows by resource name; None for a resource that hastd does not know (`ERR1`)."""
-    body, _ = split_messages(text)
-    lines = body.split("\n")
-    if lines[0].split() != ["Name", "Status", "Role", "Components"]:
-        raise NotUnderstood("not the table of hastctl status")
-    rows: dict[str, StatusRow | None] = {}
-    for line in filter(str.strip, lines[1:]):
-        words = line.split()
-        if len(words) == 2 and re.fullmatch(r"ERR[0-9]+", words[1]):
-            rows[words[0]] = None
-        elif len(words) == 5:
-            status = None if words[1] == "-" else words[1]
-            rows[words[0]] = StatusRow(words[0], status, _role(words[2]), words[3], words[4])
-        else:
-            raise NotUnderstood("a row that hastctl status does not print")
-    return rows
-
-
 def parse_dump(text: str, status: int) -> HastMetadata | NoMetadata:
     """`hastctl dump NAME`: the metadata, or what is there instead.
 
@@ -209,7 +177,7 @@ def parse_dump(text: str, status: int) -> HastMetadata | NoMetadata:
             for pattern, absent in _NO_METADATA:
                 if re.fullmatch(pattern, message):
                     return absent
-        raise Failed(" ".join(messages) or f"hastctl dump ended with {status} and said nothing")
+        raise Failed(" ".join(messages) or f"hastctl dump ended with {status} and printed nothing")
     fields: dict[str, str] = {}
     for line in filter(str.strip, body.split("\n")):
         key, colon, value = line.strip().partition(":")

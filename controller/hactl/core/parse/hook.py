@@ -46,7 +46,7 @@ def parse_rules(text: str, subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
 def parse_hook(section: Section) -> HookFacts:
     """Raises NotUnderstood when the answer is not as the probe writes it."""
     paths: list[str] = []
-    told: list[str] = []
+    described: list[str] = []
     notes: dict[str, str] = {}
     moves: list[str] = []
     for line in section.text.splitlines():
@@ -59,12 +59,12 @@ def parse_hook(section: Section) -> HookFacts:
         elif kind == "move":
             moves.append(rest)
         elif line:
-            told.append(line)
-    if len(told) != 2 * len(paths):
+            described.append(line)
+    if len(described) != 2 * len(paths):
         raise NotUnderstood("stat and sha256 do not tell of every file of the node hook")
     count = len(paths)
     return HookFacts(
-        files={path: (told[count + at], _octal(told[at])) for at, path in enumerate(paths)},
+        files={path: (described[count + at], _octal(described[at])) for at, path in enumerate(paths)},
         devd_loaded=notes.get("devd", ""),
         held=_whole(notes.get("held", "0")),
         confirmed=_numbered(notes, "confirmed."),

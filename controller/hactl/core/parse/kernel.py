@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from hactl.core.parse.text import NotUnderstood, number
+from hactl.core.parse.text import NotUnderstood
 
 _NAME = re.compile(r"[A-Za-z0-9_.%-]+", re.ASCII)
 _UNKNOWN_OID = re.compile(r"sysctl: unknown oid '([^']+)'")
@@ -39,11 +39,6 @@ def parse_sysctl(text: str) -> dict[str, str]:
     return values
 
 
-def unknown_oids(text: str) -> tuple[str, ...]:
-    """The names sysctl said it does not know: a module that is not loaded."""
-    return tuple(_UNKNOWN_OID.findall(text))
-
-
 def parse_boottime(value: str) -> int:
     """Seconds since 1970 of `kern.boottime`: `{ sec = 1700000000, usec = 123456 } Tue Nov 14 ...`."""
     match = _BOOTTIME.fullmatch(value.strip())
@@ -57,20 +52,6 @@ def parse_kldstat(status: int, text: str) -> bool:
     if text.strip() or status not in (0, 1):
         raise NotUnderstood("kldstat -q printed something")
     return status == 0
-
-
-def parse_modules(text: str) -> dict[str, int]:
-    """`kldstat`: file name (`carp.ko`, `kernel`) -> references."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    if not lines or lines[0].split() != ["Id", "Refs", "Address", "Size", "Name"]:
-        raise NotUnderstood("not the table of kldstat")
-    found: dict[str, int] = {}
-    for line in lines[1:]:
-        words = line.split()
-        if len(words) != 5 or not words[2].startswith("0x"):
-            raise NotUnderstood("a row that kldstat does not print")
-        found[words[4]] = number(words[1], "a reference count")
-    return found
 
 
 def parse_netstat_carp(text: str) -> dict[str, int]:

@@ -14,8 +14,6 @@ from hactl.core.facts import Mount, Pool
 from hactl.core.parse.text import NotUnderstood, number
 
 _MOUNT = re.compile(r"(\S.*?) on (/.*) \(([^()]*)\)")
-#: Columns are filled up with tabs; names may hold blanks.
-_FSTAB = re.compile(r"(\S[^\t]*?)\s*\t\s*(/[^\t]*?)\s*\t\s*(\S+)\s+(\S+)\s+[0-9]+\s+[0-9]+", re.ASCII)
 _MODE = re.compile(r"Mode: r([0-9]+)w([0-9]+)e([0-9]+)", re.ASCII)
 _PROVIDER = re.compile(r"[0-9]+\. Name: (\S.*)", re.ASCII)
 _TABLE = re.compile(r"=>\s+[0-9]+\s+[0-9]+\s+(\S+)\s+(\S+)\s+.*", re.ASCII)
@@ -45,17 +43,6 @@ def parse_mount(text: str) -> tuple[Mount, ...]:
         mounts.append(Mount(match[1], match[2], fstype, frozenset(options)))
     if not mounts:
         raise NotUnderstood("mount shows nothing, not even /")
-    return tuple(mounts)
-
-
-def parse_mount_fstab(text: str) -> tuple[Mount, ...]:
-    """`mount -p`: rows of fstab(5): special, node, type, options, dump frequency, pass."""
-    mounts: list[Mount] = []
-    for line in filter(str.strip, text.split("\n")):
-        match = _FSTAB.fullmatch(line.rstrip())
-        if match is None:
-            raise NotUnderstood("a row that mount -p does not print")
-        mounts.append(Mount(match[1], match[2], match[3], frozenset(match[4].split(","))))
     return tuple(mounts)
 
 

@@ -75,18 +75,18 @@ def meaning(text: str) -> dict[str, ResourcePart] | None:
     return {
         name: ResourcePart(
             {**_DEFAULTS, **defaults, **{k: v for k, v in part.settings.items() if k in _DEFAULTS}},
-            {node: _node(name, part, said) for node, said in part.nodes.items()},
+            {node: _node(name, part, settings) for node, settings in part.nodes.items()},
         )
         for name, part in resources.items()
     }
 
 
-def _node(resource: str, part: _Open, said: dict[str, str]) -> NodePart:
+def _node(resource: str, part: _Open, settings: dict[str, str]) -> NodePart:
     return NodePart(
-        name=said.get("name", part.settings.get("name", resource)),
-        local=said.get("local", part.settings.get("local", "")),
-        remote=address(said.get("remote", "")),
-        source=address(said["source"]) if "source" in said else "",
+        name=settings.get("name", part.settings.get("name", resource)),
+        local=settings.get("local", part.settings.get("local", "")),
+        remote=address(settings.get("remote", "")),
+        source=address(settings["source"]) if "source" in settings else "",
     )
 
 
@@ -172,7 +172,7 @@ def contradictions(cluster: Cluster, parts: Mapping[str, ResourcePart]) -> Itera
 
 def _resource_contradictions(storage: StorageSpec, part: ResourcePart, program: str) -> Iterator[str]:
     hast = storage.hast
-    said = {
+    wanted = {
         "replication": str(hast.replication.value),
         "checksum": hast.checksum,
         "compression": hast.compression,
@@ -180,7 +180,7 @@ def _resource_contradictions(storage: StorageSpec, part: ResourcePart, program: 
         "metaflush": "on",
         "exec": program,
     }
-    for keyword, value in said.items():
+    for keyword, value in wanted.items():
         if part.settings[keyword] != value:
             yield f"{keyword} is {part.settings[keyword] or 'not set'}, the document says {value or 'none'}"
     if part.nodes.keys() != hast.devices.keys():

@@ -91,14 +91,14 @@ def _differences(node: Node, name: str) -> set[str]:
     if part is None or node.name not in part.nodes:
         return {"resource"}
     here = part.nodes[node.name]
-    said = {
+    settings = {
         "local": (here.local, running.localpath),
         "name": (here.name, running.provname),
         "remote": (here.remote, address(running.remoteaddr)),
         "source": (here.source, address(running.sourceaddr) if running.sourceaddr else ""),
         "replication": (part.settings["replication"], running.replication),
     }
-    return {word for word, (wanted, have) in said.items() if wanted != have}
+    return {word for word, (wanted, have) in settings.items() if wanted != have}
 
 
 def _reload_of_served(case: Case, name: str) -> Iterator[str]:

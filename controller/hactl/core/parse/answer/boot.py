@@ -43,13 +43,13 @@ def _service(
         rcvar = boot.value.rcvars[name]
         enabled = rc.checkyesno(variables.value.get(rcvar, ""))
         return reader.known(Service(name, exists=True, running=running, enabled=enabled, rcvar=rcvar))
-    said = reader.read(f"rcvar.{index}", lambda s: rc.parse_rcvar(reader.good(s)))
-    if isinstance(said, Unknown):
-        return said
+    answer = reader.read(f"rcvar.{index}", lambda s: rc.parse_rcvar(reader.good(s)))
+    if isinstance(answer, Unknown):
+        return answer
     # A script without an rcvar always starts. 15.x also knows variables that enable nothing (hastd_svcj).
-    told = next((v for v in said.value if v.endswith("_enable")), None)
-    enabled = told is None or rc.checkyesno(said.value[told])
-    return reader.known(Service(name, exists=True, running=running, enabled=enabled, rcvar=told))
+    variable = next((name for name in answer.value if name.endswith("_enable")), None)
+    enabled = variable is None or rc.checkyesno(answer.value[variable])
+    return reader.known(Service(name, exists=True, running=running, enabled=enabled, rcvar=variable))
 
 
 def read_boot(

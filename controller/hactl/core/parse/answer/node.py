@@ -69,7 +69,7 @@ def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: 
         modules=_modules(reader, sysctls, resources),
         carp_sysctls=then(sysctls, _carp_numbers),
         carp_counters=_while_loaded(reader, "netstat", sysctls, lambda s: kernel.parse_netstat_carp(s.text), {}),
-        demotions=then(log, lambda told: told[0]),
+        demotions=then(log, lambda found: found[0]),
         hastd=_hastd(reader),
         resources=resources,
         metadata={spec.name: _or_blank(metadata[spec.name], devices[spec.hast.devices[node]]) for spec in storages},
