@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.core.audit import effects as does
+from hactl.core.audit.effects import (
+    CreatesMetadata,
+    Ifconfig,
+    LoadsModule,
+    MakesFilesystem,
+    RunsService,
+    SetsRole,
+    Unmounts,
+    WritesFile,
+    Zpool,
+)
 from hactl.core.audit.reader.hastconf import meaning
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands
 from hactl.core.audit.reader.programs import read_effects
@@ -19,16 +29,16 @@ from support.facts.builder import healthy_pair
 @pytest.mark.parametrize(
     ("text", "effects"),
     [
-        ("kldload -n carp", [does.LoadsModule("carp")]),
-        ("hastctl role primary 'data'", [does.SetsRole("primary", ("data",))]),
-        ("timeout -k 5 30 hastctl create -m 1024 data", [does.CreatesMetadata(("data",), 1024)]),
-        ("if true; then umount -f /data; fi", [does.Unmounts("/data", force=True)]),
-        ("x=$(hastctl create data)", [does.CreatesMetadata(("data",))]),
-        ('echo "$(service hastd onestop)"', [does.RunsService("hastd", "onestop")]),
-        ("case $x in a) newfs /dev/da0 ;; b) : ;; esac", [does.MakesFilesystem("/dev/da0")]),
-        ("go() { zpool export tank; }\ngo", [does.Zpool("export", "tank")]),
-        ("f=/etc/hast.conf; cat x > $f", [does.WritesFile("/etc/hast.conf", "redirection")]),
-        ('new=$(mktemp /etc/x.XXXXXX) && mv -f "$new" /etc/x', [does.WritesFile("/etc/x", "mv")]),
+        ("kldload -n carp", [LoadsModule("carp")]),
+        ("hastctl role primary 'data'", [SetsRole("primary", ("data",))]),
+        ("timeout -k 5 30 hastctl create -m 1024 data", [CreatesMetadata(("data",), 1024)]),
+        ("if true; then umount -f /data; fi", [Unmounts("/data", force=True)]),
+        ("x=$(hastctl create data)", [CreatesMetadata(("data",))]),
+        ('echo "$(service hastd onestop)"', [RunsService("hastd", "onestop")]),
+        ("case $x in a) newfs /dev/da0 ;; b) : ;; esac", [MakesFilesystem("/dev/da0")]),
+        ("go() { zpool export tank; }\ngo", [Zpool("export", "tank")]),
+        ("f=/etc/hast.conf; cat x > $f", [WritesFile("/etc/hast.conf", "redirection")]),
+        ('new=$(mktemp /etc/x.XXXXXX) && mv -f "$new" /etc/x', [WritesFile("/etc/x", "mv")]),
         ("sysctl -n net.inet.carp.preempt", []),
         ("hastctl list data | grep -q primary", []),
         ("ifconfig -k vtnet1", []),
@@ -37,7 +47,7 @@ from support.facts.builder import healthy_pair
         ("cat <<'END'\nnewfs /dev/da0\nEND\n", []),
         (
             'ifconfig vtnet1 inet6 2001:db8::1/64 vhid 3 advskew 9 pass "$HACTL_PASS_1" alias',
-            [does.Ifconfig("vtnet1", "2001:db8::1", 64, 3, None, 9, "HACTL_PASS_1", alias=True)],
+            [Ifconfig("vtnet1", "2001:db8::1", 64, 3, None, 9, "HACTL_PASS_1", alias=True)],
         ),
     ],
 )

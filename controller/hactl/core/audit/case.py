@@ -23,6 +23,17 @@ EVIDENCE_LIMIT_SECONDS = 30.0
 PROMOTION_LIMIT_SECONDS = 25.0
 
 
+def age_seconds(node: Node, now: float) -> float:
+    """Age of what is known of a node; infinite when it did not answer."""
+    return float("inf") if node.facts is None else now - node.facts.seen_at
+
+
+def too_old(node: Node, now: float) -> str:
+    """I6: the complaint that what is known of a node is no evidence any more; empty when it is."""
+    age = age_seconds(node, now)
+    return f"I6: what is known of {node.name} is {age:.0f} s old" if age > EVIDENCE_LIMIT_SECONDS else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What a rule judges."""
@@ -41,7 +52,11 @@ class Case:
 
     def age_seconds(self, node: Node) -> float:
         """Age of what is known of a node; infinite when it did not answer."""
-        return float("inf") if node.facts is None else self.world.now - node.facts.seen_at
+        return age_seconds(node, self.world.now)
+
+    def too_old(self, node: Node) -> str:
+        """I6: the complaint that what is known of a node is no evidence any more; empty when it is."""
+        return too_old(node, self.world.now)
 
     def all_of(self, kind: type[E]) -> Iterator[E]:
         """The effects of that kind."""

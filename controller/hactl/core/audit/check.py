@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.case import Case, too_old
 from hactl.core.audit.effects import (
     ChecksFilesystem,
     CreatesMetadata,
@@ -32,11 +32,7 @@ from hactl.core.audit.effects import (
 from hactl.core.audit.model import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, World, applied, first_world, known
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands, secret_variables
 from hactl.core.audit.reader.programs import SECRET_MAY_BE_SEEN_BY, read_effects
-from hactl.core.audit.rules import boot as audit_boot
-from hactl.core.audit.rules import carp as audit_carp
-from hactl.core.audit.rules import filesystems as audit_filesystems
-from hactl.core.audit.rules import hast as audit_hast
-from hactl.core.audit.rules import hook as audit_hook
+from hactl.core.audit.rules import boot, carp, filesystems, hast, hook
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step
@@ -59,42 +55,42 @@ _SYSCTL_CONF_FILES = r"/etc/sysctl\.conf([.][\w.-]+)?"
 _NETIF_FILES = r"/etc/rc\.conf\.d(/(netif(/[\w.-]+|\.[\w.-]+)?|\.hactl[\w.-]*))?"
 
 _VERBS: Mapping[str, _Verb] = {
-    "LoadModule": _Verb((LoadsModule,), audit_carp.load_module),
-    "SetSysctl": _Verb((SetsSysctl,), audit_carp.set_sysctl),
-    "AdjustDemotion": _Verb((SetsSysctl,), audit_carp.adjust_demotion),
-    "AddAddress": _Verb((Ifconfig,), audit_carp.add_address),
-    "RemoveAddress": _Verb((Ifconfig,), audit_carp.remove_address),
-    "SetVhid": _Verb((Ifconfig,), audit_carp.set_vhid),
-    "WriteBootAliases": _Verb((WritesFile,), audit_boot.write_boot_aliases, _NETIF_FILES, single=False),
-    "SetRcVariable": _Verb((SetsRc,), audit_boot.set_rc_variable),
-    "RemoveRcVariable": _Verb((SetsRc,), audit_boot.remove_rc_variable),
-    "SetSysctlConf": _Verb((WritesFile,), audit_boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
-    "WriteHastConf": _Verb((WritesFile,), audit_hast.write_hast_conf, _HAST_CONF_FILES, single=False),
-    "ReloadHastd": _Verb((RunsService,), audit_hast.reload_hastd),
-    "StartHastd": _Verb((RunsService,), audit_hast.start_hastd),
-    "CreateMetadata": _Verb((CreatesMetadata,), audit_hast.create_metadata),
-    "SetRole": _Verb((SetsRole,), audit_hast.set_role),
-    "MakeFilesystem": _Verb((MakesFilesystem,), audit_filesystems.make_filesystem),
-    "CreatePool": _Verb((Zpool,), audit_filesystems.create_pool),
-    "CheckFilesystem": _Verb((ChecksFilesystem,), audit_filesystems.check_filesystem),
-    "Mount": _Verb((Mounts,), audit_filesystems.mount),
-    "Remount": _Verb((Mounts,), audit_filesystems.remount),
-    "Unmount": _Verb((Unmounts,), audit_filesystems.unmount),
-    "ImportPool": _Verb((Zpool,), audit_filesystems.import_pool),
-    "ExportPool": _Verb((Zpool,), audit_filesystems.export_pool),
-    "StartService": _Verb((RunsService,), audit_filesystems.start_service),
-    "StopService": _Verb((RunsService,), audit_filesystems.stop_service),
-    "EnableService": _Verb((SetsRc, RunsService), audit_boot.enable_service),
-    "DisableService": _Verb((SetsRc, RunsService), audit_boot.disable_service),
-    "WriteHook": _Verb((WritesFile,), audit_hook.write_hook, audit_hook.HOOK_FILES, single=False),
-    "PreserveCopy": _Verb((WritesFile,), audit_hast.preserve_copy, single=False),
-    "DiscardCopy": _Verb((SetsRole, CreatesMetadata), audit_hast.discard_copy, single=False),
-    "RemoveHook": _Verb((RunsService,), audit_hook.remove_hook, f"{audit_hook.HOOK_FILES}|{audit_hook.RUN_NOTES}"),
-    "RestartDevd": _Verb((RunsService,), audit_hook.restart_devd, audit_hook.RUN_NOTES),
-    "ConfirmCopy": _Verb((WritesFile,), audit_hook.confirm_copy, audit_hook.NOTES, single=False),
-    "LiftHold": _Verb((SetsSysctl,), audit_hook.lift_hold, audit_hook.RUN_NOTES),
-    "NoteDrained": _Verb((WritesFile,), audit_hook.note_drained, audit_hook.NOTES, single=False),
-    "ForgetDrained": _Verb((WritesFile,), audit_hook.note_drained, audit_hook.NOTES, single=False),
+    "LoadModule": _Verb((LoadsModule,), carp.load_module),
+    "SetSysctl": _Verb((SetsSysctl,), carp.set_sysctl),
+    "AdjustDemotion": _Verb((SetsSysctl,), carp.adjust_demotion),
+    "AddAddress": _Verb((Ifconfig,), carp.add_address),
+    "RemoveAddress": _Verb((Ifconfig,), carp.remove_address),
+    "SetVhid": _Verb((Ifconfig,), carp.set_vhid),
+    "WriteBootAliases": _Verb((WritesFile,), boot.write_boot_aliases, _NETIF_FILES, single=False),
+    "SetRcVariable": _Verb((SetsRc,), boot.set_rc_variable),
+    "RemoveRcVariable": _Verb((SetsRc,), boot.remove_rc_variable),
+    "SetSysctlConf": _Verb((WritesFile,), boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
+    "WriteHastConf": _Verb((WritesFile,), hast.write_hast_conf, _HAST_CONF_FILES, single=False),
+    "ReloadHastd": _Verb((RunsService,), hast.reload_hastd),
+    "StartHastd": _Verb((RunsService,), hast.start_hastd),
+    "CreateMetadata": _Verb((CreatesMetadata,), hast.create_metadata),
+    "SetRole": _Verb((SetsRole,), hast.set_role),
+    "MakeFilesystem": _Verb((MakesFilesystem,), filesystems.make_filesystem),
+    "CreatePool": _Verb((Zpool,), filesystems.create_pool),
+    "CheckFilesystem": _Verb((ChecksFilesystem,), filesystems.check_filesystem),
+    "Mount": _Verb((Mounts,), filesystems.mount),
+    "Remount": _Verb((Mounts,), filesystems.remount),
+    "Unmount": _Verb((Unmounts,), filesystems.unmount),
+    "ImportPool": _Verb((Zpool,), filesystems.import_pool),
+    "ExportPool": _Verb((Zpool,), filesystems.export_pool),
+    "StartService": _Verb((RunsService,), filesystems.start_service),
+    "StopService": _Verb((RunsService,), filesystems.stop_service),
+    "EnableService": _Verb((SetsRc, RunsService), boot.enable_service),
+    "DisableService": _Verb((SetsRc, RunsService), boot.disable_service),
+    "WriteHook": _Verb((WritesFile,), hook.write_hook, hook.HOOK_FILES, single=False),
+    "PreserveCopy": _Verb((WritesFile,), hast.preserve_copy, single=False),
+    "DiscardCopy": _Verb((SetsRole, CreatesMetadata), hast.discard_copy, single=False),
+    "RemoveHook": _Verb((RunsService,), hook.remove_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}"),
+    "RestartDevd": _Verb((RunsService,), hook.restart_devd, hook.RUN_NOTES),
+    "ConfirmCopy": _Verb((WritesFile,), hook.confirm_copy, hook.NOTES, single=False),
+    "LiftHold": _Verb((SetsSysctl,), hook.lift_hold, hook.RUN_NOTES),
+    "NoteDrained": _Verb((WritesFile,), hook.note_drained, hook.NOTES, single=False),
+    "ForgetDrained": _Verb((WritesFile,), hook.note_drained, hook.NOTES, single=False),
 }
 
 _DESTRUCTIVE = frozenset({"CreateMetadata", "MakeFilesystem", "CreatePool", "DiscardCopy"})
@@ -163,7 +159,7 @@ def _after_step(world: World, step: Step) -> World:
         for effect in effects:
             node = applied(node, effect, world.cluster)
         if any(isinstance(effect, WritesFile) and effect.path == HAST_CONF for effect in effects):
-            node = replace(node, hast_conf=audit_hast.written_hast_conf(step.command), untold=True, wrote_conf=True)
+            node = replace(node, hast_conf=hast.written_hast_conf(step.command), conf_unread=True, wrote_conf=True)
     except Unreadable:
         return world
     return world.with_node(node)
@@ -200,9 +196,8 @@ def _node_is_ours(world: World, step: Step) -> Iterator[str]:
     if node.facts is None:
         yield f"I6: {step.node} does not answer: {node.silence}"
         return
-    age = world.now - node.facts.seen_at
-    if age > EVIDENCE_LIMIT_SECONDS:
-        yield f"I6: what is known of {step.node} is {age:.0f} s old"
+    if old := too_old(node, world.now):
+        yield old
     system = known(node.facts.system)
     if system is None:
         yield f"I10: what machine answers as {step.node} is not known"
@@ -277,13 +272,13 @@ def _file(case: Case, effect: WritesFile, verb: _Verb) -> Iterator[str]:
 
 def _is_image(case: Case, path: str) -> bool:
     """The file in which a person asked for an image of a copy, and its unfinished part."""
-    wished = [where for node, where in case.plan.discards.values() if node == case.step.node and where]
-    return case.step.verb == "PreserveCopy" and any(path in (where, f"{where}.part") for where in wished)
+    images = [where for node, where in case.plan.discards.values() if node == case.step.node and where]
+    return case.step.verb == "PreserveCopy" and any(path in (image, f"{image}.part") for image in images)
 
 
 def _is_note(path: str) -> bool:
     """A note of the node hook, and the hook itself, may be taken away."""
-    return re.fullmatch(rf"{audit_hook.NOTES}|{audit_hook.RUN_NOTES}|{audit_hook.OWN}", path) is not None
+    return re.fullmatch(rf"{hook.NOTES}|{hook.RUN_NOTES}|{hook.OWN}", path) is not None
 
 
 def _directories(cluster: Cluster) -> set[str]:
@@ -351,6 +346,6 @@ def _risk_of_stopping(case: Case, effect: Effect) -> Risk:
     for group in case.world.cluster.groups:
         names = {service.name for service in group.services}
         theirs = effect.name in names if isinstance(effect, RunsService) else isinstance(effect, Zpool)
-        if theirs and group.storage and audit_filesystems.serves(case.here, group):
+        if theirs and group.storage and filesystems.serves(case.here, group):
             return Risk.OUTAGE
     return Risk.NONE

@@ -7,12 +7,25 @@ planner. Sources: docs/freebsd-facts.md#1.2, #1.7, #2.1, #2.3, #2.6, #2.8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hactl.core.audit import effects as does
+from hactl.core.audit.effects import (
+    CreatesMetadata,
+    Effect,
+    Ifconfig,
+    LoadsModule,
+    MakesFilesystem,
+    Mounts,
+    RunsService,
+    SetsRc,
+    SetsRole,
+    SetsSysctl,
+    Unmounts,
+    Zpool,
+)
 from hactl.core.audit.reader.hastconf import ResourcePart, meaning
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.facts import (
@@ -92,10 +105,22 @@ class Node:
     filled: frozenset[str] = frozenset()
     #: Resources this plan demoted here.
     demoted: frozenset[str] = frozenset()
-    #: hast.conf was written and hastd was not told.
-    untold: bool = False
+    #: hast.conf was written and hastd has not read it.
+    conf_unread: bool = False
     #: This plan wrote hast.conf; `hastctl dump` could not be asked before.
     wrote_conf: bool = False
+
+    def seen(self, part: Callable[[NodeFacts], Reading[T] | None]) -> T | None:
+        """A reading of the facts; None when the node did not answer or it is not known."""
+        return known(part(self.facts)) if self.facts else None
+
+    def device(self, path: str) -> Device | None:
+        """A local disk as the facts had it."""
+        return self.seen(lambda facts: facts.devices.get(path))
+
+    def resource(self, name: str) -> HastResource | None:
+        """A resource as hastd showed it when the node was looked at."""
+        return (self.seen(lambda facts: facts.resources) or {}).get(name)
 
     def may_be_primary(self, resource: str) -> bool:
         """Whether nothing rules out that the node is primary."""
@@ -118,7 +143,7 @@ class Node:
 
     def hast_device(self, resource: str) -> Device | None:
         """/dev/hast/NAME as the facts had it."""
-        return known(self.facts.hast_devices.get(resource)) if self.facts else None
+        return self.seen(lambda facts: facts.hast_devices.get(resource))
 
     def in_use(self, resource: str, pool: str | None) -> str:
         """Why /dev/hast/NAME may be in use here; empty when it is known not to be."""
@@ -233,39 +258,39 @@ def _first_hast_conf(facts: NodeFacts) -> Mapping[str, ResourcePart] | None:
     return meaning(file.text or "") if file.exists else {}
 
 
-def applied(node: Node, effect: does.Effect, cluster: Cluster) -> Node:
+def applied(node: Node, effect: Effect, cluster: Cluster) -> Node:
     """The node after the effect, if it ends as it should."""
     after = copy(node)
     match effect:
-        case does.LoadsModule(module=module):
+        case LoadsModule(module=module):
             after.modules = {**(node.modules or {}), module: True}
-        case does.SetsSysctl(name=name, value=value):
+        case SetsSysctl(name=name, value=value):
             after.sysctls = _after_sysctl(node.sysctls, name, value)
-        case does.Ifconfig():
+        case Ifconfig():
             after.interfaces = _after_ifconfig(node, effect, cluster)
-        case does.SetsRole(role=role, resources=names):
+        case SetsRole(role=role, resources=names):
             after.roles = {**node.roles, **dict.fromkeys(names, frozenset({role}))}
             named = frozenset(names)
             after.demoted = node.demoted - named if role == "primary" else node.demoted | named
             after.freed = node.freed | named if role == "primary" else node.freed
-        case does.CreatesMetadata(resources=names):
+        case CreatesMetadata(resources=names):
             after.metadata = {**node.metadata, **dict.fromkeys(names, CREATED)}
             after.created = node.created | frozenset(names)
-        case does.RunsService(name=name, action=action):
+        case RunsService(name=name, action=action):
             _after_service(after, name, action)
-        case does.SetsRc(variable=variable, change=change, value=value):
+        case SetsRc(variable=variable, change=change, value=value):
             after.rc = _after_rc(node.rc, variable, change, value)
-        case does.MakesFilesystem(device=device):
+        case MakesFilesystem(device=device):
             after.filled = node.filled | {device.removeprefix(HAST_DEVICES)}
-        case does.Mounts(special=special, node=place, options=options) if special:
+        case Mounts(special=special, node=place, options=options) if special:
             kept = tuple(mount for mount in node.mounts or () if mount.node != place)
             after.mounts = None if node.mounts is None else (*kept, Mount(special, place, "ufs", options))
             after.freed = node.freed - {special.removeprefix(HAST_DEVICES)}
-        case does.Unmounts(target=target):
+        case Unmounts(target=target):
             gone = {mount for mount in node.mounts or () if target in (mount.node, mount.special)}
             after.freed = node.freed | {mount.special.removeprefix(HAST_DEVICES) for mount in gone}
             after.mounts = None if node.mounts is None else tuple(m for m in node.mounts if m not in gone)
-        case does.Zpool(action=action, pool=pool, devices=devices):
+        case Zpool(action=action, pool=pool, devices=devices):
             _after_zpool(after, action, pool, devices, cluster)
         case _:
             pass
@@ -290,15 +315,15 @@ def _after_service(node: Node, name: str, action: str) -> None:
         if word in ("restart", "stop"):
             node.demoted = node.demoted | frozenset(node.roles)
         if word in ("start", "restart", "reload"):
-            node.untold = False
-            node.running_conf = _told(node.running_conf, node.hast_conf, node.name)
+            node.conf_unread = False
+            node.running_conf = _reloaded(node.running_conf, node.hast_conf, node.name)
     elif word in ("start", "restart", "stop"):
         node.services = {**node.services, name: word != "stop"}
     elif word in ("enable", "disable"):
         node.enabled = {**node.enabled, name: word == "enable"}
 
 
-def _told(
+def _reloaded(
     running: dict[str, HastResource] | None, conf: Mapping[str, ResourcePart] | None, node: str
 ) -> dict[str, HastResource] | None:
     """What hastd runs with once it has read the file."""
@@ -347,7 +372,7 @@ def _after_zpool(node: Node, action: str, pool: str, devices: tuple[str, ...], c
     node.freed = node.freed | resources if action == "export" else node.freed - resources
 
 
-def _after_ifconfig(node: Node, effect: does.Ifconfig, cluster: Cluster) -> dict[str, Addresses] | None:
+def _after_ifconfig(node: Node, effect: Ifconfig, cluster: Cluster) -> dict[str, Addresses] | None:
     if node.interfaces is None:
         return None
     present = node.interfaces.get(effect.interface, Addresses({}, {}, frozenset()))
@@ -369,7 +394,7 @@ def _after_ifconfig(node: Node, effect: does.Ifconfig, cluster: Cluster) -> dict
     return {**node.interfaces, effect.interface: after}
 
 
-def _wanted_key(node: str, effect: does.Ifconfig, cluster: Cluster) -> str | None:
+def _wanted_key(node: str, effect: Ifconfig, cluster: Cluster) -> str | None:
     """The key a secret variable carries: that of the virtual IP with this vhid on this interface."""
     for group in cluster.groups:
         for vip in group.virtual_ips:

@@ -33,81 +33,14 @@ from hactl.core.audit.reader.lexer import Command, Unreadable, read_commands
 #: Programs that change nothing but the files they are redirected to.
 _LOOKING = frozenset(
     {
-        ":",
-        "[",
-        "awk",
-        "basename",
-        "break",
-        "cat",
-        "cd",
-        "cmp",
-        "continue",
-        "cut",
-        "date",
-        "dd",
-        "df",
-        "diff",
-        "diskinfo",
-        "dirname",
-        "echo",
-        "egrep",
-        "exit",
-        "expr",
-        "export",
-        "false",
-        "fgrep",
-        "file",
-        "fstat",
-        "fsync",
-        "fuser",
-        "geom",
-        "getopts",
-        "glabel",
-        "gpart",
-        "grep",
-        "head",
-        "hostname",
-        "id",
-        "kldstat",
-        "local",
-        "logger",
-        "ls",
-        "md5",
-        "mktemp",
-        "netstat",
-        "pgrep",
-        "ping",
-        "printf",
-        "ps",
-        "read",
-        "return",
-        "sed",
-        "seq",
-        "set",
-        "sha256",
-        "shift",
-        "sleep",
-        "sort",
-        "stat",
-        "swapinfo",
-        "sync",
-        "tail",
-        "test",
-        "time",
-        "tr",
-        "trap",
-        "true",
-        "tsort",
-        "umask",
-        "uname",
-        "uniq",
-        "unset",
-        "wait",
-        "wc",
-        "which",
-        "zdb",
+        ":", "[", "awk", "basename", "break", "cat", "cd", "cmp", "continue", "cut", "date", "dd", "df", "diff",
+        "diskinfo", "dirname", "echo", "egrep", "exit", "expr", "export", "false", "fgrep", "file", "fstat",
+        "fsync", "fuser", "geom", "getopts", "glabel", "gpart", "grep", "head", "hostname", "id", "kldstat",
+        "local", "logger", "ls", "md5", "mktemp", "netstat", "pgrep", "ping", "printf", "ps", "read", "return",
+        "sed", "seq", "set", "sha256", "shift", "sleep", "sort", "stat", "swapinfo", "sync", "tail", "test",
+        "time", "tr", "trap", "true", "tsort", "umask", "uname", "uniq", "unset", "wait", "wc", "which", "zdb",
     }
-)
+)  # fmt: skip
 #: Programs a secret may be a word of: they are built into sh(1), or are ifconfig itself.
 SECRET_MAY_BE_SEEN_BY = frozenset({"ifconfig", "printf", "echo", "[", "test", ":", "export", "local", "case"})
 
@@ -162,8 +95,7 @@ def _kldload(words: list[str]) -> Iterator[Effect]:
 
 
 def _sysctl(words: list[str]) -> Iterator[Effect]:
-    found, operands = getopt(words, "aAbdehiNnoqTtWxX", "B")
-    del found
+    _, operands = getopt(words, "aAbdehiNnoqTtWxX", "B")
     for word in operands:
         name, equals, value = word.partition("=")
         if equals:

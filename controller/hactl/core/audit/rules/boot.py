@@ -32,7 +32,7 @@ def write_boot_aliases(case: Case) -> Iterator[str]:
         yield f"does not write {NETIF}"
     if not re.search(r"chmod\s+(0?600|go=|go-\w+)|umask\s+0?077|install\b.*-m\s*0?600", case.step.command):
         yield f"I8: does not keep others from reading {NETIF}"
-    boot = known(case.here.facts.boot) if case.here.facts else None
+    boot = case.here.seen(lambda facts: facts.boot)
     if boot is None:
         yield "what is written for the next boot is not known"
         return
@@ -103,7 +103,7 @@ def _is(case: Case, group: GroupSpec, vip: VirtualIP, cidr: str, alias: RcAlias)
 def _in_sync(case: Case, aliases: tuple[RcAlias, ...]) -> bool:
     """Whether there is nothing to write: exactly the wanted aliases, in a file only root can read."""
     wanted = list(_wanted_at_boot(case))
-    boot = known(case.here.facts.boot) if case.here.facts else None
+    boot = case.here.seen(lambda facts: facts.boot)
     six = {interface_on(vip, case.step.node) for _, vip, cidr in wanted if ":" in cidr}
     exact = len(aliases) == len(wanted) and all(any(_is(case, *item, a) for a in aliases) for item in wanted)
     known_values = all(wanted_advskew(case, group, vip) is not None for group, vip, _ in wanted)
@@ -158,7 +158,7 @@ def remove_rc_variable(case: Case) -> Iterator[str]:
         if effect.change != "-x" or not re.fullmatch(r"ifconfig_\w+_alias(es|\d+)", effect.variable):
             yield f"I10: sysrc {effect.change} {effect.variable} does not remove a CARP alias"
             continue
-        boot = known(case.here.facts.boot) if case.here.facts else None
+        boot = case.here.seen(lambda facts: facts.boot)
         if boot is None:
             yield "rc.conf of the node is not known"
             continue
@@ -236,7 +236,7 @@ def _is_rcvar(case: Case, variable: str, service: str) -> bool:
     """The variable the node itself says it is; while it does not say, `NAME_enable` or any that is not vital."""
     if variable.startswith("$("):
         return re.search(rf"\bservice\s+'?{re.escape(service)}'?\s+rcvar\b", variable) is not None
-    seen = known(case.here.facts.services.get(service)) if case.here.facts else None
+    seen = case.here.seen(lambda facts: facts.services.get(service))
     if seen is not None and seen.rcvar is not None:
         return variable == seen.rcvar
     own = re.sub(r"[-.]", "_", service) + "_enable"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.case import Case
 from hactl.core.audit.effects import Ifconfig, LoadsModule, SetsSysctl
-from hactl.core.audit.model import Node, known
+from hactl.core.audit.model import Node
 from hactl.core.audit.rules.filesystems import serves
 from hactl.core.cluster import interface_on
 from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
@@ -54,10 +54,10 @@ def adjust_demotion(case: Case) -> Iterator[str]:
 
 def _negatives(node: Node) -> set[str]:
     """What may be written: the negative of the whole demotion, or of what the kernel log says came by sysctl."""
-    hook = known(node.facts.hook) if node.facts else None
+    hook = node.seen(lambda facts: facts.hook)
     held = hook.held if hook is not None else 0
     now = (node.sysctls or {}).get("demotion", 0) - held
-    log = known(node.facts.demotions) if node.facts else None
+    log = node.seen(lambda facts: facts.demotions)
     by_hand = sum(amount for amount, _, reason in log or () if reason == "sysctl") - held
     rest = sum(amount for amount, _, reason in log or () if reason != "sysctl")
     allowed = {by_hand} if by_hand else set()
@@ -130,8 +130,8 @@ def _standby_first(case: Case, shows: Callable[[Node], bool], what: str) -> Iter
     for other in case.world.others(case.step.node):
         if other.facts is None:
             yield f"I5: disturbs the active node although {other.name} does not answer and cannot show {what}"
-        elif case.age_seconds(other) > EVIDENCE_LIMIT_SECONDS:
-            yield f"I6: what is known of {other.name} is {case.age_seconds(other):.0f} s old"
+        elif old := case.too_old(other):
+            yield old
         elif not shows(other):
             yield f"I5: disturbs the active node before {other.name} shows {what}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case, mountpoint_of, pool_of
+from hactl.core.audit.case import Case, mountpoint_of, pool_of
 from hactl.core.audit.effects import ChecksFilesystem, MakesFilesystem, Mounts, RunsService, Unmounts, Zpool
 from hactl.core.audit.model import HAST_DEVICES, Node
 from hactl.core.audit.rules.hast import is_fresh
@@ -37,18 +37,13 @@ def make_filesystem(case: Case) -> Iterator[str]:
 def create_pool(case: Case) -> Iterator[str]:
     """CreatePool."""
     for effect in case.all_of(Zpool):
-        found = [
-            storage
-            for group in case.world.cluster.groups
-            for storage in group.storage
-            if pool_of(storage) == effect.pool and effect.devices == (HAST_DEVICES + storage.name,)
-        ]
-        if effect.action != "create" or not found:
+        found = _pool(case, effect.pool)
+        if effect.action != "create" or found is None or effect.devices != (HAST_DEVICES + found[1].name,):
             yield f"I3: zpool {effect.action} {effect.pool} {' '.join(effect.devices)} is not a pool of the document"
         elif effect.force:
             yield "I3: zpool create -f would not refuse a device that is used"
         else:
-            yield from _new_device(case, found[0])
+            yield from _new_device(case, found[1])
 
 
 def _new_device(case: Case, storage: StorageSpec) -> Iterator[str]:
@@ -61,7 +56,7 @@ def _new_device(case: Case, storage: StorageSpec) -> Iterator[str]:
     if not is_fresh(here.metadata.get(name)):
         yield f"I3: the copy of {name} on {here.name} is not new"
     for peer in case.peers(storage):
-        if peer.facts is None or case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
+        if case.too_old(peer):
             yield f"I6: {peer.name} does not say now what it has of {name}"
         elif not is_fresh(peer.metadata.get(name)):
             yield f"I3: the copy of {name} on {peer.name} is not new"

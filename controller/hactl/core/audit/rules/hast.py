@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, PROMOTION_LIMIT_SECONDS, Case, pool_of
+from hactl.core.audit.case import PROMOTION_LIMIT_SECONDS, Case, pool_of
 from hactl.core.audit.effects import CreatesMetadata, RunsService, SetsRole, WritesFile
-from hactl.core.audit.model import HAST_CONF, Node, known
+from hactl.core.audit.model import HAST_CONF, Node
 from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictions, meaning
 from hactl.core.audit.reader.lexer import read_commands
 from hactl.core.audit.rules.hook import lets_go
@@ -32,7 +32,7 @@ def write_hast_conf(case: Case) -> Iterator[str]:
     writes = [effect for effect in case.all_of(WritesFile) if effect.path == HAST_CONF]
     if not writes or any(effect.how != "mv" for effect in writes):
         yield f"does not replace {HAST_CONF} by one rename"
-    file = known(case.here.facts.files.get(HAST_CONF)) if case.here.facts else None
+    file = case.here.seen(lambda facts: facts.files.get(HAST_CONF))
     if (file is None or file.exists) and not any(effect.how == "cp" for effect in case.all_of(WritesFile)):
         yield f"I10: does not keep the old {HAST_CONF}"
     parts = written_hast_conf(case.step.command)
@@ -56,8 +56,8 @@ def _standby_has(case: Case, parts: dict[str, ResourcePart]) -> Iterator[str]:
         for other in case.world.others(case.step.node, part.nodes):
             if other.facts is None:
                 yield f"I5: disturbs the active node of {name} although {other.name} does not answer"
-            elif case.age_seconds(other) > EVIDENCE_LIMIT_SECONDS:
-                yield f"I6: what is known of {other.name} is {case.age_seconds(other):.0f} s old"
+            elif old := case.too_old(other):
+                yield old
             elif (other.hast_conf or {}).get(name) != part:
                 yield f"I5: disturbs the active node of {name} before {other.name} has the same hast.conf"
 
@@ -76,7 +76,7 @@ def reload_hastd(case: Case) -> Iterator[str]:
         return
     differing = [name for name in here.running_conf if _differences(here, name)]
     added = [name for name in here.hast_conf if name not in here.running_conf]
-    if not here.untold and not differing and not added:
+    if not here.conf_unread and not differing and not added:
         yield f"I7: hastd runs with what {HAST_CONF} says"
     for name in differing:
         yield from _reload_of_served(case, name)
@@ -144,7 +144,7 @@ def _without_metadata(case: Case, node: Node, storage: StorageSpec) -> bool:
     metadata; the step's own stage is planned again, on what hastctl says then.
     """
     metadata = node.metadata.get(storage.name)
-    device = known(node.facts.devices.get(storage.hast.devices[node.name])) if node.facts else None
+    device = node.device(storage.hast.devices[node.name])
     later = case.stage > 0 and node.wrote_conf and device is not None and device.blank is True
     return metadata is NoMetadata.ABSENT or (metadata is None and later)
 
@@ -152,7 +152,7 @@ def _without_metadata(case: Case, node: Node, storage: StorageSpec) -> bool:
 def _provably_blank(case: Case, node: Node, storage: StorageSpec) -> Iterator[str]:
     """I3: everything that must be known of a device before metadata is written to it."""
     path = storage.hast.devices[node.name]
-    device = known(node.facts.devices.get(path)) if node.facts else None
+    device = node.device(path)
     if not _without_metadata(case, node, storage):
         yield f"I3: {path} on {node.name} is not known to be without metadata"
     if device is None or not device.exists:
@@ -178,8 +178,8 @@ def _peer_lets_create(case: Case, peer: Node, storage: StorageSpec, effect: Crea
     if peer.facts is None:
         yield f"I6: {peer.name} does not answer; whether it has data of {storage.name} is not known"
         return
-    if case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
-        yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+    if old := case.too_old(peer):
+        yield old
     metadata = peer.metadata.get(storage.name)
     if _without_metadata(case, peer, storage):
         yield from _provably_blank(case, peer, storage)
@@ -192,8 +192,8 @@ def _peer_lets_create(case: Case, peer: Node, storage: StorageSpec, effect: Crea
 
 def _sizes(case: Case, peer: Node, storage: StorageSpec, effect: CreatesMetadata) -> Iterator[str]:
     """Copies of different size never connect (docs/freebsd-facts.md#2.6, #trap-29)."""
-    mine = known(case.here.facts.devices.get(storage.hast.devices[case.here.name])) if case.here.facts else None
-    theirs = known(peer.facts.devices.get(storage.hast.devices[peer.name])) if peer.facts else None
+    mine = case.here.device(storage.hast.devices[case.here.name])
+    theirs = peer.device(storage.hast.devices[peer.name])
     if mine is None or theirs is None or not mine.mediasize or not theirs.mediasize:
         return
     size = effect.mediasize or mine.mediasize
@@ -260,8 +260,7 @@ def _newer_copy(mine: HastMetadata, peer: Node, resource: str) -> Iterator[str]:
 
 def _was_complete(case: Case, peer: Node, resource: str) -> Iterator[str]:
     """I4: the peer was primary when it was looked at, and its data is not all here."""
-    resources = known(peer.facts.resources) if peer.facts else None
-    seen = (resources or {}).get(resource)
+    seen = peer.resource(resource)
     if seen is None or seen.role.value != "primary":
         return
     if seen.status != "complete":
@@ -272,8 +271,8 @@ def _was_complete(case: Case, peer: Node, resource: str) -> Iterator[str]:
 
 def preserve_copy(case: Case) -> Iterator[str]:
     """PreserveCopy: an image of the local device of a copy that a person asked to be thrown away."""
-    asked = [name for name, (node, path) in case.plan.discards.items() if node == case.here.name and path]
-    devices = [storage.hast.devices[case.here.name] for name in asked if (storage := _storage(case, name)) is not None]
+    named = [name for name, (node, path) in case.plan.discards.items() if node == case.here.name and path]
+    devices = [storage.hast.devices[case.here.name] for name in named if (storage := _storage(case, name)) is not None]
     if not any(f"dd if={device} " in case.step.command for device in devices):
         yield "I10: copies what nobody asked to be kept"
 
@@ -296,8 +295,8 @@ def discard_copy(case: Case) -> Iterator[str]:
         if not serving:
             yield f"I4: throws a copy of {storage.name} away while no other node is known to serve it"
         for peer in serving:
-            if case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
-                yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+            if old := case.too_old(peer):
+                yield old
     if not any("localcnt" in check.test for check in case.step.before):
         yield "I3: does not make sure that the copy is still the one a person was shown"
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hactl.core.audit.case import EVIDENCE_LIMIT_SECONDS, Case
+from hactl.core.audit.case import Case
 from hactl.core.audit.effects import RunsService, SetsSysctl, WritesFile
-from hactl.core.audit.model import known
 from hactl.core.cluster import hooked_groups
-from hactl.core.facts import HookFacts
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
 
@@ -26,10 +24,6 @@ HOOK_FILES = (
 OWN = r"/usr/local/libexec/hactl/hook|/usr/local/etc/devd/hactl\.conf|/usr/local/etc/rc\.d/hactl_(guard|node)"
 NOTES = r"/var/db/hactl(/(confirmed|disconnected)\.[\w.-]+|/drained)?"
 RUN_NOTES = r"/var/run/hactl\.(devd|held)"
-
-
-def _hook(case: Case) -> HookFacts | None:
-    return known(case.here.facts.hook) if case.here.facts else None
 
 
 def write_hook(case: Case) -> Iterator[str]:
@@ -53,18 +47,20 @@ def remove_hook(case: Case) -> Iterator[str]:
     """RemoveHook."""
     if hooked_groups(case.world.cluster, case.step.node):
         yield "removes the node hook although the node has something to move"
-    for effect in case.all_of(RunsService):
-        if effect.name != "devd" or effect.action not in ("onerestart", "restart"):
-            yield f"service {effect.name} {effect.action} is not a restart of devd"
+    yield from _restarts_devd(case)
 
 
 def restart_devd(case: Case) -> Iterator[str]:
     """RestartDevd."""
+    yield from _restarts_devd(case)
+    if not hooked_groups(case.world.cluster, case.step.node):
+        yield "I7: the node has no hook that devd could call"
+
+
+def _restarts_devd(case: Case) -> Iterator[str]:
     for effect in case.all_of(RunsService):
         if effect.name != "devd" or effect.action not in ("onerestart", "restart"):
             yield f"service {effect.name} {effect.action} is not a restart of devd"
-    if not hooked_groups(case.world.cluster, case.step.node):
-        yield "I7: the node has no hook that devd could call"
 
 
 def confirm_copy(case: Case) -> Iterator[str]:
@@ -90,16 +86,16 @@ def _primary_has_all(case: Case, storage: StorageSpec) -> Iterator[str]:
     if not primaries:
         yield f"I4: no other node is known to be primary for {storage.name}"
     for peer in primaries:
-        resource = (known(peer.facts.resources) or {}).get(storage.name) if peer.facts else None
-        if case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
-            yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+        resource = peer.resource(storage.name)
+        if old := case.too_old(peer):
+            yield old
         if case.stage == 0 and (resource is None or resource.status != "complete" or resource.dirty):
             yield f"I4: {peer.name} does not say that everything of {storage.name} is on both disks"
 
 
 def lift_hold(case: Case) -> Iterator[str]:
     """LiftHold: exactly what is held is taken back, where the node could serve."""
-    hook = _hook(case)
+    hook = case.here.seen(lambda facts: facts.hook)
     held = hook.held if hook is not None else 0
     for effect in case.all_of(SetsSysctl):
         if effect.name != "net.inet.carp.demotion" or effect.value != str(-held) or not held:
@@ -120,8 +116,7 @@ def note_drained(case: Case) -> Iterator[str]:
 
 def lets_go(case: Case, storage: StorageSpec) -> Iterator[str]:
     """A primary becomes secondary on purpose: everything is on the other disk, which could take it (I4, I5)."""
-    here = case.here
-    resource = (known(here.facts.resources) or {}).get(storage.name) if here.facts else None
+    resource = case.here.resource(storage.name)
     if not any("dirty:" in check.test for check in case.step.before):
         yield f"I4: gives {storage.name} up without making sure that everything is on both disks"
     if case.stage == 0 and (resource is None or resource.status != "complete"):
@@ -129,8 +124,8 @@ def lets_go(case: Case, storage: StorageSpec) -> Iterator[str]:
     for peer in case.peers(storage):
         if peer.facts is None:
             yield f"I5: gives {storage.name} up although {peer.name} does not answer"
-        elif case.age_seconds(peer) > EVIDENCE_LIMIT_SECONDS:
-            yield f"I6: what is known of {peer.name} is {case.age_seconds(peer):.0f} s old"
+        elif old := case.too_old(peer):
+            yield old
         elif "secondary" not in peer.roles.get(storage.name, frozenset()):
             yield f"I5: gives {storage.name} up although {peer.name} is not secondary"
     group = case.storage(storage.name)
