@@ -32,8 +32,8 @@ from hactl.core.operations import Operation
 from hactl.core.pace.convergence import Summary
 from hactl.core.pace.interval import Pace
 from hactl.core.pace.result import PassResult
-from hactl.errors import Busy, DocumentError, StoreError
-from hactl.ports import Document, Source, Upkeep
+from hactl.errors import Busy, DocumentError
+from hactl.ports import Document, Source
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
@@ -47,9 +47,6 @@ log = logging.getLogger("hactl.app")
 
 #: How long a pass waits for another process that holds the cluster, seconds.
 LOCK_WAIT_SECONDS = 2.0
-#: The record forgets what is older than this, days; looked at once a day.
-KEEP_DAYS = 400.0
-HOUSEKEEPING_SECONDS = 24 * 3600.0
 
 
 def actor() -> str:
@@ -175,16 +172,3 @@ async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[
         digest, generation = known.get(document.cluster.name, ("", 0))
         likely[document.cluster.name] = generation if digest == document.digest else generation + 1
     return likely
-
-
-async def keep_house(store: Upkeep) -> None:
-    """Forget old history, now and once a day, until cancelled. A record that cannot be written is tried tomorrow."""
-    while True:
-        try:
-            forgotten = await store.prune(keep_days=KEEP_DAYS)
-        except StoreError as error:
-            log.error("old history cannot be forgotten", extra={"error": str(error)})
-        else:
-            if forgotten:
-                log.info("old history forgotten", extra={"rows": forgotten, "keep_days": KEEP_DAYS})
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)

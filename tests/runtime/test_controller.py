@@ -8,12 +8,12 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from hactl.core.document.problems import Problem
-from hactl.errors import DocumentError, InvariantBroken
+from hactl.errors import DocumentError, InvariantBroken, StoreError
 from hactl.ports import Document, SourceState
 from hactl.runtime.controller import Controller
 from hactl.runtime.watch import DevdWatch
@@ -609,3 +609,24 @@ def test_a_source_whose_hints_break_is_still_read_now_and_then(caplog: pytest.Lo
 
     play(story)
     assert "no longer tells of changes" in caplog.text
+
+
+def test_old_history_is_forgotten_at_once_and_every_day() -> None:
+    """A record that cannot be written then is tried the next day."""
+
+    class Forgetful(ToyStore):
+        days: ClassVar[list[float | None]] = []
+
+        async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
+            self.days.append(keep_days)
+            raise StoreError("disk full")
+
+    async def story() -> None:
+        house = House({"clusters": ToySource()}, store=Forgetful())
+        async with house.running():
+            await asyncio.sleep(1)
+            assert Forgetful.days == [400.0]
+            await asyncio.sleep(24 * 3600)
+            assert Forgetful.days == [400.0, 400.0]
+
+    play(story)

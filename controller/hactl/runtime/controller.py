@@ -37,6 +37,9 @@ REREAD_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 #: What people ask for (moves, pauses ...) is noticed within this time, seconds.
 OPERATIONS_SECONDS = 1.0
+#: The record forgets what is older than this, days; looked at once a day.
+KEEP_DAYS = 400.0
+HOUSEKEEPING_SECONDS = 24 * 3600.0
 
 
 class Record(Documents, OperationLog, Upkeep, Protocol):
@@ -151,7 +154,7 @@ class Controller:
             EventKind.CONTROLLER_STARTED, f"controller started with {', '.join(self._sources) or 'no source'}"
         )
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
-        followers.append(asyncio.ensure_future(self._hear_operations()))
+        followers += [asyncio.ensure_future(each) for each in (self._hear_operations(), self._keep_house())]
         followers += [asyncio.ensure_future(each.run()) for each in self._leaderships.values()]
         working = asyncio.ensure_future(self._queue.run(self._work))
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -191,6 +194,18 @@ class Controller:
             await self._store.record(kind, "", summary)
         except StoreError as error:
             log.error("the record cannot be written", extra={"error": str(error)})
+
+    async def _keep_house(self) -> None:
+        """Forget old history, now and once a day. A record that cannot be written is tried tomorrow."""
+        while True:
+            try:
+                forgotten = await self._store.prune(keep_days=KEEP_DAYS)
+            except StoreError as error:
+                log.error("old history cannot be forgotten", extra={"error": str(error)})
+            else:
+                if forgotten:
+                    log.info("old history forgotten", extra={"rows": forgotten, "keep_days": KEEP_DAYS})
+            await self._clock.sleep(HOUSEKEEPING_SECONDS)
 
     # -- documents ------------------------------------------------------------------------------------------------
 

@@ -60,8 +60,8 @@ class DocumentsInForce:
         self._revive = revive
         self._held = {label: _Held() for label in sources}
         self._accepted: dict[str, Accepted] = {}
-        #: What was already said about refused documents, per source.
-        self._told: dict[str, frozenset[str]] = {}
+        #: What is on record about refused documents, per source.
+        self._refused: dict[str, frozenset[str]] = {}
         #: What is wrong because of another source: label -> cluster -> what.
         self._doubled: dict[str, dict[str, str]] = {label: {} for label in sources}
 
@@ -209,7 +209,7 @@ class DocumentsInForce:
                 vanished.add(name)
             else:
                 unsettled = True
-        unsettled = not await self._tell() or unsettled
+        unsettled = not await self._record_refused() or unsettled
         return Changes(frozenset(new), frozenset(touched), frozenset(vanished), unsettled)
 
     async def _accept(self, name: str, labels: Sequence[str]) -> Accepted | None:
@@ -266,13 +266,13 @@ class DocumentsInForce:
         del self._accepted[name]
         return True
 
-    async def _tell(self) -> bool:
+    async def _record_refused(self) -> bool:
         """Record refused documents, once each; False when the record cannot be written."""
         for label, held in self._held.items():
             now = {str(problem): self._cluster_of(held, problem) for problem in held.problems}
             now |= {problem: name for name, problem in self._doubled[label].items()}
-            # What two sources have in common is told once.
-            known = frozenset[str]().union(*self._told.values())
+            # What two sources have in common is recorded once.
+            known = frozenset[str]().union(*self._refused.values())
             for text in sorted(now.keys() - known):
                 cluster = now[text]
                 log.error("document refused", extra={"cluster": cluster, "source": label, "problem": text})
@@ -281,7 +281,7 @@ class DocumentsInForce:
                 except StoreError as error:
                     log.error("cannot record a refused document", extra={"error": str(error)})
                     return False
-            self._told[label] = frozenset(now)
+            self._refused[label] = frozenset(now)
         return True
 
     def _cluster_of(self, held: _Held, problem: Problem) -> str:

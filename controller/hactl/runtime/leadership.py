@@ -1,7 +1,7 @@
 """A source that several controllers share: who leads, and telling the source what came of its documents.
 
 Rules: without the lead its clusters are looked at and nothing is changed; a lost lead stops a running pass at once;
-only the leader tells; what could not be told is told later, the newest status only.
+only the leader reports; what could not be reported is reported later, the newest status only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hactl.runtime.timeouts import discard
 log = logging.getLogger("hactl.runtime.leadership")
 
 RETRY_SECONDS = 5.0
-#: Rows of the history that are told with a status at most.
+#: Rows of the history that are reported with a status at most.
 EVENT_ROWS = 200
 
 
@@ -45,7 +45,7 @@ class SharedSource(Protocol):
     async def report(self, cluster: str, status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
         """Tell the source the newest status of a cluster and what happened (rows of `History.history`).
 
-        Telling the same again is harmless. Raises HactlError when it could not be told.
+        Doing so again is harmless. Raises HactlError when the source could not be reached.
         """
         ...
 
@@ -68,7 +68,7 @@ class Leash(asyncio.Event):
 
 
 class Leadership:
-    """Who leads one shared source, and what it is told, for the controller."""
+    """Who leads one shared source, and what is reported to it, for the controller."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Leadership:
         if self._source.leads:
             return ""
         leader = self._source.leader
-        who = f"{leader} is the leader" if leader else "no lead of it yet"
+        who = f"{leader} is the leader" if leader else "nobody leads it yet"
         return f"{self._label}: {who}; this hactl looks and changes nothing"
 
     def stop(self) -> None:

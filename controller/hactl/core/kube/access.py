@@ -78,5 +78,6 @@ def refusal(actor: str, role: str | None, verb: str, resource: str, subresource:
     """Why not, for the message of a 403: who, what, and which role would do."""
     what = f"{resource}/{subresource}" if subresource else resource
     needed = least(verb, resource, subresource)
-    told = f"{actor} has the role {role or 'of nobody'} and cannot {verb} {what}"
-    return f"{told}; it takes the role {needed}" if needed else f"{told}; nobody can"
+    who = f"{actor} has the role {role}" if role else f"{actor} has no role"
+    takes = f"it takes the role {needed}" if needed else "nobody can"
+    return f"{who} and cannot {verb} {what}; {takes}"

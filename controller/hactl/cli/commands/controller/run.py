@@ -140,7 +140,7 @@ def _wanted(
 
 async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
     from hactl.adapters.sources.api import ObjectSource
-    from hactl.app import keep_house, opened
+    from hactl.app import opened
     from hactl.cli.source_option import make_source
     from hactl.core.pace.interval import Pace
 
@@ -158,12 +158,7 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
 
             api = serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
             controller.passed = (await stack.enter_async_context(api)).passed
-        housekeeping = loop.create_task(keep_house(app.store))
-        try:
-            await controller.run()
-        finally:
-            housekeeping.cancel()
-            await asyncio.gather(housekeeping, return_exceptions=True)
+        await controller.run()
     return 0
 
 

@@ -34,7 +34,9 @@ def paths() -> Schema:
         "/livez": {"get": _health("Livez", "Whether the process answers.")},
         "/readyz": {"get": _health("Readyz", "Whether the controller works; every trouble on its line.")},
         "/version": {"get": _version()},
-        "/metrics": {"get": _request("getMetrics", "Measurements for Prometheus.", {"200": _text("Them.")})},
+        "/metrics": {
+            "get": _request("getMetrics", "Measurements for Prometheus.", {"200": _text("The measurements.")})
+        },
         "/clusters/{cluster}/active": {
             "get": _request("getClusterActive", "The node a cluster is active on.", active, parameters=[_GROUP]),
             "parameters": [_CLUSTER],
@@ -48,7 +50,7 @@ def paths() -> Schema:
             "post": _request(
                 "createNudge",
                 "Read the sources again now.",
-                {"202": _text("They are read.")},
+                {"202": _text("The sources are being read.")},
                 parameters=[query_parameter("source", "Only the source of that label.")],
                 codes=_WRITE,
             )
@@ -56,7 +58,10 @@ def paths() -> Schema:
         "/tokens": {"get": _tokens(), "post": _make_token()},
         "/tokens/{name}": {
             "delete": _request(
-                "deleteToken", "Accept a token no more.", {"200": answered("It is gone.", _GONE)}, codes=_WRITE
+                "deleteToken",
+                "Accept a token no more.",
+                {"200": answered("The token is accepted no more.", _GONE)},
+                codes=_WRITE,
             ),
             "parameters": [path_parameter("name", "Name of the token.")],
         },
@@ -111,12 +116,12 @@ def _says(yes: str, no: str) -> Schema:
 
 def _health(name: str, description: str) -> Schema:
     # Without a credential: a supervisor has none.
-    return _request(f"get{name}", description, _says("Yes.", "No; the text says why."), security=[])
+    return _request(f"get{name}", description, _says("It does.", "It does not; the text says why."), security=[])
 
 
 def _version() -> Schema:
     known = {"type": "object", "required": ["major", "minor", "gitVersion"], "additionalProperties": _STRING}
-    return _request("getVersion", "What runs.", {"200": answered("It.", known)}, security=[])
+    return _request("getVersion", "What runs.", {"200": answered("The version.", known)}, security=[])
 
 
 def _stream() -> Schema:
@@ -148,7 +153,7 @@ def _tokens() -> Schema:
         "required": ["items"],
         "properties": {"items": {"type": "array", "items": token}},
     }
-    return _request("listTokens", "Tokens that are accepted.", {"200": answered("Them.", listed)})
+    return _request("listTokens", "Tokens that are accepted.", {"200": answered("The tokens.", listed)})
 
 
 def _make_token() -> Schema:
