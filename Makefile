@@ -12,15 +12,15 @@ STAMP = $(VENV)/.installed
 
 #   make mutants  mutations of the planner that the tests must catch
 
-.PHONY: mutants demo test check lint bench sim gen fmt install clean
+.PHONY: needs-demo needs-test mutants demo test check lint bench sim gen fmt install clean
 
-demo: $(STAMP)
+demo: needs-demo $(STAMP)
 	$(BIN)/hactl demo
 
-test: $(STAMP)
+test: needs-test $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
-check: $(STAMP) lint
+check: needs-test $(STAMP) lint
 	$(BIN)/python -m hactl.cli.generated --check
 	$(BIN)/python -m pytest -n 2
 
@@ -30,6 +30,13 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd tests && ../$(BIN)/python -m repo.shellcheck
+
+# What the machine itself lacks: installed or named in one line.
+needs-demo:
+	@sh .ci/needs $(PYTHON) demo
+
+needs-test:
+	@sh .ci/needs $(PYTHON) test
 
 bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api

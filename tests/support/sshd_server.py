@@ -1,7 +1,7 @@
 """A real OpenSSH sshd on a loopback port with keys of its own, for tests.
 
 It logs in the user who runs the tests. PATH on "the node" begins with an empty directory of the server, so that
-tests can put commands there. Without /usr/sbin/sshd the tests fail: `.ci/run` installs openssh-server.
+tests can put commands there. Without sshd the tests that need it are skipped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -21,8 +20,7 @@ import asyncssh
 from hactl.ports import Target
 from support.limits import LIMIT_SECONDS, wait_until
 from support.loopback import free_port, listens
-
-SSHD = "/usr/sbin/sshd"
+from support.needs import need
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,9 @@ class Sshd:
 
     def connection_pids(self) -> list[int]:
         """The processes of the connections that are open now."""
-        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [need("pgrep", "procps"), "-P", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
         return [int(pid) for pid in found.stdout.split()]
 
 
@@ -74,15 +74,16 @@ def write_key(path: Path, algorithm: str = "ssh-ed25519", passphrase: str | None
 @contextlib.contextmanager
 def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
     """Run a server; `extra` are lines for its sshd_config (before ours: the first value of a keyword counts)."""
-    assert Path(SSHD).exists(), f"{SSHD} is missing: install openssh-server (see .ci/run)"
+    program = need("sshd", "openssh-server")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     (directory / "bin").mkdir()
     # FreeBSD's lockf(1) as hactl calls it: -k -t SECONDS FILE COMMAND...
+    flock = need("flock", "util-linux")
     script_in(
         directory / "bin",
         "lockf",
-        f'seconds=$3; shift 4\nflock -o -E 75 -w "$seconds" {directory / "hactl.lock"} "$@"\nstatus=$?\n'
+        f'seconds=$3; shift 4\n{flock} -o -E 75 -w "$seconds" {directory / "hactl.lock"} "$@"\nstatus=$?\n'
         '[ $status -ne 75 ] || echo "lockf: already locked" >&2\nexit $status\n',
     )
     host_key = write_key(directory / "host_key")
@@ -107,7 +108,7 @@ def sshd(directory: Path, *extra: str) -> Iterator[Sshd]:
     (directory / "config").write_text("\n".join(config) + "\n")
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(directory / "config")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [program, "-D", "-e", "-f", str(directory / "config")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     server = Sshd(directory, port, host_key, str(directory / "identity"), process)
     try:
@@ -135,10 +136,3 @@ def script_in(directory: Path, name: str, body: str) -> None:
     path = directory / name
     path.write_text("#!/bin/sh\n" + body)
     path.chmod(0o755)
-
-
-def need(command: str) -> str:
-    """The path of a command these tests cannot do without."""
-    found = shutil.which(command)
-    assert found, f"{command} is missing (see .ci/run)"
-    return found

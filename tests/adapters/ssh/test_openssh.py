@@ -21,7 +21,8 @@ from hactl.ports import Target
 from support.contracts.nodes import NodesContract
 from support.limits import until
 from support.loopback import free_port
-from support.sshd_server import Sshd, need, script_in, sshd, write_key
+from support.needs import need
+from support.sshd_server import Sshd, script_in, sshd, write_key
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ async def test_keys_that_cannot_be_used_are_told(server: Sshd, nodes: SSHNodes, 
 async def test_an_openssh_key_with_a_passphrase_is_told(server: Sshd, nodes: SSHNodes, tmp_path: Path) -> None:
     """What ssh-keygen itself writes is understood as encrypted."""
     path = tmp_path / "locked"
-    make = [need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "secret words", "-f", str(path)]
+    make = [need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "secret words", "-f", str(path)]
     await asyncio.to_thread(subprocess.run, make, check=True)
     with pytest.raises(LoginRefused, match="encrypted"):
         await nodes.run(server.target(identities=(str(path),)), "echo no\n", timeout_seconds=1)
@@ -296,7 +297,7 @@ async def half_a_login(port: int) -> asyncio.StreamWriter:
 @pytest.mark.parametrize("become", [None, "doas"])
 async def test_csh_as_login_shell_with_a_banner(tmp_path: Path, nodes: SSHNodes, become: str | None) -> None:
     """Root's shell on FreeBSD 13 is csh, and people print things in .cshrc: the script still runs in sh."""
-    csh = need("csh")
+    csh = need("csh", "tcsh")
     home = tmp_path / "home"
     home.mkdir()
     (home / ".cshrc").write_text("echo 'Welcome to csh'\n")
@@ -312,7 +313,7 @@ async def test_csh_as_login_shell_with_a_banner(tmp_path: Path, nodes: SSHNodes,
 
 async def test_csh_words_for_a_missing_command(tmp_path: Path, nodes: SSHNodes) -> None:
     """csh says "Command not found." and exits 1; that is a refused login, not a failed script."""
-    force = f'ForceCommand exec {need("csh")} -f -c "$SSH_ORIGINAL_COMMAND"'
+    force = f'ForceCommand exec {need("csh", "tcsh")} -f -c "$SSH_ORIGINAL_COMMAND"'
     with sshd(tmp_path, force) as server:
         with pytest.raises(LoginRefused, match="doas is not installed"):
             await nodes.run(server.target(become="doas"), "echo no\n", timeout_seconds=5)

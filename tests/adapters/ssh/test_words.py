@@ -11,7 +11,7 @@ import pytest
 from hactl.adapters.ssh.words import default_identities, exec_command, refusal, stream_command
 from hactl.ports import Target
 from support.limits import LIMIT_SECONDS
-from support.sshd_server import need
+from support.needs import need
 
 
 def target(become: Literal["doas", "sudo"] | None = None, user: str = "op") -> Target:
@@ -34,7 +34,7 @@ def test_the_requests_are_exactly_these() -> None:
 def test_csh_and_sh_understand_the_request_alike() -> None:
     """The same request, given to both shells as sshd gives it, runs the same script."""
     script = "x='a b'\necho \"$x!\" 2>&1\nexit 7\n"
-    for shell in (need("csh"), need("sh")):
+    for shell in (need("csh", "tcsh"), need("sh")):
         done = subprocess.run(
             [shell, "-c", exec_command(target(), 5)],
             input=script, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,

