@@ -20,7 +20,7 @@ from support.loopback import free_port
 async def ask(server: LabServer, verb: str, **arguments: Any) -> dict[str, Any]:
     """From another thread, as another process would."""
     return await asyncio.get_running_loop().run_in_executor(
-        None, lambda: control.request(server.socket_path, verb, arguments)
+        None, lambda: control.request(server.control.path, verb, arguments)
     )
 
 
@@ -62,7 +62,7 @@ async def test_verbs_and_their_mistakes(tmp_path: Path) -> None:
         await asyncio.wait_for(server.wait(), LIMIT_SECONDS)
     finally:
         await server.stop()
-    assert not server.socket_path.exists()
+    assert not server.control.path.exists()
 
 
 async def test_reboot_over_the_socket(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
     server = lab(tmp_path, cluster)
     with pytest.raises(LabError, match=r"nas-b: cannot listen on 127\.0\.0\.1:"):
         await server.start()
-    assert not server.socket_path.exists()
+    assert not server.control.path.exists()
     blocker.close()
     await blocker.wait_closed()
 
@@ -127,7 +127,7 @@ async def test_garbage_on_the_socket(tmp_path: Path) -> None:
     server = lab(tmp_path)
     await server.start()
     try:
-        reader, writer = await asyncio.open_unix_connection(str(server.socket_path))
+        reader, writer = await asyncio.open_unix_connection(str(server.control.path))
         writer.write(b"hello\n[1]\n")
         assert b"not a request" in await reader.readline()
         assert b"not a request" in await reader.readline()

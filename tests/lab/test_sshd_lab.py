@@ -43,7 +43,7 @@ class Lab:
     async def control(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """Ask through the control socket, as the command line does."""
         return await asyncio.get_running_loop().run_in_executor(
-            None, lambda: control.request(self.server.socket_path, verb, arguments)
+            None, lambda: control.request(self.server.control.path, verb, arguments)
         )
 
     async def power(self, node: str = "nas-a") -> str:

@@ -22,19 +22,11 @@ START_EPOCH_SECONDS = 1795448018.0
 
 
 class LabClock(Protocol):
-    """What a world needs of a clock."""
+    """What a world needs of a clock: seconds since a moment that never steps, seconds since 1970, and to wait."""
 
-    def monotonic(self) -> float:
-        """Seconds since an arbitrary moment; never steps."""
-        ...
-
-    def epoch(self) -> float:
-        """Seconds since 1970."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
+    def monotonic(self) -> float: ...
+    def epoch(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
 
 
 class VirtualClock:

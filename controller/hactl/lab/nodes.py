@@ -94,14 +94,13 @@ class LabNodes:
                 await clock.sleep(0.25)
             if trouble is not None and trouble.fault == "slow":
                 await clock.sleep(trouble.seconds)
-            if not exclusive:
-                return await run_script(machine, script, on_output=hear, process=process)
-            if not await self._lock(machine):
+            if exclusive and not await self._lock(machine):
                 return "", f"lockf: {LOCK}: already locked\n", LOCK_BUSY_STATUS
             try:
                 return await run_script(machine, script, on_output=hear, process=process)
             finally:
-                machine.rc.locks.discard(LOCK)
+                if exclusive:
+                    machine.rc.locks.discard(LOCK)
 
         self._processes.add(process)
         try:

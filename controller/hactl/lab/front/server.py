@@ -70,11 +70,6 @@ class LabServer:
         self._serving = False
         self._followers: set[asyncio.Task[None]] = set()
 
-    @property
-    def socket_path(self) -> Path:
-        """Where `control.request` finds this lab."""
-        return self.control.path
-
     async def start(self) -> None:
         """Make keys, boot every node, listen. Raises LabError with what is wrong; then nothing is left running."""
         self.state_directory.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from hactl.lab.hast.reload import reload
 from hactl.lab.hast.worker.primary import PrimaryWorker
 from hactl.lab.hast.worker.route import find_route, split_address
 from hactl.lab.hast.worker.secondary import WorkerExit
-from hactl.lab.kernel.kernel import KernelError
+from hactl.lab.kernel.errors import KernelError
 from hactl.lab.process import Process, adopt
 
 CONFIG_PATH = "/etc/hast.conf"
@@ -75,7 +75,9 @@ class Hast:
         if self.pid is None:
             return []
         workers = [resource.worker for resource in self.resources.values() if resource.worker is not None]
-        return [(self.pid, 1, "/sbin/hastd")] + [(worker.pid, self.pid, worker.title) for worker in workers]
+        return [(self.pid, 1, "/sbin/hastd")] + [
+            (worker.pid, self.pid, f"hastd: {worker.resource.name} ({worker.kind})") for worker in workers
+        ]
 
     def read_config(self, path: str = CONFIG_PATH) -> HastConfig:
         """Parse a file as this node. Raises ConfigError."""
@@ -163,7 +165,7 @@ class Hast:
             try:
                 machine.kernel.load("geom_gate")
             except KernelError as problem:
-                return config.echo, f"[ERROR] Unable to load geom_gate module: {problem.text}.\n", 71
+                return config.echo, f"[ERROR] Unable to load geom_gate module: {problem}.\n", 71
         self.config, self.pid = config, machine.pid()
         adopt(machine.name, self.pid)
         self.resources = {name: Resource(name, found) for name, found in config.resources.items()}

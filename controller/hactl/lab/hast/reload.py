@@ -17,17 +17,9 @@ from hactl.lab.hast.worker.primary import PrimaryWorker
 
 #: A change of these restarts a resource that is not primary.
 ANY = (
-    "local",
-    "provname",
-    "remote",
-    "source",
-    "replication",
-    "checksum",
-    "compression",
-    "timeout",
-    "exec",
+    "local", "provname", "remote", "source", "replication", "checksum", "compression", "timeout", "exec",
     "metaflush",
-)
+)  # fmt: skip
 #: A change of these restarts a primary: its device is destroyed and made again.
 PRIMARY = ("local", "provname")
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from hactl.lab.host import Host
 from hactl.lab.kernel.carp import Carp
+from hactl.lab.kernel.errors import KernelError
 from hactl.lab.kernel.net import Network
 from hactl.lab.storage.disks import Disks
 
@@ -65,14 +66,6 @@ class Loaded:
     size_bytes: int
     references: int
     kernel_references: int = 0
-
-
-class KernelError(Exception):
-    """A kld call failed; `text` is FreeBSD's strerror."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 class KernelHost(Host, Protocol):

@@ -4,7 +4,7 @@ Rules:
 - What ifconfig(8) asks for is done here and in `carp`; what it prints is in `commands.ifconfig`.
 - Adding an address that exists removes it first and puts it last (in.c: in_aifaddr_ioctl).
 - A link-local IPv6 address comes with the first IPv6 address (recording 02, steps 133 and 134).
-- Man pages: ifconfig(8), arp(4), vtnet(4). Errors are `NetError` with FreeBSD's errno name.
+- Man pages: ifconfig(8), arp(4), vtnet(4). What fails raises KernelError.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from hactl.lab.host import Host
 from hactl.lab.kernel.address import Address, Family
 from hactl.lab.kernel.carp import Ad, Carp, Vhid
+from hactl.lab.kernel.errors import KernelError
 
 #: How long duplicate address detection takes, seconds (nd6_nbr.c).
 DAD_SECONDS = 1.0
@@ -23,14 +24,6 @@ DAD_SECONDS = 1.0
 SETTLE_SECONDS = 3.1
 #: Received packets a stopped machine's network card holds.
 RING_PACKETS = 256
-
-
-class NetError(Exception):
-    """An ioctl failed; `text` is FreeBSD's strerror."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 ADDRESS_NOT_AVAILABLE = "Can't assign requested address"
@@ -168,9 +161,9 @@ class Interface:
         return vhid is not None and vhid.state == "MASTER"
 
     def add(self, address: Address) -> None:
-        """SIOCAIFADDR. The vhid must exist. Raises NetError."""
+        """SIOCAIFADDR. The vhid must exist. Raises KernelError."""
         if address.vhid is not None and address.vhid not in self.vhids:
-            raise NetError("No such file or directory")
+            raise KernelError("No such file or directory")
         old = self.find(address.text, address.family)
         if old is not None:
             self._remove(old, keep_vhid=True)
@@ -184,10 +177,10 @@ class Interface:
         self.set_up(True)
 
     def delete(self, text: str | None, family: Family) -> None:
-        """SIOCDIFADDR; None: the first address of the family. Raises NetError."""
+        """SIOCDIFADDR; None: the first address of the family. Raises KernelError."""
         address = self.first(family) if text is None else self.find(text, family)
         if address is None:
-            raise NetError(ADDRESS_NOT_AVAILABLE)
+            raise KernelError(ADDRESS_NOT_AVAILABLE)
         self._remove(address, keep_vhid=False)
 
     def _remove(self, address: Address, *, keep_vhid: bool) -> None:

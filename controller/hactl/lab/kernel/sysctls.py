@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hactl.lab.kernel.carp import Carp
+from hactl.lab.kernel.errors import KernelError
 from hactl.lab.kernel.kernel import BUILD_PATH, Kernel, KernelHost
 
 
@@ -23,14 +24,6 @@ class Tunable(KernelHost, Protocol):
     osreldate: int
     hostuuid: str
     kernel: Kernel
-
-
-class Refused(Exception):
-    """The kernel does not take the value; `text` is FreeBSD's strerror."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +113,13 @@ def _plain(carp: Carp, base: str, name: str, about: str) -> Oid:
 
 def _set_dscp(carp: Carp, value: str) -> None:
     if not 0 <= int(value) <= 63:
-        raise Refused("Invalid argument")
+        raise KernelError("Invalid argument")
     carp.dscp = int(value)
 
 
 def _raise_securelevel(machine: Tunable, value: str) -> None:
     if int(value) < machine.kernel.securelevel:
-        raise Refused("Operation not permitted")
+        raise KernelError("Operation not permitted")
     machine.kernel.securelevel = int(value)
 
 

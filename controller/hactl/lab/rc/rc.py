@@ -9,13 +9,13 @@ Rules:
 from __future__ import annotations
 
 import posixpath
-import re
 
 from hactl.lab.hast.daemon import Hast
 from hactl.lab.host import Host
 from hactl.lab.kernel.devd import Devd
 from hactl.lab.process import Process, adopt
 from hactl.lab.rc.etc import rc_script
+from hactl.lab.rc.rcorder import setting
 from hactl.lab.rc.scripts import SCRIPTS, Script
 
 
@@ -79,13 +79,13 @@ class Rc:
         """A script somebody installed that uses rc.subr: a daemon with the variables it sets."""
         text = self.machine.files.read_text(path)
 
-        def setting(variable: str, default: str) -> str:
-            found = re.search(rf"""(?m)^{variable}=["']?([^"'\n]*)["']?""", text)
-            return found.group(1).replace("${name}", name).replace("$name", name) if found else default
+        def own(variable: str, default: str) -> str:
+            value = setting(text, variable, name)
+            return default if value is None else value
 
         script = Script(
-            setting("name", name), setting("rcvar", f"{name}_enable"), "NO", setting("desc", ""),
-            setting("command", f"/usr/local/sbin/{name}"), setting("pidfile", f"/var/run/{name}.pid"), ("reload",),
+            own("name", name), own("rcvar", f"{name}_enable"), "NO", own("desc", ""),
+            own("command", f"/usr/local/sbin/{name}"), own("pidfile", f"/var/run/{name}.pid"), ("reload",),
             posixpath.dirname(path),
         )  # fmt: skip
         self.scripts[name] = script

@@ -39,20 +39,20 @@ class Installed:
     rcvar: str | None
 
 
+def setting(text: str, variable: str, name: str) -> str | None:
+    """What a script's text sets a variable to; `name` is its own name, which the value may contain."""
+    match = re.search(rf"""(?m)^{variable}=["']?([^"'\n]*)["']?""", text)
+    return match.group(1).replace("${name}", name).replace("$name", name) if match else None
+
+
 def read(name: str, path: str, text: str) -> Installed:
     """What a script's comments say."""
     found: dict[str, list[str]] = {}
     for keyword, words in _LINE.findall(text):
         found.setdefault(keyword, []).extend(words.split())
 
-    def setting(variable: str) -> str | None:
-        match = re.search(rf"""(?m)^{variable}=["']?([^"'\n]*)["']?""", text)
-        return match.group(1) if match else None
-
-    own = setting("name") or name
-    rcvar = setting("rcvar")
-    if rcvar is not None:
-        rcvar = rcvar.replace("${name}", own).replace("$name", own)
+    own = setting(text, "name", name) or name
+    rcvar = setting(text, "rcvar", own)
     words = {keyword: tuple(found.get(keyword, ())) for keyword in ("PROVIDE", "REQUIRE", "BEFORE", "KEYWORD")}
     return Installed(
         name, path, words["PROVIDE"] or (name,), words["REQUIRE"], words["BEFORE"], words["KEYWORD"], rcvar

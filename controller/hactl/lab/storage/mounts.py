@@ -22,41 +22,22 @@ from hactl.lab.storage.provider import Provider, device_error
 
 #: Names of mount flags in the order mount(8) prints them (sbin/mount/mount.c:optnames).
 SHOWN = (
-    ("async", "asynchronous"),
-    ("exported", "NFS exported"),
-    ("local", "local"),
-    ("noatime", "noatime"),
-    ("noexec", "noexec"),
-    ("nosuid", "nosuid"),
-    ("nosymfollow", "nosymfollow"),
-    ("ro", "read-only"),
-    ("sync", "synchronous"),
-    ("union", "union"),
-    ("noclusterr", "noclusterr"),
-    ("noclusterw", "noclusterw"),
-    ("suiddir", "suiddir"),
-    ("soft-updates", "soft-updates"),
-    ("journaled", "journaled soft-updates"),
-    ("multilabel", "multilabel"),
-    ("acls", "acls"),
-    ("nfsv4acls", "nfsv4acls"),
-)
+    "async", "exported", "local", "noatime", "noexec", "nosuid", "nosymfollow", "ro", "sync", "union",
+    "noclusterr", "noclusterw", "suiddir", "soft-updates", "journaled", "multilabel", "acls", "nfsv4acls",
+)  # fmt: skip
+#: What it calls them, where that is another word.
+WORDS = {
+    "async": "asynchronous",
+    "exported": "NFS exported",
+    "ro": "read-only",
+    "sync": "synchronous",
+    "journaled": "journaled soft-updates",
+}
 #: The same flags as `mount -p` writes them for fstab(5) (mount.c:flags2opts).
 FSTAB = (
-    "sync",
-    "noexec",
-    "nosuid",
-    "union",
-    "async",
-    "noatime",
-    "noclusterr",
-    "noclusterw",
-    "nosymfollow",
-    "suiddir",
-    "multilabel",
-    "acls",
-    "nfsv4acls",
-)
+    "sync", "noexec", "nosuid", "union", "async", "noatime", "noclusterr", "noclusterw", "nosymfollow", "suiddir",
+    "multilabel", "acls", "nfsv4acls",
+)  # fmt: skip
 #: Half of what the syncer may take to write a file's name, seconds.
 SYNC_SECONDS = 15.0
 #: The largest file the lab's file tree holds (bashkit's own limit).
@@ -105,7 +86,7 @@ class Mount:
     @property
     def words(self) -> list[str]:
         """Its options as mount(8) prints them."""
-        return [text for flag, text in SHOWN if flag in self.options]
+        return [WORDS.get(flag, flag) for flag in SHOWN if flag in self.options]
 
     @property
     def fstab_options(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 
 from bashkit import Bash
 
@@ -18,25 +19,34 @@ from hactl.lab.program import Call, command
 from hactl.lab.storage.files import error_text
 
 
+def _each(call: Call, names: list[str], change: Callable[[str], object]) -> Result:
+    """Change one file after the other; an error is a line, and the others go on."""
+    errors = ""
+    for name in names:
+        try:
+            change(call.path(name))
+        except OSError as problem:
+            errors += f"{call.name}: {name}: {error_text(problem)}\n"
+    return Result("", errors, 1 if errors else 0)
+
+
 @command("mkdir")
 async def mkdir(call: Call) -> Result:
     """mkdir(1): -p, -m mode."""
     flags, values, operands, bad = options(call.argv, "pv", "m")
     if bad is not None or not operands:
         return Result("", "usage: mkdir [-pv] [-m mode] directory_name ...\n", 64)
-    errors, files = "", call.files
-    for name in operands:
-        path = call.path(name)
-        try:
-            if "p" not in flags:
-                if files.exists(path):
-                    raise FileExistsError(17, "File exists", path)
-                if not files.is_dir(posixpath.dirname(path)):
-                    raise FileNotFoundError(2, "No such file or directory", path)
-            files.mkdir(path, int(values["m"], 8) if "m" in values else 0o755)
-        except OSError as problem:
-            errors += f"mkdir: {name}: {error_text(problem)}\n"
-    return Result("", errors, 1 if errors else 0)
+    files = call.files
+
+    def make(path: str) -> None:
+        if "p" not in flags:
+            if files.exists(path):
+                raise FileExistsError(17, "File exists", path)
+            if not files.is_dir(posixpath.dirname(path)):
+                raise FileNotFoundError(2, "No such file or directory", path)
+        files.mkdir(path, int(values["m"], 8) if "m" in values else 0o755)
+
+    return _each(call, operands, make)
 
 
 @command("chmod")
@@ -45,17 +55,12 @@ async def chmod(call: Call) -> Result:
     flags, _, operands, bad = options(call.argv, "fhRvHLP")
     if bad is not None or len(operands) < 2:
         return Result("", "usage: chmod [-fhv] [-R [-H | -L | -P]] mode file ...\n", 1)
-    errors = ""
-    for name in operands[1:]:
-        path = call.path(name)
-        try:
-            call.files.chmod(path, _mode(operands[0], call.files.stat_mode(path)))
-        except ValueError:
-            return Result("", f"chmod: invalid file mode: {operands[0]}\n", 1)
-        except OSError as problem:
-            if "f" not in flags:
-                errors += f"chmod: {name}: {error_text(problem)}\n"
-    return Result("", errors, 1 if errors else 0)
+    files = call.files
+    try:
+        done = _each(call, operands[1:], lambda path: files.chmod(path, _mode(operands[0], files.stat_mode(path))))
+    except ValueError:
+        return Result("", f"chmod: invalid file mode: {operands[0]}\n", 1)
+    return Result() if "f" in flags else done
 
 
 def _mode(text: str, old: int) -> int:
@@ -84,29 +89,22 @@ def _mode(text: str, old: int) -> int:
 async def chown(call: Call) -> Result:
     """chown(8): everything stays root's; the files must exist."""
     _, _, operands, _ = options(call.argv, "fhRvxnHLP")
-    errors = ""
-    for name in operands[1:]:
-        if not call.files.exists(call.path(name)):
-            errors += f"{call.name}: {name}: No such file or directory\n"
-    return Result("", errors, 1 if errors else 0)
+    return _each(call, operands[1:], call.files.stat_mode)
 
 
 @command("touch")
 async def touch(call: Call) -> Result:
     """touch(1)."""
     flags, _, operands, _ = options(call.argv, "acfhm", "drtA")
-    errors = ""
-    for name in operands:
-        path = call.path(name)
-        try:
-            if call.files.exists(path):
-                if call.files.kind(path) == "file":
-                    call.files.write_bytes(path, call.files.read_bytes(path))
-            elif "c" not in flags:
-                call.files.write_bytes(path, b"")
-        except OSError as problem:
-            errors += f"touch: {name}: {error_text(problem)}\n"
-    return Result("", errors, 1 if errors else 0)
+    files = call.files
+
+    def change(path: str) -> None:
+        if files.kind(path) == "file":
+            files.write_bytes(path, files.read_bytes(path))
+        elif "c" not in flags:
+            files.touch(path)
+
+    return _each(call, operands, change)
 
 
 @command("rm")
@@ -115,38 +113,31 @@ async def rm(call: Call) -> Result:
     flags, _, operands, bad = options(call.argv, "dfiIPRrvWx")
     if bad is not None or (not operands and "f" not in flags):
         return Result("", "usage: rm [-f | -i] [-dIPRrvWx] file ...\n       unlink [--] file\n", 64)
-    errors = ""
-    for name in operands:
-        path = call.path(name)
+
+    def change(path: str) -> None:
         kind = "link" if call.files.link(path) is not None else call.files.kind(path)
+        if kind is None and "f" in flags:
+            return
         if kind is None:
-            if "f" not in flags:
-                errors += f"rm: {name}: No such file or directory\n"
-            continue
+            raise FileNotFoundError(2, "No such file or directory", path)
         if kind == "dir" and not flags & {"r", "R", "d"}:
-            errors += f"rm: {name}: is a directory\n"
-            continue
-        try:
-            call.files.remove(path, recursive=bool(flags & {"r", "R"}))
-        except OSError as problem:
-            errors += f"rm: {name}: {error_text(problem)}\n"
-    return Result("", errors, 1 if errors else 0)
+            raise IsADirectoryError(21, "is a directory", path)
+        call.files.remove(path, recursive=bool(flags & {"r", "R"}))
+
+    return _each(call, operands, change)
 
 
 @command("rmdir")
 async def rmdir(call: Call) -> Result:
     """rmdir(1)."""
     _, _, operands, _ = options(call.argv, "pv")
-    errors = ""
-    for name in operands:
-        path = call.path(name)
-        try:
-            if call.files.exists(path) and not call.files.is_dir(path):
-                raise NotADirectoryError(20, "Not a directory", path)
-            call.files.remove(path)
-        except OSError as problem:
-            errors += f"rmdir: {name}: {error_text(problem)}\n"
-    return Result("", errors, 1 if errors else 0)
+
+    def change(path: str) -> None:
+        if call.files.exists(path) and not call.files.is_dir(path):
+            raise NotADirectoryError(20, "Not a directory", path)
+        call.files.remove(path)
+
+    return _each(call, operands, change)
 
 
 def _target(call: Call, source: str, target: str) -> str:

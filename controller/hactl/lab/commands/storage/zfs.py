@@ -7,6 +7,7 @@ Rules:
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection, Mapping, Sequence
 
 from hactl.lab.commands.files.bytes import answered, every_answered
 from hactl.lab.commands.output import aligned
@@ -16,24 +17,10 @@ from hactl.lab.storage.files import error_text
 from hactl.lab.storage.zfs import Label, Pool, PoolError, clear_label
 
 _COLUMNS = (
-    "name",
-    "size",
-    "allocated",
-    "free",
-    "ckpoint",
-    "expandsz",
-    "fragmentation",
-    "capacity",
-    "dedupratio",
-    "health",
-    "altroot",
-)
-_HEADS = {
-    "allocated": "ALLOC",
-    "fragmentation": "FRAG",
-    "capacity": "CAP",
-    "dedupratio": "DEDUP",
-}
+    "name", "size", "allocated", "free", "ckpoint", "expandsz", "fragmentation", "capacity", "dedupratio",
+    "health", "altroot",
+)  # fmt: skip
+_HEADS = {"allocated": "ALLOC", "fragmentation": "FRAG", "capacity": "CAP", "dedupratio": "DEDUP"}
 
 
 def _size(number: int) -> str:
@@ -85,6 +72,23 @@ def _getopt(words: list[str], valued: str) -> tuple[dict[str, list[str]], list[s
                 break
             options.setdefault(letter, []).append("")
     return options, names
+
+
+Options = Mapping[str, list[str]]
+
+
+def _table(options: Options, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """-H: without heads, a tab between columns."""
+    if "H" in options:
+        return "".join("\t".join(row) + "\n" for row in rows)
+    return aligned([heads, *rows], right=right)
+
+
+def _picked(options: Options, rows: Sequence[tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The columns -o names of rows (name, property, value, source)."""
+    columns = options.get("o", ["name,property,value,source"])[-1].split(",")
+    places = [("name", "property", "value", "source").index(column) for column in columns]
+    return columns, [tuple(row[place] for place in places) for row in rows]
 
 
 @command("zpool")
@@ -207,11 +211,9 @@ def _list(call: Call, words: list[str]) -> Result:
         return Result("" if "H" in options else "no pools available\n")
     columns = options.get("o", [",".join(_COLUMNS)])[-1].split(",")
     rows = [[_property(pool, column) for column in columns] for pool in pools]
-    if "H" in options:
-        return Result("".join("\t".join(row) + "\n" for row in rows))
     heads = [_HEADS.get(column, column.upper()) for column in columns]
     right = [place for place, column in enumerate(columns) if column not in ("name", "health", "altroot")]
-    return Result(aligned([heads, *rows], right=right))
+    return Result(_table(options, heads, rows, right))
 
 
 def _status(call: Call, words: list[str]) -> Result:
@@ -239,16 +241,14 @@ def _get(call: Call, words: list[str]) -> Result:
     options, names = _getopt(words, "o")
     pools = _chosen(call, names[1:])
     wanted = (names[0] if names else "all").split(",")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (pool.name, name, _property(pool, name), "-")
         for pool in pools
         for name in (_COLUMNS if wanted == ["all"] else wanted)
     ]
     if "H" in options:
-        columns = options.get("o", ["name,property,value,source"])[-1].split(",")
-        place = {"name": 0, "property": 1, "value": 2, "source": 3}
-        return Result("".join("\t".join(row[place[column]] for column in columns) + "\n" for row in rows))
-    return Result(aligned([("NAME", "PROPERTY", "VALUE", "SOURCE"), *rows]))
+        rows = _picked(options, rows)[1]
+    return Result(_table(options, ("NAME", "PROPERTY", "VALUE", "SOURCE"), rows))
 
 
 @command("zfs")
@@ -309,22 +309,16 @@ def _zfs_list(call: Call, words: list[str]) -> Result:
         return Result("", "no datasets available\n")
     columns = options.get("o", ["name,used,avail,refer,mountpoint"])[-1].split(",")
     rows = [[_zfs_value(pool, column) for column in columns] for pool in pools]
-    if "H" in options:
-        return Result("".join("\t".join(row) + "\n" for row in rows))
-    return Result(aligned([[column.upper() for column in columns], *rows]))
+    return Result(_table(options, [column.upper() for column in columns], rows))
 
 
 def _zfs_get(call: Call, words: list[str]) -> Result:
     options, names = _getopt(words, "otsd")
     if len(names) < 2:
         return Result("", "missing property argument\n", 2)
-    rows = [[name, p, _zfs_value(_zfs_pool(call, name), p), "-"] for name in names[1:] for p in names[0].split(",")]
-    columns = options.get("o", ["name,property,value,source"])[-1].split(",")
-    place = {"name": 0, "property": 1, "value": 2, "source": 3}
-    picked = [[row[place[column]] for column in columns] for row in rows]
-    if "H" in options:
-        return Result("".join("\t".join(row) + "\n" for row in picked))
-    return Result(aligned([[column.upper() for column in columns], *picked]))
+    rows = [(name, p, _zfs_value(_zfs_pool(call, name), p), "-") for name in names[1:] for p in names[0].split(",")]
+    columns, picked = _picked(options, rows)
+    return Result(_table(options, [column.upper() for column in columns], picked))
 
 
 def _zfs_change(call: Call, verb: str, words: list[str]) -> Result:

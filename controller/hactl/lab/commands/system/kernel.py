@@ -13,7 +13,8 @@ import time
 from hactl.lab.commands.getopt import ANY, options
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.carp import Counters
-from hactl.lab.kernel.kernel import BUILD_PATH, KernelError
+from hactl.lab.kernel.errors import KernelError
+from hactl.lab.kernel.kernel import BUILD_PATH
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 
@@ -35,7 +36,7 @@ async def kldload(call: Call) -> Result:
         except KernelError as problem:
             status = 1
             if "q" not in flags:
-                text = problem.text
+                text = str(problem)
                 if text == "File exists":
                     text = "module already loaded or in kernel"
                 errors += f"kldload: can't load {name}: {text}\n"
@@ -60,7 +61,7 @@ async def kldunload(call: Call) -> Result:
                 raise KernelError("Operation not permitted")
             call.machine.kernel.unload(name)
         except KernelError as problem:
-            errors += f"kldunload: can't unload file: {problem.text}\n"
+            errors += f"kldunload: can't unload file: {problem}\n"
     return Result("", errors, 1 if errors else 0)
 
 

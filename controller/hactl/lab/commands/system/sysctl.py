@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from hactl.lab.commands.system.user import is_root
-from hactl.lab.kernel.sysctls import Oid, Refused, oids
+from hactl.lab.kernel.errors import KernelError
+from hactl.lab.kernel.sysctls import Oid, oids
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 
@@ -99,11 +100,11 @@ class Sysctl:
         old = self._text(oid)
         try:
             if not is_root(self.call):
-                raise Refused("Operation not permitted")
+                raise KernelError("Operation not permitted")
             oid.write(value)
-        except Refused as problem:
+        except KernelError as problem:
             self.out.append(f"{old}\n")
-            self.err.append(f"sysctl: {word}{where}: {problem.text}\n")
+            self.err.append(f"sysctl: {word}{where}: {problem}\n")
             return 1
         self.out.append(f"{old} -> {oid.read()}\n")
         return 0

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from hactl.lab.hast.metadata import Metadata
-from hactl.lab.hast.processes import Link, MainProcess, Resource, Secondary, Statistics, Verdict
+from hactl.lab.hast.processes import Link, MainProcess, Resource, Role, Secondary, Statistics, Verdict
 from hactl.lab.hast.worker.gate import Gate
 from hactl.lab.hast.worker.guard import Guard
 from hactl.lab.hast.worker.secondary import WorkerExit, open_local
@@ -28,6 +28,8 @@ DEVICE_SECONDS = 0.03
 
 class PrimaryWorker:
     """The process of one resource in role primary."""
+
+    kind: Role = "primary"
 
     def __init__(self, hast: MainProcess, resource: Resource) -> None:
         """Open the disk, make the provider, try to connect. Raises WorkerExit after logging why."""
@@ -64,11 +66,6 @@ class PrimaryWorker:
         self.guard = Guard(self)
 
     # what hastctl and ps ask
-
-    @property
-    def title(self) -> str:
-        """Its process title."""
-        return f"hastd: {self.resource.name} (primary)"
 
     @property
     def status(self) -> str:
@@ -212,10 +209,6 @@ class PrimaryWorker:
         if self.outstanding:
             self.outstanding.clear()
             self._count_write()
-
-    def peer_closed(self) -> None:
-        """The secondary's end was closed and we were told."""
-        self.disconnect()
 
     # requests
 

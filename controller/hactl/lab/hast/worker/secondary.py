@@ -10,10 +10,11 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hactl.lab.hast import metadata
 from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
-from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Resource, Statistics, Verdict
+from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Resource, Role, Statistics, Verdict
 from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Provider
 
@@ -97,16 +98,9 @@ class SecondaryWorker:
     dirty_bytes = 0
     keepdirty = 0
     status = "complete"
-
-    @property
-    def title(self) -> str:
-        """Its process title."""
-        return f"hastd: {self.resource.name} (secondary)"
-
-    @property
-    def terminate_seconds(self) -> float:
-        """How long it takes to end after SIGTERM."""
-        return 0.0
+    kind: ClassVar[Role] = "secondary"
+    #: It ends at once after SIGTERM.
+    terminate_seconds = 0.0
 
     @classmethod
     def start(cls, hast: MainProcess, resource: Resource) -> SecondaryWorker:
@@ -177,7 +171,7 @@ class SecondaryWorker:
         link = self.link
         self._release()
         if link is not None and link.primary is not None and link.carries():
-            link.primary.peer_closed()
+            link.primary.disconnect()
 
     def kill(self) -> None:
         """SIGKILL: the kernel closes what it had open, as at any end."""

@@ -25,10 +25,6 @@ class Sync:
         #: Where the newer data is; reads of dirty extents go there.
         self.source: SyncSource = "primary"
 
-    @property
-    def _extent_seconds(self) -> float:
-        return self.worker.metadata.extentsize / self.worker.hast.sync_bytes_per_second
-
     def start(self, source: SyncSource) -> None:
         """A connection was made."""
         self.running, self.source = True, source
@@ -47,7 +43,8 @@ class Sync:
     def resume(self) -> None:
         """Go on with the next extent."""
         if self.running:
-            self.worker.later(self._extent_seconds, self._step)
+            seconds = self.worker.metadata.extentsize / self.worker.hast.sync_bytes_per_second
+            self.worker.later(seconds, self._step)
 
     def _step(self) -> None:
         worker = self.worker

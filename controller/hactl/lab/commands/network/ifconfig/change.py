@@ -14,7 +14,8 @@ import re
 from hactl.lab.commands.network.ifconfig.show import V14
 from hactl.lab.kernel.address import Address, Family
 from hactl.lab.kernel.carp import Vhid
-from hactl.lab.kernel.net import Interface, NetError
+from hactl.lab.kernel.errors import KernelError
+from hactl.lab.kernel.net import Interface
 
 V15 = 1500000
 NO_MASK_WARNING = (
@@ -208,10 +209,10 @@ class Change:
             raise self._fail("ioctl (SIOCDIFADDR): permission denied")
         try:
             self.port.delete(self.remove, self.family)
-        except NetError as problem:
+        except KernelError as problem:
             if self.alias >= 0:
                 return  # no previous address: not an error
-            raise self._fail(f"ioctl (SIOCDIFADDR): {problem.text}") from None
+            raise self._fail(f"ioctl (SIOCDIFADDR): {problem}") from None
 
     def _add(self) -> None:
         if not self.root:
@@ -229,8 +230,8 @@ class Change:
         linklocal = self.family == "inet6" and ipaddress.IPv6Address(text).is_link_local
         try:
             self.port.add(Address(self.family, text, length, broadcast, self.vhid, linklocal=linklocal))
-        except NetError as problem:
-            raise self._fail(f"ioctl (SIOCAIFADDR): {problem.text}") from None
+        except KernelError as problem:
+            raise self._fail(f"ioctl (SIOCAIFADDR): {problem}") from None
 
     # CARP: setcarp_callback and the kernel's SIOCSVH
 
