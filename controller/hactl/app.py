@@ -23,7 +23,7 @@ from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.record.memory import memory_record
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
-from hactl.adapters.references import resolve as resolve_references
+from hactl.adapters.references import resolve_references
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.cluster import Cluster

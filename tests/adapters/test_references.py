@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hactl.adapters.references import resolve
+from hactl.adapters.references import resolve_references
 from hactl.adapters.yaml.documents import read_documents
 from hactl.errors import DocumentError, SecretError
 from support.documents import FIREWALL, KEY_A, KEY_B, NAS
@@ -36,7 +36,7 @@ def document(text, place):
 def refusal(text, place, environ=None):
     """What is said when it cannot be resolved."""
     with pytest.raises((SecretError, DocumentError)) as caught:
-        resolve(document(text, place), environ or {})
+        resolve_references(document(text, place), environ or {})
     said = str(caught.value)
     assert SECRET not in said
     assert SECRET not in repr(caught.value.args)
@@ -45,7 +45,7 @@ def refusal(text, place, environ=None):
 
 def test_everything_is_there(place):
     """Targets with pinned keys without comments, and the password without its newline."""
-    resolved = resolve(document(NAS, place), {})
+    resolved = resolve_references(document(NAS, place), {})
     assert resolved.targets["nas-a"].host_keys == (KEY_A,)
     assert resolved.targets["nas-b"].host_keys == (KEY_A, KEY_B)
     target = resolved.targets["nas-a"]
@@ -63,13 +63,16 @@ def test_everything_is_there(place):
 
 def test_passwords_are_not_in_repr(place):
     """A logged value shows no secret."""
-    assert SECRET not in repr(resolve(document(NAS, place), {}))
+    assert SECRET not in repr(resolve_references(document(NAS, place), {}))
 
 
 def test_environment(place):
     """Passwords from variables; a missing one and a bad one are both named."""
     good = {"EDGE_WAN_PASSWORD": "one", "EDGE_LAN_PASSWORD": "two"}
-    assert resolve(document(FIREWALL, place), good).passwords == {("gateway", "wan"): "one", ("gateway", "lan"): "two"}
+    assert resolve_references(document(FIREWALL, place), good).passwords == {
+        ("gateway", "wan"): "one",
+        ("gateway", "lan"): "two",
+    }
     error = refusal(FIREWALL, place, {"EDGE_LAN_PASSWORD": f"{SECRET} with blanks"})
     assert isinstance(error, SecretError)
     first, second = str(error).splitlines()
@@ -136,7 +139,7 @@ def test_secret_that_may_not_be_read(place, monkeypatch):
 def test_open_secret_is_a_warning(place, mode, warned):
     """A secret others can read is used, and shown until it is closed."""
     (place / "secrets" / "files.carp").chmod(mode)
-    warnings = resolve(document(NAS, place), {}).warnings
+    warnings = resolve_references(document(NAS, place), {}).warnings
     assert bool(warnings) is warned
     assert all(f"mode {mode:04o}" in warning and SECRET not in warning for warning in warnings)
 
@@ -184,11 +187,11 @@ def test_identity(place):
     key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n", encoding="utf-8")
     key.chmod(0o600)
     text = NAS.replace("user: root\n", "user: root\n        identityFrom: {file: id}\n", 1)
-    resolved = resolve(document(text, place), {"HACTL_IDENTITY": str(key)})
+    resolved = resolve_references(document(text, place), {"HACTL_IDENTITY": str(key)})
     assert resolved.targets["nas-a"].identities == (str(key),)
     assert resolved.targets["nas-b"].identities == (str(key),)
     key.chmod(0o644)
-    assert len(resolve(document(text, place), {}).warnings) == 1
+    assert len(resolve_references(document(text, place), {}).warnings) == 1
     key.write_text(KEY_A, encoding="utf-8")
     assert "is no private key; name the key, not its .pub file" in str(refusal(text, place))
     assert "HACTL_IDENTITY" in str(refusal(NAS, place, {"HACTL_IDENTITY": str(key)}))
@@ -198,6 +201,6 @@ def test_absolute_and_home_paths(place, monkeypatch):
     """A file may be absolute or in the home directory."""
     monkeypatch.setenv("HOME", str(place))
     text = NAS.replace("lab/nas-a.pub", f"{place}/lab/nas-a.pub").replace("secrets/files.carp", "~/secrets/files.carp")
-    assert resolve(document(text, place), {}).passwords == {("files", "files"): SECRET}
+    assert resolve_references(document(text, place), {}).passwords == {("files", "files"): SECRET}
     lost = NAS.replace("secrets/files.carp", "~nobody-of-that-name/x")
     assert "no such user's home directory" in str(refusal(lost, place))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from hactl.adapters.references import resolve as resolve_references
+from hactl.adapters.references import resolve_references
 from hactl.app import App, make_resolver
 from hactl.core.audit.check import audit
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot

@@ -1,7 +1,7 @@
 """Which hactl process may act: one pass per cluster, one controller per database.
 
 - A lock is flock(2) on a file of its own: the kernel lets go of it however its process ends, kill -9 included.
-- Files are 0600 in a directory that is 0700, beside the database. Those of clusters and of the controller are never
+- Files are 0600 in a directory that is 0700, next to the database. Those of clusters and of the controller are never
   removed: a second process could then lock another file of the same name.
 - What stands in the file is for people and never decides anything.
 - Waiting polls, because a blocking flock would stop the event loop.
@@ -45,7 +45,7 @@ class Holder:
 
 
 def lock_directory(state: Path) -> Path:
-    """Where the locks of a database are: `hactl.db.locks` beside `hactl.db`."""
+    """Where the locks of a database are: `hactl.db.locks` next to `hactl.db`."""
     return state.with_name(state.name + ".locks")
 
 
@@ -70,13 +70,16 @@ class ClusterLock:
         async with self._held("controller.lock", "another controller runs on this database:", wait_seconds):
             yield
 
-    def cluster_holder(self, name: str) -> Holder | None:
-        """Who holds a cluster now; None: nobody."""
-        return self._holder(f"cluster-{name}.lock")
-
     def controller_holder(self) -> Holder | None:
         """The controller that runs now; None: none does."""
-        return self._holder("controller.lock")
+        filename = "controller.lock"
+        if not (self._directory / filename).exists():
+            return None
+        descriptor = self._open(filename)
+        try:
+            return None if try_lock(descriptor) else _read(descriptor)
+        finally:
+            os.close(descriptor)
 
     @asynccontextmanager
     async def _held(self, filename: str, says: str, wait_seconds: float) -> AsyncIterator[None]:
@@ -104,15 +107,6 @@ class ClusterLock:
             os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         except OSError as error:
             raise StoreError(f"cannot write the lock file in {self._directory}: {error.strerror}") from error
-
-    def _holder(self, filename: str) -> Holder | None:
-        if not (self._directory / filename).exists():
-            return None
-        descriptor = self._open(filename)
-        try:
-            return None if try_lock(descriptor) else _read(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _open(self, filename: str) -> int:
         if "/" in filename or "\0" in filename:

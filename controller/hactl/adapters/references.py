@@ -26,7 +26,7 @@ IDENTITY_VARIABLE = "HACTL_IDENTITY"
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class References:
     """What a document's references stand for."""
 
     #: How to reach each node, by name.
@@ -45,7 +45,7 @@ class _Unusable(Exception):
         super().__init__(message)
 
 
-def resolve(document: Document, environ: Mapping[str, str] | None = None) -> Resolved:
+def resolve_references(document: Document, environ: Mapping[str, str] | None = None) -> References:
     """Everything the document refers to.
 
     Raises SecretError when only passwords or private keys are at fault, else DocumentError; either with every
@@ -64,7 +64,7 @@ class _Resolution:
         self._only_secrets = True
         self._warnings: list[str] = []
 
-    def run(self) -> Resolved:
+    def run(self) -> References:
         """Resolve everything, then complain once."""
         targets = {}
         passwords = {}
@@ -82,7 +82,7 @@ class _Resolution:
             raise SecretError("\n".join(str(problem) for problem in self._problems))
         if self._problems:
             raise DocumentError(self._problems)
-        return Resolved(targets, passwords, tuple(self._warnings))
+        return References(targets, passwords, tuple(self._warnings))
 
     def _problem(self, path: FieldPath, error: _Unusable, *, secret: bool) -> None:
         source = self._document.source
@@ -179,8 +179,8 @@ def _text_of(file: Path, limit: int) -> tuple[str, int]:
         # Without blocking: a pipe nobody writes to would hang the pass.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
-        raise _Unusable(f"{label} cannot be read: {said[:1].lower()}{said[1:]}") from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
+        raise _Unusable(f"{label} cannot be read: {reason[:1].lower()}{reason[1:]}") from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

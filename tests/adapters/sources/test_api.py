@@ -1,4 +1,4 @@
-"""ObjectSource: the API's own clusters as the controller reads them, from a record in memory and from a file."""
+"""ApiSource: the API's own clusters as the controller reads them, from a record in memory and from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hactl.adapters.record.memory import memory_record
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.adapters.sources import api as object_source
-from hactl.adapters.sources.api import ObjectSource
+from hactl.adapters.sources.api import ApiSource
 from hactl.adapters.yaml.documents import digest, read_documents
 from hactl.core.document.load import read_cluster
 from hactl.core.kube.codec import REFERENCES, document_data
@@ -74,7 +74,7 @@ async def test_what_was_made_through_the_api_is_read(store: Store) -> None:
     """With the digest the API stored, references from the directory of secrets, and a text that loads again."""
     await post(store, cluster(labels={"site": "b"}, annotations={"smile": "\u263a"}))
     await store.put_document(document("fw"), actor="controller", origin="/etc/hactl")
-    state = await ObjectSource(store, "/secrets").read()
+    state = await ApiSource(store, "/secrets").read()
     assert (set(state.documents), state.problems, state.broken, state.down) == ({"nas"}, (), frozenset(), None)
     found = state.documents["nas"]
     assert (found.source, found.directory) == ("api/nas", "/secrets")
@@ -89,7 +89,7 @@ async def test_an_empty_source_is_meant_so(store: Store) -> None:
     """The record says what was deleted: it is no outage when nothing is left."""
     for name in ("a", "b"):
         await post(store, cluster(name))
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     assert len((await source.read()).documents) == 2
     for name in ("a", "b"):
         await store.delete_object("haclusters", name, actor="a")
@@ -102,7 +102,7 @@ async def test_what_does_not_load_is_broken_and_not_gone(store: Store) -> None:
     await post(store, cluster("good"))
     await post(store, cluster("greedy", password={"file": "/etc/master.passwd"}))
     await post(store, cluster("odd") | {"spec": {"nodes": "two"}})
-    state = await ObjectSource(store, "/secrets").read()
+    state = await ApiSource(store, "/secrets").read()
     assert set(state.documents) == {"good"}
     assert state.broken == {"greedy", "odd"}
     told = [str(problem) for problem in state.problems]
@@ -113,18 +113,18 @@ async def test_what_does_not_load_is_broken_and_not_gone(store: Store) -> None:
 async def test_references_of_a_document_of_this_machine(store: Store) -> None:
     """Its object says where they start, and it may name what it likes, as a file of a directory may."""
     await post(store, cluster(annotations={REFERENCES: "/srv/kim/site"}, password={"file": "/etc/carp"}))
-    state = await ObjectSource(store, "/secrets").read()
+    state = await ApiSource(store, "/secrets").read()
     assert state.problems == ()
     assert state.documents["nas"].directory == "/srv/kim/site"
     await post(store, cluster("odd", annotations={REFERENCES: "/x"}) | {"spec": {"nodes": "two"}})
-    state = await ObjectSource(store, "/secrets").read()
+    state = await ApiSource(store, "/secrets").read()
     assert state.broken == {"odd"}
     assert all(str(problem).startswith("api/odd: ") for problem in state.problems)
 
 
 async def test_a_record_that_cannot_be_read_is_an_outage(store: Store) -> None:
     """Everything stays in force."""
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await store.close()
     state = await source.read()
     assert state.down is not None
@@ -134,7 +134,7 @@ async def test_a_record_that_cannot_be_read_is_an_outage(store: Store) -> None:
 class Watch:
     """Counts what a source says."""
 
-    def __init__(self, source: ObjectSource) -> None:
+    def __init__(self, source: ApiSource) -> None:
         self.source = source
         self.hints = asyncio.Queue[None]()
         self.task = asyncio.create_task(self._run())
@@ -162,7 +162,7 @@ async def test_hints_are_about_documents(store: Store) -> None:
     """A cluster that comes, changes or goes; not statuses, nor what belongs to other sources, nor leases."""
     await post(store, cluster())
     await store.put_document(document("fw"), actor="controller", origin="/etc/hactl")
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     watch = Watch(source)
     assert await watch.said(), "nothing was read yet"
     await source.read()
@@ -186,7 +186,7 @@ async def test_hints_are_about_documents(store: Store) -> None:
 async def test_what_becomes_the_apis_is_a_hint(store: Store) -> None:
     """A cluster that a command had handed in, handed in again to the API from this machine."""
     await store.put_document(document(), actor="kim")
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
     assert not await watch.said()
@@ -198,7 +198,7 @@ async def test_what_becomes_the_apis_is_a_hint(store: Store) -> None:
 
 async def test_a_change_between_reading_and_watching_is_not_lost(store: Store) -> None:
     """The watch begins where the reading was."""
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     await post(store, cluster())
     watch = Watch(source)
@@ -209,7 +209,7 @@ async def test_a_change_between_reading_and_watching_is_not_lost(store: Store) -
 async def test_many_changes_at_once_are_all_looked_at(store: Store) -> None:
     """More statuses than one portion of the log, and a new document after them."""
     await post(store, cluster())
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     for number in range(1100):
         await store.put_status("nas", {"a": number})
@@ -222,7 +222,7 @@ async def test_many_changes_at_once_are_all_looked_at(store: Store) -> None:
 async def test_a_watch_that_slept_too_long_reads_again(store: Store) -> None:
     """The log no longer goes back to what was read: that is a hint, once."""
     await post(store, cluster())
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     for number in range(4200):
         await store.put_status("nas", {"a": number})
@@ -239,7 +239,7 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(object_source, "POLL_SECONDS", 0.02)
     path = tmp_path / "hactl.db"
     store = await open_record(path)
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
     other = process(
@@ -261,7 +261,7 @@ async def test_what_another_process_posts_is_seen(tmp_path: Path, monkeypatch: p
 
 async def test_a_watch_outlives_an_outage_of_the_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the record cannot be read there are hints, so that somebody reads and says so; then it goes on."""
-    source = ObjectSource(store, "/secrets")
+    source = ApiSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
     assert not await watch.said()

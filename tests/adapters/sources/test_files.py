@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.adapters.sources.files import POLL_SECONDS, DirectorySource, FileSource, list_files, load_files
+from hactl.adapters.sources.files import POLL_SECONDS, FileSource, list_files, load_files
 from support.documents import FIREWALL, NAS
 
 BROKEN = NAS.replace("vhid: 80", "vhid: 300")
@@ -88,7 +88,7 @@ async def test_directory_gives_its_documents(clusters, clock):
     """Every *.yaml and *.yml file, with the directory its references start from."""
     write(clusters / "nas.yaml", NAS, clock)
     write(clusters / "edge.yml", FIREWALL, clock)
-    state = await DirectorySource(clusters, clock).read()
+    state = await FileSource([clusters], clock).read()
     assert sorted(state.documents) == ["edge", "nas"]
     assert state.documents["nas"].source == str(clusters / "nas.yaml")
     assert state.documents["nas"].directory == str(clusters)
@@ -121,7 +121,7 @@ async def test_links_are_followed_from_where_they_stand(clusters, clock, tmp_pat
     write(tmp_path / "real", NAS, clock)
     (clusters / "nas.yaml").symlink_to(tmp_path / "real")
     write(clusters / "edge.yaml", FIREWALL, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     state = await source.read()
     assert state.documents["nas"].directory == str(clusters)
     (tmp_path / "real").unlink()
@@ -133,7 +133,7 @@ async def test_links_are_followed_from_where_they_stand(clusters, clock, tmp_pat
 async def test_unchanged_files_are_not_read_again(clusters, clock, monkeypatch):
     """A pass over unchanged files costs a stat each."""
     write(clusters / "nas.yaml", NAS, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     first = await source.read()
     monkeypatch.setattr("hactl.adapters.sources.files.read_documents", lambda *_, **__: pytest.fail("read again"))
     assert (await source.read()).documents["nas"] is first.documents["nas"]
@@ -144,7 +144,7 @@ async def test_change_is_seen_within_a_second(clusters, clock):
     file = clusters / "nas.yaml"
     write(file, NAS, clock)
     write(clusters / "edge.yaml", FIREWALL, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     before = (await source.read()).documents["nas"].digest
     clock.at(2.1, lambda: replace(file, NAS.replace("advbase: 1", "advbase: 2"), clock))
     assert 2.0 < await next_change(source, clock) <= 2.1 + POLL_SECONDS
@@ -160,7 +160,7 @@ async def test_broken_file_names_what_it_held(clusters, clock):
     """A file that stops loading leaves its cluster named as broken, whatever is left of the text."""
     write(clusters / "a.yaml", NAS, clock)
     write(clusters / "b.yaml", FIREWALL, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     await source.read()
     for text in (BROKEN, "", "\x00\x01", "a: [", "# gone\n", NAS.replace("name: nas\n", "name: NAS\n")):
         write(clusters / "a.yaml", text, clock, age=5)
@@ -177,14 +177,14 @@ async def test_broken_since_the_start(clusters, clock):
     """After a restart the name comes from the text, else from the file's name."""
     write(clusters / "a.yaml", BROKEN, clock)
     write(clusters / "edge.yaml", "\x00", clock)
-    state = await DirectorySource(clusters, clock).read()
+    state = await FileSource([clusters], clock).read()
     assert state.broken == {"nas", "edge"}
 
 
 async def test_renamed_cluster_is_gone(clusters, clock):
     """A good file that names another cluster now no longer holds the old one."""
     write(clusters / "a.yaml", NAS, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     await source.read()
     write(clusters / "a.yaml", NAS.replace("name: nas\n", "name: box\n"), clock, age=5)
     state = await source.read()
@@ -196,7 +196,7 @@ async def test_half_written_file_is_given_time(clusters, clock):
     """A file that does not load and is younger than a second keeps its documents; then it is read again."""
     file = clusters / "nas.yaml"
     write(file, NAS, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     await source.read()
     write(file, NAS[:700], clock, age=0.3)
     state = await source.read()
@@ -212,7 +212,7 @@ async def test_half_written_file_is_given_time(clusters, clock):
 async def test_half_written_new_file_is_broken_not_gone(clusters, clock):
     """Right after a restart a half-written file must not look like a vanished cluster."""
     write(clusters / "nas.yaml", NAS[:700], clock, age=0.3)
-    state = await DirectorySource(clusters, clock).read()
+    state = await FileSource([clusters], clock).read()
     assert state.broken == {"nas"}
     assert state.problems == ()
 
@@ -222,7 +222,7 @@ async def test_half_a_document_that_is_valid(clusters, clock):
     file = clusters / "nas.yaml"
     write(file, NAS.replace("      services:\n        - name: nfsd\n          runOn: Active\n", ""), clock, age=0.0)
     clock.at(0.05, lambda: write(file, NAS, clock, age=0.0))
-    state = await DirectorySource(clusters, clock).read()
+    state = await FileSource([clusters], clock).read()
     assert state.documents["nas"].cluster.spec.groups[0].services
 
 
@@ -230,7 +230,7 @@ async def test_one_name_in_two_files(clusters, clock):
     """Neither is loaded, both are told, and the cluster counts as broken."""
     write(clusters / "a.yaml", FIREWALL, clock)
     write(clusters / "b.yaml", NAS + "---\n" + FIREWALL, clock)
-    state = await DirectorySource(clusters, clock).read()
+    state = await FileSource([clusters], clock).read()
     assert set(state.documents) == {"nas"}
     assert state.broken == {"edge"}
     assert [(Path(problem.source).name, problem.line) for problem in state.problems] == [
@@ -251,7 +251,7 @@ def test_one_name_twice_in_a_file(clusters, clock):
 
 async def test_source_down(clusters, clock):
     """A directory that is gone, or empty at once or from the start, is an outage: it says so, nothing has vanished."""
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     assert (await source.read()).down == f"{clusters}: no *.yaml file in it"
     write(clusters / "nas.yaml", NAS, clock)
     write(clusters / "edge.yaml", FIREWALL, clock)
@@ -266,7 +266,7 @@ async def test_source_down(clusters, clock):
 async def test_last_file_taken_away(clusters, clock):
     """One file removed is a decision, the last one too; the directory with it is an outage."""
     write(clusters / "nas.yaml", NAS, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     await source.read()
     (clusters / "nas.yaml").unlink()
     for _ in range(2):
@@ -283,7 +283,7 @@ async def test_unreadable_directory_and_file(clusters, clock, monkeypatch):
     """No permission on the directory: down. On a file: that file's clusters are broken. (Root may read anything.)"""
     write(clusters / "a.yaml", NAS, clock)
     write(clusters / "b.yaml", FIREWALL, clock)
-    source = DirectorySource(clusters, clock)
+    source = FileSource([clusters], clock)
     await source.read()
     write(clusters / "a.yaml", NAS, clock, age=30)
     opened = os.open

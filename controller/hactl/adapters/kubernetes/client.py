@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess
-from hactl.adapters.sources.http import FetchFailed, read_token, said
+from hactl.adapters.sources.http import FetchFailed, read_token, what_failed
 from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 
@@ -138,7 +138,7 @@ class KubeClient:
         except aiohttp.ClientPayloadError:
             raise KubeError(0, f"{printable(access.server)}: the answer was cut short") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubeError(0, f"{printable(access.server)}: {said(error, timeout_seconds)}") from None
+            raise KubeError(0, f"{printable(access.server)}: {what_failed(error, timeout_seconds)}") from None
 
     async def _looked_up(self) -> KubeAccess:
         try:

@@ -1,4 +1,4 @@
-"""Between operations as the core knows them and as they stand in the tables; what may be asked for beside others.
+"""Between operations as the core knows them and as they stand in the tables; which may be open at once.
 
 Pure functions, shared by the real store and the one in memory. A row has the columns of the table `operations`.
 """

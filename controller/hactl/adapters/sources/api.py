@@ -29,7 +29,7 @@ def place(name: str) -> str:
     return f"{API_LABEL}/{name}"
 
 
-class ObjectSource:
+class ApiSource:
     """`hactl.ports.Source` over the objects of the record."""
 
     def __init__(self, objects: ObjectLog, directory: str) -> None:
@@ -106,7 +106,7 @@ class ObjectSource:
             return False
         held = self._held.get(change.name)
         if held is None:
-            # One that a command handed in may become the API's (see `object_rules.update`).
+            # One that a command handed in may become the API's (see `hactl.adapters.record.rules.update`).
             return change.type == "ADDED" or _references(change.body) is not None
         return change.type != "MODIFIED" or held[0] != _text(change.body)
 

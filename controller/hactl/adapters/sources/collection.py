@@ -12,6 +12,13 @@ from hactl.adapters.yaml.documents import FileContent
 from hactl.core.document.problems import Problem, shown
 from hactl.ports import Document, SourceState
 
+_SUFFIXES = (".yaml", ".yml")
+
+
+def is_document_file(name: str) -> bool:
+    """Whether a file of a directory holds documents: *.yaml and *.yml, but no editor's temporary file."""
+    return name.endswith(_SUFFIXES) and name[0] not in ".#~"
+
 
 @dataclass(slots=True)
 class Collection:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.collection import Collection, is_document_file
 from hactl.adapters.yaml.documents import FileContent, read_documents
 from hactl.adapters.yaml.tree import MAX_BYTES
 from hactl.core.document.problems import Problem, printable
@@ -31,7 +31,6 @@ SETTLED_SECONDS = 1.0
 QUIET_SECONDS = 0.1
 #: Somebody who writes for longer than this gets read as it is.
 _QUIET_TRIES = 10
-_SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
 
 
@@ -84,8 +83,8 @@ def load_files(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Source
             continue
         listing = list_files([path])
         label = printable(path)
-        for said in (*listing.down, *listing.empty):
-            collection.problems.append(Problem(label, 0, 0, "", said.removeprefix(f"{label}: ")))
+        for message in (*listing.down, *listing.empty):
+            collection.problems.append(Problem(label, 0, 0, "", message.removeprefix(f"{label}: ")))
         for name, _ in listing.files:
             if os.path.abspath(name) not in seen:  # noqa: PTH100 - symlinks are kept: references start at the link
                 seen.add(os.path.abspath(name))  # noqa: PTH100
@@ -121,8 +120,7 @@ def _names_in(directory: str) -> list[str]:
         names = [
             entry.path
             for entry in entries
-            if entry.name.endswith(_SUFFIXES)
-            and entry.name[0] not in ".#~"
+            if is_document_file(entry.name)
             and (entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists()))
         ]
     return sorted(names)
@@ -137,8 +135,8 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def _why(path: str, error: Exception) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else "not a file name"
-    return f"{printable(path)}: {said[:1].lower()}{said[1:]}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a file name"
+    return f"{printable(path)}: {reason[:1].lower()}{reason[1:]}"
 
 
 def _load(path: str, *, pipes: bool = False) -> tuple[Stamp | None, FileContent]:
@@ -156,8 +154,8 @@ def _load(path: str, *, pipes: bool = False) -> tuple[Stamp | None, FileContent]
                 return None, FileContent(problems=(Problem(label, 0, 0, "", "not a regular file"),), nameless=1)
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        said = _why(path, error).removeprefix(f"{label}: ")
-        return None, FileContent(problems=(Problem(label, 0, 0, "", f"cannot be read: {said}"),), nameless=1)
+        reason = _why(path, error).removeprefix(f"{label}: ")
+        return None, FileContent(problems=(Problem(label, 0, 0, "", f"cannot be read: {reason}"),), nameless=1)
     stamp = Stamp(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)
     read = read_documents(content, source=label, directory=directory)
     written = datetime.fromtimestamp(found.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -280,11 +278,3 @@ class FileSource:
                 collection.add(held.content)
                 collection.broken |= held.names
         return collection.state(down)
-
-
-class DirectorySource(FileSource):
-    """`hactl.ports.Source` over one directory."""
-
-    def __init__(self, directory: str | Path, clock: Clock) -> None:
-        """Watch this directory."""
-        super().__init__([directory], clock)

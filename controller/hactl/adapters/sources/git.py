@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.collection import Collection, is_document_file
 from hactl.adapters.sources.git_command import Git, GitFailed
 from hactl.adapters.sources.text import Origin, remote_documents, whole
 from hactl.adapters.yaml.documents import FileContent
@@ -30,7 +30,6 @@ FETCH_SECONDS = 120.0
 POLL_SECONDS = 30.0
 POLL_LIMIT_SECONDS = 300.0
 HEAD, GOOD = "refs/hactl/head", "refs/hactl/good"
-_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +190,8 @@ class GitSource:
 
     async def _judge(self, commit: str) -> _Commit:
         """Everything about a commit. Raises GitFailed when git cannot tell."""
-        said = (await self._git.text("show", "--no-patch", "--format=%an <%ae>%x00%cI", commit)).split("\0")
-        found = _Commit(commit, printable(said[0]), _utc(said[1]))
+        author, at = (await self._git.text("show", "--no-patch", "--format=%an <%ae>%x00%cI", commit)).split("\0")[:2]
+        found = _Commit(commit, printable(author), _utc(at))
         try:
             if self._place.verify:
                 await self._verify(commit)
@@ -299,8 +298,8 @@ class GitSource:
         """The last commit that touched a file."""
         key = (entry.path, entry.id)
         if key not in self._origins:
-            said = await self._git.text("log", "-1", "--format=%H%x00%an <%ae>%x00%cI", commit, "--", entry.path)
-            words = said.split("\0")
+            line = await self._git.text("log", "-1", "--format=%H%x00%an <%ae>%x00%cI", commit, "--", entry.path)
+            words = line.split("\0")
             if len(words) != 3:
                 return Origin(commit)
             self._origins[key] = Origin(words[0], printable(words[1]), _utc(words[2]))
@@ -312,25 +311,24 @@ class GitSource:
         good, refused = self._good, self._refused
         if good is None and refused is None:
             return SourceState({}, (), down=trouble or "nothing was fetched yet")
-        said = [trouble] if trouble else []
+        troubles = [trouble] if trouble else []
         if refused is not None:
             stays = f"; commit {good.named} stays in force" if good is not None else ""
-            said.append(f"commit {refused.named} is refused: {refused.refused}{stays}")
+            troubles.append(f"commit {refused.named} is refused: {refused.refused}{stays}")
         problems = tuple(sorted(set(refused.collection.problems))) if refused is not None else ()
         if good is not None:
             documents = good.collection.documents
-            return SourceState(documents, problems, trouble="; ".join(said), certain=True)
+            return SourceState(documents, problems, trouble="; ".join(troubles), certain=True)
         assert refused is not None
         if not problems:
             # Nothing of it can be looked at, so nothing is known to be gone.
-            return SourceState({}, (), down="; ".join(said))
+            return SourceState({}, (), down="; ".join(troubles))
         names = frozenset(refused.collection.documents) | refused.collection.broken
-        return SourceState({}, problems, names, trouble="; ".join(said))
+        return SourceState({}, problems, names, trouble="; ".join(troubles))
 
 
 def _is_document(entry: _Entry) -> bool:
-    name = PurePosixPath(entry.path).name
-    return entry.type == "blob" and name.endswith(_SUFFIXES) and name[0] not in ".#~"
+    return entry.type == "blob" and is_document_file(PurePosixPath(entry.path).name)
 
 
 def _utc(text: str) -> str:

@@ -24,7 +24,7 @@ PROTOCOLS = "file:https:ssh"
 LOCAL_SECONDS = 30.0
 #: A listing and all documents together.
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-_SAID_CHARACTERS = 300
+_MESSAGE_CHARACTERS = 300
 #: Variables that say how to reach a server or where the user's configuration is.
 _KEPT = frozenset({
     "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY",
@@ -95,13 +95,13 @@ class Git:
             raise GitFailed(f"git cannot be run: {error.strerror}") from error
         try:
             async with asyncio.timeout(timeout_seconds):
-                output, said = await _talk(process, stdin)
+                output, errors = await _talk(process, stdin)
         except TimeoutError:
             raise GitFailed(f"git {arguments[0]} took longer than {timeout_seconds:g} s") from None
         finally:
             await _end(process)
         if process.returncode != 0:
-            raise GitFailed(_one_line(said) or f"git {arguments[0]} ended with status {process.returncode}")
+            raise GitFailed(_one_line(errors) or f"git {arguments[0]} ended with status {process.returncode}")
         return output
 
     def _environment(self) -> dict[str, str]:
@@ -146,9 +146,9 @@ async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[byte
                 raise GitFailed(f"git printed more than {MAX_OUTPUT_BYTES // 1048576} MiB")
         return bytes(kept)
 
-    _, output, said = await asyncio.gather(feed(process.stdin), read(process.stdout), read(process.stderr))
+    _, output, errors = await asyncio.gather(feed(process.stdin), read(process.stdout), read(process.stderr))
     await process.wait()
-    return output, said
+    return output, errors
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -162,10 +162,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _one_line(said: bytes) -> str:
+def _one_line(errors: bytes) -> str:
     """What git complained about, fit for a status: no hints, no control characters, no credentials of a URL."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
     kept = [line for line in lines if line and not line.startswith(("hint:", "warning:", "remote: hint"))] or lines
     text = "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in kept if line)
     text = printable(text)
-    return text if len(text) <= _SAID_CHARACTERS else text[: _SAID_CHARACTERS - 3] + "..."
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[: _MESSAGE_CHARACTERS - 3] + "..."

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from hactl.adapters.sources.collection import Collection
+from hactl.adapters.sources.collection import Collection, is_document_file
 from hactl.adapters.sources.text import Origin, remote_documents, whole
 from hactl.adapters.yaml.documents import FileContent
 from hactl.adapters.yaml.tree import MAX_BYTES
@@ -47,7 +47,6 @@ MAX_FILES = 1000
 #: Files of an index that are fetched at once.
 ABREAST = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
-_SUFFIXES = (".yaml", ".yml")
 
 
 class FetchFailed(HactlError):
@@ -255,7 +254,7 @@ class HttpSource:
         except aiohttp.ClientPayloadError:
             raise FetchFailed(f"{shown_url(at)}: the answer was cut short") from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise FetchFailed(f"{shown_url(at)}: {said(error, self._timeout_seconds)}") from None
+            raise FetchFailed(f"{shown_url(at)}: {what_failed(error, self._timeout_seconds)}") from None
         raise FetchFailed(f"{shown_url(url)}: more than {MAX_REDIRECTS} redirects")
 
     async def _received(self, response: ClientResponse, at: str, known: _Fetched | None) -> _Fetched:
@@ -315,7 +314,7 @@ def read_token(file: Path) -> str:
     return text
 
 
-def said(error: Exception, timeout_seconds: float) -> str:
+def what_failed(error: Exception, timeout_seconds: float) -> str:
     """What went wrong on the way, for people."""
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_seconds:g} s"
@@ -372,6 +371,6 @@ def children(index: str, content: bytes, content_type: str) -> list[str]:
         url, _, _ = urljoin(index, name).partition("#")
         rest = unquote(url.removeprefix(index))
         below = url.startswith(index) and "/" not in rest and "?" not in url
-        if below and rest.endswith(_SUFFIXES) and rest[0] not in ".#~":
+        if below and rest and is_document_file(rest):
             found[url] = None
     return sorted(found)

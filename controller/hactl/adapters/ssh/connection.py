@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hactl.adapters.ssh.commands import default_identities
 from hactl.adapters.ssh.session import Channel, ExecSession
-from hactl.adapters.ssh.words import default_identities
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeUnreachable
 from hactl.ports import Target
 
@@ -126,7 +126,7 @@ class Connection:
         except TimeoutError as error:
             raise NotOpened(f"the node opens no session within {OPEN_SECONDS:g} s") from error
         except (asyncssh.Error, OSError) as error:
-            raise NotOpened(_said(error)) from error
+            raise NotOpened(_message(error)) from error
         return cast("Channel", channel)
 
 
@@ -172,8 +172,8 @@ async def connect(target: Target, *, connect_seconds: float = CONNECT_SECONDS) -
     except asyncssh.PermissionDenied as error:
         raise LoginRefused(target.node, _refused_login(target, tried, unusable)) from error
     except asyncssh.KeyExchangeFailed as error:
-        said = f"{_place(target)} and hactl share no modern algorithm ({_said(error)})"
-        raise NodeUnreachable(target.node, said) from error
+        message = f"{_place(target)} and hactl share no modern algorithm ({_message(error)})"
+        raise NodeUnreachable(target.node, message) from error
     except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
         raise NodeUnreachable(target.node, _dropped(target, error)) from error
     except (asyncssh.Error, OSError, UnicodeError, ValueError) as error:
@@ -313,11 +313,11 @@ def _refused_login(target: Target, tried: Sequence[str], unusable: Sequence[str]
 
 
 def _dropped(target: Target, error: Exception) -> str:
-    said = _said(error)
-    if "timeout" in said.lower():
-        return f"{_place(target)} accepted the connection but the login took too long ({said})"
+    message = _message(error)
+    if "timeout" in message.lower():
+        return f"{_place(target)} accepted the connection but the login took too long ({message})"
     return (
-        f"{_place(target)} closed the connection before the login was done ({said}); "
+        f"{_place(target)} closed the connection before the login was done ({message}); "
         "if it is an sshd, it may be over MaxStartups, or refuse this address (hosts.allow, PerSourcePenalties)"
     )
 
@@ -330,7 +330,7 @@ def _no_connection(target: Target, error: Exception, connect_seconds: float) -> 
         return f"no answer from {place} within {connect_seconds:g} s (timeout)"
     if isinstance(error, OSError):
         return f"cannot connect to {place}: {_errno_words(error)}"
-    return f"{place} does not speak SSH as expected: {_said(error)}"
+    return f"{place} does not speak SSH as expected: {_message(error)}"
 
 
 def _errno_words(error: OSError) -> str:
@@ -340,7 +340,7 @@ def _errno_words(error: OSError) -> str:
     return f"{os.strerror(error.errno)} ({errno.errorcode.get(error.errno, error.errno)})"
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return str(error).strip() or type(error).__name__
 
 

@@ -17,9 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from hactl.adapters.ssh.connection import CONNECT_SECONDS, Connection, NotOpened, connect
-from hactl.adapters.ssh.session import Channel, ExecSession, StreamSession, text
-from hactl.adapters.ssh.words import (
+from hactl.adapters.ssh.commands import (
     KILL_AFTER_SECONDS,
     LOCKF_SIGNAL_STATUS,
     TIMEOUT_STATUS,
@@ -28,6 +26,8 @@ from hactl.adapters.ssh.words import (
     refusal,
     stream_command,
 )
+from hactl.adapters.ssh.connection import CONNECT_SECONDS, Connection, NotOpened, connect
+from hactl.adapters.ssh.session import Channel, ExecSession, StreamSession, text
 from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.errors import LoginRefused, NodeError, NodeGarbled, NodeUnreachable
 from hactl.ports import Answer, Target

@@ -35,7 +35,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )
 
 
-class Refused(Exception):
+class Unreadable(Exception):
     """This document cannot be read on; carries the problem."""
 
     def __init__(self, line: int, column: int, message: str, fix: str = "", path: str = "") -> None:
@@ -77,7 +77,7 @@ class MapNode(Node):
 
 
 def compose(text: str) -> Node:
-    """The tree of one document from its events. Raises Refused, with line and column from 0 within the text."""
+    """The tree of one document from its events. Raises Unreadable, with line and column from 0 within the text."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -89,11 +89,11 @@ def compose(text: str) -> Node:
         # An unclosed quote or bracket is found at the end of the file; where it was opened helps more.
         if error.context_mark is not None and "end of stream" in str(error.problem):
             line, column = error.context_mark.line, error.context_mark.column
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise Refused(line, column, f"not YAML: {_one_line(said)}", _advice(said)) from None
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise Unreadable(line, column, f"not YAML: {_one_line(reason)}", _advice(reason)) from None
     except (YAMLError, ValueError, OverflowError) as error:
         # A bad escape ("\U00110000") reaches chr() in ruamel.yaml.
-        raise Refused(0, 0, f"not YAML: {_one_line(str(error))}") from None
+        raise Unreadable(0, 0, f"not YAML: {_one_line(str(error))}") from None
 
 
 def _one_line(text: str) -> str:
@@ -101,9 +101,9 @@ def _one_line(text: str) -> str:
     return printable(text.strip().split("\n", 1)[0][:200])
 
 
-def _advice(said: str) -> str:
+def _advice(message: str) -> str:
     """What would be right, for what ruamel.yaml says."""
-    return next((advice for words, advice in _ADVICE if words in said), "")
+    return next((advice for words, advice in _ADVICE if words in message), "")
 
 
 class _Composer:
@@ -131,9 +131,9 @@ class _Composer:
             elif isinstance(event, kinds.AliasEvent):
                 self._alias(event)
             elif isinstance(event, kinds.DocumentStartEvent) and (event.tags or event.version):
-                raise Refused(mark.line, mark.column, "directives are not read", "remove it")
+                raise Unreadable(mark.line, mark.column, "directives are not read", "remove it")
         if self._root is None:
-            raise Refused(0, 0, "the document is empty")
+            raise Unreadable(0, 0, "the document is empty")
         return self._root
 
     def _scalar(self, event: Any) -> ScalarNode:
@@ -142,14 +142,14 @@ class _Composer:
         if tag not in (None, "!", _STR):
             raise _bad_tag(event)
         if any(0xD800 <= ord(character) <= 0xDFFF for character in event.value):
-            raise Refused(mark.line, mark.column, "half a surrogate pair is no character", "write it as \\UXXXXXXXX")
+            raise Unreadable(mark.line, mark.column, "half a surrogate pair is no character", "write it as \\UXXXXXXXX")
         return ScalarNode(mark.line, mark.column, text=event.value, plain=event.style is None and tag is None)
 
     def _begin(self, node: Node, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
             raise _bad_tag(event)
         if len(self._open) >= MAX_DEPTH:
-            raise Refused(node.line, node.column, f"more than {MAX_DEPTH} levels deep", "no document is that deep")
+            raise Unreadable(node.line, node.column, f"more than {MAX_DEPTH} levels deep", "no document is that deep")
         if event.anchor:
             # Known but unfinished: an alias to it from within would be endless.
             self._anchors[event.anchor] = None
@@ -163,10 +163,10 @@ class _Composer:
         mark = event.start_mark
         if event.anchor not in self._anchors:
             what = f"undefined alias {shown(event.anchor)}"
-            raise Refused(mark.line, mark.column, what, _advice("undefined alias"))
+            raise Unreadable(mark.line, mark.column, what, _advice("undefined alias"))
         node = self._anchors[event.anchor]
         if node is None:
-            raise Refused(mark.line, mark.column, "an alias inside its own anchor has no end", "write it out")
+            raise Unreadable(mark.line, mark.column, "an alias inside its own anchor has no end", "write it out")
         self._add(node, None)
 
     def _add(self, node: Node, anchor: str | None) -> None:
@@ -181,7 +181,7 @@ class _Composer:
         parent.height = max(parent.height, node.height + 1)
         if parent.size > MAX_VALUES or len(self._open) + node.height > MAX_DEPTH:
             what = f"more than {MAX_VALUES} values, aliases expanded, or more than {MAX_DEPTH} levels"
-            raise Refused(node.line, node.column, what, "split it, and use fewer aliases")
+            raise Unreadable(node.line, node.column, what, "split it, and use fewer aliases")
         if isinstance(parent, ListNode):
             parent.items.append(node)
         elif isinstance(parent, MapNode) and key is None:
@@ -191,7 +191,7 @@ class _Composer:
             self._open[-1] = (parent, parent_anchor, None)
 
 
-def _bad_tag(event: Any) -> Refused:
+def _bad_tag(event: Any) -> Unreadable:
     mark = event.start_mark
     tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-    return Refused(mark.line, mark.column, f"the tag {shown(tag)} is not read", "remove the tag")
+    return Unreadable(mark.line, mark.column, f"the tag {shown(tag)} is not read", "remove the tag")

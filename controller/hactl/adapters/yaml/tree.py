@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hactl.adapters.yaml.nodes import ListNode, MapNode, Node, Refused, ScalarNode, compose
+from hactl.adapters.yaml.nodes import ListNode, MapNode, Node, ScalarNode, Unreadable, compose
 from hactl.core.document.problems import FieldPath, Problem, may_show, path_text, shown
 from hactl.core.document.scalars import Ambiguous, Scalar, read_plain
 
@@ -134,7 +134,7 @@ def _read(line: int, text: str, source: str) -> Tree | None:
         return tree if wrong else None
     try:
         root = compose(text)
-    except Refused as refused:
+    except Unreadable as refused:
         tree.readable = False
         tree.problems = _syntax_problems(tree, source, refused)
         return tree
@@ -142,7 +142,7 @@ def _read(line: int, text: str, source: str) -> Tree | None:
     return tree
 
 
-def _syntax_problems(tree: Tree, source: str, refused: Refused) -> list[Problem]:
+def _syntax_problems(tree: Tree, source: str, refused: Unreadable) -> list[Problem]:
     """The parser stops at its first error; tabs are shown all, because they come in herds."""
     tabs = [
         Problem(

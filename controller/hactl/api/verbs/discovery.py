@@ -10,7 +10,7 @@ from hactl import __version__
 from hactl.api.request.wire import Request, Response
 from hactl.core.kube import discovery
 from hactl.core.kube.errors import no_such_path
-from hactl.core.kube.openapi import index as openapi
+from hactl.core.kube.openapi.index import V2_STUB, V2_TYPE, document, index
 
 #: The Kubernetes whose conventions the API follows: what clients compare their own version with.
 FOLLOWS = ("1", "36")
@@ -57,9 +57,9 @@ def described(request: Request) -> Response:
         case ["apis", group, name]:
             return _or_404(discovery.resource_list(group, name))
         case ["openapi", "v2"]:
-            return Response(raw=openapi.V2_STUB, content_type=openapi.V2_TYPE)
+            return Response(raw=V2_STUB, content_type=V2_TYPE)
         case ["openapi", "v3"]:
-            return Response(body=openapi.index())
+            return Response(body=index())
         case ["openapi", "v3", *rest]:
             text = _document("/".join(rest))
             if text is None:
@@ -70,7 +70,7 @@ def described(request: Request) -> Response:
 
 @cache
 def _document(path: str) -> bytes | None:
-    found = openapi.document(path)
+    found = document(path)
     return None if found is None else json.dumps(found, separators=(",", ":")).encode()
 
 

@@ -119,21 +119,21 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _words(error: sqlite3.Error) -> str:
-    said = str(error)
+    text = str(error)
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return f"is damaged ({said}): {_REPAIR}"
+        return f"is damaged ({text}): {_REPAIR}"
     if primary == sqlite3.SQLITE_FULL:
-        return f"cannot grow ({said}): make room on its disk; hactl does not act until it can record again"
+        return f"cannot grow ({text}): make room on its disk; hactl does not act until it can record again"
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return f"is locked by another process for more than {BUSY_SECONDS:g} s ({said}); fstat(1) shows which"
+        return f"is locked by another process for more than {BUSY_SECONDS:g} s ({text}); fstat(1) shows which"
     if primary == sqlite3.SQLITE_READONLY:
         return (
-            f"cannot be written ({said}): check the owner and mode of the file and its directory, or use --state PATH"
+            f"cannot be written ({text}): check the owner and mode of the file and its directory, or use --state PATH"
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
-        return f"cannot be opened ({said}): check the owner and mode of its directory, or use --state PATH"
+        return f"cannot be opened ({text}): check the owner and mode of its directory, or use --state PATH"
     if primary == sqlite3.SQLITE_IOERR:
-        return f"cannot be read or written ({said}): check its disk and quotas; hactl does not act until it can record"
-    return f"failed ({said}): {_REPAIR}"
+        return f"cannot be read or written ({text}): check its disk and quotas; hactl does not act until it can record"
+    return f"failed ({text}): {_REPAIR}"

@@ -139,7 +139,7 @@ def _wanted(
 
 
 async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
-    from hactl.adapters.sources.api import ObjectSource
+    from hactl.adapters.sources.api import ApiSource
     from hactl.app import opened
     from hactl.cli.source_option import make_source
     from hactl.core.pace.interval import Pace
@@ -148,7 +148,7 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
         assert app.locks is not None
         await stack.enter_async_context(app.locks.controller())
         sources = {each.label: make_source(each, app.clock, state=state, secrets=secrets) for each in options}
-        controller = app.controller({**sources, API_LABEL: ObjectSource(app.store, str(secrets))})
+        controller = app.controller({**sources, API_LABEL: ApiSource(app.store, str(secrets))})
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, controller.stop)

@@ -48,7 +48,7 @@ def validate(paths: tuple[str, ...], offline: bool) -> int:
     Every problem is printed as file:line:column, field, what is wrong and what would be right, all at once.
     Exit status: 0 all documents are valid, 1 something is wrong.
     """
-    from hactl.adapters.references import resolve
+    from hactl.adapters.references import resolve_references
 
     state = load(paths)
     failed = bool(state.problems or state.down)
@@ -60,7 +60,7 @@ def validate(paths: tuple[str, ...], offline: bool) -> int:
         warnings: tuple[str, ...] = ()
         if not offline:
             try:
-                warnings = tuple(resolve(document).warnings)
+                warnings = tuple(resolve_references(document).warnings)
             except HactlError as error:
                 click.echo(str(error), err=True)
                 failed = True

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from hactl.adapters.ssh.words import default_identities, exec_command, refusal, stream_command
+from hactl.adapters.ssh.commands import default_identities, exec_command, refusal, stream_command
 from hactl.ports import Target
 from support.limits import LIMIT_SECONDS
 from support.needs import need

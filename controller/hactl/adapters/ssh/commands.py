@@ -69,10 +69,10 @@ def refusal(target: Target, exit_status: int | None, stdout: str, stderr: str) -
     if tool and re.search(rf"\b{tool}: {_NOT_FOUND}", stderr):
         return f"{tool} is not installed for {user} (become: {tool}); install it, or log in as root"
     if tool and re.search(_REFUSALS[tool], stderr, re.MULTILINE):
-        said = stderr.strip().splitlines()[-1]
+        message = stderr.strip().splitlines()[-1]
         rule = {"doas": f"permit nopass {user} as root", "sudo": f"{user} ALL=(root) NOPASSWD: ALL"}[tool]
         where = {"doas": "/usr/local/etc/doas.conf", "sudo": "/usr/local/etc/sudoers.d/hactl"}[tool]
-        return f"{tool} does not let {user} become root without a password ({said}); put `{rule}` into {where}"
+        return f"{tool} does not let {user} become root without a password ({message}); put `{rule}` into {where}"
     if re.search(rf"\blockf: {_NOT_FOUND}", stderr):
         return "lockf(1) is not there: it is in the base system of every FreeBSD; is this one?"
     if re.search(rf"\btimeout: (?:{_NOT_FOUND}|No such file)", stderr):
