@@ -44,12 +44,12 @@ def read_review(body: bytes) -> dict[str, Any]:
     if kind != {"apiVersion": ACCESS_REVIEWS.api_version, "kind": ACCESS_REVIEWS.kind}:
         raise bad_request(f"only {ACCESS_REVIEWS.kind} of {ACCESS_REVIEWS.api_version} is read in protobuf")
     spec = _fields(_fields(envelope.get(_OBJECT, b"")).get(_SPEC, b""))
-    asked: dict[str, Any] = {}
+    question: dict[str, Any] = {}
     if _RESOURCE in spec:
-        asked["resourceAttributes"] = _texts(spec[_RESOURCE], _RESOURCE_FIELDS)
+        question["resourceAttributes"] = _texts(spec[_RESOURCE], _RESOURCE_FIELDS)
     if _PATH in spec:
-        asked["nonResourceAttributes"] = _texts(spec[_PATH], _PATH_FIELDS)
-    return {**kind, "metadata": {}, "spec": asked}
+        question["nonResourceAttributes"] = _texts(spec[_PATH], _PATH_FIELDS)
+    return {**kind, "metadata": {}, "spec": question}
 
 
 def _texts(message: bytes, names: Mapping[int, str]) -> dict[str, str]:

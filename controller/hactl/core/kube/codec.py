@@ -58,11 +58,11 @@ def status_view(
 ) -> dict[str, Any]:
     """A status of the record as the object's status, with a line each for ACTIVE, SYNC, REASON.
 
-    `operations`: what is asked of `cluster`; the open ones become `requests`.
+    `operations`: those of `cluster`; the open ones become `requests`.
     """
     view = {key: value for key, value in status.items() if key not in _SAID}
-    if asked := operations_view(operations, cluster):
-        view["requests"] = asked
+    if found := operations_view(operations, cluster):
+        view["requests"] = found
     groups = status.get("groups", ())
     nobody = "nobody"
     by_group = {group["name"]: group.get("active") or nobody for group in groups}

@@ -38,7 +38,7 @@ def operations_view(operations: Iterable[Operation], cluster: str) -> list[dict[
     ]
 
 
-def asked(status: Mapping[str, Any]) -> tuple[str, ...]:
+def operation_words(status: Mapping[str, Any]) -> tuple[str, ...]:
     """Words for what people asked of the cluster, each once: `Paused`, `Drained`.
 
     From `status.requests`, and from what the plan and the nodes say themselves, which outlives a record.
@@ -69,7 +69,7 @@ def truth(status: Mapping[str, Any], kind: str) -> str:
 
 def ready(status: Mapping[str, Any]) -> str:
     """The READY cell: the condition, and what people asked for: `False,Paused`."""
-    return ",".join((truth(status, "Ready"), *asked(status)))
+    return ",".join((truth(status, "Ready"), *operation_words(status)))
 
 
 def reason(status: Mapping[str, Any]) -> str:

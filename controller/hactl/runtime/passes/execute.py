@@ -96,11 +96,10 @@ class Executor:
 
         Cancelling it abandons the running steps, records them as Indeterminate, and goes on being cancelled.
         """
-        run = _StageRun(stop, self._clock.monotonic())
-        on_step = _SafeListener(on_step)
+        run = _StageRun(context, stop, _SafeListener(on_step), self._clock.monotonic())
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(run.watch_stop())
-            lanes = [group.create_task(self._lane(context, steps, run, on_step)) for steps in _lanes(stage)]
+            lanes = [group.create_task(self._lane(run, steps)) for steps in _lanes(stage)]
             if lanes:
                 await asyncio.wait(lanes)
             watcher.cancel()
@@ -111,50 +110,51 @@ class Executor:
         not_run = tuple(step for step in stage.steps if id(step) not in begun)
         return StageOutcome(stage, tuple(run.ended), not_run, stopped=stop.is_set())
 
-    async def _lane(self, context: ExecutionContext, steps: tuple[Step, ...], run: _StageRun, on_step: OnStep) -> None:
+    async def _lane(self, run: _StageRun, steps: tuple[Step, ...]) -> None:
         """Some steps one after the other, up to the first that is not Done, or to a standstill of ours."""
         before = run.began
         for step in steps:
             if run.halt.is_set():
                 return
             if self._clock.monotonic() - before > STANDSTILL_SECONDS:
-                log.error("stood still; looking again before anything else is done", extra=_where(context, step))
+                log.error("stood still; looking again before anything else is done", extra=run.where(step))
                 return
             try:
-                ended = await self._perform(context, step, run.halt, on_step)
+                ended = await self._perform(run, step)
             except (StoreError, Busy) as error:
                 run.broken = run.broken or error
                 run.halt.set()
-                log.error("cannot record a step", extra={**_where(context, step), "error": str(error)})
+                log.error("cannot record a step", extra={**run.where(step), "error": str(error)})
                 return
             run.ended.append(ended)
             if ended.result.outcome is not Outcome.DONE:
                 return
             before = ended.quiet_at
 
-    async def _perform(self, context: ExecutionContext, step: Step, halt: asyncio.Event, on_step: OnStep) -> Ended:
+    async def _perform(self, run: _StageRun, step: Step) -> Ended:
         """One step between its two records."""
+        # Its number on record, as soon as there is one: being cancelled meanwhile must not lose it.
         number: list[int] = []
         sent = False
         started = self._clock.monotonic()
         try:
-            await finish(self._clock, self._begin(context, step, number), bound_seconds=RECORD_SECONDS)
-            log.info("step begins", extra=_where(context, step))
-            on_step(StepEvent(step, "begin"))
+            await finish(self._clock, self._begin(run.context, step, number), bound_seconds=RECORD_SECONDS)
+            log.info("step begins", extra=run.where(step))
+            run.on_step(StepEvent(step, "begin"))
             if self._clock.monotonic() - started > STANDSTILL_SECONDS:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl stood still meanwhile", busy=True)
             else:
                 sent = True
-                result = await self._attempt(context, step, halt, on_step)
+                result = await self._attempt(run, step)
         except asyncio.CancelledError:
             if number:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl was stopped")
                 if sent:
                     result = StepResult(Outcome.INDETERMINATE, None, "", "abandoned: hactl was stopped")
-                await self._end(context, step, number[0], result, started, on_step)
+                await self._end(run, step, number[0], result, started)
             raise
         answered = self._clock.monotonic()
-        await self._end(context, step, number[0], result, started, on_step)
+        await self._end(run, step, number[0], result, started)
         unsure = result.outcome is Outcome.INDETERMINATE
         return Ended(step, result, started + _limit_seconds(step) if unsure else answered)
 
@@ -175,40 +175,38 @@ class Executor:
         }
         number.append(await self._store.begin_step(record, lease=context.lease))
 
-    async def _end(
-        self, context: ExecutionContext, step: Step, number: int, result: StepResult, started: float, on_step: OnStep
-    ) -> None:
+    async def _end(self, run: _StageRun, step: Step, number: int, result: StepResult, started: float) -> None:
         seconds = self._clock.monotonic() - started
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         extra = {"outcome": result.outcome.value, "reason": result.reason, "seconds": round(seconds, 3)}
-        log.log(level, "step ended", extra={**_where(context, step), **extra})
-        on_step(StepEvent(step, "end", result=result))
+        log.log(level, "step ended", extra={**run.where(step), **extra})
+        run.on_step(StepEvent(step, "end", result=result))
         output = "\n".join(part for part in (result.output, f"[{result.reason}]" if result.reason else "") if part)
         write = self._store.end_step(
             number, outcome=result.outcome.value, exit_status=result.exit_status, output=output, seconds=seconds
         )
         await finish(self._clock, write, bound_seconds=RECORD_SECONDS)
 
-    async def _attempt(self, context: ExecutionContext, step: Step, halt: asyncio.Event, on_step: OnStep) -> StepResult:
+    async def _attempt(self, run: _StageRun, step: Step) -> StepResult:
         try:
-            values = {use.variable: context.secret(use) for use in step.secrets}
+            values = {use.variable: run.context.secret(use) for use in step.secrets}
         except SecretError as error:
             return StepResult(Outcome.FAILED, None, "", f"not run: {error}")
         nonce = make_nonce()
         redact = Redactor(nonce, values.values())
-        run = self._nodes.run(
-            context.targets[step.node],
-            step_script(step, values, nonce, lease=context.lease),
+        answer = self._nodes.run(
+            run.context.targets[step.node],
+            step_script(step, values, nonce, lease=run.context.lease),
             timeout_seconds=step_budget_seconds(step),
-            on_output=lambda text: _show(on_step, step, text, redact),
+            on_output=lambda text: _show(run.on_step, step, text, redact),
             exclusive=True,
         )
-        return await self._answer(step, asyncio.ensure_future(run), redact, halt)
+        return await self._answer(run, step, asyncio.ensure_future(answer), redact)
 
-    async def _answer(self, step: Step, task: asyncio.Future[Any], redact: Redactor, halt: asyncio.Event) -> StepResult:
+    async def _answer(self, run: _StageRun, step: Step, task: asyncio.Future[Any], redact: Redactor) -> StepResult:
         limit = _limit_seconds(step)
         alarm = asyncio.ensure_future(self._clock.sleep(limit))
-        halted = asyncio.ensure_future(halt.wait())
+        halted = asyncio.ensure_future(run.halt.wait())
         timers: list[asyncio.Future[Any]] = [alarm, halted]
         try:
             await asyncio.wait([task, *timers], return_when=asyncio.FIRST_COMPLETED)
@@ -265,16 +263,6 @@ def _lanes(stage: Stage) -> list[tuple[Step, ...]]:
     return [tuple(steps) for steps in lanes.values()]
 
 
-def _where(context: ExecutionContext, step: Step) -> dict[str, str]:
-    return {
-        "cluster": context.plan.cluster,
-        "node": step.node,
-        "verb": step.verb,
-        "target": step.target,
-        "plan": context.plan.digest,
-    }
-
-
 def _show(on_step: OnStep, step: Step, text: str, redact: Redactor) -> None:
     """Whole lines of live output (Nodes.run gives nothing less), without our frame and without secrets."""
     for line in text.splitlines():
@@ -284,16 +272,31 @@ def _show(on_step: OnStep, step: Step, text: str, redact: Redactor) -> None:
 
 
 class _StageRun:
-    """What the lanes of one stage share."""
+    """What the steps of one stage share."""
 
-    def __init__(self, stop: asyncio.Event, began: float) -> None:
+    def __init__(self, context: ExecutionContext, stop: asyncio.Event, on_step: OnStep, began: float) -> None:
+        self.context = context
+        self.on_step = on_step
         self.began = began
+        #: No new step begins.
         self.halt = asyncio.Event()
         self.ended: list[Ended] = []
+        #: Why the record could not be written.
         self.broken: StoreError | Busy | None = None
         self._stop = stop
         if stop.is_set():
             self.halt.set()
+
+    def where(self, step: Step) -> dict[str, str]:
+        """What a step is about, for the log."""
+        plan = self.context.plan
+        return {
+            "cluster": plan.cluster,
+            "node": step.node,
+            "verb": step.verb,
+            "target": step.target,
+            "plan": plan.digest,
+        }
 
     async def watch_stop(self) -> None:
         await self._stop.wait()
