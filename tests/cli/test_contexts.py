@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import pytest
 
-from hactl.cli.api_client.client import Call, Refused, Remote, Unreachable
+from hactl.cli.api_client.client import Call, StatusError, Unreachable
 from hactl.cli.api_client.contexts import SOCKET, Context, Contexts, chosen
+from hactl.cli.api_client.remote import Remote
 from hactl.cli.main import run
 from hactl.errors import HactlError
 
@@ -126,7 +127,7 @@ def test_requests_carry_the_token_and_the_query(server: Path, monkeypatch: pytes
 
 def test_a_refusal_names_every_cause(server: Path) -> None:
     """On its own line."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(StatusError) as refused:
         Remote(Context(f"unix:{server}")).send(Call("GET", "/refused"))
     assert (refused.value.code, refused.value.reason) == (422, "Invalid")
     assert str(refused.value).splitlines() == ["no", "  spec.a: bad", "  spec.b: worse"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hactl.cli.source_option import SourceOption, make_source, parse_source, parse_sources
+from hactl.cli.commands.controller.source_option import SourceOption, make_source, parse_source, parse_sources
 from support.sources import StillClock
 
 

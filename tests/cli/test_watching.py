@@ -17,7 +17,7 @@ import pytest
 
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.api_client import watch as watching
-from hactl.cli.api_client.client import Call, Refused, Unreachable
+from hactl.cli.api_client.client import Call, StatusError, Unreachable
 from support.api.served_record import filled, serving
 from support.command_line import say
 from support.limits import LIMIT_SECONDS, wait_until
@@ -200,15 +200,15 @@ def test_a_watch_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, capsys: p
         [event("ADDED", 5), event("BOOKMARK", 9)],
         [away],
         [away],
-        [Refused(503, {"message": "busy"})],
-        [Refused(410, {"message": "too old"})],
-        [event("MODIFIED", 60), Refused(410, {"message": "too slow"})],
-        [Refused(403, {"message": "not any more"})],
+        [StatusError(503, {"message": "busy"})],
+        [StatusError(410, {"message": "too old"})],
+        [event("MODIFIED", 60), StatusError(410, {"message": "too slow"})],
+        [StatusError(403, {"message": "not any more"})],
     )
     again = iter(["50", "70"])
     seen: list[str] = []
     following = watching.follow(server, Call("GET", "/x"), "3", again=lambda: next(again))
-    with pytest.raises(Refused, match="not any more"):
+    with pytest.raises(StatusError, match="not any more"):
         seen.extend(each["object"]["metadata"]["name"] for each in following)
     assert seen == ["o5", "o60"]
     assert [query["resourceVersion"] for query in server.asked] == ["3", "9", "9", "9", "9", "50", "70"]

@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hactl.adapters.record.sqlite.store import open_record
-from hactl.cli.commands.documents.validate import load_all
 from hactl.cli.commands.operations.resolve import resolve
-from hactl.cli.commands.reports.why import why, why_not
+from hactl.cli.commands.reports.why import why
+from hactl.cli.commands.reports.why_not import why_not
+from hactl.cli.documents import load_all
 from hactl.core.facts import CarpState, Snapshot
 from hactl.core.operations import Kind, Overrides
 from support.facts.builder import NOW, Scene
@@ -99,8 +100,8 @@ def recorded(nas: Path, state: Path) -> None:
     asyncio.run(put())
 
 
-def asked_for(state: Path) -> list[Any]:
-    """The requests of the record."""
+def operations(state: Path) -> list[Any]:
+    """The operations of the record."""
 
     async def read() -> list[Any]:
         store = await open_record(state, read_only=True)
@@ -201,25 +202,25 @@ def test_resolve_shows_both_copies_and_the_steps(nas: Path, world: FakeApp, tmp_
     ):
         assert command in done.output
     assert "[DiscardCopy, risk: destructive]" in done.output
-    assert asked_for(state) == []
+    assert operations(state) == []
 
 
 def test_resolve_is_recorded_once_the_name_is_given(nas: Path, world: FakeApp, tmp_path: Path) -> None:
-    """With the name: one request, with what the planner needs; the second time it is asked for already."""
+    """With the name: one operation, with what the planner needs; the second time there is one already."""
     world.scenes = [diverged()]
     state = tmp_path / "h.db"
     recorded(nas, state)
     arguments = ("nas", "data", "--discard", "nas-b", "--yes-discard", "nas-b", "--preserve", "/var/tmp/d.img")
     done = run(resolve, *arguments, "--reason", "a has the mail", state=state)
     assert (done.exception, done.return_value) == (None, 0)
-    (request,) = asked_for(state)
-    assert (request.kind, request.resource, request.node) == (Kind.RESOLVE, "data", "nas-b")
-    assert request.detail == {"preserve": "/var/tmp/d.img"}
-    assert request.reason == "a has the mail"
+    (operation,) = operations(state)
+    assert (operation.kind, operation.resource, operation.node) == (Kind.RESOLVE, "data", "nas-b")
+    assert operation.detail == {"preserve": "/var/tmp/d.img"}
+    assert operation.reason == "a has the mail"
     assert "hactl apply -f" in done.output
     again = run(resolve, *arguments, state=state)
     assert again.exception is not None
-    assert len(asked_for(state)) == 1
+    assert len(operations(state)) == 1
 
 
 @pytest.mark.parametrize("given", [("--yes-discard", "nas-a"), ()])
@@ -232,7 +233,7 @@ def test_without_the_right_name_nothing_is_done(
     recorded(nas, state)
     done = run(resolve, "nas", "data", "--discard", "nas-b", *given, state=state, typed="yes\n")
     assert "nothing was done" in str(done.exception)
-    assert asked_for(state) == []
+    assert operations(state) == []
 
 
 def test_the_serving_copy_is_not_thrown_away(nas: Path, world: FakeApp, tmp_path: Path) -> None:
@@ -242,4 +243,4 @@ def test_the_serving_copy_is_not_thrown_away(nas: Path, world: FakeApp, tmp_path
     recorded(nas, state)
     done = run(resolve, "nas", "data", "--discard", "nas-a", "--yes-discard", "nas-a", state=state)
     assert "refused, Serving" in str(done.exception)
-    assert asked_for(state) == []
+    assert operations(state) == []

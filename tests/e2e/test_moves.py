@@ -70,7 +70,7 @@ def test_the_controller_moves_what_it_is_asked_to_and_heeds_a_pause(site: Site) 
     try:
         site.until(lambda: "a controller is running" in site.hactl("status").stdout)
         moved = ok(site.hactl("switchover", "nas", "--yes"))
-        assert "carries it out" in moved
+        assert "switchover-1 is on record" in moved
         assert "files: Done, at most" in moved
         assert active(site) == "nas-b"
         ok(site.hactl("pause", "nas", "--reason", "switch work", "--for", "1h"))

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hactl.app import App, opened, revive
-from hactl.cli.source_option import make_source, parse_sources
+from hactl.cli.commands.controller.source_option import make_source, parse_sources
 from hactl.core.pace.interval import Pace
 from hactl.ports import Source
 from hactl.runtime.controller import Controller

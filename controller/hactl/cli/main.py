@@ -17,52 +17,40 @@ import click
 from hactl import __version__
 from hactl.errors import HactlError, InvariantBroken
 
-#: command -> (module, attribute, one line for `hactl --help`).
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "validate": ("commands.documents.validate", "validate", "Check documents: shape, meaning and what they refer to."),
-    "explain": ("commands.documents.validate", "explain", "Say what a field of the document means."),
-    "plan": (
-        "commands.documents.plan",
-        "plan",
-        "Show what would be done, and what is held back and why. Touches nothing.",
-    ),
-    "apply": ("commands.documents.apply", "apply", "Converge clusters to their documents, in the foreground."),
-    "status": ("commands.reports.status", "status", "Every cluster on one screen, worst first."),
-    "get": ("commands.objects.get", "get", "List clusters, requests, events: once or as they change."),
-    "describe": ("commands.objects.describe", "describe", "Everything about one cluster, and what happened to it."),
-    "diff": ("commands.documents.diff", "diff", "Show how documents differ from what is in force."),
-    "edit": ("commands.objects.delete", "edit", "Change a cluster's document in your editor."),
-    "delete": ("commands.objects.delete", "delete", "Stop managing a cluster, or cancel a request."),
-    "wait": ("commands.objects.describe", "wait", "Wait until a condition is so, or an object is gone."),
-    "events": ("commands.objects.describe", "events", "What happened, as Kubernetes tells it."),
-    "history": ("commands.reports.history", "history", "What happened, and every command that ran, by whom and why."),
-    "why": ("commands.reports.why", "why", "Explain why a cluster is as it is, and what would help."),
-    "why-not": ("commands.reports.why", "why_not", "Explain why a node is not active, not MASTER or not primary."),
-    "switchover": (
-        "commands.operations.switchover",
-        "switchover",
-        "Move a group to another node, checked and verified.",
-    ),
-    "drain": ("commands.operations.drain", "drain", "Move everything off a node and keep it off."),
-    "uncordon": ("commands.operations.drain", "uncordon", "Let a drained node work again."),
-    "pause": (
-        "commands.operations.pause",
-        "pause",
-        "Change nothing of a cluster, group, node or the fleet for a while.",
-    ),
-    "resume": ("commands.operations.pause", "resume", "End a pause."),
-    "approve": ("commands.operations.pause", "approve", "Let one plan be carried out (mode Propose)."),
-    "resolve": ("commands.operations.resolve", "resolve", "Throw away one of two diverged copies."),
-    "render": ("commands.documents.render", "render", "Print the files that let a node fail over by itself."),
-    "config": ("commands.controller.config", "config", "Which servers you work with."),
-    "token": ("commands.controller.token", "token", "Tokens of the API: make, list, revoke."),
-    "kubeconfig": ("commands.controller.token", "kubeconfig", "Make a token and print kubectl's configuration."),
-    "run": ("commands.controller.run", "run", "The controller: watch documents and nodes, and keep them together."),
-    "lab": ("commands.lab.lab", "lab", "Simulated FreeBSD nodes to try things on."),
-    "demo": ("commands.lab.demo", "demo", "A told story on a simulated pair, in under two minutes."),
-    "version": ("topics", "version", "Print the version of hactl and of what it runs on."),
-    "completion": ("commands.completion", "completion", "Print completion for a shell."),
-    "help": ("topics", "topics", "Longer texts: exit-codes, modes, secrets, contexts."),
+#: command -> (module below `hactl.cli.commands`, whose last name is the command, one line for `hactl --help`).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("documents.validate", "Check documents: shape, meaning and what they refer to."),
+    "explain": ("documents.explain", "Say what a field of the document means."),
+    "plan": ("documents.plan", "Show what would be done, and what is held back and why. Touches nothing."),
+    "apply": ("documents.apply", "Converge clusters to their documents, in the foreground."),
+    "status": ("reports.status", "Every cluster on one screen, worst first."),
+    "get": ("objects.get", "List clusters, operations, events: once or as they change."),
+    "describe": ("objects.describe", "Everything about one cluster, and what happened to it."),
+    "diff": ("documents.diff", "Show how documents differ from what is in force."),
+    "edit": ("objects.edit", "Change a cluster's document in your editor."),
+    "delete": ("objects.delete", "Stop managing a cluster, or cancel an operation."),
+    "wait": ("objects.wait", "Wait until a condition is so, or an object is gone."),
+    "events": ("objects.events", "What happened, as Kubernetes tells it."),
+    "history": ("reports.history", "What happened, and every command that ran, by whom and why."),
+    "why": ("reports.why", "Explain why a cluster is as it is, and what would help."),
+    "why-not": ("reports.why_not", "Explain why a node is not active, not MASTER or not primary."),
+    "switchover": ("operations.switchover", "Move a group to another node, checked and verified."),
+    "drain": ("operations.drain", "Move everything off a node and keep it off."),
+    "uncordon": ("operations.uncordon", "Let a drained node work again."),
+    "pause": ("operations.pause", "Change nothing of a cluster, group, node or the fleet for a while."),
+    "resume": ("operations.resume", "End a pause."),
+    "approve": ("operations.approve", "Let one plan be carried out (mode Propose)."),
+    "resolve": ("operations.resolve", "Throw away one of two diverged copies."),
+    "render": ("documents.render", "Print the files that let a node fail over by itself."),
+    "config": ("controller.config", "Which servers you work with."),
+    "token": ("controller.token", "Tokens of the API: make, list, revoke."),
+    "kubeconfig": ("controller.kubeconfig", "Make a token and print kubectl's configuration."),
+    "run": ("controller.run", "The controller: watch documents and nodes, and keep them together."),
+    "lab": ("lab.lab", "Simulated FreeBSD nodes to try things on."),
+    "demo": ("lab.demo", "A told story on a simulated pair, in under two minutes."),
+    "version": ("version", "Print the version of hactl and of what it runs on."),
+    "completion": ("completion", "Print completion for a shell."),
+    "help": ("topics", "Longer texts: exit-codes, modes, secrets, contexts."),
 }
 
 
@@ -77,15 +65,16 @@ class Commands(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"hactl.cli.{module}"), attribute)
+        module, _ = COMMANDS[cmd_name]
+        found = importlib.import_module(f"hactl.cli.commands.{module}")
+        command = getattr(found, module.rpartition(".")[2])
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of `hactl --help`, from the table."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

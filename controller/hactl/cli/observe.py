@@ -1,4 +1,4 @@
-"""One look at one cluster for commands that explain: its document from -f or the record, facts, plan, what was asked.
+"""One look from here at the nodes of one cluster, for commands that explain and those that show what they would do.
 
 Nothing is recorded or touched. Heavy imports happen when a command is used.
 """
@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hactl.cli.api_client.client import here_only
+from hactl.cli.api_client.connect import here_only
+from hactl.cli.documents import load_all
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError, StoreError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hactl.core.facts import Snapshot
     from hactl.core.operations import Overrides
     from hactl.core.steps import Plan
+    from hactl.core.why.answer import Explanation, Question
     from hactl.ports import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +46,7 @@ class Looked:
     now: float
     #: The document's file, for commands.
     source: str
+    overrides: Overrides
     #: An earlier look, when two MASTERs made one worth it.
     before: Snapshot | None = None
     #: Rows of the history (`History.history`) of the last hour.
@@ -50,13 +54,13 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Subject:
     """A document, and what the record says around it."""
 
     document: Document
     generation: int
-    overrides: Overrides | None
-    rows: tuple[Mapping[str, Any], ...]
+    overrides: Overrides | None = None
+    rows: tuple[Mapping[str, Any], ...] = ()
 
 
 def document_option(function: F) -> F:
@@ -67,35 +71,31 @@ def document_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
-async def find(ctx: click.Context, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Found]:
+async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Subject]:
     """Every document of `paths`, else of the record, that is wanted. Raises HactlError when it cannot be read."""
     from hactl.app import likely_generations, revive
-    from hactl.cli.commands.documents.validate import load_all
 
-    path = state_path(ctx)
-    if not paths:
-        here_only(ctx, "name the document with -f FILE and it looks at the nodes from here")
     if paths:
         documents = [document for document in load_all(paths) if wanted(document)]
-        generations = await likely_generations(path, documents)
-        if not await asyncio.to_thread(path.exists):
-            return [Found(document, generations[document.cluster.name], None, ()) for document in documents]
+        generations = await likely_generations(record, documents)
+        if not await asyncio.to_thread(record.exists):
+            return [Subject(document, generations[document.cluster.name]) for document in documents]
     else:
-        async with reading(path) as store:
+        async with reading(record) as store:
             rows = await store.documents()
         revived = [(revive(row), int(row["generation"])) for row in rows]
         documents = [document for document, _ in revived if wanted(document)]
         generations = {document.cluster.name: generation for document, generation in revived}
     found = []
-    async with reading(path) as store:
+    async with reading(record) as store:
         for document in documents:
             name = document.cluster.name
             try:
                 overrides, rows_of = await _recorded(store, name)
             except StoreError as error:
-                click.echo(f"the record does not tell what was asked for: {error}", err=True)
+                click.echo(f"the open operations cannot be read: {error}", err=True)
                 overrides, rows_of = None, ()
-            found.append(Found(document, generations[name], overrides, rows_of))
+            found.append(Subject(document, generations[name], overrides, rows_of))
     return found
 
 
@@ -108,29 +108,69 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
     return overrides(await store.operations_in_force(cluster), cluster, wall), tuple(rows)
 
 
-async def look(found: Found, paths: Sequence[str]) -> Looked:
+async def look(subject: Subject, paths: Sequence[str]) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
     from hactl.core.evidence.view import View
+    from hactl.core.operations import Overrides
     from hactl.runtime.passes.types import Accepted
 
-    accepted = Accepted(found.document, found.generation)
+    accepted, overrides = Accepted(subject.document, subject.generation), subject.overrides or Overrides()
     async with opened(None) as app:
-        resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)
+        resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
         before = None
         view = View.at(resolved.cluster, snapshot, app.clock.monotonic())
         if any(len(view.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
             before = snapshot
             await app.clock.sleep(BETWEEN_SECONDS)
-            resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=found.overrides)
-        source = paths[0] if len(paths) == 1 else found.document.source.partition("#")[0]
-        return Looked(resolved.cluster, snapshot, plan, app.clock.monotonic(), source, before, found.rows)
+            resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
+        source = paths[0] if len(paths) == 1 else subject.document.source.partition("#")[0]
+        now = app.clock.monotonic()
+        return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, subject.rows)
 
 
-async def look_at(ctx: click.Context, paths: Sequence[str], cluster: str) -> Looked:
+def look_at(record: Path, cluster: str, paths: Sequence[str] = ()) -> Looked:
     """Find the cluster of that name and look. Raises HactlError when there is none."""
-    found = await find(ctx, paths, lambda document: document.cluster.name == cluster)
-    if not found:
-        where = ", ".join(paths) if paths else "the record"
-        raise HactlError(f"there is no cluster {cluster} in {where}")
-    return await look(found[0], paths)
+
+    async def looked() -> Looked:
+        found = await find(record, paths, lambda document: document.cluster.name == cluster)
+        if not found:
+            where = ", ".join(paths) if paths else "the record"
+            raise HactlError(f"there is no cluster {cluster} in {where}")
+        return await look(found[0], paths)
+
+    return asyncio.run(looked())
+
+
+def record_of(ctx: click.Context, paths: Sequence[str]) -> Path:
+    """The record for a command that explains from here. Raises HactlError when a server is set up instead."""
+    if not paths:
+        here_only(ctx, "name the document with -f FILE and it looks at the nodes from here")
+    return state_path(ctx)
+
+
+def usual_seconds(record: Path, cluster: str) -> dict[str, float]:
+    """How long steps take, by verb, from the newest ones on record."""
+    from hactl.core.plan.durations import seconds_by_verb
+
+    async def measured() -> dict[str, float]:
+        async with reading(record) as store:
+            return seconds_by_verb(await store.history({"cluster": cluster, "kind": "Step", "limit": 1000}))
+
+    return asyncio.run(measured())
+
+
+def explained(looked: Looked, question: Question) -> Explanation:
+    """The answer to one question. Raises HactlError for a group that does not exist."""
+    from hactl.core.evidence.view import View
+    from hactl.core.why.ask import explain
+    from hactl.core.why.fights import fights
+    from hactl.core.why.subject import Background
+
+    view = View.at(looked.cluster, looked.snapshot, looked.now)
+    background = Background(before=looked.before, fights=fights(looked.rows), source=looked.source)
+    try:
+        return explain(view, looked.plan, question, background)
+    except KeyError as error:
+        groups = ", ".join(group.name for group in looked.cluster.groups)
+        raise HactlError(f"{looked.cluster.name} has no group {question.group}; it has {groups}") from error

@@ -1,261 +1,294 @@
-"""Asking for something and seeing it through: opening a request, following the controller, or carrying it out here.
+"""Operations (HAOperation) through the API: making one, seeing it through, cancelling it.
 
-Rules: when a controller runs on the record it does the work and this process only watches, so Ctrl-C leaves the request
-as it is; when none runs the work is done here, as `apply` does, and a request that could not be finished is ended, so
-that nothing happens later that nobody expects any more.
+Rules: the controller judges whether and when an operation can be carried out, and when it is over. When it works, a
+command only follows: Ctrl-C leaves the operation going. When none runs the work is done here (`hactl.cli.worker`), and
+followed in the same way.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.output import safe
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, StatusError
+from hactl.cli.api_client.watch import revision_of
+from hactl.cli.follow import Following
+from hactl.cli.output import safe, to_seconds
+from hactl.cli.worker import STOPPING, Reached, Work, controller_runs, why_ended, working
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.adapters.lock import Holder
-    from hactl.adapters.record.store import Store
-    from hactl.core.operations import Operation
     from hactl.core.pace.convergence import Summary
-    from hactl.core.pace.result import PassResult
 
-#: How often the record is read while a controller works, seconds.
-POLL_SECONDS = 0.4
-
-#: Whether what was asked for is there, by the newest status of the cluster.
-Reached = Callable[[Mapping[str, Any]], bool]
+Body = Mapping[str, Any]
 
 
-class NotAskedFor(HactlError):
-    """Refused, not confirmed, or it makes no sense now."""
+def wait_options(function: Callable[..., int]) -> Callable[..., int]:
+    """`--timeout` and `--no-wait`, of commands that see an operation through."""
+    timeout = click.option(
+        "--timeout", "seconds", callback=to_seconds, default="15m", metavar="DURATION", show_default=True,
+        help="Watch, or begin new passes, no longer than this.",
+    )  # fmt: skip
+    no_wait = click.option("--no-wait", is_flag=True, help="Leave it to the running controller and do not watch.")
+    return no_wait(timeout(function))
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal. Raises NotAskedFor when the answer is no, or nobody can be asked."""
+    """Ask on a terminal. Raises HactlError when the answer is no, or nobody can be asked."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise NotAskedFor("nothing was done: say --yes, or run it on a terminal")
+        raise HactlError("nothing was done: say --yes, or run it on a terminal")
     if not click.confirm(question):
-        raise NotAskedFor("nothing was done")
+        raise HactlError("nothing was done")
 
 
-def holder_of(path: Path) -> Holder | None:
-    """The controller that runs on that record; None: none does."""
-    from hactl.adapters.lock import ClusterLock, lock_directory
-
-    return ClusterLock(lock_directory(path)).controller_holder()
+# -- what they are about ----------------------------------------------------------------------------------------------
 
 
-async def open_store(path: Path) -> Store:
-    """The record, to write requests into. Raises HactlError when there is none yet."""
-    from hactl.adapters.record.sqlite.store import open_record
-    from hactl.app import actor
-
-    if not await asyncio.to_thread(path.exists):
-        raise HactlError(f"there is no record at {path} yet: `hactl apply` and `hactl run` make it; see --state PATH")
-    return await open_record(path, actor=actor())
+def name_of(body: Body) -> str:
+    """The name of an object."""
+    return str(body["metadata"]["name"])
 
 
-async def ask(path: Path, request: Mapping[str, Any]) -> int:
-    """Record a request of this person; its number. Raises Busy when it is asked for already."""
-    from hactl.app import actor
-
-    store = await open_store(path)
-    try:
-        return await store.open_operation({"actor": actor(), **request})
-    finally:
-        await store.close()
+def status_of(body: Body) -> Mapping[str, Any]:
+    """The status of an object; empty while nobody has looked."""
+    return body.get("status") or {}
 
 
-async def end(path: Path, matches: Callable[[Operation], bool], state: str, message: str) -> list[Operation]:
-    """End the open requests that match; returns them as they were."""
-    from hactl.core.operations import State
-
-    store = await open_store(path)
-    try:
-        found = [each for each in await store.operations(open_only=True) if matches(each)]
-        for each in found:
-            await store.end_operation(each.id, State(state), message)
-        return found
-    finally:
-        await store.close()
+def clusters(client: Client) -> dict[str, Body]:
+    """Every cluster, by name."""
+    return {name_of(body): body for body in client.send(Call("GET", CLUSTERS))["items"]}
 
 
-async def fetch(path: Path, number: int) -> Operation:
-    """A request as it stands now."""
-    from hactl.cli.record import reading
-
-    async with reading(path) as store:
-        return next(each for each in await store.operations() if each.id == number)
-
-
-# -- a controller does the work ---------------------------------------------------------------------------------------
+def cluster(client: Client, name: str) -> Body:
+    """The cluster of that name. Raises HactlError when there is none."""
+    known = clusters(client)
+    if name not in known:
+        raise HactlError(f"there is no cluster {name}" + (f", only {', '.join(sorted(known))}" if known else ""))
+    return known[name]
 
 
-async def follow(
-    path: Path, cluster: str, number: int, *, limit_seconds: float, reached: Reached | None = None
-) -> Operation | None:
-    """Show what the controller does until the request is over, or `reached`; the request, None when time was up.
-
-    Raises HactlError when no controller runs any more.
-    """
-    from hactl.cli.record import reading
-
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + limit_seconds
-    async with reading(path) as store:
-        screen = await _Following.start(store, cluster)
-        while True:
-            await screen.show()
-            found = next(each for each in await store.operations(cluster) if each.id == number)
-            if found.state != "Open":
-                return found
-            status: Mapping[str, Any] = next(
-                (r["status"] for r in await store.statuses() if r["cluster"] == cluster), {}
-            )
-            if reached is not None and reached(status):
-                return found
-            screen.say_why(status)
-            if await asyncio.to_thread(holder_of, path) is None:
-                raise HactlError(f"no controller runs any more; request {number} stays open and nobody works on it")
-            if loop.time() > deadline:
-                return None
-            await asyncio.sleep(POLL_SECONDS)
+def cluster_with(client: Client, node: str, name: str | None) -> Body:
+    """The one cluster that has the node. Raises HactlError."""
+    known = clusters(client)
+    if name is not None:
+        known = {name: cluster(client, name)}
+    found = [body for body in known.values() if any(each["name"] == node for each in body["spec"]["nodes"])]
+    if len(found) != 1:
+        names = ", ".join(map(name_of, found))
+        raise HactlError(f"{node} is in {names}: say --cluster" if found else f"there is no node {node}")
+    return found[0]
 
 
-class _Following:
-    """Prints what is new on record about one cluster."""
-
-    def __init__(self, store: Store, cluster: str, last: int) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._last = last
-        self._running: set[int] = set()
-        self._said: tuple[str, ...] = ()
-
-    @classmethod
-    async def start(cls, store: Store, cluster: str) -> _Following:
-        """From here on."""
-        newest = await store.history({"cluster": cluster, "limit": 1})
-        return cls(store, cluster, newest[-1]["id"] if newest else 0)
-
-    async def show(self) -> None:
-        """Steps that began or ended since."""
-        for row in await self._store.history({"cluster": self._cluster, "kind": "Step", "limit": 100}):
-            if row["outcome"] is None and row["id"] > self._last and row["id"] not in self._running:
-                self._running.add(row["id"])
-                _say(f"  {click.style(row['node'], bold=True)}  {_first(row)}  {click.style(row['why'], dim=True)}")
-            elif row["outcome"] is not None and (row["id"] > self._last or row["id"] in self._running):
-                if row["id"] not in self._running:
-                    _say(f"  {click.style(row['node'], bold=True)}  {_first(row)}  {click.style(row['why'], dim=True)}")
-                self._running.discard(row["id"])
-                colour = {"Done": "green", "Failed": "red"}.get(row["outcome"], "yellow")
-                said = row["output"].strip().splitlines() if row["outcome"] != "Done" and row["output"] else []
-                why = f": {safe(said[-1])}" if said else ""
-                ended = click.style(row["outcome"].lower(), fg=colour)
-                _say(f"  {click.style(row['node'], bold=True)}  {ended} in {row['seconds'] or 0.0:.1f} s{why}")
-            else:
-                continue
-            self._last = max(self._last, row["id"])
-
-    def say_why(self, status: Mapping[str, Any]) -> None:
-        """What is waited for, once."""
-        told = tuple(hold["message"] for hold in status.get("holds", ()))
-        if told != self._said:
-            self._said = told
-            for text in told:
-                _say(f"  {click.style('waiting', fg='cyan')}  {safe(text)}")
-
-
-def _first(row: Mapping[str, Any]) -> str:
-    lines = row["command"].splitlines()
-    return str(lines[0]) if len(lines) == 1 else f"{row['verb']} {row['target']}"
-
-
-def _say(text: str) -> None:
-    click.echo(text)
-    sys.stdout.flush()
-
-
-# -- the work is done here --------------------------------------------------------------------------------------------
-
-
-async def carry_out(
-    path: Path,
-    cluster: str,
-    *,
-    limit_seconds: float,
-    awaited: int = 0,
-    done: Callable[[PassResult], bool] | None = None,
-    quiet: bool = False,
-) -> Summary:
-    """Pass after pass on the document in force, until the request `awaited` is over or `done` says so."""
-    import signal
-
-    from hactl.app import actor, opened, revive
-    from hactl.cli.commands.documents.apply import Screen, on_signal
-    from hactl.runtime.passes.types import Accepted, PassRequest
-
-    stop = asyncio.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(sign, on_signal(stop))
-    async with opened(path) as app:
-        row = next((row for row in await app.store.documents() if row["cluster"] == cluster), None)
-        if row is None:
-            raise HactlError(f"no document of {cluster} is in force on this record")
-        accepted = Accepted(revive(row), int(row["generation"]))
-        request = PassRequest(
-            accepted,
-            cause="request",
-            actor=actor(),
-            stop=stop,
-            listener=Screen("", app, quiet=quiet).listener(),
-        )
-        return await app.converge(
-            request,
-            timeout_seconds=limit_seconds,
-            until=done or (lambda result: any(each.id == awaited for each in result.ended)),
-        )
-
-
-def told(summary: Summary) -> str:
-    """Why a run ended before it was done, for people and for the record."""
-    words = {
-        "stalled": "it cannot go on",
-        "held": "it is held back",
-        "deadline": "the time was up",
-        "stopped": "a person stopped it",
-        "refused": "references of the document do not resolve",
-        "store": "the record cannot be kept",
-    }
-    says = [words.get(summary.end, summary.end)]
-    says += [str(summary.error)] if summary.error is not None else []
-    says += [hold.message for hold in summary.holds if not hold.passing][:3]
-    says += [f"{e.step.key}: {e.result.reason}" for e in summary.ended[-1:] if e.result.reason]
-    return "; ".join(says)
-
-
-def serving(status: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
+def serving(status: Mapping[str, Any], group: str) -> list[str]:
     """Who serves what, as every node that has a say told in the last look; one line for each part."""
     lines = []
-    for group in status.get("groups", ()):
-        if group["name"] not in groups:
+    for found in status.get("groups", ()):
+        if found["name"] != group:
             continue
-        for vip in group["addresses"]:
+        for vip in found["addresses"]:
             states = ", ".join(f"{node} says {state}" for node, state in vip["states"].items())
             lines.append(f"vhid {vip['vhid']} {', '.join(vip['addresses'])}: {states}")
-        for storage in group["storage"]:
+        for storage in found["storage"]:
             roles = ", ".join(f"{node} says {role}" for node, role in storage["roles"].items())
             mounted = ", ".join(storage["mountedOn"]) or "no node"
             lines.append(f"{storage['name']}: {roles}; {storage['status'] or 'not connected'}; in use on {mounted}")
-        for service in group["services"]:
+        for service in found["services"]:
             states = ", ".join(f"{node} {state.lower()}" for node, state in service["states"].items())
             lines.append(f"{service['name']}: {states}")
     return lines
+
+
+# -- making and cancelling --------------------------------------------------------------------------------------------
+
+
+def wire_time(moment: datetime | None) -> str | None:
+    """As the API wants it; None: none."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create(client: Client, spec: Mapping[str, Any], *, dry_run: bool = False) -> Body:
+    """Make the operation; empty fields are left out. Raises StatusError."""
+    body = {"spec": {key: value for key, value in spec.items() if value}}
+    query = {"dryRun": "All"} if dry_run else {}
+    made: Body = client.send(Call("POST", OPERATIONS, query, body=body))
+    return made
+
+
+def open_operations(client: Client, kind: str, **fields: str) -> list[Body]:
+    """Operations of that type that are not over, whose spec has these fields exactly (empty: not there)."""
+    return [
+        body
+        for body in client.send(Call("GET", OPERATIONS))["items"]
+        if status_of(body).get("state") == "Open"
+        and body["spec"]["type"] == kind
+        and all(body["spec"].get(key, "") == value for key, value in fields.items())
+    ]
+
+
+def cancel(client: Client, operations: Sequence[Body]) -> None:
+    """Cancel them; those that are gone meanwhile are."""
+    for body in operations:
+        try:
+            client.send(Call("DELETE", f"{OPERATIONS}/{name_of(body)}"))
+        except StatusError as refused:
+            if refused.code != 404:
+                raise
+
+
+def must_run(client: Client) -> None:
+    """For what is to be done later. Raises HactlError when no controller runs that could do it."""
+    if not controller_runs(client):
+        raise HactlError("nothing was done: no controller runs on this record that could do it later")
+
+
+# -- seeing it through ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How far it is when a command stops to follow."""
+
+    #: The operation's status, as it is then; empty: it is about none.
+    operation: Mapping[str, Any]
+    #: Whether what was wanted is there: the operation is over, or `reached` says so.
+    over: bool
+    #: How the work in this process ended; None: a controller works.
+    summary: Summary | None = None
+
+    @property
+    def why(self) -> str:
+        """Why it is not over, for people; empty: a controller goes on with it."""
+        return "" if self.summary is None else why_ended(self.summary)
+
+    @property
+    def status(self) -> int:
+        """Exit status of what is not over."""
+        end = "" if self.summary is None else self.summary.end
+        return {"stopped": 130, "refused": 1, "store": 1}.get(end, 3)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person stopped the work that was done here."""
+        return self.summary is not None and self.summary.end == "stopped"
+
+
+def carry_out(
+    client: Client, cluster: str, *, operation: Body | None, seconds: float, reached: Reached | None = None, aside: str
+) -> Ending:
+    """Follow it until it is over, or `reached` by the status of the cluster, or the time is up.
+
+    Without `reached` the operation is to end by itself, and is ended when it could not be finished here. `aside` is
+    said when a person stops to follow what a controller goes on with.
+    """
+    name = "" if operation is None else name_of(operation)
+    number = 0 if operation is None or reached is not None else int(status_of(operation)["number"])
+    following = Following(client, [cluster], seconds)
+    with working(client, Work((cluster,), seconds, awaited=number, reached=reached)) as worker:
+        try:
+            for _ in following.rounds():
+                # In this order: work that has ended may have ended the operation.
+                summary = None if worker is None else worker.ended(cluster)
+                state, revision = _state(client, name)
+                over = state.get("state", "Open") != "Open"
+                if not over and reached is not None:
+                    over = reached(following.status(cluster)) if worker is None else _over(summary)
+                    revision = following.revision_of(cluster)
+                if over or summary is not None:
+                    following.last(revision if over else "")
+                    return Ending(state, over, summary)
+        except KeyboardInterrupt:
+            if worker is None:
+                click.echo(f"\nnot watching any more; {aside}", err=True)
+                raise
+            click.echo(STOPPING, err=True)
+            worker.stop()
+            following.last()
+            return Ending(_state(client, name)[0], over=False, summary=worker.ended(cluster))
+    return Ending(_state(client, name)[0], over=False)
+
+
+def _over(summary: Summary | None) -> bool:
+    return summary is not None and summary.end == "over"
+
+
+def _state(client: Client, name: str) -> tuple[Mapping[str, Any], str]:
+    """The status of the operation of that name, and its revision; of none, nothing."""
+    if not name:
+        return {}, ""
+    try:
+        body = client.send(Call("GET", f"{OPERATIONS}/{name}"))
+    except StatusError as refused:
+        if refused.code != 404:
+            raise
+        return {"state": "Cancelled", "message": "it was cancelled meanwhile"}, ""
+    return status_of(body), revision_of(body)
+
+
+# -- pauses -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a pause is about: the fleet (all empty), a cluster, or a group or node of it."""
+
+    cluster: str
+    group: str = ""
+    node: str = ""
+
+    def __str__(self) -> str:
+        """For people."""
+        part = f"group {self.group} of " if self.group else f"node {self.node} of " if self.node else ""
+        return f"{part}{self.cluster}" if self.cluster else "the whole fleet"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """As an operation's spec has it."""
+        return {"cluster": self.cluster, "group": self.group, "node": self.node}
+
+
+def scope_options(function: Callable[..., int]) -> Callable[..., int]:
+    """CLUSTER, --group, --node, --all."""
+    for decorate in (
+        click.argument("cluster", required=False),
+        click.option("--group", default="", metavar="GROUP", help="Only this group of the cluster."),
+        click.option("--node", default="", metavar="NODE", help="Only this node."),
+        click.option("--all", "everything", is_flag=True, help="The whole fleet."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def check_scope(cluster: str | None, group: str, node: str, *, everything: bool) -> None:
+    """Raises UsageError for words that contradict each other."""
+    if everything and (cluster or group or node):
+        raise click.UsageError("--all is the whole fleet: no cluster, group or node beside it")
+    if group and node:
+        raise click.UsageError("a group or a node, not both")
+    if not everything and not cluster and not node:
+        raise click.UsageError("name a cluster, a --node, or --all")
+
+
+def scope(client: Client, name: str | None, group: str, node: str) -> Scope:
+    """What is meant; all empty: the fleet. Raises HactlError for what does not exist."""
+    if not name and not node:
+        return Scope("")
+    found = cluster_with(client, node, None) if not name else cluster(client, name)
+    for kind, one in (("groups", group), ("nodes", node)):
+        if one and all(each["name"] != one for each in found["spec"][kind]):
+            raise HactlError(f"{name_of(found)} has no {kind[:-1]} {one}")
+    return Scope(name_of(found), group, node)
+
+
+def described(operation: Body) -> str:
+    """One line about an open operation: of what, by whom, why, and its name."""
+    spec, status = operation["spec"], status_of(operation)
+    what = " ".join(spec[key] for key in ("cluster", "group", "node") if spec.get(key)) or "the whole fleet"
+    why = f": {spec['reason']}" if spec.get("reason") else ""
+    return safe(f"{what}, by {status.get('actor', '-')}{why} ({name_of(operation)})")

@@ -10,7 +10,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,20 +20,13 @@ from hactl.core.steps import Hold, Plan, Risk, Step
 
 if TYPE_CHECKING:
     from hactl.core.operations import Operation
+    from hactl.core.why.answer import Explanation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 RISK_COLOURS = {
     Risk.NONE: None, Risk.BLIP: "yellow", Risk.OUTAGE: "yellow", Risk.REDUNDANCY: "yellow", Risk.DESTRUCTIVE: "red",
 }  # fmt: skip
-
-
-def files_option(function: F) -> F:
-    """`-f PATH...`."""
-    return click.option(
-        "-f", "--filename", "paths", multiple=True, required=True, metavar="PATH", type=str,
-        help="A document, a directory of documents, or - for standard input. May be given several times.",
-    )(function)  # fmt: skip
 
 
 def output_option(*forms: str) -> Callable[[F], F]:
@@ -92,6 +85,16 @@ def to_seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     return seconds
 
 
+def to_end(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """`30d`, `12h`, `90m` from now."""
+    if value is None:
+        return None
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    if value[:-1].isdecimal() and value[-1] in units and int(value[:-1]):
+        return datetime.now(UTC) + timedelta(seconds=int(value[:-1]) * units[value[-1]])
+    raise click.BadParameter(f"{value} is no duration; say 90d, 12h or 30m", ctx, param)
+
+
 def indent(text: str, columns: int) -> str:
     """Indent every line."""
     return textwrap.indent(text, " " * columns)
@@ -110,12 +113,12 @@ def print_step(number: int | None, step: Step) -> None:
     click.echo(f"       {click.style(f'[{step.verb}, risk: ', dim=True)}{risk}{click.style(f'] {step.why}', dim=True)}")
 
 
-def print_hold(hold: Hold) -> None:
-    """Why something is not done, and what a person can do."""
-    mark = "waiting" if hold.passing else "held"
-    click.echo(f"  {click.style(mark, fg='cyan' if hold.passing else 'magenta')}  {hold.reason}: {safe(hold.message)}")
-    if hold.remedy:
-        click.echo(f"        {click.style('what helps:', dim=True)} {safe(hold.remedy)}")
+def print_hold(hold: Mapping[str, Any]) -> None:
+    """Why something is not done, and what a person can do: a hold as a status, or `hold_data`, has it."""
+    mark, colour = ("waiting", "cyan") if hold["passing"] else ("held", "magenta")
+    click.echo(f"  {click.style(mark, fg=colour)}  {hold['reason']}: {safe(hold['message'])}")
+    if hold["remedy"]:
+        click.echo(f"        {click.style('what helps:', dim=True)} {safe(hold['remedy'])}")
 
 
 def print_plan(plan: Plan) -> None:
@@ -131,7 +134,7 @@ def print_plan(plan: Plan) -> None:
     if plan.holds:
         click.echo(f"\n{click.style('Not done, and why', bold=True)}")
         for hold in plan.holds:
-            print_hold(hold)
+            print_hold(hold_data(hold))
 
 
 def step_data(step: Step) -> dict[str, Any]:
@@ -166,8 +169,8 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told_operation(operation: Operation) -> str:
-    """One line about what somebody asked for."""
+def operation_line(operation: Operation) -> str:
+    """One line about an operation."""
     what = {
         "Switchover": f"{operation.group} is to move to {operation.node}",
         "Drain": f"{operation.node} is drained",
@@ -178,7 +181,7 @@ def told_operation(operation: Operation) -> str:
     since = f"not before {_local(operation.not_before)}, " if operation.not_before else ""
     until = f"until {_local(operation.expires_at)}, " if operation.expires_at else ""
     where = f"{operation.cluster}: " if operation.cluster else ""
-    return f"{where}{what}, {since}{until}asked for by {operation.asked_by} (request {operation.id})"
+    return f"{where}{what}, {since}{until}by {operation.asked_by} (operation {operation.id})"
 
 
 def _local(moment: datetime) -> str:
@@ -186,7 +189,7 @@ def _local(moment: datetime) -> str:
 
 
 def operation_data(operation: Operation) -> dict[str, Any]:
-    """What somebody asked for, for `-o json`."""
+    """An operation for `-o json`."""
     return {
         "id": operation.id, "kind": operation.kind.value, "cluster": operation.cluster, "group": operation.group,
         "node": operation.node, "resource": operation.resource, "actor": operation.actor, "reason": operation.reason,
@@ -206,3 +209,40 @@ def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def coloured_truth(value: str) -> str:
     """True green, False red, Unknown yellow."""
     return click.style(value, fg={"True": "green", "False": "red"}.get(value, "yellow"))
+
+
+def print_explanations(cluster: str, answers: Sequence[Explanation], form: str | None) -> None:
+    """What explains a cluster, for people or as data."""
+    if form in ("json", "yaml"):
+        print_data(form, [explanation_data(cluster, answer) for answer in answers])
+        return
+    for number, answer in enumerate(answers):
+        if number:
+            click.echo("")
+        for line in explanation_lines(answer):
+            click.echo(line)
+
+
+def explanation_lines(answer: Explanation) -> list[str]:
+    """For people: the headline, the facts with node and age, what helps, what else there is."""
+    lines = [click.style(safe(answer.headline), bold=True)]
+    for fact in answer.facts:
+        where = f"{fact.node}, {age(fact.age_seconds)} ago" if fact.age_seconds is not None else fact.node or ""
+        lines.append(f"  {f'{where}: ' if where else ''}{safe(fact.text)}")
+    mark = "to change it:" if answer.healthy else "what helps:"
+    lines += [f"  {click.style(mark, dim=True)} {safe(remedy.line)}" for remedy in answer.remedies]
+    lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer.also]
+    return lines
+
+
+def explanation_data(cluster: str, answer: Explanation) -> dict[str, Any]:
+    """For `-o json`."""
+    return {
+        "cluster": cluster,
+        "cause": answer.cause,
+        "healthy": answer.healthy,
+        "headline": answer.headline,
+        "facts": [{"node": fact.node, "ageSeconds": fact.age_seconds, "text": fact.text} for fact in answer.facts],
+        "remedies": [{"node": r.node, "command": r.command, "note": r.note} for r in answer.remedies],
+        "also": list(answer.also),
+    }

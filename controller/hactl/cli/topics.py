@@ -1,12 +1,6 @@
-"""`hactl help TOPIC`: texts that belong to no single command."""
+"""Texts that belong to no single command."""
 
 from __future__ import annotations
-
-import platform
-
-import click
-
-from hactl import __version__
 
 EXIT_STATUSES: dict[int, str] = {
     0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready; switchover, drain: done",
@@ -63,10 +57,10 @@ everything. Over the network everybody shows a token or a client certificate:
 ca.crt is tls/ca.crt beside the record. Contexts are kept in ~/.config/hactl/config.yaml (or HACTL_CONFIG), mode 0600.
 Without a context, HACTL_TOKEN is the token and HACTL_CA the authority's file.
 
-get, describe, events, wait, diff, edit, delete, token: with a server or without one, with the same output.
-apply                    with a server: handed to it, and watched; without one: done here.
-switchover, drain, uncordon, pause, resume, approve, resolve, status
-                         with --server, --context or a current context: asked of it; else on this machine's record.
+get, describe, events, wait, diff, edit, delete, token, apply, switchover, drain, uncordon, pause, resume, approve and
+resolve are the same with a server and without one. What changes nodes is done by the controller, and the command only
+watches; when none runs on the record the command does it itself.
+status                   from this machine's record; with --server, --context or a context elsewhere: from that server.
 history, why, why-not    only on the controller's machine (why also with -f, from where the nodes are reached).
 kubectl talks to the same server: hactl kubeconfig https://HOST:PORT > FILE
 """
@@ -78,27 +72,3 @@ def exit_codes() -> str:
 
 
 TOPICS = {"exit-codes": exit_codes(), "modes": MODES, "secrets": SECRETS, "contexts": CONTEXTS}
-
-
-@click.command()
-@click.argument("topic", required=False, type=click.Choice(list(TOPICS)))
-def topics(topic: str | None) -> None:
-    """Longer texts: exit-codes, modes, secrets, contexts."""
-    if topic is None:
-        click.echo("topics: " + ", ".join(TOPICS) + "\nfor a command: hactl COMMAND --help; for fields: hactl explain")
-        return
-    click.echo(TOPICS[topic], nl=False)
-
-
-@click.command()
-def version() -> None:
-    """Print the version of hactl, of Python and of the libraries it stands on: what a report of a bug needs."""
-    from importlib import metadata
-
-    click.echo(f"hactl {__version__}")
-    click.echo(f"python {platform.python_version()} on {platform.system()} {platform.release()}")
-    for name in ("asyncssh", "click", "pydantic", "ruamel.yaml", "sqlite-utils", "bashkit"):
-        try:
-            click.echo(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            click.echo(f"{name} is not installed")

@@ -1,1 +1,1 @@
-"""api_client."""
+"""The API as commands see it: a server, or this process on the record."""

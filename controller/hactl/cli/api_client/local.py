@@ -1,4 +1,4 @@
-"""The API in this process, on the record: what `hactl.cli.api_client.client` asks when no server runs.
+"""The API in this process, on the record: what commands ask when no server runs.
 
 Reads open the record so that nothing can change it; the first write opens it again for writing.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from hactl.adapters.record.store import Store
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import NonKubernetes, Service
 from hactl.app import actor
-from hactl.cli.api_client.client import Call, Refused, checked
+from hactl.cli.api_client.client import Call, StatusError, checked
 
 T = TypeVar("T")
 
@@ -28,8 +28,10 @@ class Local:
     def __init__(self, record: Path) -> None:
         """Nothing is opened yet."""
         self.where = str(record)
+        self.served = False
         self.here = True
-        self._record = record
+        self.record: Path | None = record
+        self._path = record
         # It turns Ctrl-C into a cancellation, so that a watch ends in order.
         self._runner = asyncio.Runner()
         self._open: dict[bool, tuple[Service, Store]] = {}
@@ -46,11 +48,11 @@ class Local:
         response = self._run(self._answer(call))
         assert response.stream is not None
         stream = response.stream
-        while True:
-            event = self._run(_next(stream))
-            if event is None:
-                return
-            yield checked(event)
+        try:
+            while (event := self._run(_next(stream))) is not None:
+                yield checked(event)
+        finally:
+            self._run(_ended(stream))
 
     def close(self) -> None:
         """Close the record."""
@@ -68,19 +70,19 @@ class Local:
         if call.body is not None:
             headers["content-type"] = call.content_type
         identity = Identity(actor(), "admin", "local")
-        response = await service.handle(Request(call.method, call.path, identity, call.asked, headers, call.data))
+        response = await service.handle(Request(call.method, call.path, identity, call.parameters, headers, call.data))
         if response.status >= 400:
-            raise Refused(response.status, response.body if isinstance(response.body, Mapping) else {})
+            raise StatusError(response.status, response.body if isinstance(response.body, Mapping) else {})
         return response
 
     async def _service(self, *, writes: bool) -> Service:
         if writes not in self._open:
             if writes:
-                store = await open_record(self._record, actor=actor())
+                store = await open_record(self._path, actor=actor())
             else:
-                store = await open_record(self._record, read_only=True)
+                store = await open_record(self._path, read_only=True)
             clock = SystemClock()
-            secrets = str(self._record.absolute().parent / "secrets")
+            secrets = str(self._path.absolute().parent / "secrets")
             service = Service(
                 store, store, clock=clock, secrets_directory=secrets, non_kubernetes=_non_kubernetes(store, clock)
             )
@@ -95,6 +97,12 @@ class Local:
 
 async def _next(stream: AsyncIterator[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return await anext(stream, None)
+
+
+async def _ended(stream: AsyncIterator[Mapping[str, Any]]) -> None:
+    """Whoever watched stops before the stream does."""
+    if isinstance(stream, AsyncGenerator):
+        await stream.aclose()
 
 
 def _non_kubernetes(store: Store, clock: SystemClock) -> NonKubernetes:

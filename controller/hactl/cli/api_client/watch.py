@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hactl.cli.api_client.client import Call, Client, Refused, Unreachable
+from hactl.cli.api_client.client import Call, Client, StatusError, Unreachable
 from hactl.cli.output import safe
 
 #: Between two tries to reach a server that does not answer.
@@ -27,26 +27,26 @@ def revision_of(found: Mapping[str, Any]) -> str:
 
 
 def follow(client: Client, call: Call, revision: str, *, again: Callable[[], str]) -> Iterator[Mapping[str, Any]]:
-    """The changes after `revision`, for ever. Raises Refused for what does not pass by itself.
+    """The changes after `revision`, for ever. Raises StatusError for what does not pass by itself.
 
     `again` is called when changes were missed (410): it shows what there is now, and returns its revision. A server
-    that does not answer is told once, on standard error, and tried again.
+    that does not answer is reported once, on standard error, and tried again.
     """
-    told = False
+    silent = False
     while True:
         query = {**call.query, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": revision}
         began = time.monotonic()
         try:
             for event in client.watch(replace(call, query=query)):
-                told = False
+                silent = False
                 revision = revision_of(event["object"]) or revision
                 if event["type"] != "BOOKMARK":
                     yield event
         except Unreachable as error:
-            if not told:
+            if not silent:
                 click.echo(f"hactl: {safe(str(error))}; trying again", err=True)
-            told = True
-        except Refused as refused:
+            silent = True
+        except StatusError as refused:
             if refused.code == 410:
                 revision = _tried(again) or revision
             elif refused.code not in _PASSING:

@@ -26,9 +26,9 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from hactl.cli.main import COMMANDS
-
-    words = " ".join(COMMANDS)
+    root = ctx.find_root().command
+    assert isinstance(root, click.Group)
+    words = " ".join(root.list_commands(ctx))
     if shell == "sh":
         click.echo(SH_NOTE.format(words=words), nl=False)
         return
@@ -37,5 +37,4 @@ def completion(ctx: click.Context, shell: str) -> None:
         return
     found = get_completion_class(shell)
     assert found is not None
-    root = ctx.find_root().command
     click.echo(found(root, {}, "hactl", "_HACTL_COMPLETE").source())

@@ -12,7 +12,16 @@ from typing import Any
 
 from hactl.core.catalogue import EventKind
 from hactl.core.kube.errors import Cause, invalid
-from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
+from hactl.core.kube.kinds import (
+    HACLUSTERS,
+    HAOPERATIONS,
+    NAMESPACE,
+    STEP_COMMAND,
+    STEP_OUTCOME,
+    STEP_REASON,
+    STEP_SECONDS,
+    STEP_WHY,
+)
 from hactl.core.kube.summary import node_names, operations_view, reason
 from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
@@ -187,6 +196,7 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
             "uid": f"event-{row['id']}",
             "resourceVersion": str(row["revision"]),
             "creationTimestamp": _seconds(row["at"]),
+            **({"annotations": _step(row)} if step else {}),
         },
         "involvedObject": {
             "apiVersion": HACLUSTERS.api_version,
@@ -205,6 +215,17 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
         "reportingComponent": "hactl.dev/controller",
         "reportingInstance": row["node"] or "",
     }
+
+
+def _step(row: Mapping[str, Any]) -> dict[str, str]:
+    """What the annotations of a step's event say."""
+    lines = row["command"].splitlines()
+    found = {STEP_COMMAND: lines[0] if len(lines) == 1 else f"{row['verb']} {row['target']}", STEP_WHY: row["why"]}
+    if (outcome := row.get("outcome")) is None:
+        return found
+    found |= {STEP_OUTCOME: outcome, STEP_SECONDS: f"{row['seconds'] or 0.0:.1f}"}
+    output = (row["output"] or "").strip().splitlines()
+    return found | ({STEP_REASON: output[-1]} if output and outcome != "Done" else {})
 
 
 def _seconds(text: str) -> str:

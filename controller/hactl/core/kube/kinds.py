@@ -9,6 +9,11 @@ from typing import Any
 #: Every namespaced object lives here; other namespaces are empty.
 NAMESPACE = "default"
 
+#: Annotations of the Event of a step, for clients that show it: the command (of several lines only what it is about),
+#: why it runs; and once it has ended how, after how many seconds, and, unless it is done, the last line of its output.
+STEP_COMMAND, STEP_WHY = "hactl.dev/command", "hactl.dev/why"
+STEP_OUTCOME, STEP_SECONDS, STEP_REASON = "hactl.dev/outcome", "hactl.dev/seconds", "hactl.dev/reason"
+
 _ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 

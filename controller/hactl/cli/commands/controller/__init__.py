@@ -1,1 +1,1 @@
-"""controller."""
+"""Running the controller, and who may use its API."""

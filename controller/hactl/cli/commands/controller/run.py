@@ -16,18 +16,16 @@ import click
 
 from hactl.cli.output import to_seconds
 from hactl.cli.record import state_path
+from hactl.core.kube.access import ROLES
 from hactl.ports import API_LABEL
 
 if TYPE_CHECKING:
     from hactl.api.request.wire import Role
     from hactl.api.serving import Wanted
-    from hactl.cli.source_option import SourceOption
+    from hactl.cli.commands.controller.source_option import SourceOption
 
 #: What a log record has by itself; anything else was given as `extra`.
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-ROLES = ("viewer", "operator", "editor", "admin")
 
 
 def _to_address(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -90,7 +88,7 @@ def run(
     The API listens on a Unix socket that only its owner can open, where every hactl command on this machine finds it.
     For kubectl and other machines: --listen, and a token of `hactl token create`.
     """
-    from hactl.cli.source_option import parse_sources
+    from hactl.cli.commands.controller.source_option import parse_sources
 
     set_up_logging(ctx.obj["log_level"] or "info")
     state = state_path(ctx)
@@ -141,7 +139,7 @@ def _wanted(
 async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
     from hactl.adapters.sources.api import ApiSource
     from hactl.app import opened
-    from hactl.cli.source_option import make_source
+    from hactl.cli.commands.controller.source_option import make_source
     from hactl.core.pace.interval import Pace
 
     async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:

@@ -1,1 +1,1 @@
-"""documents."""
+"""Documents: check, compare, plan, hand in."""

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from hactl.cli.api_client.client import CLUSTERS, Call, Client, Refused, connected
-from hactl.cli.commands.documents.validate import load_all, selected
-from hactl.cli.commands.objects.get import server_options
-from hactl.cli.output import files_option, safe
-from hactl.cli.submit import handed_in
+from hactl.cli.api_client.client import CLUSTERS, Call, Client, StatusError
+from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.documents import files_option, load_all, selected, server_side_apply
+from hactl.cli.output import safe
 from hactl.core.kube.codec import REFERENCES, cluster_body
 from hactl.ports import Document
 
@@ -57,13 +56,13 @@ def _difference(client: Client, document: Document, *, force: bool) -> list[str]
     name = document.cluster.name
     try:
         before = _text(client.send(Call("GET", f"{CLUSTERS}/{name}")))
-    except Refused as refused:
+    except StatusError as refused:
         if refused.code != 404:
             raise
         before = []
     try:
-        after = _text(handed_in(client, document, dry_run=True, force=force))
-    except Refused as refused:
+        after = _text(server_side_apply(client, document, dry_run=True, force=force))
+    except StatusError as refused:
         if refused.code != 403 or not before:
             raise
         # Kept by a source: it cannot be handed in, but it can be compared.

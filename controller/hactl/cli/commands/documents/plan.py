@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from hactl.cli.commands.documents.validate import load_all, selected
-from hactl.cli.output import files_option, output_option, plan_data, print_data, print_plan, safe, told_operation
+from hactl.cli.documents import files_option, load_all, selected
+from hactl.cli.output import operation_line, output_option, plan_data, print_data, print_plan, safe
 from hactl.cli.record import state_path
 from hactl.core.steps import Plan
 from hactl.ports import Document
@@ -52,11 +52,11 @@ async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan
         looks = []
         for document in documents:
             name = document.cluster.name
-            asked = await operations_in_force(state_path(ctx), name)
-            for each in asked:
+            found = await operations_in_force(state_path(ctx), name)
+            for each in found:
                 if each.state == "Open":
-                    click.echo(f"asked for: {safe(told_operation(each))}", err=True)
-            wanted = overrides(asked, name, app.clock.now())
+                    click.echo(f"open: {safe(operation_line(each))}", err=True)
+            wanted = overrides(found, name, app.clock.now())
             looks.append(app.reconciler.look(Accepted(document, generations[name]), overrides=wanted))
         return [found for _, _, found in await asyncio.gather(*looks)]
 

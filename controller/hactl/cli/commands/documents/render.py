@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hactl.cli.commands.documents.validate import load_all
-from hactl.cli.output import files_option
+from hactl.cli.documents import files_option, load_all
 from hactl.errors import HactlError
 
 

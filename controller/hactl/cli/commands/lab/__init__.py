@@ -1,1 +1,1 @@
-"""lab."""
+"""Simulated nodes to try things on."""

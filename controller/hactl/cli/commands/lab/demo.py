@@ -103,7 +103,7 @@ class Story:
         self.act("What would hactl do? `hactl plan` looks and touches nothing")
         self.hactl("plan", "-f", str(self.document), expect=2, first_lines=24)
         self.act("`hactl apply` converges the pair, one stage at a time, looking again after each")
-        self.hactl("apply", "-f", str(self.document), "--quiet")
+        self.hactl("apply", "-f", str(self.document))
         self.act("A second apply finds nothing to do")
         self.hactl("apply", "-f", str(self.document))
         self.act("The controller takes over: it watches the documents and the nodes")
@@ -190,8 +190,8 @@ class Story:
 
     def serves(self, node: str) -> bool:
         """Asked of the node itself."""
-        told = self.on(node, "ifconfig vtnet1; mount; service nfsd onestatus", show=False)
-        return "carp: MASTER" in told and " on /data (" in told and "nfsd is running" in told
+        output = self.on(node, "ifconfig vtnet1; mount; service nfsd onestatus", show=False)
+        return "carp: MASTER" in output and " on /data (" in output and "nfsd is running" in output
 
     # -- the stage ------------------------------------------------------------------------------------------------
 

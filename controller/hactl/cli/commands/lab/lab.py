@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from hactl.cli.output import files_option, output_option, print_data, table
+from hactl.cli.documents import files_option, load_all
+from hactl.cli.output import output_option, print_data, table
 from hactl.errors import HactlError
 from hactl.ports import Document
 
@@ -57,8 +58,6 @@ def up(paths: tuple[str, ...], detach: bool, release: str, boot_seconds: float) 
 
     Host keys are made where the documents' hostKeyFrom says, the client's key as lab/id_ed25519 beside the document.
     """
-    from hactl.cli.commands.documents.validate import load_all
-
     documents = load_all(paths)
     if detach:
         return _detached(paths, release, boot_seconds)

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import click
 
-from hactl.cli.api_client.client import TABLE, Call, Client, Refused, connected
+from hactl.cli.api_client.client import TABLE, Call, Client, StatusError
+from hactl.cli.api_client.connect import connected
 from hactl.cli.api_client.watch import follow as followed
 from hactl.cli.api_client.watch import revision_of
+from hactl.cli.objects import path_of, split_names
 from hactl.cli.output import output_option, print_data, safe
-from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACE, NAMESPACES, Resource
+from hactl.core.kube.kinds import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-KINDS = (HACLUSTERS, HAOPERATIONS, EVENTS, LEASES, NAMESPACES)
 
 
 def server_options(function: F) -> F:
@@ -27,35 +27,6 @@ def server_options(function: F) -> F:
     return click.option("--server", "server", metavar="URL", help="https://HOST:PORT or unix:PATH (or HACTL_SERVER).")(
         function
     )
-
-
-def resource_named(word: str) -> Resource | None:
-    """The kind somebody means: plural, singular, Kind or a short name, with or without its group."""
-    wanted = word.lower().partition(".")[0]
-    for kind in KINDS:
-        if wanted in (kind.plural, kind.singular, *kind.short_names):
-            return kind
-    return None
-
-
-def split_names(words: Sequence[str]) -> tuple[Resource, list[str]]:
-    """`[KIND] [NAME...]` or `KIND/NAME...`; clusters when no kind is named. Raises click.UsageError."""
-    if words and "/" in words[0]:
-        pairs = [word.partition("/") for word in words]
-        kinds = {resource_named(kind) for kind, _, _ in pairs}
-        if len(kinds) != 1 or None in kinds:
-            raise click.UsageError(f"{' '.join(words)}: expected KIND/NAME, all of one kind")
-        found = kinds.pop()
-        assert found is not None
-        return found, [name for _, _, name in pairs]
-    kind = resource_named(words[0]) if words else HACLUSTERS
-    return (HACLUSTERS, list(words)) if kind is None else (kind, list(words[1:]))
-
-
-def path_of(resource: Resource, name: str = "") -> str:
-    """Where objects of that kind are."""
-    where = f"{resource.prefix}/namespaces/{NAMESPACE}" if resource.namespaced else resource.prefix
-    return f"{where}/{resource.plural}" + (f"/{name}" if name else "")
 
 
 @click.command()
@@ -132,7 +103,7 @@ class _Lister:
             call = Call("GET", path_of(self._resource, name), {} if name else self._selectors, accept=accept)
             try:
                 found.append(self._client.send(call))
-            except Refused as refused:
+            except StatusError as refused:
                 if refused.code != 404 or not name:
                     raise
                 missing.append(str(refused))

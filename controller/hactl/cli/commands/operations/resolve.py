@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.api_client.client import server_of
-from hactl.cli.commands.objects.get import server_options
+from hactl.cli import operations
+from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.observe import Looked, document_option, look_at
-from hactl.cli.output import print_step, safe, table
+from hactl.cli.operations import Body, name_of, status_of
+from hactl.cli.output import condition, print_step, safe, table
 from hactl.cli.record import state_path
-from hactl.core.steps import Stage
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.core.evidence.copies import Comparison
-
-
-class NotResolved(HactlError):
-    """It is refused, or was not confirmed."""
+    from hactl.core.steps import Stage
 
 
 @click.command()
@@ -35,59 +31,63 @@ class NotResolved(HactlError):
 @document_option
 @server_options
 @click.pass_context
-def resolve(
-    ctx: click.Context,
-    cluster: str,
-    resource: str,
-    discard: str,
-    preserve: str,
-    yes_discard: str | None,
-    reason: str,
-    dry_run: bool,
-    paths: tuple[str, ...],
-    server: str | None,
-    context: str | None,
-) -> int:
+def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str, ...], **how: Any) -> int:
     """Throw away the copy of RESOURCE on one node, after a split-brain, and let HAST fill it from the other one.
 
-    Both copies are shown, then the exact steps, all of them on the node whose copy goes. The node's name has to be
-    typed, or given with --yes-discard. Refused when there is no split-brain, when the copy is in use, and when the
-    other node is not primary. The request is recorded; a running controller, or `hactl apply`, carries it out. With
-    --server or --context that server's controller is asked; what it saw last is shown instead of the copies.
-    Exit status: 0 asked for (or shown), 1 refused or error.
+    Both copies are shown, then the exact steps, all of them on the node whose copy goes; away from the controller's
+    machine what the controller saw last is shown instead. The node's name has to be typed, or given with --yes-discard.
+    Refused when there is no split-brain, when the copy is in use, and when the other node is not primary. The operation
+    is recorded; a running controller, or the next `hactl apply`, carries it out.
+    Exit status: 0 on record (or shown), 1 refused or error.
     """
-    remote = None if paths else server_of(ctx, server, context)
-    if remote is not None:
-        from hactl.cli import asking_decisions
+    discard, preserve = how["discard"], how["preserve"]
+    looked = look_at(state_path(ctx), cluster, paths) if paths else None
+    if looked is not None and not _show(looked, resource, discard, preserve):
+        return 0
+    if looked is not None and how["dry_run"]:
+        return 0
+    wanted = {"type": "Resolve", "cluster": cluster, "resource": resource, "node": discard, "preserve": preserve,
+              "reason": how["reason"]}  # fmt: skip
+    with connected(ctx, server=how["server"], context=how["context"]) as client:
+        if looked is None:
+            body = operations.cluster(client, cluster)
+            if client.record is None:
+                operations.create(client, wanted, dry_run=True)
+                _show_status(body, resource, discard)
+            elif not _show(look_at(client.record, cluster), resource, discard, preserve):
+                return 0
+            if how["dry_run"]:
+                return 0
+        _confirm(discard, how["yes_discard"])
+        made = operations.create(client, wanted)
+    click.echo(f"{name_of(made)} is on record: a running controller carries it out, else: hactl apply -f FILE; "
+               f"hactl events {cluster} shows every step")  # fmt: skip
+    return 0
 
-        return asking_decisions.resolve(
-            remote, cluster, resource, discard, preserve, yes_discard, reason, dry=dry_run
-        )  # fmt: skip
+
+def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:
+    """Both copies and the steps; False: nothing is to be done (said). Raises HactlError when it is refused."""
     from hactl.core.evidence.copies import compare_copies, group_of
     from hactl.core.evidence.view import View
     from hactl.core.plan.resolve import Refusal, resolve_steps
 
-    looked = asyncio.run(look_at(ctx, paths, cluster))
     found = group_of(looked.cluster, resource)
     if found is None:
         names = ", ".join(storage.name for group in looked.cluster.groups for storage in group.storage)
-        raise NotResolved(f"{cluster} has no resource {resource}; it has {names or 'none'}")
-    _show(compare_copies(View.at(looked.cluster, looked.snapshot, looked.now), found[1]))
+        raise HactlError(f"{looked.cluster.name} has no resource {resource}; it has {names or 'none'}")
+    _show_copies(compare_copies(View.at(looked.cluster, looked.snapshot, looked.now), found[1]))
     steps = resolve_steps(looked.cluster, looked.snapshot, resource, discard, preserve, looked.now)
     if isinstance(steps, Refusal):
         helps = f"; what helps: {steps.remedy}" if steps.remedy else ""
-        raise NotResolved(f"refused, {steps.reason}: {steps.message}{helps}")
+        raise HactlError(f"refused, {steps.reason}: {steps.message}{helps}")
     if not steps:
         click.echo(f"nothing to do: the copy on {discard} is new and empty, HAST fills it from the other one")
-        return 0
+        return False
     _show_steps(steps)
-    if dry_run:
-        return 0
-    confirmed(discard, yes_discard)
-    return asyncio.run(_ask_for(ctx, looked, resource, discard, preserve, reason))
+    return True
 
 
-def _show(comparison: Comparison) -> None:
+def _show_copies(comparison: Comparison) -> None:
     from hactl.core.evidence.copies import comparison_table
 
     header, rows = comparison_table(comparison)
@@ -107,35 +107,27 @@ def _show_steps(stages: tuple[Stage, ...]) -> None:
     click.echo("")
 
 
-def confirmed(node: str, given: str | None) -> None:
-    """The name, typed or given. Raises NotResolved when it is another one, or nobody can be asked."""
+def _show_status(body: Body, resource: str, discard: str) -> None:
+    """From elsewhere the copies cannot be compared: what the controller saw last. Raises HactlError."""
+    name, status = name_of(body), status_of(body)
+    split = condition(status, "SplitBrain")
+    if split.get("status") != "True":
+        raise HactlError(f"refused, NoSplitBrain: by the newest look {name} has no split-brain, so no copy has to go")
+    click.echo(click.style(safe(split["message"]), bold=True))
+    for group in status.get("groups", ()):
+        for storage in group["storage"]:
+            if storage["name"] == resource:
+                roles = ", ".join(f"{node} says {role}" for node, role in storage["roles"].items())
+                click.echo(f"  {resource}: {roles}; in use on {', '.join(storage['mountedOn']) or 'no node'}")
+    click.echo("  the copies are compared, and the steps shown, only on the controller's machine: "
+               f"hactl resolve {name} {resource} --discard {discard} --dry-run")  # fmt: skip
+
+
+def _confirm(node: str, given: str | None) -> None:
+    """The name, typed or given. Raises HactlError when it is another one, or nobody can be asked."""
     if given is None:
         if not sys.stdin.isatty():
-            raise NotResolved(f"nothing was done: say --yes-discard {node}, or run it on a terminal")
+            raise HactlError(f"nothing was done: say --yes-discard {node}, or run it on a terminal")
         given = click.prompt(f"what only {node} has is lost. Type the node's name to throw its copy away")
     if given != node:
-        raise NotResolved(f"nothing was done: {given} is not {node}")
-
-
-async def _ask_for(ctx: click.Context, looked: Looked, resource: str, discard: str, preserve: str, reason: str) -> int:
-    from hactl.adapters.lock import ClusterLock, lock_directory
-    from hactl.adapters.record.sqlite.store import open_record
-    from hactl.app import actor
-    from hactl.core.operations import Kind
-
-    path, name = state_path(ctx), looked.cluster.name
-    if not await asyncio.to_thread(path.exists):
-        raise NotResolved(f"there is no record at {path} that could carry it: hactl apply -f {looked.source} first")
-    store = await open_record(path, actor=actor())
-    try:
-        request = {"kind": Kind.RESOLVE, "cluster": name, "actor": actor(), "reason": reason, "resource": resource,
-                   "node": discard, "detail": {"preserve": preserve} if preserve else {}}  # fmt: skip
-        number = await store.open_operation(request)
-    finally:
-        await store.close()
-    holder = ClusterLock(lock_directory(path)).controller_holder()
-    who = f"hactl apply -f {looked.source} carries it out"
-    if holder is not None:
-        who = f"the running controller ({holder}) carries it out"
-    click.echo(f"request {number} is on record: {who}; hactl history {name} shows every step")
-    return 0
+        raise HactlError(f"nothing was done: {given} is not {node}")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli import operations as requests
-from hactl.cli.api_client.client import server_of
-from hactl.cli.commands.objects.get import server_options
-from hactl.cli.observe import find, look
-from hactl.cli.operations import NotAskedFor
-from hactl.cli.output import age, print_hold, print_step, safe, to_seconds
-from hactl.cli.record import reading, state_path
+from hactl.cli import operations
+from hactl.cli.api_client.client import Client
+from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.observe import look_at, usual_seconds
+from hactl.cli.operations import Body, Ending, name_of, status_of, wait_options
+from hactl.cli.output import condition, hold_data, print_hold, print_step, safe, to_seconds
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hactl.cli.observe import Looked
-    from hactl.core.objects import GroupSpec
-    from hactl.core.operations import Operation, Overrides
     from hactl.core.steps import Plan
 
 
@@ -32,8 +26,6 @@ def to_later(ctx: click.Context, param: click.Parameter, value: str | None) -> d
     """A timezone-aware time to come: ISO 8601 (local time without an offset), or `2h`, `30m` from now."""
     if value is None:
         return None
-    from datetime import timedelta
-
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -48,13 +40,21 @@ def to_later(ctx: click.Context, param: click.Parameter, value: str | None) -> d
 class Move:
     """What is to be moved, and what was seen of it."""
 
-    group: GroupSpec
+    group: str
+    #: Empty: nobody is known to serve it.
     active: str
     node: str
+    #: It is there already, with everything.
+    arrived: bool
     #: Why it could not move right now: sentence, and whether time alone clears it.
-    obstacles: tuple[tuple[str, bool], ...]
-    plan: Plan
-    predicted_seconds: float
+    obstacles: tuple[tuple[str, bool], ...] = ()
+    #: None: the nodes cannot be looked at from here.
+    plan: Plan | None = None
+    predicted_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.group}: {self.active or 'nobody'} -> {self.node}"
 
 
 @click.command()
@@ -65,237 +65,167 @@ class Move:
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--dry-run", is_flag=True, help="Only the pre-checks, the steps and the predicted seconds.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--no-wait", is_flag=True, help="Ask the running controller for it and do not watch.")
-@click.option("--cancel", is_flag=True, help="Take back a switchover that is asked for.")
-@click.option(
-    "--timeout", "timeout_seconds", callback=to_seconds, default="15m", metavar="DURATION", show_default=True,
-    help="Watch, or begin new passes, no longer than this.",
-)  # fmt: skip
+@click.option("--cancel", is_flag=True, help="Cancel a switchover that is not over.")
+@wait_options
 @server_options
 @click.pass_context
 def switchover(
-    ctx: click.Context,
-    cluster: str,
-    group: str | None,
-    node: str | None,
-    at: datetime | None,
-    reason: str,
-    dry_run: bool,
-    yes: bool,
-    no_wait: bool,
-    cancel: bool,
-    timeout_seconds: float,
-    server: str | None,
-    context: str | None,
+    ctx: click.Context, /, cluster: str, group: str | None, node: str | None, *, cancel: bool, dry_run: bool, **how: Any
 ) -> int:
     """Move GROUP of CLUSTER to another node: checked before, in the safe order, verified from both sides.
 
-    The nodes are looked at, then the steps and the seconds without service are shown, then you are asked. A running
-    controller does the work and this command watches: Ctrl-C leaves it going. Without a controller the work is done
-    here, from the document in force in the record; --at needs a controller. If a step fails the group goes back to
-    where it can serve. With --server or --context that server's controller is asked, and looks at the nodes itself.
-    Exit status: 0 moved (or shown, or asked for), 1 refused, failed or error, 3 not over yet, 130 stopped.
+    On the controller's machine the nodes are looked at, and the steps and the seconds without service are shown;
+    elsewhere what the controller saw last. Then you are asked. A running controller does the work and this command
+    watches: Ctrl-C leaves it going. Without a controller the work is done here, from the document in force in the
+    record; --at and --no-wait need a controller. If a step fails the group goes back to where it can serve.
+    Exit status: 0 moved (or shown, or on record), 1 refused, failed or error, 3 not over yet, 130 stopped.
     """
-    remote = server_of(ctx, server, context)
-    if remote is not None:
-        from hactl.cli import asking_moves
-
+    with connected(ctx, server=how["server"], context=how["context"]) as client:
         if cancel:
-            return asking_moves.cancel_switchover(remote, cluster, group)
-        return asking_moves.switchover(
-            remote, cluster, group, node, at=at, reason=reason, dry_run=dry_run, yes=yes, no_wait=no_wait,
-            seconds=timeout_seconds,
-        )  # fmt: skip
-    path = state_path(ctx)
-    if cancel:
-        return _cancel(path, cluster, group)
-    return asyncio.run(_switch(ctx, path, cluster, group, node, at, reason, dry_run, yes, no_wait, timeout_seconds))
+            return _cancel(client, cluster, group)
+        leave = how["no_wait"] or how["at"] is not None
+        if leave and not dry_run:
+            operations.must_run(client)
+        body = operations.cluster(client, cluster)
+        spec = _group(body, group)
+        seen = None if client.record is None else look_at(client.record, cluster)
+        move = _by_status(client, body, spec, node) if seen is None else _by_nodes(client, body, seen, spec, node)
+        if move.arrived and how["at"] is None:
+            click.echo(f"nothing to do: {move.group} is served by {move.node} already")
+            return 0
+        wanted = {
+            "type": "Switchover", "cluster": cluster, "group": move.group, "node": move.node, "from": move.active,
+            "reason": how["reason"], "notBefore": operations.wire_time(how["at"]),
+        }  # fmt: skip
+        operations.create(client, wanted, dry_run=True)
+        _show(move, body, later=how["at"] is not None)
+        if dry_run:
+            return 0
+        operations.confirm(f"Move {move.group} from {move.active or 'nobody'} to {move.node}?", yes=how["yes"])
+        made = operations.create(client, wanted)
+        click.echo(f"{name_of(made)} is on record")
+        return 0 if leave else _follow(client, cluster, move, made, how["seconds"])
 
 
-async def _switch(
-    ctx: click.Context,
-    path: Path,
-    cluster: str,
-    name: str | None,
-    node: str | None,
-    at: datetime | None,
-    reason: str,
-    dry_run: bool,
-    yes: bool,
-    no_wait: bool,
-    limit_seconds: float,
-) -> int:
-    found = await find(ctx, (), lambda document: document.cluster.name == cluster)
-    if not found:
-        raise HactlError(f"no document of {cluster} is in force on this record; hactl apply makes it so")
-    looked = await look(found[0], ())
-    move = prepared(looked, await measured(path, cluster), found[0].overrides, name, node)
-    if move is None:
-        return 0
-    _show(move, later=at is not None)
-    if dry_run:
-        return 0
-    holder = await asyncio.to_thread(requests.holder_of, path)
-    if holder is None and (at is not None or no_wait):
-        raise NotAskedFor("nothing was done: no controller runs on this record that could do it later")
-    requests.confirm(f"Move {move.group.name} from {move.active} to {move.node}?", yes=yes)
-    number = await requests.ask(
-        path,
-        {
-            "kind": "Switchover",
-            "cluster": cluster,
-            "reason": reason,
-            "group": move.group.name,
-            "node": move.node,
-            "detail": {"from": move.active},
-            "not_before": at,
-        },
-    )
-    if holder is None:
-        return await _carry_out(path, cluster, number, move, limit_seconds)
-    click.echo(f"request {number} is on record; the running controller ({holder}) carries it out")
-    if no_wait or at is not None:
-        return 0
-    return await _follow(path, cluster, number, move, limit_seconds)
-
-
-async def measured(path: Path, cluster: str) -> dict[str, float]:
-    """Seconds by verb, from the newest steps on record."""
-    from hactl.core.plan.durations import seconds_by_verb
-
-    async with reading(path) as store:
-        return seconds_by_verb(await store.history({"cluster": cluster, "kind": "Step", "limit": 1000}))
-
-
-def prepared(
-    looked: Looked, usual: dict[str, float], overrides: Overrides | None, name: str | None, node: str | None
-) -> Move | None:
-    """What would be moved and how; None: it is there already (said). Raises NotAskedFor with the reason otherwise."""
-    from hactl.core.operations import Overrides
-    from hactl.core.plan import make_plan
-    from hactl.core.plan.switchover import arrived, pre_checks, prediction, refusal
-
-    group = chosen(looked, name)
-    active = looked.plan.active.get(group.name)
-    target = node or _other(looked, group, active, overrides)
-    why = refusal(looked.cluster, group, target)
-    if why:
-        raise NotAskedFor(f"refused: {why}")
-    if arrived(looked.cluster, looked.snapshot, looked.now, group, target):
-        click.echo(f"nothing to do: {group.name} is served by {target} already")
-        return None
-    obstacles = tuple(pre_checks(looked.cluster, looked.snapshot, looked.now, group, target))
-    wanted = overrides or Overrides()
-    plan = make_plan(
-        looked.cluster,
-        looked.snapshot,
-        looked.now,
-        overrides=replace(wanted, moves={**wanted.moves, group.name: target}),
-    )
-    return Move(group, active or "nobody", target, obstacles, plan, prediction(plan, usual))
-
-
-def chosen(looked: Looked, name: str | None) -> GroupSpec:
-    """The group of that name, or the only one."""
-    groups = looked.cluster.groups
-    found = [group for group in groups if name is None or group.name == name]
+def _group(body: Body, name: str | None) -> Body:
+    """The group of that name, or the only one. Raises HactlError."""
+    groups = body["spec"]["groups"]
+    found: list[Body] = [group for group in groups if name is None or group["name"] == name]
     if len(found) != 1:
-        names = ", ".join(group.name for group in groups)
-        said = "name the group that is to move" if name is None else f"there is no group {name}"
-        raise NotAskedFor(f"{said}: {looked.cluster.name} has {names}")
+        names = ", ".join(group["name"] for group in groups)
+        problem = "name the group that is to move" if name is None else f"there is no group {name}"
+        raise HactlError(f"{problem}: {name_of(body)} has {names}")
     return found[0]
 
 
-def _other(looked: Looked, group: GroupSpec, active: str | None, overrides: Overrides | None) -> str:
-    """The first other node that could take it; else the first other one."""
-    from hactl.core.plan.switchover import pre_checks
-
-    drained = overrides.drained if overrides is not None else {}
-    others = [node for node in group.preferred if node != active and node not in drained]
+def _others(client: Client, body: Body, group: Body, active: str) -> list[str]:
+    """The other nodes that are not drained. Raises HactlError when there is none."""
+    drains = operations.open_operations(client, "Drain", cluster=name_of(body))
+    drained = {each["spec"]["node"] for each in drains}
+    others = [str(node) for node in group["preferred"] if node != active and node not in drained]
     if not others:
-        raise NotAskedFor(f"refused: {group.name} has no other node that is not drained")
-    for node in others:
-        if not list(pre_checks(looked.cluster, looked.snapshot, looked.now, group, node)):
-            return node
-    return others[0]
+        raise HactlError(f"refused: {group['name']} has no other node that is not drained")
+    return others
 
 
-def _show(move: Move, *, later: bool) -> None:
-    """Pre-checks, steps, seconds. Raises NotAskedFor when it could not begin now and time alone does not help."""
+def _by_nodes(client: Client, body: Body, seen: Looked, spec: Body, node: str | None) -> Move:
+    """The move, by a look at the nodes from here. Raises HactlError with the reason when it is not possible."""
+    from hactl.core.plan import make_plan
+    from hactl.core.plan.switchover import arrived, pre_checks, prediction, refusal
+
+    name = spec["name"]
+    group = next((each for each in seen.cluster.groups if each.name == name), None)
+    if group is None:
+        raise HactlError(f"{name_of(body)} changed meanwhile, and has no group {name} any more")
+    active = seen.plan.active.get(name) or ""
+
+    def obstacles(target: str) -> tuple[tuple[str, bool], ...]:
+        return tuple(pre_checks(seen.cluster, seen.snapshot, seen.now, group, target))
+
+    if node is None:
+        others = _others(client, body, spec, active)
+        # The first that could take it now; else the first.
+        node = next((each for each in others if not obstacles(each)), others[0])
+    if why := refusal(seen.cluster, group, node):
+        raise HactlError(f"refused: {why}")
+    overrides = replace(seen.overrides, moves={**seen.overrides.moves, name: node})
+    plan = make_plan(seen.cluster, seen.snapshot, seen.now, overrides=overrides)
+    assert client.record is not None
+    seconds = prediction(plan, usual_seconds(client.record, name_of(body)))
+    there = arrived(seen.cluster, seen.snapshot, seen.now, group, node)
+    return Move(name, active, node, there, obstacles(node), plan, seconds)
+
+
+def _by_status(client: Client, body: Body, spec: Body, node: str | None) -> Move:
+    """The move, by what the controller saw last. Raises HactlError."""
+    groups = {each["name"]: each["active"] or "" for each in status_of(body).get("groups", ())}
+    active = groups.get(spec["name"], "")
+    node = node or _others(client, body, spec, active)[0]
+    return Move(spec["name"], active, node, active == node)
+
+
+def _show(move: Move, body: Body, *, later: bool) -> None:
+    """Pre-checks, steps, seconds. Raises HactlError when it could not begin now and time alone does not help."""
     from hactl.core.plan.switchover import moving_steps
 
-    click.echo(click.style(f"{move.group.name}: {move.active} -> {move.node}", bold=True))
+    click.echo(click.style(str(move), bold=True))
+    if move.plan is None:
+        ready = condition(status_of(body), "FailoverReady")
+        true = ready.get("status") == "True"
+        mark = click.style("ready", fg="green") if true else click.style("not sure", fg="yellow")
+        click.echo(f"  {mark}  by the newest look: {safe(ready.get('message', 'nobody has looked yet'))}")
+        click.echo("  the controller checks both nodes again before it begins, and refuses what is not safe")
+        return
     for text, passing in move.obstacles:
         mark = click.style("waits", fg="cyan") if passing else click.style("not now", fg="red")
         click.echo(f"  {mark}  {safe(text)}")
     if not move.obstacles:
         click.echo(f"  {click.style('ready', fg='green')}  {move.node} could take it now")
     if any(not passing for _, passing in move.obstacles) and not later:
-        raise NotAskedFor(
-            f"refused: {move.node} could not take {move.group.name}; what is said above has to change first"
-        )
+        raise HactlError(f"refused: {move.node} could not take {move.group}; what is said above has to change first")
     steps = list(moving_steps(move.plan))
     for number, step in enumerate(steps, 1):
         print_step(number, step)
     for hold in move.plan.holds:
-        print_hold(hold)
+        print_hold(hold_data(hold))
     if steps:
         click.echo(f"  about {move.predicted_seconds:.1f} s without service are expected")
 
 
-async def _follow(path: Path, cluster: str, number: int, move: Move, limit_seconds: float) -> int:
-    try:
-        over = await requests.follow(path, cluster, number, limit_seconds=limit_seconds)
-    except asyncio.CancelledError:
-        click.echo(f"\nnot watching any more; request {number} goes on. To take it back: "
-                   f"hactl switchover {cluster} {move.group.name} --cancel", err=True)  # fmt: skip
-        raise
-    if over is None:
-        click.echo(f"not over within {age(limit_seconds)}; request {number} goes on, hactl status {cluster} shows it")
-        return 3
-    return await _tell(path, cluster, over, move)
+def _follow(client: Client, cluster: str, move: Move, made: Body, seconds: float) -> int:
+    """See it through, and tell how it ended, as every node that has a say sees it."""
+    name = name_of(made)
+    undo = f"hactl switchover {cluster} {move.group} --cancel"
+    ending = operations.carry_out(
+        client, cluster, operation=made, seconds=seconds, aside=f"{name} goes on. To cancel it: {undo}"
+    )
+    if ending.operation["state"] == "Open":
+        click.echo(f"{name} is not over yet and goes on: hactl describe {cluster} shows it, {undo} cancels it")
+        return ending.status
+    return _tell(client, cluster, move, ending)
 
 
-async def _carry_out(path: Path, cluster: str, number: int, move: Move, limit_seconds: float) -> int:
-    summary = await requests.carry_out(path, cluster, limit_seconds=limit_seconds, awaited=number)
-    over = await requests.fetch(path, number)
-    if over.state == "Open":
-        # Nobody would go on with it: it must not happen by surprise with the next apply.
-        state = "Failed" if summary.ended else "Cancelled"
-        await requests.end(path, lambda each: each.id == number, state, requests.told(summary))
-        over = await requests.fetch(path, number)
-    status = await _tell(path, cluster, over, move)
-    if summary.ended and over.state == "Failed":
-        click.echo(f"where it can serve it goes with the next: hactl apply -f FILE {cluster}")
-    return 130 if summary.end == "stopped" else status
-
-
-async def _tell(path: Path, cluster: str, over: Operation, move: Move) -> int:
-    """How it ended, as every node that has a say sees it."""
-    async with reading(path) as store:
-        status: dict[str, Any] = next(
-            (row["status"] for row in await store.statuses() if row["cluster"] == cluster), {}
-        )
-    done = over.state == "Done"
-    took = f", at most {over.seconds:.1f} s without service" if over.seconds is not None else ""
+def _tell(client: Client, cluster: str, move: Move, ending: Ending) -> int:
+    over: Mapping[str, Any] = ending.operation
+    done = over["state"] == "Done"
+    took = f", at most {over['seconds']:.1f} s without service" if over.get("seconds") is not None else ""
     expected = f" ({move.predicted_seconds:.1f} s expected)" if took and move.predicted_seconds else ""
-    word = click.style(str(over.state.value), fg="green" if done else "red", bold=True)
-    click.echo(f"{move.group.name}: {word}{took}{expected}: {safe(over.message)}")
-    for line in requests.serving(status, [move.group.name]):
+    word = click.style(str(over["state"]), fg="green" if done else "red", bold=True)
+    click.echo(f"{move.group}: {word}{took}{expected}: {safe(over.get('message', ''))}")
+    for line in operations.serving(status_of(operations.cluster(client, cluster)), move.group):
         click.echo(f"  {safe(line)}")
-    sys.stdout.flush()
+    if ending.stopped:
+        return 130
     return 0 if done else 1
 
 
-def _cancel(path: Path, cluster: str, group: str | None) -> int:
-    from hactl.app import actor
-
-    def matches(each: Operation) -> bool:
-        return each.kind == "Switchover" and each.cluster == cluster and group in (None, each.group)
-
-    ended = asyncio.run(requests.end(path, matches, "Cancelled", f"taken back by {actor()}"))
-    if not ended:
-        raise NotAskedFor(f"no switchover of {cluster} is asked for")
-    for each in ended:
-        click.echo(f"request {each.id}, {each.group} to {each.node}, is taken back; a step that runs ends first")
+def _cancel(client: Client, cluster: str, group: str | None) -> int:
+    fields = {"cluster": cluster, **({"group": group} if group else {})}
+    found = operations.open_operations(client, "Switchover", **fields)
+    if not found:
+        raise HactlError(f"no switchover of {cluster} is open")
+    operations.cancel(client, found)
+    for each in found:
+        spec = each["spec"]
+        click.echo(f"{name_of(each)}, {spec['group']} to {spec['node']}, is cancelled; a step that runs ends first")
     return 0

@@ -1,1 +1,1 @@
-"""reports."""
+"""How clusters are, what happened to them, and why."""

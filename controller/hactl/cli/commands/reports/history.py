@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.api_client.client import here_only
-from hactl.cli.output import indent, output_option, print_data, safe, told_operation
+from hactl.cli.api_client.connect import here_only
+from hactl.cli.output import indent, operation_line, output_option, print_data, safe
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
 
@@ -60,7 +60,7 @@ def history(
 ) -> None:
     """What happened, oldest first: documents, changes of state, and every command with its outcome.
 
-    -o wide adds the whole command, why it ran, who asked for it, and what it printed.
+    -o wide adds the whole command, why it ran, for whom, and what it printed.
     """
     here_only(ctx, "hactl events tells what happened there")
     query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
@@ -70,8 +70,8 @@ def history(
         return
     for row in rows:
         _show(row, wide=form == "wide", named=name is None)
-    for each in asyncio.run(_asked(ctx, name)):
-        click.echo(f"{click.style('asked for now', fg='magenta')}  {safe(told_operation(each))}")
+    for each in asyncio.run(_open(ctx, name)):
+        click.echo(f"{click.style('open', fg='magenta')}  {safe(operation_line(each))}")
     if not rows:
         click.echo("nothing on record" + (f" for {name}" if name else ""))
 
@@ -84,8 +84,8 @@ async def _read(ctx: click.Context, query: dict[str, Any], *, failed: bool) -> S
             raise HactlError(str(error)) from error
 
 
-async def _asked(ctx: click.Context, name: str | None) -> Sequence[Operation]:
-    """What is asked for and not over."""
+async def _open(ctx: click.Context, name: str | None) -> Sequence[Operation]:
+    """Operations that are not over."""
     async with reading(state_path(ctx)) as store:
         return await store.operations(name, open_only=True)
 

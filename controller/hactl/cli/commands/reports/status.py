@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, server_of
-from hactl.cli.commands.objects.get import server_options
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client
+from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.output import (
     age,
     coloured_truth,
     condition,
     operation_data,
+    operation_line,
     output_option,
     print_data,
     safe,
     table,
-    told_operation,
 )
-from hactl.cli.record import reading, state_path
+from hactl.cli.record import reading
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hactl.core.operations import Operation
 
 #: Conditions that are only there while something is the matter.
@@ -40,18 +42,18 @@ TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
 def status(
     ctx: click.Context, names: tuple[str, ...], form: str | None, server: str | None, context: str | None
 ) -> int:
-    """Every cluster on one screen, worst first, from the record; with --server or --context from that server.
+    """Every cluster on one screen, worst first, from this machine's record; from elsewhere as a server tells it.
 
     Exit status: 0 everything shown is Ready, 3 something is not, 1 error.
     """
-    remote = server_of(ctx, server, context)
-    if remote is not None:
-        rows, asked, holder = told_by(remote, names)
-    else:
-        rows, asked, holder = asyncio.run(_read(ctx, names))
+    with connected(ctx, server=server, context=context) as client:
+        if client.record is None:
+            rows, operations, holder = _by_objects(client, names)
+        else:
+            rows, operations, holder = asyncio.run(_by_record(client.record, names))
     missing = sorted(set(names) - {row["cluster"] for row in rows})
     if missing:
-        raise HactlError(f"{remote.where if remote is not None else 'the record'} has no cluster {', '.join(missing)}")
+        raise HactlError(f"there is no cluster {', '.join(missing)}")
     if form in ("json", "yaml"):
         print_data(
             form,
@@ -60,7 +62,7 @@ def status(
                     **row["status"],
                     "managed": row["managed"],
                     "ageSeconds": row["age_seconds"],
-                    "requests": [operation_data(each) for each in asked if each.about(row["cluster"])],
+                    "requests": [operation_data(each) for each in operations if each.about(row["cluster"])],
                 }
                 for row in rows
             ],
@@ -69,29 +71,26 @@ def status(
         for row in rows:
             click.echo(row["cluster"])
     else:
-        _show(rows, asked, holder, wide=form == "wide" or bool(names))
+        _show(rows, operations, holder, wide=form == "wide" or bool(names))
     return 0 if all(condition(row["status"], "Ready").get("status") == "True" for row in rows if row["managed"]) else 3
 
 
-async def _read(
-    ctx: click.Context, names: Sequence[str]
-) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
-    """Statuses, what is asked for, and the controller that runs."""
+async def _by_record(path: Path, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
+    """Statuses, open operations, and the controller that runs."""
     from hactl.adapters.lock import ClusterLock, lock_directory
 
-    path = state_path(ctx)
     async with reading(path) as store:
         rows = [row for row in await store.statuses() if not names or row["cluster"] in names]
-        asked = [
+        operations = [
             each
             for each in await store.operations(open_only=True)
             if not names or any(each.about(name) for name in names)
         ]
     holder = ClusterLock(lock_directory(path)).controller_holder()
-    return sorted(rows, key=_badness), asked, None if holder is None else str(holder)
+    return sorted(rows, key=_badness), operations, None if holder is None else str(holder)
 
 
-def told_by(client: Client, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
+def _by_objects(client: Client, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
     """The same from a server's objects; clusters nobody has looked at yet are not in it, as they have no status."""
     rows = []
     for body in client.send(Call("GET", CLUSTERS))["items"]:
@@ -101,9 +100,9 @@ def told_by(client: Client, names: Sequence[str]) -> tuple[list[Mapping[str, Any
         ago = (datetime.now(UTC) - _changed(found)).total_seconds()
         found = {"name": name, "generation": body["metadata"]["generation"], **found}
         rows.append({"cluster": name, "managed": True, "status": found, "age_seconds": ago})
-    operations = [_operation(body) for body in client.send(Call("GET", OPERATIONS))["items"]]
-    asked = [each for each in operations if each.state == "Open" and (not names or any(map(each.about, names)))]
-    return sorted(rows, key=_badness), sorted(asked, key=lambda each: each.id), client.where
+    everything = [_operation(body) for body in client.send(Call("GET", OPERATIONS))["items"]]
+    operations = [each for each in everything if each.state == "Open" and (not names or any(map(each.about, names)))]
+    return sorted(rows, key=_badness), sorted(operations, key=lambda each: each.id), client.where
 
 
 def _changed(found: Mapping[str, Any]) -> datetime:
@@ -113,7 +112,7 @@ def _changed(found: Mapping[str, Any]) -> datetime:
 
 
 def _operation(body: Mapping[str, Any]) -> Operation:
-    """What somebody asked for, from its object."""
+    """An operation, from its object."""
     from hactl.core.operations import Kind, Operation, State
 
     spec, state = body["spec"], body["status"]
@@ -155,7 +154,9 @@ def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
     return (0 if row["managed"] else 1, order, row["cluster"])
 
 
-def _show(rows: Sequence[Mapping[str, Any]], asked: Sequence[Operation], holder: str | None, *, wide: bool) -> None:
+def _show(
+    rows: Sequence[Mapping[str, Any]], operations: Sequence[Operation], holder: str | None, *, wide: bool
+) -> None:
     if not rows:
         click.echo("no cluster is on record yet")
     lines = []
@@ -170,10 +171,10 @@ def _show(rows: Sequence[Mapping[str, Any]], asked: Sequence[Operation], holder:
         ])  # fmt: skip
     if rows:
         click.echo(table(lines, ["CLUSTER", "READY", "ACTIVE", "FAILOVER", "SYNC", "CHANGED", "WHAT"]))
-    if asked:
-        click.echo(f"\n{click.style('Asked for', bold=True)}")
-    for each in asked:
-        click.echo(f"  {click.style(each.kind.value.lower(), fg='magenta')}  {safe(told_operation(each))}")
+    if operations:
+        click.echo(f"\n{click.style('Operations', bold=True)}")
+    for each in operations:
+        click.echo(f"  {click.style(each.kind.value.lower(), fg='magenta')}  {safe(operation_line(each))}")
     if wide:
         for row in rows:
             print_details(row)

@@ -212,8 +212,8 @@ def _k8s(text: str) -> SourceOption:
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         raise _wrong(text, f"{namespace!r} is no name of a namespace")
     # Two contexts of one file are two sources.
-    told = "&".join(f"{key}={options[key]}" for key in ("context", "namespace") if key in options)
-    label = f"k8s:{rest}" + (f"?{told}" if told else "")
+    chosen = "&".join(f"{key}={options[key]}" for key in ("context", "namespace") if key in options)
+    label = f"k8s:{rest}" + (f"?{chosen}" if chosen else "")
     return SourceOption("k8s", label, rest, options=options)
 
 

@@ -17,7 +17,7 @@ from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.commands.documents.apply import worst
 from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
-from support.contracts.store import document
+from support.api.served_record import document
 from support.limits import LIMIT_SECONDS
 
 Hactl = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +30,7 @@ def state(tmp_path: Path) -> Path:
 
     async def make() -> None:
         store = await open_record(path, actor="tester")
-        await store.put_document(document(), actor="tester")
+        await store.put_document(document("nas"), actor="tester")
         plan = {"digest": "24585e5da65f", "steps": 3, "next": {"title": "Boot"}}
         ready = {"type": "Ready", "status": "True", "reason": "AsDesired", "message": "fine"}
         status = {
@@ -59,7 +59,7 @@ def hactl(state: Path) -> Hactl:
 
 
 def operations(state: Path) -> list[tuple[str, str, str, str, str]]:
-    """Kind, cluster, group, node, state of everything that was asked for."""
+    """Kind, cluster, group, node, state of every operation."""
 
     async def read() -> list[tuple[str, str, str, str, str]]:
         store = await open_record(state, read_only=True)
@@ -91,14 +91,14 @@ def test_a_pause_shows_in_every_listing_until_it_is_resumed_with_the_same_words(
         told = hactl(*listing).stdout
         assert "is paused, until" in told, listing
         assert "new switch" in told
-    (asked,) = json.loads(hactl("status", "-o", "json").stdout)[0]["requests"]
-    assert (asked["kind"], asked["reason"], asked["state"]) == ("Pause", "new switch", "Open")
+    (operation,) = json.loads(hactl("status", "-o", "json").stdout)[0]["requests"]
+    assert (operation["kind"], operation["reason"], operation["state"]) == ("Pause", "new switch", "Open")
     other = ("--all",) if words != ("--all",) else ("nas",)
     wrong = hactl("resume", *other)
     assert wrong.returncode == 1
     assert "new switch" in wrong.stderr
     assert hactl("resume", *words).returncode == 0
-    assert operations(state) == [("Pause", *scope, "Done")]
+    assert operations(state) == [("Pause", *scope, "Cancelled")]
     assert "paused" not in hactl("status").stdout
 
 
@@ -109,15 +109,15 @@ def test_a_pause_shows_in_every_listing_until_it_is_resumed_with_the_same_words(
         (("pause", "--reason", "x"), 64, "name a cluster"),
         (("pause", "nas", "--all", "--reason", "x"), 64, "whole fleet"),
         (("pause", "nas", "--group", "files", "--node", "nas-a", "--reason", "x"), 64, "not both"),
-        (("pause", "fw", "--reason", "x"), 1, "no cluster fw; it has nas"),
+        (("pause", "fw", "--reason", "x"), 1, "no cluster fw, only nas"),
         (("pause", "nas", "--group", "web", "--reason", "x"), 1, "no group web"),
         (("pause", "--node", "fw-a", "--reason", "x"), 1, "no node fw-a"),
         (("pause", "nas", "--reason", "x", "--for", "soon"), 64, "no duration"),
         (("resume", "nas"), 1, "nas is not paused"),
         (("approve", "nas", "0" * 12), 1, "digest 24585e5da65f"),
-        (("approve", "fw", "0" * 12), 1, "no document of fw"),
-        (("uncordon", "fw-a"), 1, "."),
-        (("switchover", "fw"), 1, "."),
+        (("approve", "fw", "0" * 12), 1, "no cluster fw, only nas"),
+        (("uncordon", "fw-a"), 1, "no node fw-a"),
+        (("switchover", "fw"), 1, "no cluster fw"),
         (("switchover", "nas", "--cancel"), 1, "no switchover of nas"),
         (("switchover", "nas", "--at", "2020-01-01T00:00"), 64, "over already"),
     ],
@@ -134,36 +134,51 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
 
 
 def test_an_approval_is_recorded_once_and_says_who_carries_it_out(hactl: Hactl, state: Path) -> None:
-    """Without a controller apply does; with one it does."""
+    """A controller does, or apply."""
     first = hactl("approve", "nas", "24585e5da65f")
     assert first.returncode == 0, first.stderr
-    assert "hactl apply carries it out" in first.stdout
+    assert "a running controller carries it out, else: hactl apply" in first.stdout
     again = hactl("approve", "nas", "24585e5da65f")
     assert again.returncode == 1
     assert "asked for already" in again.stderr
     assert operations(state) == [("Approve", "nas", "", "", "Open")]
 
 
-def test_with_a_controller_a_request_is_only_asked_for(hactl: Hactl, state: Path) -> None:
-    """It is named."""
+def test_what_is_left_to_a_controller_needs_one(hactl: Hactl, state: Path) -> None:
+    """Also one without an API: by its lock. Else it is refused, and nothing is on record."""
 
-    async def told() -> str:
-        async with ClusterLock(lock_directory(state), command="hactl run --source x").controller():
-            return (await asyncio.to_thread(hactl, "approve", "nas", "24585e5da65f")).stdout
-
-    assert "the running controller (hactl run --source x" in asyncio.run(told())
-
-
-def test_taking_a_switchover_back_ends_it(hactl: Hactl, state: Path) -> None:
-    """As Cancelled."""
-
-    async def ask() -> None:
+    async def drained() -> None:
         store = await open_record(state)
-        request = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
-        await store.open_operation(request)
+        await store.open_operation({"kind": "Drain", "cluster": "nas", "actor": "root", "node": "nas-b"})
         await store.close()
 
-    asyncio.run(ask())
+    asyncio.run(drained())
+    before = operations(state)
+    words = ("uncordon", "nas-b", "--no-wait")
+    for each in (words, ("drain", "nas-a", "--yes", "--no-wait"), ("switchover", "nas", "--at", "2h", "--yes")):
+        refused = hactl(*each)
+        assert (refused.returncode, operations(state)) == (1, before)
+        assert "no controller runs" in refused.stderr
+
+    async def with_a_controller() -> subprocess.CompletedProcess[str]:
+        async with ClusterLock(lock_directory(state), command="hactl run --source x").controller():
+            return await asyncio.to_thread(hactl, *words)
+
+    left = asyncio.run(with_a_controller())
+    assert (left.returncode, left.stdout) == (0, "nas-b is not drained any more\n")
+    assert operations(state) == [("Drain", "nas", "", "nas-b", "Cancelled")]
+
+
+def test_cancelling_a_switchover_ends_it(hactl: Hactl, state: Path) -> None:
+    """As Cancelled."""
+
+    async def make() -> None:
+        store = await open_record(state)
+        operation = {"kind": "Switchover", "cluster": "nas", "actor": "root", "group": "files", "node": "nas-b"}
+        await store.open_operation(operation)
+        await store.close()
+
+    asyncio.run(make())
     assert "files is to move to nas-b" in hactl("status").stdout
     assert hactl("switchover", "nas", "--cancel").returncode == 0
     assert operations(state) == [("Switchover", "nas", "files", "nas-b", State.CANCELLED.value)]

@@ -1,0 +1,167 @@
+"""The work of a controller in this process, for one command, when no controller runs on the record.
+
+It is done in a thread with a loop of its own, while the command follows through the API, as it would follow a
+controller. Rules: an operation that is awaited and could not be finished is ended, so that nothing happens later that
+nobody expects any more; a step that runs is never cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hactl.cli.api_client.client import Client
+from hactl.errors import HactlError
+
+if TYPE_CHECKING:
+    from hactl.app import App
+    from hactl.core.pace.convergence import Summary
+    from hactl.core.pace.result import PassResult
+
+#: Whether what is wanted is there, by the newest status of the cluster.
+Reached = Callable[[Mapping[str, Any]], bool]
+#: Said when a person stops work that is done here.
+STOPPING = "\nstopping: a running step may end, no other is started"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done."""
+
+    clusters: Sequence[str]
+    #: After so long no new pass begins.
+    seconds: float
+    #: Number of the operation that is waited for; 0: none, then `reached`, and without it convergence.
+    awaited: int = 0
+    reached: Reached | None = None
+    cause: str = "operation"
+
+    @property
+    def until(self) -> Callable[[PassResult], bool] | None:
+        """What a pass has to show; None: convergence."""
+        if reached := self.reached:
+            return lambda result: reached(result.status)
+        return (lambda result: any(each.id == self.awaited for each in result.ended)) if self.awaited else None
+
+
+class Worker:
+    """Works until it is done, cannot go on, or is stopped."""
+
+    def __init__(self, record: Path, work: Work) -> None:
+        """Begins at once."""
+        self._record = record
+        self._work = work
+        self._summaries: dict[str, Summary] = {}
+        self._failure: BaseException | None = None
+        self._stopping: Callable[[], None] = lambda: None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="worker")
+        self._thread.start()
+
+    def ended(self, cluster: str) -> Summary | None:
+        """How it ended with that cluster; None: it goes on. Raises what ended the work for all of them."""
+        if self._failure is not None:
+            raise self._failure
+        return self._summaries.get(cluster)
+
+    def stop(self) -> None:
+        """Let a running step end, begin no other; returns when everything has ended."""
+        self._stopped = True
+        self._stopping()
+        while self._thread.is_alive():
+            try:
+                self._thread.join()
+            except KeyboardInterrupt:
+                # It was said what is waited for.
+                continue
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._carry_out())
+        except BaseException as error:  # noqa: BLE001 - raised again where the command asks how it ended
+            self._failure = error
+
+    async def _carry_out(self) -> None:
+        from hactl.app import opened
+
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stopping = lambda: _soon(loop, stop.set)
+        if self._stopped:
+            stop.set()
+        async with opened(self._record) as app:
+            await asyncio.gather(*(self._converge(app, name, stop) for name in self._work.clusters))
+
+    async def _converge(self, app: App, cluster: str, stop: asyncio.Event) -> None:
+        from hactl.app import actor, revive
+        from hactl.runtime.passes.types import Accepted, PassRequest
+
+        row = next((row for row in await app.store.documents() if row["cluster"] == cluster), None)
+        if row is None:
+            raise HactlError(f"no document of {cluster} is in force on this record")
+        work, accepted = self._work, Accepted(revive(row), int(row["generation"]))
+        request = PassRequest(accepted, cause=work.cause, actor=actor(), stop=stop)
+        summary = await app.converge(request, timeout_seconds=work.seconds, until=work.until)
+        if work.awaited:
+            await _end(app, work.awaited, summary)
+        self._summaries[cluster] = summary
+
+
+def _soon(loop: asyncio.AbstractEventLoop, doing: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(doing)
+
+
+async def _end(app: App, number: int, summary: Summary) -> None:
+    """End an operation that is still open: what was begun has failed, what was not is cancelled."""
+    from hactl.core.operations import State
+
+    if any(each.id == number for each in await app.store.operations(open_only=True)):
+        await app.store.end_operation(number, State.FAILED if summary.ended else State.CANCELLED, why_ended(summary))
+
+
+def why_ended(summary: Summary) -> str:
+    """Why work ended before it was done, for people and for the record."""
+    words = {
+        "stalled": "it cannot go on",
+        "held": "it is held back",
+        "deadline": "the time was up",
+        "stopped": "a person stopped it",
+        "refused": "references of the document do not resolve",
+        "store": "the record cannot be kept",
+    }
+    says = [words.get(summary.end, summary.end)]
+    says += [str(summary.error)] if summary.error is not None else []
+    says += [hold.message for hold in summary.holds if not hold.passing][:3]
+    says += [f"{e.step.key}: {e.result.reason}" for e in summary.ended[-1:] if e.result.reason]
+    return "; ".join(says)
+
+
+def controller_runs(client: Client) -> bool:
+    """Whether a controller works on what the client reaches."""
+    from hactl.adapters.lock import ClusterLock, lock_directory
+
+    if client.served or client.record is None:
+        return True
+    return ClusterLock(lock_directory(client.record)).controller_holder() is not None
+
+
+@contextmanager
+def working(client: Client, work: Work) -> Iterator[Worker | None]:
+    """Carry the work out here while the block runs, unless a controller does (None); stopped at its end."""
+    if controller_runs(client):
+        yield None
+        return
+    assert client.record is not None
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    worker = Worker(client.record, work)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        signal.signal(signal.SIGTERM, before)
