@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hactl.core.audit.effects import Effect
+from hactl.core.audit.effects import Effect, RunsService
 from hactl.core.audit.model import Node, World
 from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
@@ -61,6 +61,12 @@ class Case:
     def all_of(self, kind: type[E]) -> Iterator[E]:
         """The effects of that kind."""
         return (effect for effect in self.effects if isinstance(effect, kind))
+
+    def runs_only(self, service: str, action: str) -> Iterator[str]:
+        """A complaint about every call of service(8) that is not this action of this service."""
+        for effect in self.all_of(RunsService):
+            if effect.name != service or effect.action not in (f"one{action}", action):
+                yield f"service {effect.name} {effect.action} is not a {action} of {service}"
 
     def vip(self, interface: str, vhid: int | None) -> tuple[GroupSpec, VirtualIP] | None:
         """The virtual IP that has this vhid on this interface of the node."""

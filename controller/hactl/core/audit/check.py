@@ -33,13 +33,14 @@ from hactl.core.audit.model import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, Worl
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands, secret_variables
 from hactl.core.audit.reader.programs import SECRET_MAY_BE_SEEN_BY, read_effects
 from hactl.core.audit.rules import boot, carp, filesystems, hast, hook
+from hactl.core.catalogue import Verb
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step
 
 
 @dataclass(frozen=True, slots=True)
-class _Verb:
+class _Demand:
     """What the steps of a verb may do, and what judges them."""
 
     kinds: tuple[type, ...]
@@ -54,46 +55,44 @@ _HAST_CONF_FILES = r"/etc/hast\.conf([.][\w.-]+)?"
 _SYSCTL_CONF_FILES = r"/etc/sysctl\.conf([.][\w.-]+)?"
 _NETIF_FILES = r"/etc/rc\.conf\.d(/(netif(/[\w.-]+|\.[\w.-]+)?|\.hactl[\w.-]*))?"
 
-_VERBS: Mapping[str, _Verb] = {
-    "LoadModule": _Verb((LoadsModule,), carp.load_module),
-    "SetSysctl": _Verb((SetsSysctl,), carp.set_sysctl),
-    "AdjustDemotion": _Verb((SetsSysctl,), carp.adjust_demotion),
-    "AddAddress": _Verb((Ifconfig,), carp.add_address),
-    "RemoveAddress": _Verb((Ifconfig,), carp.remove_address),
-    "SetVhid": _Verb((Ifconfig,), carp.set_vhid),
-    "WriteBootAliases": _Verb((WritesFile,), boot.write_boot_aliases, _NETIF_FILES, single=False),
-    "SetRcVariable": _Verb((SetsRc,), boot.set_rc_variable),
-    "RemoveRcVariable": _Verb((SetsRc,), boot.remove_rc_variable),
-    "SetSysctlConf": _Verb((WritesFile,), boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
-    "WriteHastConf": _Verb((WritesFile,), hast.write_hast_conf, _HAST_CONF_FILES, single=False),
-    "ReloadHastd": _Verb((RunsService,), hast.reload_hastd),
-    "StartHastd": _Verb((RunsService,), hast.start_hastd),
-    "CreateMetadata": _Verb((CreatesMetadata,), hast.create_metadata),
-    "SetRole": _Verb((SetsRole,), hast.set_role),
-    "MakeFilesystem": _Verb((MakesFilesystem,), filesystems.make_filesystem),
-    "CreatePool": _Verb((Zpool,), filesystems.create_pool),
-    "CheckFilesystem": _Verb((ChecksFilesystem,), filesystems.check_filesystem),
-    "Mount": _Verb((Mounts,), filesystems.mount),
-    "Remount": _Verb((Mounts,), filesystems.remount),
-    "Unmount": _Verb((Unmounts,), filesystems.unmount),
-    "ImportPool": _Verb((Zpool,), filesystems.import_pool),
-    "ExportPool": _Verb((Zpool,), filesystems.export_pool),
-    "StartService": _Verb((RunsService,), filesystems.start_service),
-    "StopService": _Verb((RunsService,), filesystems.stop_service),
-    "EnableService": _Verb((SetsRc, RunsService), boot.enable_service),
-    "DisableService": _Verb((SetsRc, RunsService), boot.disable_service),
-    "WriteHook": _Verb((WritesFile,), hook.write_hook, hook.HOOK_FILES, single=False),
-    "PreserveCopy": _Verb((WritesFile,), hast.preserve_copy, single=False),
-    "DiscardCopy": _Verb((SetsRole, CreatesMetadata), hast.discard_copy, single=False),
-    "RemoveHook": _Verb((RunsService,), hook.remove_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}"),
-    "RestartDevd": _Verb((RunsService,), hook.restart_devd, hook.RUN_NOTES),
-    "ConfirmCopy": _Verb((WritesFile,), hook.confirm_copy, hook.NOTES, single=False),
-    "LiftHold": _Verb((SetsSysctl,), hook.lift_hold, hook.RUN_NOTES),
-    "NoteDrained": _Verb((WritesFile,), hook.note_drained, hook.NOTES, single=False),
-    "ForgetDrained": _Verb((WritesFile,), hook.note_drained, hook.NOTES, single=False),
+_DEMANDS: Mapping[str, _Demand] = {
+    Verb.LOAD_MODULE: _Demand((LoadsModule,), carp.load_module),
+    Verb.SET_SYSCTL: _Demand((SetsSysctl,), carp.set_sysctl),
+    Verb.ADJUST_DEMOTION: _Demand((SetsSysctl,), carp.adjust_demotion),
+    Verb.ADD_ADDRESS: _Demand((Ifconfig,), carp.add_address),
+    Verb.REMOVE_ADDRESS: _Demand((Ifconfig,), carp.remove_address),
+    Verb.SET_VHID: _Demand((Ifconfig,), carp.set_vhid),
+    Verb.WRITE_BOOT_ALIASES: _Demand((WritesFile,), boot.write_boot_aliases, _NETIF_FILES, single=False),
+    Verb.SET_RC_VARIABLE: _Demand((SetsRc,), boot.set_rc_variable),
+    Verb.REMOVE_RC_VARIABLE: _Demand((SetsRc,), boot.remove_rc_variable),
+    Verb.SET_SYSCTL_CONF: _Demand((WritesFile,), boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
+    Verb.WRITE_HAST_CONF: _Demand((WritesFile,), hast.write_hast_conf, _HAST_CONF_FILES, single=False),
+    Verb.RELOAD_HASTD: _Demand((RunsService,), hast.reload_hastd),
+    Verb.START_HASTD: _Demand((RunsService,), hast.start_hastd),
+    Verb.CREATE_METADATA: _Demand((CreatesMetadata,), hast.create_metadata),
+    Verb.SET_ROLE: _Demand((SetsRole,), hast.set_role),
+    Verb.MAKE_FILESYSTEM: _Demand((MakesFilesystem,), filesystems.make_filesystem),
+    Verb.CREATE_POOL: _Demand((Zpool,), filesystems.create_pool),
+    Verb.CHECK_FILESYSTEM: _Demand((ChecksFilesystem,), filesystems.check_filesystem),
+    Verb.MOUNT: _Demand((Mounts,), filesystems.mount),
+    Verb.REMOUNT: _Demand((Mounts,), filesystems.remount),
+    Verb.UNMOUNT: _Demand((Unmounts,), filesystems.unmount),
+    Verb.IMPORT_POOL: _Demand((Zpool,), filesystems.import_pool),
+    Verb.EXPORT_POOL: _Demand((Zpool,), filesystems.export_pool),
+    Verb.START_SERVICE: _Demand((RunsService,), filesystems.start_service),
+    Verb.STOP_SERVICE: _Demand((RunsService,), filesystems.stop_service),
+    Verb.ENABLE_SERVICE: _Demand((SetsRc, RunsService), boot.enable_service),
+    Verb.DISABLE_SERVICE: _Demand((SetsRc, RunsService), boot.disable_service),
+    Verb.WRITE_HOOK: _Demand((WritesFile,), hook.write_hook, hook.HOOK_FILES, single=False),
+    Verb.PRESERVE_COPY: _Demand((WritesFile,), hast.preserve_copy, single=False),
+    Verb.DISCARD_COPY: _Demand((SetsRole, CreatesMetadata), hast.discard_copy, single=False),
+    Verb.REMOVE_HOOK: _Demand((RunsService,), hook.remove_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}"),
+    Verb.RESTART_DEVD: _Demand((RunsService,), hook.restart_devd, hook.RUN_NOTES),
+    Verb.CONFIRM_COPY: _Demand((WritesFile,), hook.confirm_copy, hook.NOTES, single=False),
+    Verb.LIFT_HOLD: _Demand((SetsSysctl,), hook.lift_hold, hook.RUN_NOTES),
+    Verb.NOTE_DRAINED: _Demand((WritesFile,), hook.note_drained, hook.NOTES, single=False),
+    Verb.FORGET_DRAINED: _Demand((WritesFile,), hook.note_drained, hook.NOTES, single=False),
 }
-
-_DESTRUCTIVE = frozenset({"CreateMetadata", "MakeFilesystem", "CreatePool", "DiscardCopy"})
 
 
 def audit(cluster: Cluster, snapshot: Snapshot, plan: Plan, now: float) -> tuple[str, ...]:
@@ -176,15 +175,15 @@ def _judge(plan: Plan, step: Step, stage: int, world: World) -> Iterator[str]:
     yield from _node_is_ours(world, step)
     yield from _secrets(world.cluster, step)
     yield from _checks_only_look(step)
-    verb = _VERBS.get(step.verb)
-    if verb is None:
+    demand = _DEMANDS.get(step.verb)
+    if demand is None:
         yield f"{step.verb} is not a verb the audit knows"
         return
     try:
         effects = read_effects(step.command)
         case = Case(plan, step, stage, world, effects)
-        yield from _does_what_it_says(case, verb)
-        yield from verb.rule(case)
+        yield from _does_what_it_says(case, demand)
+        yield from demand.rule(case)
         yield from _risk(case)
     except Unreadable as what:
         yield f"the command cannot be read: {what}"
@@ -243,23 +242,23 @@ def _checks_only_look(step: Step) -> Iterator[str]:
             yield f"the check {check.says!r} changes something"
 
 
-def _does_what_it_says(case: Case, verb: _Verb) -> Iterator[str]:
+def _does_what_it_says(case: Case, demand: _Demand) -> Iterator[str]:
     """The command does what the verb says, once, and nothing else."""
-    main = [effect for effect in case.effects if isinstance(effect, verb.kinds)]
-    if not main or (verb.single and len(main) != 1):
+    main = [effect for effect in case.effects if isinstance(effect, demand.kinds)]
+    if not main or (demand.single and len(main) != 1):
         yield f"does {len(main)} things of the kind {case.step.verb} does"
     for effect in case.effects:
         if isinstance(effect, WritesFile):
-            yield from _file(case, effect, verb)
-        elif not isinstance(effect, verb.kinds):
+            yield from _file(case, effect, demand)
+        elif not isinstance(effect, demand.kinds):
             yield f"does something {case.step.verb} does not say: {type(effect).__name__}"
     yield from _secret_of_vhid(case)
 
 
-def _file(case: Case, effect: WritesFile, verb: _Verb) -> Iterator[str]:
+def _file(case: Case, effect: WritesFile, demand: _Demand) -> Iterator[str]:
     """I10: only the files hactl is known to write."""
     temporary = re.fullmatch(r"/(var/)?tmp/hactl[\w.-]*|/var/(run|db)/hactl[\w./-]*", effect.path)
-    own = re.fullmatch(verb.files, effect.path) or _is_image(case, effect.path)
+    own = re.fullmatch(demand.files, effect.path) or _is_image(case, effect.path)
     if effect.how == "mkdir" and effect.path in _directories(case.world.cluster):
         return
     if not (temporary or own) or ".." in effect.path:
@@ -273,7 +272,7 @@ def _file(case: Case, effect: WritesFile, verb: _Verb) -> Iterator[str]:
 def _is_image(case: Case, path: str) -> bool:
     """The file in which a person asked for an image of a copy, and its unfinished part."""
     images = [where for node, where in case.plan.discards.values() if node == case.step.node and where]
-    return case.step.verb == "PreserveCopy" and any(path in (image, f"{image}.part") for image in images)
+    return case.step.verb == Verb.PRESERVE_COPY and any(path in (image, f"{image}.part") for image in images)
 
 
 def _is_note(path: str) -> bool:
@@ -311,14 +310,23 @@ def _risk(case: Case) -> Iterator[str]:
     least = _least_risk(case)
     if case.step.risk.rank < least.rank:
         yield f"its risk is at least {least}, it says {case.step.risk}"
-    if case.step.verb in _DESTRUCTIVE and not case.step.before:
+    if _destroys(case) and not case.step.before:
         yield "a destructive step without a check just before it"
+
+
+def _destroys(case: Case) -> bool:
+    """Whether data on a device is gone afterwards, whatever the step calls itself."""
+    return any(
+        isinstance(effect, CreatesMetadata | MakesFilesystem)
+        or (isinstance(effect, Zpool) and effect.action == "create")
+        for effect in case.effects
+    )
 
 
 def _least_risk(case: Case) -> Risk:
     """The least a step of this kind can do to service and data, here and now."""
     here = case.here
-    if case.step.verb in _DESTRUCTIVE:
+    if _destroys(case):
         return Risk.DESTRUCTIVE
     for effect in case.effects:
         match effect:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.core.audit.case import PROMOTION_LIMIT_SECONDS, Case, pool_of
-from hactl.core.audit.effects import CreatesMetadata, RunsService, SetsRole, WritesFile
+from hactl.core.audit.effects import CreatesMetadata, SetsRole, WritesFile
 from hactl.core.audit.model import HAST_CONF, Node
 from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictions, meaning
 from hactl.core.audit.reader.lexer import read_commands
@@ -64,9 +64,7 @@ def _standby_has(case: Case, parts: dict[str, ResourcePart]) -> Iterator[str]:
 
 def reload_hastd(case: Case) -> Iterator[str]:
     """ReloadHastd."""
-    for effect in case.all_of(RunsService):
-        if effect.name != "hastd" or effect.action not in ("onereload", "reload"):
-            yield f"service {effect.name} {effect.action} is not a reload of hastd"
+    yield from case.runs_only("hastd", "reload")
     here = case.here
     if here.hastd is False:
         yield "I7: hastd does not run"
@@ -112,9 +110,7 @@ def _reload_of_served(case: Case, name: str) -> Iterator[str]:
 
 def start_hastd(case: Case) -> Iterator[str]:
     """StartHastd."""
-    for effect in case.all_of(RunsService):
-        if effect.name != "hastd" or effect.action not in ("onestart", "start"):
-            yield f"service {effect.name} {effect.action} is not a start of hastd"
+    yield from case.runs_only("hastd", "start")
     if case.here.hastd:
         yield "I7: hastd runs already"
     if not case.here.hast_conf:

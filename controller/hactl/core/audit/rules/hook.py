@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from hactl.core.audit.case import Case
-from hactl.core.audit.effects import RunsService, SetsSysctl, WritesFile
+from hactl.core.audit.effects import SetsSysctl, WritesFile
 from hactl.core.cluster import hooked_groups
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
@@ -47,20 +47,14 @@ def remove_hook(case: Case) -> Iterator[str]:
     """RemoveHook."""
     if hooked_groups(case.world.cluster, case.step.node):
         yield "removes the node hook although the node has something to move"
-    yield from _restarts_devd(case)
+    yield from case.runs_only("devd", "restart")
 
 
 def restart_devd(case: Case) -> Iterator[str]:
     """RestartDevd."""
-    yield from _restarts_devd(case)
+    yield from case.runs_only("devd", "restart")
     if not hooked_groups(case.world.cluster, case.step.node):
         yield "I7: the node has no hook that devd could call"
-
-
-def _restarts_devd(case: Case) -> Iterator[str]:
-    for effect in case.all_of(RunsService):
-        if effect.name != "devd" or effect.action not in ("onerestart", "restart"):
-            yield f"service {effect.name} {effect.action} is not a restart of devd"
 
 
 def confirm_copy(case: Case) -> Iterator[str]:
