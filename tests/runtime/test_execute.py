@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from hactl.core.changes.change import SecretUse
 from hactl.core.outcome import StageOutcome
-from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
+from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
 from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
@@ -97,8 +98,8 @@ def test_nodes_run_in_parallel_and_a_node_stops_at_its_first_step_that_is_not_do
     assert seconds == pytest.approx(3 * 0.6, abs=0.1)
     assert bench.nodes.node("b").modules == {"one": True, "two": True, "three": True}
     assert bench.nodes.node("a").modules == {"one": True}
-    assert [step.key for step in outcome.not_run] == ["a LoadModule three"]
-    assert [(e.step.key, e.result.exit_status) for e in outcome.trouble] == [("a LoadModule two", 1)]
+    assert [str(step.key) for step in outcome.not_run] == ["a LoadModule three"]
+    assert [(str(e.step.key), e.result.exit_status) for e in outcome.trouble] == [("a LoadModule two", 1)]
 
 
 def test_an_ordered_stage_stops_everywhere_at_the_first_step_that_is_not_done() -> None:
@@ -112,7 +113,7 @@ def test_an_ordered_stage_stops_everywhere_at_the_first_step_that_is_not_done() 
 
     bench, outcome = play(story)
     assert outcomes(outcome) == [("a", "one", "Done"), ("b", "one", "Failed")]
-    assert [step.key for step in outcome.not_run] == ["a LoadModule two"]
+    assert [str(step.key) for step in outcome.not_run] == ["a LoadModule two"]
     assert bench.nodes.node("a").received == [(pytest.approx(1000.1, abs=0.01), "one")]
 
 

@@ -139,7 +139,7 @@ def test_a_failing_step_is_told_to_the_judge_but_an_honest_race_is_not() -> None
         await desk.look()
         await desk.look()
         ((key, what),) = world.judged[-1][1].items()
-        assert key == "a LoadModule one"
+        assert str(key) == "a LoadModule one"
         assert what.startswith("Failed once: exit status 1")
 
     play(story)

@@ -18,7 +18,6 @@ import pytest
 from hactl.core.audit.check import audit
 from hactl.core.facts import CarpState, Hastd, HastRole, Mount, NoMetadata, Pool, Unknown
 from hactl.core.plan import STAGE_LIMIT, make_plan
-from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
 from support.facts.builder import (
     MEDIASIZE,
@@ -33,6 +32,7 @@ from support.facts.builder import (
     zfs_cluster,
     zfs_pair,
 )
+from support.facts.planned import foretold
 
 #: Scenes per test when HACTL_SEEDS is not set: about ten seconds in all.
 SCENES = 400
@@ -213,7 +213,7 @@ def judge(scene: Scene) -> None:
     assert plan_of(scene).digest == plan.digest
     snapshot = scene.snapshot
     for number, stage in enumerate(plan.stages, start=1):
-        snapshot = predict(scene.cluster, snapshot, stage)
+        snapshot = foretold(scene.cluster, snapshot, stage)
         rest = make_plan(scene.cluster, snapshot, scene.now)
         assert audit(scene.cluster, snapshot, rest, scene.now) == (), f"after stage {number}"
         assert rest.stages == plan.stages[number:]

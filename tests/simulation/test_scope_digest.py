@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hactl.core.hook.render import HOOK, PROGRAM, STATE_DIRECTORY
+from hactl.core.changes.change import STATE_DIRECTORY
+from hactl.core.hook.render import HOOK, PROGRAM
 from hactl.core.script import LEASE_FILE
 from support.small_scope.digest import DATED, LOCKS, RECENT_SECONDS, RUN_DIRECTORY, SOLE_SECONDS, Digest
 from support.small_scope.play import Scope

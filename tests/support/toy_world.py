@@ -17,12 +17,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.adapters.record.operations import in_force, operation, operation_row
+from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
 from hactl.core.operations import Operation, Overrides, State
 from hactl.core.script import FRAME
-from hactl.core.steps import Check, Hold, Plan, Risk, SecretUse, Stage, Step
+from hactl.core.steps import Check, Hold, Plan, Risk, Stage, Step
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
 from hactl.runtime.passes.types import Accepted, ResolvedCluster
@@ -229,10 +230,10 @@ def toy_status(cluster: Cluster, snapshot: Snapshot, plan: Plan, **rest: Any) ->
         "metadata": {"name": cluster.name},
         "generation": cluster.generation,
         "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-        "steps": [step.key for step in plan.steps],
+        "steps": [str(step.key) for step in plan.steps],
         "holds": [hold.message for hold in plan.holds],
         "problems": list(rest["problems"]),
-        "failing": dict(rest["failing"]),
+        "failing": {str(key): what for key, what in rest["failing"].items()},
     }
 
 

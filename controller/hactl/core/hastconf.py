@@ -11,8 +11,6 @@ from hactl.core.cluster import Cluster, hooked_groups
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
 
-#: Where hastd and hastctl look.
-PATH = "/etc/hast.conf"
 #: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
 PORT = 8457
 

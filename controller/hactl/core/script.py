@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.outcome import StepResult
-from hactl.core.steps import Check, Outcome, Step, quote
+from hactl.core.sh import quote
+from hactl.core.steps import Check, Outcome, Step
 
 #: Where FreeBSD keeps what steps use; set by us because a login shell's own idea of it is not ours to trust.
 PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -27,7 +29,7 @@ LOCK_WAIT_SECONDS = 20
 #: What lockf(1) exits with when it did not get the lock in time (EX_TEMPFAIL).
 LOCK_BUSY_STATUS = 75
 #: Where a node keeps the generation of the lease that last acted on it.
-LEASE_FILE = "/var/db/hactl/lease"
+LEASE_FILE = f"{STATE_DIRECTORY}/lease"
 
 
 def step_budget_seconds(step: Step) -> float:

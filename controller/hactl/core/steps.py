@@ -11,6 +11,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
+
+from hactl.core.catalogue import HoldReason, Verb
+from hactl.core.changes import AnyChange
+from hactl.core.changes.change import SecretUse
 
 
 class Risk(StrEnum):
@@ -48,22 +53,24 @@ class Check:
     within_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class SecretUse:
-    """A secret a step needs: the shell variable that carries it and whose it is."""
+class StepKey(NamedTuple):
+    """Identity of a step within a plan; as text, for people and the record, `nas-b SetVhid vtnet1 vhid 80`."""
 
-    variable: str
-    group: str
-    virtual_ip: str
+    node: str
+    verb: Verb
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.verb} {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change on one node."""
+    """One change on one node, as the text that people read, the node runs and the audit judges."""
 
     node: str
-    #: What it does, one PascalCase word from a closed set (see `hactl.core.catalogue`), e.g. `SetAdvskew`.
-    verb: str
+    #: What it does.
+    verb: Verb
     #: What it does it to, in FreeBSD's words: "vtnet1 vhid 80", "data", "/etc/hast.conf".
     target: str
     #: Why, for people: "advskew is 200, the document says 100".
@@ -78,11 +85,29 @@ class Step:
     secrets: tuple[SecretUse, ...] = ()
     #: The node kills the command after this many seconds; the controller waits a little longer.
     timeout_seconds: float = 30.0
+    #: What the text was made from, for the planner's prediction; None when somebody wrote the text by hand.
+    change: AnyChange | None = None
+
+    @classmethod
+    def of(
+        cls,
+        node: str,
+        change: AnyChange,
+        why: str,
+        risk: Risk,
+        *,
+        before: tuple[Check, ...] = (),
+        after: tuple[Check, ...] = (),
+        timeout_seconds: float = 30.0,
+    ) -> Step:
+        """The step that makes this change."""
+        verb, target, command, secrets = change.verb, change.target, change.command, change.secrets
+        return cls(node, verb, target, why, command, risk, before, after, secrets, timeout_seconds, change)
 
     @property
-    def key(self) -> str:
-        """Identity within a plan, e.g. `nas-b SetAdvskew vtnet1 vhid 80`."""
-        return f"{self.node} {self.verb} {self.target}"
+    def key(self) -> StepKey:
+        """Identity within a plan."""
+        return StepKey(self.node, self.verb, self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +130,7 @@ class Stage:
 class Hold:
     """A reason why hactl does not act (yet), for people and for conditions."""
 
-    #: PascalCase, from the closed set of `hactl.core.catalogue`.
-    reason: str
+    reason: HoldReason
     message: str
     node: str | None = None
     #: What is not done because of it: "data", "vtnet1 vhid 80".
@@ -151,10 +175,3 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """All steps in order."""
         return tuple(step for stage in self.stages for step in stage.steps)
-
-
-def quote(text: str) -> str:
-    """One sh word, whatever `text` holds. NUL cannot be carried and is refused."""
-    if "\0" in text:
-        raise ValueError("a NUL byte cannot be part of a shell word")
-    return "'" + text.replace("'", "'\\''") + "'"

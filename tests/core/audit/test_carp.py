@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from hactl.core.changes.change import SecretUse
 from hactl.core.facts import CarpState, Unknown
-from hactl.core.steps import Check, Risk, SecretUse, Step
+from hactl.core.steps import Check, Risk, Step
 from support.facts.audit_plans import complaints, says, step
 from support.facts.builder import Scene, blank_pair, edge_pair, healthy_pair, nas_cluster
 

@@ -11,7 +11,6 @@ import pytest
 from hactl.core.audit.check import audit
 from hactl.core.facts import HastMetadata, HastRole, Known, NoMetadata, Snapshot
 from hactl.core.plan import make_plan
-from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan, Stage, Step
 from support.facts.builder import (
     Scene,
@@ -24,6 +23,7 @@ from support.facts.builder import (
     zfs_cluster,
     zfs_pair,
 )
+from support.facts.planned import foretold
 
 _GROUP = "spec.groups.0"
 _VIP = f"{_GROUP}.virtualIPs.0"
@@ -122,7 +122,7 @@ def test_cut_anywhere_and_planned_again_it_is_still_safe(name: str) -> None:
         plan = make_plan(scene.cluster, snapshot, scene.now)
         assert audit(scene.cluster, snapshot, plan, scene.now) == ()
         for stage in plan.stages[:1]:
-            waiting += [predict(scene.cluster, snapshot, replace(stage, steps=cut)) for cut in _cuts(stage)]
+            waiting += [foretold(scene.cluster, snapshot, replace(stage, steps=cut)) for cut in _cuts(stage)]
         assert len(seen) < 1000
 
 
@@ -173,7 +173,7 @@ def test_old_facts_refuse_every_step() -> None:
     scene = SCENES["blank"]
     plan = _plan(scene)
     found = audit(scene.cluster, scene.snapshot, plan, scene.now + 60)
-    assert {line.split(": ")[1] for line in found if "I6" in line} == {step.key for step in plan.steps}
+    assert {line.split(": ")[1] for line in found if "I6" in line} == {str(step.key) for step in plan.steps}
 
 
 def test_a_plan_of_another_generation_is_refused() -> None:

@@ -15,7 +15,7 @@ def changed(scene: Scene) -> Scene:
 def test_the_file_of_a_hung_hastd_waits() -> None:
     """It may be primary and its peer was not changed yet (I5); what differs would be there when it answers again."""
     plan = plan_of(changed(healthy_pair()).unknown("nas-a", "resources"))
-    assert [step.key for step in plan.steps if step.node == "nas-a"] == []
+    assert [str(step.key) for step in plan.steps if step.node == "nas-a"] == []
     assert "HastdSilent" in {hold.reason for hold in plan.holds}
 
 

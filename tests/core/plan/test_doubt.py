@@ -11,10 +11,9 @@ import pytest
 
 from hactl.core.facts import CarpState, HastRole, Mount, NoMetadata, Unknown
 from hactl.core.plan import make_plan
-from hactl.core.plan.predict.stage import predict
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, blank_pair, edge_pair, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
-from support.facts.planned import plan_of, reasons
+from support.facts.planned import foretold, plan_of, reasons
 
 Tweak = Callable[[Scene], Scene]
 MOUNTED = Mount("/dev/hast/data", "/data", "ufs", frozenset({"local"}))
@@ -135,7 +134,7 @@ def test_a_prediction_leaves_the_master_where_it_is() -> None:
     scene = healthy_pair().wants(nas_cluster({"spec.groups.0.virtualIPs.0.advbase": 2}))
     scene = scene.vhid("nas-a", state=CarpState.BACKUP).vhid("nas-b", state=CarpState.MASTER)
     plan = plan_of(scene)
-    after = predict(scene.cluster, scene.snapshot, plan.stages[0])
+    after = foretold(scene.cluster, scene.snapshot, plan.stages[0])
     interfaces = {node: after.nodes[node].value.interfaces.value for node in ("nas-a", "nas-b")}  # type: ignore[union-attr]
     states = {node: found["vtnet1"].vhid(80).state for node, found in interfaces.items()}  # type: ignore[union-attr]
     assert states == {"nas-a": CarpState.BACKUP, "nas-b": CarpState.MASTER}
@@ -175,5 +174,5 @@ def test_addresses_of_a_silent_node_may_be_there() -> None:
 def test_nobody_is_promoted_on_the_word_of_a_node_that_may_be_primary(tweak: Tweak) -> None:
     """Old, contradicted or missing: no evidence (I1, I6)."""
     plan = plan_of(tweak(rebooted_pair()))
-    assert not [step.key for step in plan.steps if step.verb == "SetRole" and " primary " in step.command]
+    assert not [str(step.key) for step in plan.steps if step.verb == "SetRole" and " primary " in step.command]
     assert reasons(plan) & {"StaleFacts", "RoleUnknown"}

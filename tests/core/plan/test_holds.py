@@ -200,7 +200,7 @@ def test_a_failing_step_does_not_stand_in_the_way_of_the_rest() -> None:
     """It becomes a hold; what does not depend on it is planned."""
     scene = healthy_pair().sysctl("nas-b", preempt=0).service("nas-a", running=False)
     first = plan_of(scene).steps[0]
-    assert first.key == "nas-b SetSysctl net.inet.carp.preempt"
+    assert str(first.key) == "nas-b SetSysctl net.inet.carp.preempt"
     plan = make_plan(scene.cluster, scene.snapshot, scene.now, failing={first.key: "exit status 1"})
     assert [step.verb for step in plan.steps] == ["StartService"]
     assert [hold.reason for hold in plan.holds] == ["StepFailing"]

@@ -149,7 +149,7 @@ def test_a_node_looks_again_just_before_and_just_after_a_step(
     scene: Callable[[], Scene], key: str, tested: list[str]
 ) -> None:
     """All that a step relies on, in the exec of the step; and its effect is waited for as long as it may take."""
-    step = next(step for step in plan_of(scene()).steps if step.key == key)
+    step = next(step for step in plan_of(scene()).steps if str(step.key) == key)
     assert looks(step) == tested
 
 

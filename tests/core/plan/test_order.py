@@ -64,7 +64,7 @@ def test_what_comes_after_a_failing_step_is_left_out() -> None:
     """On the same node, and in an ordered stage on every node; the rest goes on."""
     scene = healthy_pair().wants(nas_cluster({"spec.groups.0.virtualIPs.0.advbase": 2}))
     plan = plan_of(scene, failing="nas-b SetVhid vtnet1 vhid 80")
-    assert not [step.key for step in plan.steps if step.verb == "SetVhid"]
+    assert not [str(step.key) for step in plan.steps if step.verb == "SetVhid"]
     plan = plan_of(_two_services(healthy_pair(), "nas-b"), failing="nas-b StopService mountd")
     assert "service nfsd onestop" not in commands(plan, "nas-b")
     assert "StepFailing" in reasons(plan)
@@ -73,4 +73,4 @@ def test_what_comes_after_a_failing_step_is_left_out() -> None:
 def test_a_node_is_not_promoted_while_its_standby_fails_to_become_secondary() -> None:
     """The wait is for the standby's own word, however long that takes."""
     plan = plan_of(rebooted_pair(), failing="nas-b SetRole data")
-    assert not [step.key for step in plan.steps if step.verb == "SetRole"]
+    assert not [str(step.key) for step in plan.steps if step.verb == "SetRole"]

@@ -29,6 +29,7 @@ from support.facts.builder import (
     rebooted_pair,
     zfs_pair,
 )
+from support.facts.planned import key_of
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 
@@ -240,7 +241,7 @@ def test_modes_that_do_not_act_are_stalled() -> None:
     found = conditions(status_of(healthy_pair(), waits))
     assert found["Stalled"] == ("True", "WaitingForApproval")
     assert "Reconciling" not in found
-    failing = {"nas-b SetRcVariable hastd_enable": "exit status 1"}
+    failing = {key_of("nas-b SetRcVariable hastd_enable"): "exit status 1"}
     found = conditions(status_of(healthy_pair(), failing=failing))
     assert found["Stalled"] == ("True", "StepFailing")
     assert found["ConfigInSync"] == ("False", "WrongAfterReboot")

@@ -221,7 +221,7 @@ class Episode:
             if not plan.stages and not any(hold.passing for hold in plan.holds):
                 break
         else:
-            raise Broken(f"does not converge: {[s.key for s in plan.steps]} {[h.message for h in plan.holds]}")
+            raise Broken(f"does not converge: {[str(s.key) for s in plan.steps]} {[h.message for h in plan.holds]}")
         if plan.holds:
             if self.judge.excused({hold.reason for hold in plan.holds}):
                 return
@@ -232,5 +232,5 @@ class Episode:
         for _ in range(3):
             self.loop.world.advance(20.0)
             if steps := self.loop.plan().steps:
-                raise Broken(f"I7: a step on an unchanged pair: {[step.key for step in steps]}")
+                raise Broken(f"I7: a step on an unchanged pair: {[str(step.key) for step in steps]}")
         self.judge.data()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.core.operations import Kind, Operation, Overrides, overrides
-from hactl.core.steps import quote
+from hactl.core.sh import quote
 from support.episodes.judge import Judge
 from support.episodes.people import FIREWALL_EDITS, FIREWALL_MISTAKES, NAS_EDITS, NAS_MISTAKES, NO_PREEMPTION, PASSWORD
 from support.lab.closed_loop import Loop, example

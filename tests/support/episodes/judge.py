@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
-from hactl.core.steps import Step, quote
+from hactl.core.sh import quote
+from hactl.core.steps import Step
 from support.lab.closed_loop import Loop
 from support.lab.serving import primaries
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hactl.core.audit.check import audit
-from hactl.core.steps import Check, Plan, Risk, SecretUse, Stage, Step
+from hactl.core.changes.change import SecretUse
+from hactl.core.steps import Check, Plan, Risk, Stage, Step
 from support.facts.builder import Scene
 
 PASSWORD = SecretUse("HACTL_PASS_1", "files", "files")

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from hactl.core.audit.check import audit
+from hactl.core.catalogue import Verb
+from hactl.core.cluster import Cluster
+from hactl.core.facts import Snapshot
 from hactl.core.operations import Overrides
 from hactl.core.plan import make_plan
-from hactl.core.steps import Hold, Plan, Step
+from hactl.core.plan.placement import place
+from hactl.core.plan.predict.stage import predict
+from hactl.core.plan.scene import set_scene
+from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
 from support.facts.builder import NOW, Scene
 
 
 def plan_of(scene: Scene, overrides: Overrides | None = None, *, failing: str = "") -> Plan:
     """The plan, about which the audit has no complaint; `failing`: the key of a step that failed a short while ago."""
-    failed = {failing: "it failed"} if failing else {}
+    failed = {key_of(failing): "it failed"} if failing else {}
     plan = make_plan(scene.cluster, scene.snapshot, NOW, overrides=overrides, failing=failed)
     assert audit(scene.cluster, scene.snapshot, plan, NOW) == ()
     return plan
+
+
+def key_of(text: str) -> StepKey:
+    """The key that people see as that text."""
+    node, verb, target = text.split(" ", 2)
+    return StepKey(node, Verb(verb), target)
+
+
+def foretold(cluster: Cluster, snapshot: Snapshot, stage: Stage) -> Snapshot:
+    """What the planner expects of a stage that is begun when the snapshot was taken."""
+    return predict(place(set_scene(cluster, snapshot, snapshot.taken_at)), stage)
 
 
 def first(plan: Plan) -> list[Step]:

@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
+from hactl.core.changes.change import STATE_DIRECTORY
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.steps import Step
 from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
 from hactl.lab.hast.worker.primary import PrimaryWorker
@@ -87,7 +88,7 @@ class Digest:
 
     def step(self, step: Step) -> str:
         """A step that was planned: what it tests and does, whether or not the worker it names still runs."""
-        text = " ".join([step.key, step.command, *(check.test for check in (*step.before, *step.after))])
+        text = " ".join([str(step.key), step.command, *(check.test for check in (*step.before, *step.after))])
         resource = self.pair.machine(step.node).hast.resources.get(RESOURCE)
         worker = resource.worker if resource is not None else None
         return _checksum(re.sub(rf"\b{worker.pid}\b", "PID", text) if worker is not None else text)

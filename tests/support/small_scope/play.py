@@ -190,7 +190,7 @@ class Scope(Pair):
             if self._rests():
                 break
         else:
-            raise Broken(f"does not rest: {[step.key for step in self.look().steps]} {complaints(self.loop)}")
+            raise Broken(f"does not rest: {[str(step.key) for step in self.look().steps]} {complaints(self.loop)}")
         if not self.split and max(self.number(A), self.number(B)) < self.written:
             raise Broken(f"I4: {self.written} was written, the disks have {self.number(A)} and {self.number(B)}")
         return way
@@ -209,7 +209,7 @@ class Scope(Pair):
             if steps := self.look().steps:
                 quiet = False
                 if self._core() == before:
-                    raise Broken(f"I7: a step on an unchanged pair: {[step.key for step in steps]}")
+                    raise Broken(f"I7: a step on an unchanged pair: {[str(step.key) for step in steps]}")
         return quiet
 
     def _converge(self, way: list[str], good: Callable[[str], bool]) -> bool:
@@ -225,7 +225,7 @@ class Scope(Pair):
                 break
             self.advance(PAUSE_SECONDS if plan.stages else WAIT_SECONDS)
         else:
-            raise Broken(f"does not converge: {[s.key for s in plan.steps]} {[h.message for h in plan.holds]}")
+            raise Broken(f"does not converge: {[str(s.key) for s in plan.steps]} {[h.message for h in plan.holds]}")
         reasons = {hold.reason for hold in plan.holds}
         if reasons and not (self.split and reasons - FOLLOW and reasons - FOLLOW <= FOR_PEOPLE):
             raise Broken(f"held for good: {[f'{hold.reason}: {hold.message}' for hold in plan.holds]}")

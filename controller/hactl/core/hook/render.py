@@ -13,19 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.packaged import packaged
-from hactl.core.steps import quote
+from hactl.core.sh import quote
 
 #: Where the hook's own program is.
 HOOK = "/usr/local/libexec/hactl/hook"
 DEVD_RULE = "/usr/local/etc/devd/hactl.conf"
 RC_GUARD = "/usr/local/etc/rc.d/hactl_guard"
 RC_NODE = "/usr/local/etc/rc.d/hactl_node"
-#: What the hook and the controller's steps write down on a node.
-STATE_DIRECTORY = "/var/db/hactl"
 #: The rc.conf variable of both rc.d scripts.
 RCVAR = "hactl_node_enable"
 #: lockf(1): the hook and the controller's steps take turns.

@@ -13,7 +13,7 @@ from typing import Any
 
 from hactl.core.outcome import StageOutcome
 from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
-from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
+from hactl.core.steps import Outcome, Plan, Risk, Stage, Step, StepKey
 
 #: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
 REPEATED = 2
@@ -59,9 +59,9 @@ class Backoff:
         self._chance = chance
         self._first_delay_seconds = first_delay_seconds
         self._limit_seconds = limit_seconds
-        self._troubles: dict[str, _Trouble] = {}
+        self._troubles: dict[StepKey, _Trouble] = {}
         self._quiet_at: dict[str, float] = {}
-        self._cut_at: dict[str, float] = {}
+        self._cut_at: dict[StepKey, float] = {}
 
     def note(self, outcome: StageOutcome, now: float) -> None:
         """Remember how the steps of a stage ended."""
@@ -86,7 +86,7 @@ class Backoff:
             ran = ended.result.outcome is Outcome.FAILED and ended.result.exit_status is not None
             self._troubles[key] = _Trouble(count, message, now + delay, now, ran=ran)
 
-    def resting(self, now: float) -> Mapping[str, str]:
+    def resting(self, now: float) -> Mapping[StepKey, str]:
         """Steps that are not to be tried yet: key -> what happened, for people."""
         return {key: trouble.message for key, trouble in self._troubles.items() if trouble.not_before > now}
 
@@ -99,7 +99,7 @@ class Backoff:
                 del self._troubles[key]
         self._quiet_at = {node: at for node, at in self._quiet_at.items() if at > now}
 
-    def note_cut(self, key: str, begun_at: float) -> None:
+    def note_cut(self, key: StepKey, begun_at: float) -> None:
         """A process died while it ran that step: the same one is not sent again while the first may still run."""
         self._cut_at[key] = max(begun_at, self._cut_at.get(key, _LONG_AGO))
 
@@ -108,7 +108,7 @@ class Backoff:
         for row in rows:
             if row["outcome"] in (None, Outcome.INDETERMINATE.value):
                 age = (wall - datetime.fromisoformat(row["at"])).total_seconds()
-                self.note_cut(f"{row['node']} {row['verb']} {row['target']}", now - max(0.0, age))
+                self.note_cut(StepKey(row["node"], row["verb"], row["target"]), now - max(0.0, age))
 
     def quiet_at(self, stage: Stage | None) -> float:
         """When surely nothing of ours runs any more that the stage could meet on its nodes; in the past: now."""
@@ -124,12 +124,12 @@ class Backoff:
         )
 
     @property
-    def failing(self) -> Mapping[str, str]:
+    def failing(self) -> Mapping[StepKey, str]:
         """Steps still wanted that failed repeatedly: key -> what happened, for people."""
         return {key: t.message for key, t in self._troubles.items() if t.current and t.count >= REPEATED}
 
     @property
-    def failed(self) -> Mapping[str, str]:
+    def failed(self) -> Mapping[StepKey, str]:
         """Steps still wanted that surely failed on their node, or failed repeatedly: key -> what happened."""
         return {key: t.message for key, t in self._troubles.items() if t.current and (t.ran or t.count >= REPEATED)}
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hactl.core.operations import Operation
 from hactl.core.outcome import StageOutcome
 from hactl.core.pace.gate import Gate
-from hactl.core.steps import Plan
+from hactl.core.steps import Plan, StepKey
 from hactl.errors import HactlError
 
 
@@ -26,7 +26,7 @@ class PassResult:
     outcome: StageOutcome | None = None
     gate: Gate = Gate.OPEN
     #: Steps that failed repeatedly: key -> what happened.
-    failing: Mapping[str, str] = field(default_factory=dict)
+    failing: Mapping[StepKey, str] = field(default_factory=dict)
     #: How often in a row the most unlucky step of the plan has failed.
     failures: int = 0
     #: Operations that count for the cluster, and those of them that ended in this pass, as they ended.

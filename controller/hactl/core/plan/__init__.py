@@ -1,15 +1,17 @@
 """The planner: what differs between the document and the facts, and the least that closes it.
 
-`make_plan` is the one pure function of hactl. Each module of this package is one area and returns the steps of its
-next stage; the areas are asked in a fixed order and the first with steps is the first stage. The stages after it are
-a prediction: the effects of a stage are applied to the facts (`predict`) and the areas are asked again. Only the first
-stage is ever executed; then the world is looked at again.
+`make_plan` is the one pure function of hactl: document and facts become a scene (`scene`), the groups are placed
+(`placement`), and the areas are asked in a fixed order; the first with steps is the first stage. The stages after it
+are a prediction: the effects of a stage are applied to the facts (`predict`) and the areas are asked again. Only the
+first stage is ever executed; then the world is looked at again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Overrides
@@ -18,23 +20,23 @@ from hactl.core.plan.areas.boot import boot_steps
 from hactl.core.plan.areas.daemon import config_steps, reload_steps, start_daemon_steps
 from hactl.core.plan.areas.filesystems import filesystem_steps
 from hactl.core.plan.areas.handover import move_steps
-from hactl.core.plan.areas.hook import held_for_people, hook_steps, lift_steps, note_steps
+from hactl.core.plan.areas.hook import hook_steps, lift_steps, note_steps
 from hactl.core.plan.areas.kernel import kernel_steps
-from hactl.core.plan.areas.resolutions import resolution_steps
 from hactl.core.plan.areas.services import start_steps, stop_steps
-from hactl.core.plan.areas.storage import metadata_steps, role_steps, storage_waits
-from hactl.core.plan.election import election_waits
-from hactl.core.plan.pauses import hold_paused, paused
+from hactl.core.plan.areas.storage import metadata_steps, primary_steps, secondary_steps
+from hactl.core.plan.pauses import paused, pauses
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
-from hactl.core.plan.scene import Scene, Steps, set_scene
-from hactl.core.steps import Hold, Plan, Stage, Step
+from hactl.core.plan.resolve import resolution_steps
+from hactl.core.plan.scene import Findings, Scene, set_scene
+from hactl.core.plan.waits import with_waits
+from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
 
 #: More stages than any convergence takes; a plan that long is a bug of ours.
 STAGE_LIMIT = 40
 
 #: The areas in order: title, whether its steps run one after the other over all nodes, and what asks it.
-AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
+AREAS: tuple[tuple[str, bool, Callable[[Scene], Findings]], ...] = (
     ("Kernel: module and sysctls", False, kernel_steps),
     ("Hook: what the nodes do by themselves", True, hook_steps),
     ("Addresses: repair, standby first", True, repair_steps),
@@ -44,8 +46,8 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
     ("HAST: metadata on blank disks", False, metadata_steps),
     ("HAST: start the daemon", False, start_daemon_steps),
     ("Resolve: throw one copy away", True, resolution_steps),
-    ("HAST: standby becomes secondary", False, lambda scene: role_steps(scene)[0]),
-    ("HAST: active node becomes primary", False, lambda scene: role_steps(scene)[1]),
+    ("HAST: standby becomes secondary", False, secondary_steps),
+    ("HAST: active node becomes primary", False, primary_steps),
     ("Filesystems: make, check, mount", True, filesystem_steps),
     ("Services: start in order", True, start_steps),
     ("Addresses: bring up", True, introduce_steps),
@@ -56,12 +58,20 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Steps]], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one look comes to: the next stage, if anything is left to do, and every reason not to do more."""
+
+    stage: Stage | None
+    holds: tuple[Hold, ...]
+
+
 def make_plan(
     cluster: Cluster,
     snapshot: Snapshot,
     now: float,
     *,
-    failing: Mapping[str, str] | None = None,
+    failing: Mapping[StepKey, str] | None = None,
     overrides: Overrides | None = None,
 ) -> Plan:
     """What is to be done, in stages, and why the rest is not.
@@ -70,64 +80,58 @@ def make_plan(
     ago and are not to be tried again yet to the reason; they become holds, so that they do not stand in the way of
     what does not depend on them. `overrides` is what people asked for besides the document.
     """
+    scene = first = place(set_scene(cluster, snapshot, now, overrides, failing))
     stages: list[Stage] = []
     holds: list[Hold] = []
-    active: dict[str, str | None] = {}
-    goals: dict[str, str | None] = {}
     for number in range(STAGE_LIMIT):
-        scene = set_scene(cluster, snapshot, now, overrides, failing)
-        stage = _next_stage(scene)
-        if number == 0:
-            active, goals = dict(scene.active), dict(scene.goals)
+        found = _look(scene)
         # What only time can bring is news about now, not about a predicted future.
-        holds += [h for h in scene.holds if h not in holds and not (number and h.passing)]
-        if stage is None:
+        holds += [h for h in found.holds if h not in holds and not (number and h.passing)]
+        if found.stage is None:
             break
-        stages.append(stage)
-        snapshot = predict(cluster, snapshot, stage, overrides, failing)
+        stages.append(found.stage)
+        snapshot = predict(scene, found.stage)
+        scene = place(set_scene(cluster, snapshot, now, overrides, failing))
+    discards = dict(first.overrides.discards)
     return Plan(
-        cluster.name,
-        cluster.generation,
-        tuple(stages),
-        tuple(holds),
-        active,
-        goals,
-        dict(overrides.discards) if overrides else {},
+        cluster.name, cluster.generation, tuple(stages), tuple(holds), dict(first.active), dict(first.goals), discards
     )
 
 
-def _next_stage(scene: Scene) -> Stage | None:
-    """The first area with steps; areas without any may still add holds."""
-    place(scene)
-    hold_paused(scene)
+def _look(scene: Scene) -> Found:
+    """The first area with steps; areas without any may still have holds."""
+    holds = [*scene.holds, *pauses(scene)]
     for title, ordered, ask in AREAS:
-        steps = _allowed(scene, ask(scene), ordered=ordered)
+        steps, found = _allowed(scene, ask(scene), ordered=ordered)
+        holds += found
         if steps:
-            return Stage(title, tuple(steps), ordered=ordered)
-    storage_waits(scene)
-    election_waits(scene)
-    held_for_people(scene)
-    return None
+            return Found(Stage(title, steps, ordered=ordered), _each_once(holds))
+    return Found(None, _each_once(with_waits(scene, holds)))
 
 
-def _allowed(scene: Scene, steps: Steps, *, ordered: bool) -> Steps:
+def _each_once(holds: Iterable[Hold]) -> tuple[Hold, ...]:
+    return tuple(dict.fromkeys(holds))
+
+
+def _allowed(scene: Scene, findings: Findings, *, ordered: bool) -> tuple[tuple[Step, ...], list[Hold]]:
     """Leave out what failed a short while ago or is paused, and what was to come after it."""
-    kept: Steps = []
+    found = list(findings)
+    holds = [each for each in found if isinstance(each, Hold)]
+    kept: list[Step] = []
     stopped: set[str] = set()
-    for step in steps:
+    for step in found:
+        if isinstance(step, Hold):
+            continue
         why_paused = paused(scene, step)
         if step.key in scene.failing:
-            scene.hold("StepFailing", _failing(step, scene.failing), node=step.node, target=step.target)
+            why = f"{step.key}: {scene.failing[step.key]}; it is tried again later"
+            holds.append(Hold(HoldReason.STEP_FAILING, why, step.node, step.target))
             stopped.add(step.node)
         elif why_paused:
-            scene.hold("Paused", f"{step.key}: {why_paused}", node=step.node, target=step.target)
+            holds.append(Hold(HoldReason.PAUSED, f"{step.key}: {why_paused}", step.node, step.target))
             stopped.add(step.node)
         elif step.node in stopped or (ordered and stopped):
             continue
         else:
             kept.append(step)
-    return kept
-
-
-def _failing(step: Step, failing: Mapping[str, str]) -> str:
-    return f"{step.key}: {failing[step.key]}; it is tried again later"
+    return tuple(kept), holds

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from hactl.core.facts import HastRole
-from hactl.core.steps import Check, quote
+from hactl.core.sh import quote
+from hactl.core.steps import Check
 
 #: What is read at either end of a device to call it blank, bytes.
 BLANK_BYTES = 1024 * 1024

@@ -10,13 +10,11 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any
 
+from hactl.core.catalogue import VERBS, Verb
 from hactl.core.cluster import targets_of
 from hactl.core.objects import GroupSpec
-from hactl.core.plan.switchover import MOVING
 from hactl.core.steps import Outcome
 
-#: What takes service away from where a group is.
-LETTING_GO = frozenset({"StopService", "Unmount", "ExportPool", "SetRole"})
 #: So many of the newest steps of a verb count.
 SAMPLES = 10
 
@@ -27,17 +25,26 @@ def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrive
     That is what it was without service at most. None: no step of ours took service away, or the clock was set back.
     """
     targets = targets_of(group)
-    begun = [row["at"] for row in rows if row["verb"] in LETTING_GO and row["target"] in targets]
+    begun = [row["at"] for row in rows if _takes_away(row["verb"]) and row["target"] in targets]
     if not begun:
         return None
     seconds = (arrived_at - datetime.fromisoformat(begun[0])).total_seconds()
     return seconds if seconds >= 0 else None
 
 
+def _takes_away(verb: Verb) -> bool:
+    """Whether such a step may be the first that takes service away from where a group is."""
+    return VERBS[verb].lets_go or verb == Verb.SET_ROLE
+
+
 def seconds_by_verb(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """What the steps of a move usually took, for `moves.prediction`."""
     taken: dict[str, list[float]] = {}
     for row in reversed(rows):
-        if row["verb"] in MOVING and row["outcome"] == Outcome.DONE.value and row["seconds"] is not None:
+        if (
+            VERBS[row["verb"]].usual_seconds is not None
+            and row["outcome"] == Outcome.DONE.value
+            and row["seconds"] is not None
+        ):
             taken.setdefault(row["verb"], []).append(float(row["seconds"]))
     return {verb: fmean(samples[:SAMPLES]) for verb, samples in taken.items()}

@@ -7,24 +7,34 @@ Silence is not evidence (docs/safety.md#evidence).
 
 from __future__ import annotations
 
-from hactl.core.evidence.copies import COMPARE, choose_copy
+from dataclasses import replace
+
+from hactl.core.catalogue import HoldReason
+from hactl.core.evidence.copies import COMPARE, Choice, choose
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
-from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known
+from hactl.core.plan.scene import Scene
+from hactl.core.steps import Hold
 
 
-def place(scene: Scene) -> None:
-    """Fill in `scene.active` and `scene.goals` for every group."""
-    for group in scene.cluster.groups:
-        scene.active[group.name] = _with_storage(scene, group) if group.storage else _by_addresses(scene, group)
-        scene.goals[group.name] = _goal(scene, group)
+def place(scene: Scene) -> Scene:
+    """The scene with every group placed: where it is active, and where it should be."""
+    active: dict[str, str | None] = {}
+    goals: dict[str, str | None] = {}
+    holds = list(scene.holds)
+    for group in scene.view.cluster.groups:
+        found = _with_storage(scene, group) if group.storage else _by_addresses(scene, group)
+        if isinstance(found, Hold):
+            holds.append(found)
+        active[group.name] = None if isinstance(found, Hold) else found
+        goals[group.name] = _goal(scene, group, active[group.name])
+    return replace(scene, active=active, goals=goals, holds=tuple(holds))
 
 
-def _goal(scene: Scene, group: GroupSpec) -> str | None:
+def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
     """Where the group should be: as a person asked, off drained nodes, where the document's advskews keep its
     addresses, else as the document's failback says.
     """
-    active = scene.active[group.name]
     wished = scene.overrides.moves.get(group.name)
     if wished in group.preferred:
         return wished
@@ -66,7 +76,7 @@ def kept_by_advskews(scene: Scene, group: GroupSpec) -> str | None:
     if not group.virtual_ips or any(vip.advskews is None for vip in group.virtual_ips):
         return None
     for node in group.preferred:
-        vhids = [i.vhid(vip.vhid) if (i := scene.interface(vip, node)) else None for vip in group.virtual_ips]
+        vhids = [scene.view.vhid(vip, node) for vip in group.virtual_ips]
         if all(vhid is not None and vhid.state is CarpState.MASTER for vhid in vhids):
             return node
     return None
@@ -74,100 +84,100 @@ def kept_by_advskews(scene: Scene, group: GroupSpec) -> str | None:
 
 def _by_addresses(scene: Scene, group: GroupSpec) -> str | None:
     """The node that is MASTER of the most vhids; the preferred one while nobody is."""
-    votes = dict.fromkeys(group.preferred, 0)
-    for vip in group.virtual_ips:
-        for node in group.preferred:
-            interface = scene.interface(vip, node)
-            vhid = interface.vhid(vip.vhid) if interface else None
-            if vhid is not None and vhid.state is CarpState.MASTER:
-                votes[node] += 1
-    best = max(group.preferred, key=lambda node: (votes[node], -group.preferred.index(node)))
-    if votes[best]:
+    masters = [node for vip in group.virtual_ips for node in scene.view.masters(vip)]
+    best = max(group.preferred, key=lambda node: (masters.count(node), -group.preferred.index(node)))
+    if best in masters:
         return best
     # Nobody is MASTER: with everybody heard the preferred node will be; with somebody silent, he may be it.
-    return None if any(node in scene.silent for node in group.preferred) else group.preferred[0]
+    return None if any(node in scene.view.silent for node in group.preferred) else group.preferred[0]
 
 
-def _with_storage(scene: Scene, group: GroupSpec) -> str | None:
+def _with_storage(scene: Scene, group: GroupSpec) -> str | Hold | None:
     primaries: dict[str, list[str]] = {}
     for storage in group.storage:
-        nodes = [node for node in storage.hast.devices if scene.role(storage.name, node) is HastRole.PRIMARY]
+        nodes = [node for node in storage.hast.devices if scene.view.role(storage.name, node) is HastRole.PRIMARY]
         if len(nodes) > 1:
-            scene.hold(
-                "DualPrimary",
+            return Hold(
+                HoldReason.DUAL_PRIMARY,
                 f"{storage.name}: {' and '.join(nodes)} are both primary; what they write now differs",
                 target=storage.name,
                 remedy=f"choose whose data stays, unmount {storage.name} on the other node and make it secondary there",
             )
-            return None
         if nodes:
             primaries.setdefault(nodes[0], []).append(storage.name)
     if len(primaries) > 1:
         where = "; ".join(f"{', '.join(names)} on {node}" for node, names in primaries.items())
-        scene.hold(
-            "StorageApart",
+        return Hold(
+            HoldReason.STORAGE_APART,
             f"{group.name}: its resources are primary on different nodes: {where}",
             target=group.name,
             remedy="unmount and move one of them, so that the group is on one node",
         )
-        return None
     if not primaries:
         return _elect(scene, group)
     active = next(iter(primaries))
-    return None if _device_elsewhere(scene, group, active) else active
+    return _device_elsewhere(scene, group, active) or active
 
 
-def _device_elsewhere(scene: Scene, group: GroupSpec, active: str) -> bool:
-    """Whether another node has the device of a resource that this one is primary for: who serves is not known."""
+def _device_elsewhere(scene: Scene, group: GroupSpec, active: str) -> Hold | None:
+    """Another node has the device of a resource that this one is primary for: who serves is not known."""
     for storage in group.storage:
         for node in storage.hast.devices:
-            if node != active and scene.has_device(storage.name, node):
-                scene.hold(
-                    "RoleUnknown",
-                    f"{storage.name}: {active} is primary and {node} has /dev/hast/{storage.name} too, "
+            if node != active and scene.view.has_device(storage.name, node):
+                return Hold(
+                    HoldReason.ROLE_UNKNOWN,
+                    f"{storage.name}: {active} is primary and {node} has {storage.device} too, "
                     "without telling its role",
                     node=node,
                     target=storage.name,
                     remedy=f"look at hastd on {node}: service hastd onestatus; hastctl list {storage.name}",
                 )
-                return True
-    return False
+    return None
 
 
-def _elect(scene: Scene, group: GroupSpec) -> str | None:
+def _elect(scene: Scene, group: GroupSpec) -> str | Hold | None:
     """Nobody is known to be primary: the node whose copies are all the newest."""
     chosen: set[str] = set()
     for storage in group.storage:
-        node = _newest(scene, group, storage)
-        if node is None:
-            return None
-        chosen.add(node)
+        newest = _newest(scene, group, storage)
+        if newest is None or isinstance(newest, Hold):
+            return newest
+        chosen.add(newest)
     if len(chosen) == 1:
         return chosen.pop()
-    scene.hold(
-        "StorageApart",
+    return Hold(
+        HoldReason.STORAGE_APART,
         f"{group.name}: the newest copies of its resources are on different nodes",
         target=group.name,
         remedy="bring them together by hand: hastctl role primary where the newest copy is, and let it sync",
     )
-    return None
 
 
-def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | None:
+def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | Hold | None:
     nodes = tuple(node for node in in_order(scene, group) if node in storage.hast.devices)
-    if not _both_spoke(scene, storage.name, nodes):
-        return None
-    copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
-    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
-    if len(real) == len(nodes):
-        choice = choose_copy(storage.name, real, nodes, moved=_moved(scene, group, storage.name, nodes[0]))
-        if choice.hold is not None:
-            scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
-        return choice.node
-    if real:
+    against = unheard(scene, storage.name, nodes)
+    if against is not None:
+        return against
+    choice = choose(scene.view, storage, nodes, moved=_moved(scene, group, storage.name, nodes[0]))
+    if choice is not None:
+        return nobody_can_say(storage, choice) or choice.node
+    if any(isinstance(scene.view.metadata(storage.name, node), HastMetadata) for node in nodes):
         # One copy is missing and nobody serves: what is missing may have been the newer one. The storage area says why.
         return None
     return nodes[0]
+
+
+def refuse_each_other(scene: Scene, storage: StorageSpec) -> bool:
+    """Whether hastd connects the copies no more until a person has decided (hastd/secondary.c)."""
+    choice = choose(scene.view, storage, tuple(storage.hast.devices))
+    return choice is not None and choice.refused
+
+
+def nobody_can_say(storage: StorageSpec, choice: Choice) -> Hold | None:
+    """Why none of the copies is the one to serve; None: one is."""
+    if choice.hold is None:
+        return None
+    return Hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
 
 
 def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
@@ -175,80 +185,65 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     wished = _asked(scene, group)
     drained = any(node in scene.overrides.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
-    hook = known(scene.facts[first].hook)
+    hook = scene.view.hook(first)
     return (first == wished or drained or back) and hook is not None and resource in hook.confirmed
 
 
-def may_serve(scene: Scene, storage: StorageSpec, node: str) -> bool:
-    """Whether the node where the group is may be made primary: both nodes spoke, and no copy is newer (I1, I4, I6).
+def newer_elsewhere(storage: StorageSpec, node: str, choice: Choice) -> Hold | None:
+    """Why the node where the group is may not be made primary by what both copies say (I4).
 
     A group is placed by the resources that are primary somewhere; those that are not may tell another story.
     """
-    nodes = (node, *(other for other in storage.hast.devices if other != node))
-    if not _both_spoke(scene, storage.name, nodes):
-        return False
-    copies = {each: known(scene.facts[each].metadata.get(storage.name)) for each in nodes}
-    real = {each: copy for each, copy in copies.items() if isinstance(copy, HastMetadata)}
-    if len(real) < len(nodes):
-        return False  # the metadata area says why
-    hook = known(scene.facts[node].hook)
-    choice = choose_copy(storage.name, real, nodes, moved=hook is not None and storage.name in hook.confirmed)
-    if choice.hold is not None:
-        scene.hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
-    elif choice.node != node:
-        scene.hold(
-            "StorageApart",
-            f"{storage.name}: the rest of its group is on {node}, and {choice.why}",
-            target=storage.name,
-            remedy=f"bring them together by hand: hastctl role primary {storage.name} on {choice.node}, let it sync, "
-            "then make it secondary there",
-        )
-    return choice.node == node
+    if choice.node in (None, node):
+        return nobody_can_say(storage, choice)
+    return Hold(
+        HoldReason.STORAGE_APART,
+        f"{storage.name}: the rest of its group is on {node}, and {choice.why}",
+        target=storage.name,
+        remedy=f"bring them together by hand: hastctl role primary {storage.name} on {choice.node}, let it sync, "
+        "then make it secondary there",
+    )
 
 
-def only_primary(scene: Scene, storage: StorageSpec, node: str) -> bool:
-    """Whether no other node that answers may be primary too: before that is known the device is not taken into use."""
+def other_primary(scene: Scene, storage: StorageSpec, node: str) -> Hold | None:
+    """Another node that answers may be primary too: before that is known the device is not taken into use."""
     for peer in storage.hast.devices:
-        if peer != node and peer in scene.facts and scene.role(storage.name, peer) is None:
-            scene.hold(
-                "RoleUnknown",
+        if peer != node and peer in scene.view.facts and scene.view.role(storage.name, peer) is None:
+            return Hold(
+                HoldReason.ROLE_UNKNOWN,
                 f"{storage.name}: {peer} does not tell its role; {node} is primary and leaves the device unused",
                 node=peer,
                 target=storage.name,
                 remedy=f"look at hastd on {peer}: service hastd onestatus; hastctl list {storage.name}",
             )
-            return False
-    return True
+    return None
 
 
-def _both_spoke(scene: Scene, resource: str, nodes: tuple[str, ...]) -> bool:
-    """Whether both nodes said a short while ago that they are not primary (I1, I6)."""
+def unheard(scene: Scene, resource: str, nodes: tuple[str, ...]) -> Hold | None:
+    """A node that did not say a short while ago that it is not primary (I1, I6)."""
     for node in nodes:
-        if node in scene.silent:
-            scene.hold(
-                "PeerSilent",
+        if node in scene.view.silent:
+            return Hold(
+                HoldReason.PEER_SILENT,
                 f"{resource}: nobody is made primary while {node} cannot be asked: it may be primary",
                 node=node,
                 target=resource,
                 remedy=f"bring {node} back, or make sure by hand that it is powered off",
             )
-            return False
-        if scene.role(resource, node) is None:
-            scene.hold(
-                "RoleUnknown",
+        if scene.view.role(resource, node) is None:
+            return Hold(
+                HoldReason.ROLE_UNKNOWN,
                 f"{resource}: {node} does not tell its role; nobody is made primary",
                 node=node,
                 target=resource,
                 remedy=f"look at hastd on {node}: service hastd onestatus; hastctl list {resource}",
             )
-            return False
-        if scene.now - scene.facts[node].seen_at > PROMOTION_EVIDENCE_SECONDS:
-            scene.hold(
-                "StaleFacts",
+        if not scene.view.fresh(node):
+            return Hold(
+                HoldReason.STALE_FACTS,
                 f"{resource}: what {node} said is too old to promote by",
                 node=node,
                 target=resource,
                 passing=True,
             )
-            return False
-    return True
+    return None

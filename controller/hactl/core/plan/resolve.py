@@ -13,16 +13,19 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from hactl.core.catalogue import HoldReason
+from hactl.core.changes.hast import DiscardCopy, PreserveCopy, size_of
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of
 from hactl.core.evidence.view import View
-from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot
+from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot, known
 from hactl.core.objects import StorageSpec
 from hactl.core.operations import Operation, State
 from hactl.core.plan import checks
-from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, known, set_scene
-from hactl.core.plan.words import quote_plain
-from hactl.core.steps import Check, Risk, Stage, Step, quote
+from hactl.core.plan.areas.storage import become_secondary
+from hactl.core.plan.scene import Findings, Scene
+from hactl.core.sh import quote, quote_plain
+from hactl.core.steps import Check, Hold, Risk, Stage, Step
 
 #: A copy to a file runs at least this fast, bytes per second: the time limit of the step.
 PRESERVE_BYTES_PER_SECOND = 10 * 1024 * 1024
@@ -30,6 +33,8 @@ PRESERVE_BYTES_PER_SECOND = 10 * 1024 * 1024
 SPARE_KIB = 65536
 _PATH = re.compile(r"/[A-Za-z0-9._/+:@-]+")
 TITLE = "Resolve: throw one copy away"
+#: Why the node of a copy that was thrown away becomes secondary.
+FILLED = "the new copy is filled by the primary, which connects within 10 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,24 @@ class Refusal:
     message: str
     #: What a person can do first; empty: nothing.
     remedy: str = ""
+
+
+def resolution_steps(scene: Scene) -> Findings:
+    """The steps of the first request that can be carried out; why the ones before it cannot."""
+    view = scene.view
+    for resource, (node, preserve) in scene.overrides.discards.items():
+        found = resolve_steps(view.cluster, view.snapshot, resource, node, preserve, view.now)
+        if isinstance(found, Refusal):
+            yield Hold(
+                HoldReason.RESOLVE_WAITS,
+                f"{resource}: the copy of {node} is not thrown away: {found.message}",
+                node=node,
+                target=resource,
+                remedy=found.remedy,
+            )
+        elif found:
+            yield from (step for stage in found for step in stage.steps)
+            return
 
 
 def resolve_steps(
@@ -62,15 +85,15 @@ def resolve_steps(
     keep = next((node for node in storage.hast.devices if node != discard), "")
     if preserve and (wrong := _bad_path(preserve)):
         return Refusal("BadPath", f"{preserve}: {wrong}", "name a new file on another disk, e.g. /var/tmp/data.img")
-    scene = set_scene(cluster, snapshot, moment)
-    if (unheard := _unheard(scene, keep, discard)) is not None:
+    view = View.to_act_on(cluster, snapshot, moment)
+    if (unheard := _unheard(view, keep, discard)) is not None:
         return unheard
     comparison = compare_copies(View.at(cluster, snapshot, moment), storage)
-    if (left := _already(scene, storage, comparison, discard)) is not None:
+    if (left := _already(view, storage, comparison, discard)) is not None:
         return left
-    refusal = _no_split(comparison) or _serving(scene, storage, keep, discard)
-    refusal = refusal or _winner(scene, storage, comparison, keep) or _loser(scene, storage, discard)
-    return refusal or _stages(scene, storage, comparison, keep, discard, preserve)
+    refusal = _no_split(comparison) or _serving(view, storage, keep, discard)
+    refusal = refusal or _winner(view, storage, comparison, keep) or _loser(view, storage, discard)
+    return refusal or _stages(view, storage, comparison, keep, discard, preserve)
 
 
 def _bad_path(path: str) -> str:
@@ -81,15 +104,14 @@ def _bad_path(path: str) -> str:
     return ""
 
 
-def _unheard(scene: Scene, keep: str, discard: str) -> Refusal | None:
+def _unheard(view: View, keep: str, discard: str) -> Refusal | None:
     """Both must have spoken, a short while ago (I6)."""
     for node in (discard, keep):
-        if node not in scene.facts:
-            why = scene.silent.get(node, "nothing is known of it")
-            return Refusal(
-                "NodeSilent", f"{node} does not answer: {why}", "bring it back first: both copies must be seen"
-            )
-        if scene.now - scene.facts[node].seen_at > PROMOTION_EVIDENCE_SECONDS:
+        if node not in view.facts:
+            silence = view.silent.get(node)
+            why = f"{node} does not answer: {silence.message if silence else 'nothing is known of it'}"
+            return Refusal("NodeSilent", why, "bring it back first: both copies must be seen")
+        if not view.fresh(node):
             return Refusal("StaleFacts", f"what {node} said is too old", "look again")
     return None
 
@@ -97,15 +119,15 @@ def _unheard(scene: Scene, keep: str, discard: str) -> Refusal | None:
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
-def _already(scene: Scene, storage: StorageSpec, comparison: Comparison, discard: str) -> tuple[Stage, ...] | None:
+def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: str) -> tuple[Stage, ...] | None:
     """The copy is new and empty: it was thrown away before. What is left of the work is the role, if that."""
     copy = comparison.copy(discard)
     if not isinstance(copy.metadata, HastMetadata) or copy.metadata.resuid != 0:
         return None
     if comparison.newer in (None, discard):
         return None
-    if scene.role(storage.name, discard) is HastRole.INIT and copy.role == HastRole.INIT.value:
-        return (Stage(TITLE, (_secondary(storage, discard),), ordered=True),)
+    if view.role(storage.name, discard) is HastRole.INIT and copy.role == HastRole.INIT.value:
+        return (Stage(TITLE, (become_secondary(storage, discard, FILLED),), ordered=True),)
     return ()
 
 
@@ -119,9 +141,9 @@ def _no_split(comparison: Comparison) -> Refusal | None:
     return None
 
 
-def _serving(scene: Scene, storage: StorageSpec, keep: str, discard: str) -> Refusal | None:
+def _serving(view: View, storage: StorageSpec, keep: str, discard: str) -> Refusal | None:
     """The only primary is the one that serves."""
-    primary = [node for node in (discard, keep) if scene.role(storage.name, node) is HastRole.PRIMARY]
+    primary = [node for node in (discard, keep) if view.role(storage.name, node) is HastRole.PRIMARY]
     if primary != [discard]:
         return None
     message = f"{discard} is primary for {storage.name}, and {keep} is not: its copy is the one in service"
@@ -129,17 +151,17 @@ def _serving(scene: Scene, storage: StorageSpec, keep: str, discard: str) -> Ref
     return Refusal("Serving", message, remedy)
 
 
-def _winner(scene: Scene, storage: StorageSpec, comparison: Comparison, keep: str) -> Refusal | None:
+def _winner(view: View, storage: StorageSpec, comparison: Comparison, keep: str) -> Refusal | None:
     """The copy that stays serves, and is whole."""
     name = storage.name
-    if scene.role(name, keep) is not HastRole.PRIMARY:
+    if view.role(name, keep) is not HastRole.PRIMARY:
         role = comparison.copy(keep).role
         return Refusal(
             "OtherNotPrimary",
             f"{keep}, whose copy of {name} would stay, is {role} and not primary: nobody has seen that it is good",
             f"on {keep}: hastctl role primary {name}; look at the data; then again",
         )
-    resource = (known(scene.facts[keep].resources) or {}).get(name)
+    resource = view.resource(name, keep)
     if not isinstance(comparison.copy(keep).metadata, HastMetadata) or resource is None:
         return Refusal("OtherNotComplete", f"the copy of {name} on {keep} is not whole")
     if resource.local_errors:
@@ -151,13 +173,13 @@ def _winner(scene: Scene, storage: StorageSpec, comparison: Comparison, keep: st
     return None
 
 
-def _loser(scene: Scene, storage: StorageSpec, discard: str) -> Refusal | None:
+def _loser(view: View, storage: StorageSpec, discard: str) -> Refusal | None:
     """Nothing uses what is thrown away (I2)."""
-    name, facts = storage.name, scene.facts[discard]
+    name, facts = storage.name, view.facts[discard]
     mounts, pools = known(facts.mounts), known(facts.pools)
     if mounts is None or pools is None:
         return Refusal("UseUnknown", f"what {discard} has mounted is not known")
-    local, replicated = storage.hast.devices[discard], f"/dev/hast/{name}"
+    local, replicated = storage.hast.devices[discard], storage.device
     for mount in mounts:
         rest = mount.special.removeprefix(local)
         if mount.special in (replicated, local) or (rest != mount.special and rest[:1].isalpha()):
@@ -176,7 +198,7 @@ def _loser(scene: Scene, storage: StorageSpec, discard: str) -> Refusal | None:
     if not isinstance(known(facts.metadata.get(name)), HastMetadata):
         message = f"{local} of {discard} holds something that is no copy of {name}"
         return Refusal("NotACopy", message, f"hactl never overwrites it; if it may go, zero it on {discard} yourself")
-    if scene.role(name, discard) is None:
+    if view.role(name, discard) is None:
         return Refusal(
             "RoleUnknown", f"{discard} does not tell its role for {name}", f"on {discard}: hastctl list {name}"
         )
@@ -187,52 +209,38 @@ def _loser(scene: Scene, storage: StorageSpec, discard: str) -> Refusal | None:
 
 
 def _stages(
-    scene: Scene, storage: StorageSpec, comparison: Comparison, keep: str, discard: str, preserve: str
+    view: View, storage: StorageSpec, comparison: Comparison, keep: str, discard: str, preserve: str
 ) -> tuple[Stage, ...] | Refusal:
     kept = comparison.copy(keep).metadata
     assert isinstance(kept, HastMetadata)
     media = kept.localoff + kept.datasize
-    reading = scene.facts[discard].devices.get(storage.hast.devices[discard])
+    reading = view.facts[discard].devices.get(storage.hast.devices[discard])
     size = reading.value.mediasize if isinstance(reading, Known) else 0
     if size and size < media:
         message = f"{storage.hast.devices[discard]} of {discard} has {size} bytes, the copy of {keep} needs {media}"
         return Refusal("SizesDiffer", message, "HAST refuses copies of different size: give it a larger disk")
-    role = scene.role(storage.name, discard)
+    role = view.role(storage.name, discard)
     assert role is not None
     steps = [_preserve(storage, discard, preserve, size or media)] if preserve else []
     steps.append(_discard(storage, comparison, kept, media, discard, role))
-    steps.append(_secondary(storage, discard))
+    steps.append(become_secondary(storage, discard, FILLED))
     return (Stage(TITLE, tuple(steps), ordered=True),)
 
 
 def _preserve(storage: StorageSpec, node: str, path: str, size: int) -> Step:
-    """An image of the whole local device, metadata and bitmap with it; a cut one never has the name.
-
-    `size`: bytes as far as is known here, for the time limit; the node asks diskinfo(8) for its own checks, because
-    a probe does not measure a disk that has metadata on it.
-    """
-    device, part, target = (quote_plain(word) for word in (storage.hast.devices[node], f"{path}.part", path))
-    command = "\n".join(
-        [
-            f"if [ -e {target} ]; then cmp -s {device} {target}; exit $?; fi",
-            "umask 077",
-            f"hactl_size=$({_size_of(device)}) &&",
-            f"  dd if={device} of={part} bs=1048576 &&",
-            f'  [ "$(stat -f %z {part})" = "$hactl_size" ] && mv -f {part} {target} || {{ rm -f {part}; exit 1; }}',
-        ]
-    )
+    """Keep an image first. `size`: bytes of the device as far as is known here, for the time limit."""
+    change = PreserveCopy(storage.name, storage.hast.devices[node], path)
+    device, image = quote_plain(change.device), quote_plain(path)
     directory = posixpath.dirname(path)
     room = (
-        f'hactl_size=$({_size_of(device)}) && [ -n "$hactl_size" ] || exit 1\n'
-        f"[ -e {target} ] || df -k {quote(directory)} |\n"
+        f'hactl_size=$({size_of(device)}) && [ -n "$hactl_size" ] || exit 1\n'
+        f"[ -e {image} ] || df -k {quote(directory)} |\n"
         f"  awk -v size=\"$hactl_size\" 'NR == 2 {{ exit !($4 >= size / 1024 + {SPARE_KIB}) }}'"
     )
-    return Step(
+    return Step.of(
         node,
-        "PreserveCopy",
-        f"{storage.name} {path}",
+        change,
         "an image of the copy was asked for before it is thrown away",
-        command,
         Risk.NONE,
         before=(
             Check(f"{directory} exists", f"[ -d {quote(directory)} ]"),
@@ -242,38 +250,28 @@ def _preserve(storage: StorageSpec, node: str, path: str, size: int) -> Step:
         after=(
             Check(
                 f"{path} is as large as {storage.hast.devices[node]}",
-                f'[ "$(stat -f %z {target})" = "$({_size_of(device)})" ]',
+                f'[ "$(stat -f %z {image})" = "$({size_of(device)})" ]',
             ),
         ),
         timeout_seconds=60.0 + float(size // PRESERVE_BYTES_PER_SECOND),
     )
 
 
-def _size_of(device: str) -> str:
-    """The command that prints the size of a device, bytes (diskinfo(8): name, sector size, media size ...)."""
-    return f"diskinfo {device} | awk '{{ print $3 }}'"
-
-
 def _discard(
     storage: StorageSpec, comparison: Comparison, kept: HastMetadata, media: int, node: str, role: HastRole
 ) -> Step:
-    """Metadata of a copy that holds nothing yet, of the size the other copy has: HAST refuses other sizes."""
-    name = quote_plain(storage.name)
     mine = comparison.copy(node).metadata
-    create = f"hastctl create -e {kept.extentsize} -k {kept.keepdirty} -m {media} {name}"
-    return Step(
+    return Step.of(
         node,
-        "DiscardCopy",
-        storage.name,
+        DiscardCopy(storage.name, kept.extentsize, kept.keepdirty, media),
         f"its copy was asked to be thrown away by name: {comparison.message}",
-        f"hastctl role init {name} &&\n{create}",
         Risk.DESTRUCTIVE,
         before=(
             checks.role_is(storage.name, role),
-            checks.not_mounted(f"/dev/hast/{storage.name}"),
+            checks.not_mounted(storage.device),
             Check(
                 f"{storage.hast.devices[node]} has at least {media} bytes",
-                f'[ "$({_size_of(quote_plain(storage.hast.devices[node]))})" -ge {media} ]',
+                f'[ "$({size_of(quote_plain(storage.hast.devices[node]))})" -ge {media} ]',
             ),
             *((checks.device_absent(storage.name),) if role is not HastRole.PRIMARY else ()),
             *(_as_shown(storage, mine) if isinstance(mine, HastMetadata) else ()),
@@ -297,19 +295,6 @@ def _as_shown(storage: StorageSpec, copy: HastMetadata) -> tuple[Check, ...]:
 
 def _dump_says(name: str, word: str, value: int) -> str:
     return f"hastctl dump {quote(name)} | grep -q '^ *{word}: {value}$'"
-
-
-def _secondary(storage: StorageSpec, node: str) -> Step:
-    return Step(
-        node,
-        "SetRole",
-        storage.name,
-        "the new copy is filled by the primary, which connects within 10 s",
-        f"hastctl role secondary {quote_plain(storage.name)}",
-        Risk.NONE,
-        before=(checks.role_is(storage.name, HastRole.INIT), checks.has_metadata(storage.name)),
-        after=(checks.role_is(storage.name, HastRole.SECONDARY, 5.0),),
-    )
 
 
 # --- the request --------------------------------------------------------------------------------------------------

@@ -9,32 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from hactl.core.catalogue import VERBS
 from hactl.core.cluster import Cluster, targets_of
-from hactl.core.evidence.view import View
+from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
 from hactl.core.plan.areas.handover import obstacles_of
-from hactl.core.plan.areas.services import serves_fully
 from hactl.core.plan.placement import place
 from hactl.core.plan.resolve import judge_resolution
-from hactl.core.plan.scene import Scene, known, set_scene
-from hactl.core.steps import Plan, Step
-
-#: What a step of a move usually takes, seconds; measured moves correct the sum (`prediction`).
-USUAL_SECONDS: Mapping[str, float] = {
-    "StopService": 2.0,
-    "Unmount": 1.0,
-    "ExportPool": 2.0,
-    "SetRole": 1.5,
-    "CheckFilesystem": 1.0,
-    "Mount": 0.5,
-    "ImportPool": 3.0,
-    "StartService": 2.0,
-    "SetVhid": 0.5,
-}
-#: Verbs that are part of a move.
-MOVING = frozenset(USUAL_SECONDS)
+from hactl.core.plan.scene import Scene, set_scene
+from hactl.core.plan.serving import serves_fully
+from hactl.core.steps import Plan, Step, StepKey
 
 
 def group_of(cluster: Cluster, name: str) -> GroupSpec | None:
@@ -42,7 +28,7 @@ def group_of(cluster: Cluster, name: str) -> GroupSpec | None:
     return next((group for group in cluster.groups if group.name == name), None)
 
 
-def refusal(cluster: Cluster, group: GroupSpec, node: str) -> str:
+def refusal(group: GroupSpec, node: str) -> str:
     """Why a move to that node is not accepted whatever the facts are; empty: it may be tried."""
     if node not in group.preferred:
         return f"{group.name} has no node {node}; it has {', '.join(group.preferred)}"
@@ -55,18 +41,16 @@ def refusal(cluster: Cluster, group: GroupSpec, node: str) -> str:
         return f"the document's advskews keep the addresses of {group.name} where they are; change them there"
     if not group.virtual_ips:
         return f"{group.name} has no virtual IP that could move"
-    del cluster
     return ""
 
 
 def pre_checks(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpec, node: str) -> list[tuple[str, bool]]:
     """Why the group could not move to that node right now: sentence, and whether time alone clears it."""
-    scene = set_scene(cluster, snapshot, now)
-    place(scene)
+    scene = place(set_scene(cluster, snapshot, now))
     active = scene.active.get(group.name)
     if active is None:
         return [(f"nobody is known to serve {group.name}", False)]
-    if active == node or active not in scene.facts:
+    if active == node or active not in scene.view.facts:
         return []
     return list(obstacles_of(scene, group, active, node))
 
@@ -76,21 +60,21 @@ def prediction(plan: Plan, measured: Mapping[str, float] | None = None) -> float
 
     `measured`: seconds by verb from the record, which win over what is usual.
     """
-    known_seconds = {**USUAL_SECONDS, **(measured or {})}
-    return sum(known_seconds[step.verb] for step in moving_steps(plan))
+    measured = measured or {}
+    return sum(measured.get(step.verb, VERBS[step.verb].usual_seconds or 0.0) for step in moving_steps(plan))
 
 
 def moving_steps(plan: Plan) -> Iterator[Step]:
     """The steps of a plan that belong to a move, from the first that takes service away."""
     begun = False
     for step in plan.steps:
-        begun = begun or step.verb in ("StopService", "Unmount", "ExportPool")
-        if begun and step.verb in MOVING:
+        begun = begun or VERBS[step.verb].lets_go
+        if begun and VERBS[step.verb].usual_seconds is not None:
             yield step
 
 
 def judge(
-    operation: Operation, cluster: Cluster, snapshot: Snapshot, plan: Plan, failing: Mapping[str, str], now: float
+    operation: Operation, cluster: Cluster, snapshot: Snapshot, plan: Plan, failing: Mapping[StepKey, str], now: float
 ) -> tuple[State, str] | None:
     """Whether a request is over, and how, for people; None: it is under way (or never ends by itself, as a drain).
 
@@ -105,7 +89,7 @@ def judge(
     group = group_of(cluster, operation.group)
     if group is None:
         return State.FAILED, f"the document has no group {operation.group} any more"
-    why = refusal(cluster, group, operation.node)
+    why = refusal(group, operation.node)
     if why:
         return State.FAILED, why
     if arrived(cluster, snapshot, now, group, operation.node):
@@ -113,32 +97,27 @@ def judge(
     return _failed(group, failing)
 
 
-def _failed(group: GroupSpec, failing: Mapping[str, str]) -> tuple[State, str] | None:
+def _failed(group: GroupSpec, failing: Mapping[StepKey, str]) -> tuple[State, str] | None:
     targets = targets_of(group)
     for key, what in failing.items():
-        node, verb, target = (*key.split(" ", 2), "", "")[:3]
-        if verb in MOVING and target in targets and node in group.preferred:
+        if VERBS[key.verb].usual_seconds is not None and key.target in targets and key.node in group.preferred:
             return State.FAILED, f"{key}: {what}"
     return None
 
 
 def arrived(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpec, node: str) -> bool:
     """Whether that node serves the whole group, as seen from every node that has a say."""
-    scene = set_scene(cluster, snapshot, now)
-    place(scene)
-    if scene.active.get(group.name) != node or node not in scene.facts:
+    scene = place(set_scene(cluster, snapshot, now))
+    if scene.active.get(group.name) != node or node not in scene.view.facts:
         return False
     view = View.at(cluster, snapshot, now)
     if any(view.masters(vip) != [node] for vip in group.virtual_ips):
         return False
-    if any(scene.role(storage.name, node) is not HastRole.PRIMARY for storage in group.storage):
+    if any(scene.view.role(storage.name, node) is not HastRole.PRIMARY for storage in group.storage):
         return False
     return serves_fully(scene, group) and _runs(scene, group, node)
 
 
 def _runs(scene: Scene, group: GroupSpec, node: str) -> bool:
-    for spec in group.services:
-        service = known(scene.facts[node].services.get(spec.name))
-        if spec.run_on is RunOn.ACTIVE and (service is None or not service.running):
-            return False
-    return True
+    services = [spec.name for spec in group.services if spec.run_on is RunOn.ACTIVE]
+    return all(scene.view.service(name, node) is ServiceState.RUNNING for name in services)

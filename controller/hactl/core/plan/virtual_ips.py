@@ -1,15 +1,38 @@
-"""Who should win the election of each vhid: the advskew of each node.
+"""What is wanted of each virtual IP: its addresses, its password, and which node wins its election.
 
-Rules: the document's numbers if it has any; else the address follows the storage, then the order of `preferred`; on a
+Rules: the document's advskews if it has any; else the address follows the storage, then the order of `preferred`; on a
 guess nothing moves. Man page: carp(4).
 """
 
 from __future__ import annotations
 
+import ipaddress
+
+from hactl.core.changes.change import SecretUse
 from hactl.core.evidence.carp import advskew_ladder, advskew_step
-from hactl.core.facts import Vhid
+from hactl.core.facts import Address
 from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
+from hactl.core.plan.serving import serves_fully
+
+
+def wanted_addresses(vip: VirtualIP) -> list[Address]:
+    """The addresses of a virtual IP in canonical form."""
+    parsed = [ipaddress.ip_interface(text) for text in vip.addresses]
+    return [Address(str(address.ip), address.network.prefixlen, vip.vhid) for address in parsed]
+
+
+def password_of(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:
+    """The shell variable that carries the password of this virtual IP; None when the document names none."""
+    if vip.password_from is None:
+        return None
+    numbers = {(group.name, vip.name): number for number, (group, vip) in enumerate(scene.view.vips(), start=1)}
+    return SecretUse(f"HACTL_PASS_{numbers[group.name, vip.name]}", group.name, vip.name)
+
+
+def key_of(scene: Scene, group: GroupSpec, vip: VirtualIP) -> str | None:
+    """fingerprint of the wanted password; None when the document names none."""
+    return scene.view.cluster.keys.get((group.name, vip.name))
 
 
 def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, int]:
@@ -33,8 +56,6 @@ def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str,
 
 def _lead(scene: Scene, group: GroupSpec) -> str | None:
     """The node whose addresses should win; None: the order they have stays."""
-    from hactl.core.plan.areas.services import serves_fully
-
     active = scene.active.get(group.name)
     if group.storage:
         return active if active is not None and (_undecided(scene, group) or serves_fully(scene, group)) else None
@@ -51,15 +72,10 @@ def _undecided(scene: Scene, group: GroupSpec) -> bool:
 def _order_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> list[str] | None:
     """The order the vhid has on the nodes now; None when it is nowhere, or two nodes have the same place."""
     step = advskew_step(len(nodes))
-    now = {node: vhid.advskew // step for node in nodes if (vhid := _vhid(scene, vip, node)) is not None}
+    now = {node: vhid.advskew // step for node in nodes if (vhid := scene.view.vhid(vip, node)) is not None}
     places = {index for index in now.values() if index < len(nodes)}
     if not now or len(places) != len(now):
         return None
     free = iter([index for index in range(len(nodes)) if index not in places])
     key = {node: now[node] if node in now else next(free) for node in nodes}
     return sorted(nodes, key=key.__getitem__)
-
-
-def _vhid(scene: Scene, vip: VirtualIP, node: str) -> Vhid | None:
-    interface = scene.interface(vip, node)
-    return interface.vhid(vip.vhid) if interface else None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import Cluster, interface_on
-from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, STATE_DIRECTORY
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.objects import Initialize, StorageSpec
 from hactl.core.packaged import packaged
 from hactl.core.parse.answer.boot import FILE_LIMIT
@@ -19,7 +20,7 @@ from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.hook import RULES_LIMIT
 from hactl.core.parse.rc import mangle
 from hactl.core.script import PATH
-from hactl.core.steps import quote
+from hactl.core.sh import quote
 
 #: The probe but for the settings of a node.
 PROGRAM = packaged("hactl.core.probe", "probe.sh")

@@ -15,7 +15,7 @@ from hactl.core.evidence.copies import diverged
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, MountState, ReportedRole, VhidState, View
 from hactl.core.objects import GroupSpec, Mode, StorageSpec, VirtualIP
 from hactl.core.status.failover import failover_ready
-from hactl.core.steps import Hold, Plan
+from hactl.core.steps import Hold, Plan, StepKey
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -63,7 +63,7 @@ def findings(
     view: View,
     plan: Plan,
     *,
-    failing: Mapping[str, str],
+    failing: Mapping[StepKey, str],
     dirty_before: Mapping[str, int],
 ) -> list[Finding]:
     """Every condition that exists now, in the order people read them.
@@ -212,10 +212,10 @@ def _resource(view: View, storage: StorageSpec, dirty_before: int | None) -> _Ve
 # --- configuration ------------------------------------------------------------------------------------------------
 
 
-def _config_in_sync(view: View, plan: Plan, failing: Mapping[str, str]) -> Finding:
+def _config_in_sync(view: View, plan: Plan, failing: Mapping[StepKey, str]) -> Finding:
     """Runtime and boot-time configuration against the document, by what the plan would do about it."""
     kind = "ConfigInSync"
-    steps = {step.key: step.verb for step in plan.steps} | {key: _verb(key) for key in failing}
+    steps = {step.key: step.verb for step in plan.steps} | {key: key.verb for key in failing}
     runtime = [key for key, verb in steps.items() if verb not in BOOT_VERBS]
     boot = [key for key, verb in steps.items() if verb in BOOT_VERBS]
     wrong = [hold for hold in plan.holds if hold.reason not in UNKNOWN_HOLDS and not hold.passing]
@@ -235,11 +235,6 @@ def _config_in_sync(view: View, plan: Plan, failing: Mapping[str, str]) -> Findi
     if doubts:
         return Finding(kind, "Unknown", "ReadingsUnknown", "; ".join(_told(hold) for hold in doubts))
     return Finding(kind, "True", "InSync", "running and boot-time configuration are as the document says")
-
-
-def _verb(key: str) -> str:
-    """The verb of a `Step.key`: node, verb, target."""
-    return [*key.split(), "", ""][1]
 
 
 #: Holds about where things are and who may act, not about configuration.
@@ -277,8 +272,8 @@ _NOT_CONFIG = frozenset(
 )
 
 
-def _listed(what: str, keys: list[str]) -> str:
-    shown = ", ".join(keys[:3])
+def _listed(what: str, keys: list[StepKey]) -> str:
+    shown = ", ".join(str(key) for key in keys[:3])
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return f"{what}: {shown}{more}"
 
@@ -330,7 +325,7 @@ def _ready(view: View, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
     return Finding("Ready", "True", "AsDesired", "every node is as the document says")
 
 
-def _progress(view: View, plan: Plan, failing: Mapping[str, str]) -> Iterator[Finding]:
+def _progress(view: View, plan: Plan, failing: Mapping[StepKey, str]) -> Iterator[Finding]:
     """Reconciling and Stalled: they exist only while true."""
     waits = [hold for hold in plan.holds if hold.passing]
     stuck = [hold for hold in plan.holds if not hold.passing]

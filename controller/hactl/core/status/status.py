@@ -21,7 +21,7 @@ from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
 from hactl.core.status.changes import changes, last_known, same_but_for_ages
 from hactl.core.status.conditions import Finding, findings
-from hactl.core.steps import Hold, Plan, Stage, Step
+from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
 
 __all__ = ["changes", "cluster_status", "same_but_for_ages"]
 
@@ -43,7 +43,7 @@ def cluster_status(
     source_at: str = "",
     previous: Mapping[str, Any] | None = None,
     problems: Sequence[str] = (),
-    failing: Mapping[str, str] | None = None,
+    failing: Mapping[StepKey, str] | None = None,
 ) -> Status:
     """The status at `now` (monotonic seconds), which is `wall` (timezone-aware) on the controller's clock.
 
@@ -72,7 +72,7 @@ def cluster_status(
         "groups": [_group(view, plan, group) for group in cluster.groups],
         "plan": _plan(plan),
         "holds": [_hold(hold) for hold in plan.holds],
-        "failing": dict(failing or {}),
+        "failing": {str(key): what for key, what in (failing or {}).items()},
         "conditions": [_condition(finding, before, plan.generation, wall) for finding in found],
     }
     return {**status, "lastKnown": last_known(before, status)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hactl.core.catalogue import VERBS, EventKind
-from hactl.core.steps import Outcome
+from hactl.core.steps import Outcome, StepKey
 
 #: The same step Done this often within the rows that are looked at: somebody undoes it.
 FIGHT_TIMES = 3
@@ -18,20 +18,13 @@ FIGHT_TIMES = 3
 class Fight:
     """A step that was done several times."""
 
-    node: str
-    verb: str
-    target: str
+    step: StepKey
     times: int
-
-    @property
-    def key(self) -> str:
-        """The `Step.key` of the step."""
-        return f"{self.node} {self.verb} {self.target}"
 
     @property
     def sentence(self) -> str:
         """For people."""
-        return f"{self.key} was done {self.times} times and is undone each time"
+        return f"{self.step} was done {self.times} times and is undone each time"
 
 
 def fights(rows: Iterable[Mapping[str, Any]]) -> tuple[Fight, ...]:
@@ -40,11 +33,11 @@ def fights(rows: Iterable[Mapping[str, Any]]) -> tuple[Fight, ...]:
     Only what puts something right that was right before counts: a note or a confirmation may well be written often.
     """
     done = Counter(
-        (str(row["node"]), str(row["verb"]), str(row["target"]))
+        StepKey(row["node"], row["verb"], row["target"])
         for row in rows
         if row.get("kind") == EventKind.STEP_ENDED and row.get("outcome") == Outcome.DONE and not _routine(row)
     )
-    return tuple(Fight(*step, times) for step, times in done.items() if times >= FIGHT_TIMES)
+    return tuple(Fight(step, times) for step, times in done.items() if times >= FIGHT_TIMES)
 
 
 def _routine(row: Mapping[str, Any]) -> bool:

@@ -17,15 +17,15 @@ from hactl.core.why.subject import Subject
 
 def fought(subject: Subject) -> Explanation | None:
     """A step that succeeds and is undone again, and is to be done now."""
-    pending = {str(step.key) for step in subject.plan.steps} | {str(key) for key in subject.background.failing}
-    fight = next((fight for fight in subject.background.fights if fight.key in pending), None)
+    pending = {step.key for step in subject.plan.steps} | set(subject.background.failing)
+    fight = next((fight for fight in subject.background.fights if fight.step in pending), None)
     if fight is None:
         return None
-    head = f"something on {fight.node} fights hactl: {fight.sentence}"
-    look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", fight.node,
+    head = f"something on {fight.step.node} fights hactl: {fight.sentence}"
+    look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", fight.step.node,
                   "cron, a script, another tool")  # fmt: skip
-    history = Remedy(f"hactl history {subject.cluster} --node {fight.node}", None, "when, each time")
-    return Explanation("Fought", head, (Fact(fight.sentence, fight.node),), (look, history))
+    history = Remedy(f"hactl history {subject.cluster} --node {fight.step.node}", None, "when, each time")
+    return Explanation("Fought", head, (Fact(fight.sentence, fight.step.node),), (look, history))
 
 
 def not_serving(subject: Subject) -> Explanation | None:
@@ -51,7 +51,7 @@ def not_serving(subject: Subject) -> Explanation | None:
 
 def _step(subject: Subject, node: str) -> str:
     """What became of hactl's own try."""
-    failed = next((what for key, what in subject.background.failing.items() if key.startswith(f"{node} ")), None)
+    failed = next((what for key, what in subject.background.failing.items() if key.node == node), None)
     return f" ({failed})" if failed else ""
 
 

@@ -12,7 +12,7 @@ from hactl.core.evidence.carp import Voice
 from hactl.core.evidence.view import View
 from hactl.core.facts import NodeFacts, Snapshot
 from hactl.core.objects import GroupSpec, VirtualIP
-from hactl.core.steps import Plan
+from hactl.core.steps import Plan, StepKey
 from hactl.core.why.answer import Fact, Remedy
 from hactl.core.why.fights import Fight
 
@@ -24,7 +24,7 @@ class Background:
     #: An earlier look, for what grew in between; None: there is none.
     before: Snapshot | None = None
     #: `Step.key` of steps that fail -> what happened.
-    failing: Mapping[str, str] = field(default_factory=dict)
+    failing: Mapping[StepKey, str] = field(default_factory=dict)
     #: What succeeded and was undone again.
     fights: Sequence[Fight] = ()
     #: The document's file, for commands.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from hactl.core.changes.change import SecretUse
 from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.script import (
     LOCK_WAIT_SECONDS,
@@ -22,7 +23,7 @@ from hactl.core.script import (
     step_script,
     visible_line,
 )
-from hactl.core.steps import Outcome, Plan, SecretUse, Stage, Step
+from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Steps, Target
 from hactl.runtime.passes.observe import make_nonce

@@ -26,7 +26,7 @@ from hactl.core.pace.result import PassResult
 from hactl.core.plan import make_plan
 from hactl.core.plan.switchover import judge
 from hactl.core.status.status import changes, cluster_status
-from hactl.core.steps import Plan
+from hactl.core.steps import Plan, StepKey
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Passes, Target
 from hactl.runtime.operations import Operations
@@ -51,7 +51,9 @@ class Decisions:
     plan: Callable[..., Plan] = make_plan
     audit: Callable[[Cluster, Snapshot, Plan, float], tuple[str, ...]] = audit
     #: Whether an operation is over.
-    judge: Callable[[Operation, Cluster, Snapshot, Plan, Mapping[str, str], float], tuple[State, str] | None] = judge
+    judge: Callable[[Operation, Cluster, Snapshot, Plan, Mapping[StepKey, str], float], tuple[State, str] | None] = (
+        judge
+    )
     status: Callable[..., Mapping[str, Any]] = cluster_status
     changes: Callable[..., Sequence[Change]] = changes
     chance: random.Random = field(default_factory=random.Random)

@@ -13,7 +13,7 @@ def test_addresses_wait_for_a_silent_node_that_may_have_them() -> None:
     """They are nowhere that answers."""
     bare = healthy_pair().without_vhid("nas-a").silent("nas-b")
     plan = plan_of(bare)
-    assert not [step.key for step in plan.steps if step.verb == "AddAddress"]
+    assert not [str(step.key) for step in plan.steps if step.verb == "AddAddress"]
     assert any(hold.target == "vhid 80" for hold in plan.holds if hold.reason == "PeerSilent")
 
 
@@ -22,7 +22,7 @@ def test_addresses_wait_for_the_filesystem_they_serve() -> None:
     scene = healthy_pair().unmounted("nas-a").without_vhid("nas-a").without_vhid("nas-b")
     taken = Mount("/dev/da9", "/data", "ufs", frozenset({"local"}))
     plan = plan_of(scene.node("nas-a", mounts=(*scene.known("nas-a", "mounts"), taken)))
-    assert not [step.key for step in plan.steps if step.verb == "AddAddress"]
+    assert not [str(step.key) for step in plan.steps if step.verb == "AddAddress"]
     assert {"AddressWaits", "MountpointBusy"} <= reasons(plan)
 
 

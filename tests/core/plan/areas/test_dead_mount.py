@@ -17,7 +17,7 @@ from hactl.core.plan import make_plan
 from hactl.core.status.status import cluster_status
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair, zfs_pair
-from support.facts.planned import plan_of
+from support.facts.planned import key_of, plan_of
 from support.lab.closed_loop import Loop
 from support.lab.converged import converged
 from support.lab.serving import complaints
@@ -107,7 +107,7 @@ def test_nothing_is_taken_away_while_nobody_could_look_for_the_device() -> None:
 def test_a_dead_mount_that_does_not_go_keeps_the_role_away() -> None:
     """Promoted now, the new device would seem to be mounted."""
     scene = with_a_new_hastd(healthy_pair()).service("nas-a", running=False)
-    failing = {"nas-a Unmount /data": "Device busy"}
+    failing = {key_of("nas-a Unmount /data"): "Device busy"}
     plan = make_plan(scene.cluster, scene.snapshot, NOW, failing=failing)
     assert plan.stages == ()
     assert "StepFailing" in [hold.reason for hold in plan.holds]

@@ -22,7 +22,7 @@ def test_a_resource_that_hastd_uses_and_the_document_has_not_is_not_dropped(role
         scene = healthy_pair().file("nas-b", text=text)
         scene = scene.node("nas-b", resources={**scene.known("nas-b", "resources"), "other": _other(role)})
         plan = plan_of(scene)
-        assert not [step.key for step in plan.steps if step.verb in ("WriteHastConf", "ReloadHastd")]
+        assert not [str(step.key) for step in plan.steps if step.verb in ("WriteHastConf", "ReloadHastd")]
         hold = held(plan, "ForeignResource")
         assert (hold.node, hold.target) == ("nas-b", "/etc/hast.conf" if text == both else "other")
 
@@ -31,5 +31,5 @@ def test_hastd_of_the_active_node_is_left_alone_while_its_standby_is_silent() ->
     """The standby takes a change first (I5)."""
     scene = healthy_pair().file("nas-a", text=HAST_CONF.replace("memsync", "fullsync")).silent("nas-b")
     plan = plan_of(scene)
-    assert not [step.key for step in plan.steps if step.verb in ("WriteHastConf", "ReloadHastd")]
+    assert not [str(step.key) for step in plan.steps if step.verb in ("WriteHastConf", "ReloadHastd")]
     assert held(plan, "StandbyFirst").node == "nas-a"

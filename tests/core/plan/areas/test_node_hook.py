@@ -24,7 +24,7 @@ def test_a_new_hook_is_written_to_the_standby_first() -> None:
 @pytest.mark.parametrize("loaded", ["", "0" * 64])
 def test_devd_is_told_of_a_rule_that_it_does_not_have(loaded: str) -> None:
     """Never told, or told of an older one."""
-    assert [step.key for step in plan_of(healthy_pair().hook("nas-b", devd_loaded=loaded)).steps] == [
+    assert [str(step.key) for step in plan_of(healthy_pair().hook("nas-b", devd_loaded=loaded)).steps] == [
         "nas-b RestartDevd devd"
     ]
 
@@ -33,7 +33,7 @@ def test_a_complete_copy_is_noted_while_its_connection_stands() -> None:
     """Also when it was noted before and disconnected since; the node looks for the same worker again."""
     for notes in ({"confirmed": {}}, {"disconnected": {"data": 1700000000}}):
         (step,) = plan_of(healthy_pair().hook("nas-b", **notes)).steps
-        assert step.key == "nas-b ConfirmCopy data"
+        assert str(step.key) == "nas-b ConfirmCopy data"
         assert looks(step)[:2] == ["data is secondary here", "the worker of data is still 1519"]
 
 
@@ -51,7 +51,7 @@ def test_a_complete_copy_is_noted_while_its_connection_stands() -> None:
 def test_a_copy_that_may_be_incomplete_is_not_noted(tweak: Tweak) -> None:
     """The hook would promote it (I4)."""
     plan = plan_of(tweak(healthy_pair().hook("nas-b", confirmed={})))
-    assert not [step.key for step in plan.steps if step.verb == "ConfirmCopy"]
+    assert not [str(step.key) for step in plan.steps if step.verb == "ConfirmCopy"]
 
 
 def _held(scene: Scene, node: str) -> Scene:
@@ -62,7 +62,7 @@ def _held(scene: Scene, node: str) -> Scene:
 def test_the_boot_hold_is_lifted_where_the_node_could_serve() -> None:
     """Exactly what is held, once, and never as drift."""
     (step,) = plan_of(_held(healthy_pair(), "nas-b")).steps
-    assert step.key == "nas-b LiftHold net.inet.carp.demotion"
+    assert str(step.key) == "nas-b LiftHold net.inet.carp.demotion"
     assert step.command.endswith("sysctl net.inet.carp.demotion=-240")
     assert looks(step)[:2] == ["/var/run/hactl.held says 240", "net.inet.carp.demotion is at least 240"]
 
@@ -94,7 +94,7 @@ def test_beside_the_boot_hold_only_what_came_by_hand_is_taken_back() -> None:
 def test_the_boot_hold_stays_where_the_node_could_not_serve(tweak: Tweak, node: str, phrase: str) -> None:
     """It says what it waits for, and the address does not come (I4, I6)."""
     plan = plan_of(tweak(_held(healthy_pair(), node)))
-    assert not [step.key for step in first(plan) if step.verb == "LiftHold"]
+    assert not [str(step.key) for step in first(plan) if step.verb == "LiftHold"]
     held = holds(plan, "HeldAtBoot")
     assert held
     assert phrase in held[0].message

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hactl.core.facts import CarpState, HastRole
-from hactl.core.plan.areas.storage import storage_waits
-from hactl.core.plan.election import election_waits
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import set_scene
+from hactl.core.plan.waits import with_waits
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster
 from support.facts.planned import plan_of
 
@@ -53,16 +52,13 @@ def test_a_group_follows_its_addresses_in_order_when_the_other_copy_is_complete(
         ("nas-b", "SetRole"),
     ]
     waiting = plan_of(scene.hook("nas-b", confirmed={}).resource("nas-a", dirty=4096))
-    assert not [step.key for step in waiting.steps if step.verb in LETS_GO]
+    assert not [str(step.key) for step in waiting.steps if step.verb in LETS_GO]
 
 
 def waited_for(scene: Scene) -> dict[str, bool]:
     """What CARP and hastd are waited for with nothing left to do: whether it passes, by reason."""
-    there = set_scene(scene.cluster, scene.snapshot, NOW, None, None)
-    place(there)
-    storage_waits(there)
-    election_waits(there)
-    return {hold.reason: hold.passing for hold in there.holds}
+    there = place(set_scene(scene.cluster, scene.snapshot, NOW))
+    return {hold.reason: hold.passing for hold in with_waits(there, there.holds)}
 
 
 def test_an_address_that_stays_elsewhere_is_nothing_to_wait_for_beside_a_decision_of_people() -> None:

@@ -146,7 +146,7 @@ def _by_nodes(client: Client, body: Body, seen: Looked, spec: Body, node: str | 
         others = _others(client, body, spec, active)
         # The first that could take it now; else the first.
         node = next((each for each in others if not obstacles(each)), others[0])
-    if why := refusal(seen.cluster, group, node):
+    if why := refusal(group, node):
         raise HactlError(f"refused: {why}")
     overrides = replace(seen.overrides, moves={**seen.overrides.moves, name: node})
     plan = make_plan(seen.cluster, seen.snapshot, seen.now, overrides=overrides)

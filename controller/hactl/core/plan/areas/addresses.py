@@ -4,33 +4,26 @@ Rules: every command names a vhid that exists or brings an address with `alias` 
 what is there is never added again (#trap-2); advskew, advbase and password change in place; a change of what the HMAC
 covers is made on the standby and at once after it on the active node, well inside the time in which the peer would take
 over.
-Man pages: ifconfig(8), carp(4).
+Addresses of a virtual IP that left the document go where hactl once brought them up: its own block for the next boot
+names them; others are left alone (I10). Man pages: ifconfig(8), carp(4).
 """
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hactl.core.catalogue import HoldReason
+from hactl.core.changes.carp import AddAddress, RemoveAddress, SetVhid, VhidSettings
+from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import interface_on
-from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family
+from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family, known
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
-from hactl.core.plan.areas.leftovers import leftover_steps, removal
-from hactl.core.plan.scene import Scene, Steps, known
-from hactl.core.plan.virtual_ips import wanted_advskews
-from hactl.core.plan.words import quote_plain
-from hactl.core.steps import Check, Risk, SecretUse, Step
-
-
-def password_variable(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:
-    """The shell variable that carries the password of this virtual IP; None when the document names none."""
-    if vip.password_from is None:
-        return None
-    for number, (other_group, other) in enumerate(scene.vips(), start=1):
-        if other_group.name == group.name and other.name == vip.name:
-            return SecretUse(f"HACTL_PASS_{number}", group.name, vip.name)
-    raise KeyError(vip.name)
+from hactl.core.plan.scene import Findings, Scene
+from hactl.core.plan.serving import serving
+from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
+from hactl.core.steps import Check, Hold, Risk, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +50,16 @@ class Place:
     @property
     def secret(self) -> SecretUse | None:
         """The variable of the password."""
-        return password_variable(self.scene, self.group, self.vip)
+        return password_of(self.scene, self.group, self.vip)
+
+    @property
+    def key(self) -> str | None:
+        """fingerprint of the wanted password."""
+        return key_of(self.scene, self.group, self.vip)
 
     def key_differs(self) -> bool:
         """Whether the key on the node is not the document's (compared by fingerprint)."""
-        wanted = self.scene.cluster.keys.get((self.group.name, self.vip.name))
+        wanted = self.key
         return wanted is not None and self.there is not None and self.there.key != wanted
 
     def missing(self) -> list[Address]:
@@ -89,115 +87,93 @@ class Place:
         return any((same := self.standing(a)) is not None and same.vhid is None for a in self.missing())
 
 
-def wanted_addresses(vip: VirtualIP) -> list[Address]:
-    """The addresses of a virtual IP in canonical form."""
-    parsed = [ipaddress.ip_interface(text) for text in vip.addresses]
-    return [Address(str(address.ip), address.network.prefixlen, vip.vhid) for address in parsed]
-
-
-def repair_steps(scene: Scene) -> Steps:
+def repair_steps(scene: Scene) -> Findings:
     """Bring vhids that are in use somewhere to what the document says; standby first."""
-    steps: Steps = leftover_steps(scene)
-    for group, vip in scene.vips():
-        places = _places(scene, group, vip)
+    yield from _leftovers(scene)
+    for group, vip in scene.view.vips():
+        places, holds = _places(scene, group, vip)
+        yield from holds
         if any(place.there is not None and place.interface.of_vhid(vip.vhid) for place in places):
-            steps += _repair(scene, group, places)
-    return steps
+            yield from _repair(scene, group, places)
 
 
-def introduce_steps(scene: Scene) -> Steps:
+def introduce_steps(scene: Scene) -> Findings:
     """Create vhids that are nowhere yet: an address appears only where its group serves."""
-    steps: Steps = []
-    for group, vip in scene.vips():
-        places = _places(scene, group, vip)
+    for group, vip in scene.view.vips():
+        places, holds = _places(scene, group, vip)
+        yield from holds
         if not places or any(place.interface.of_vhid(vip.vhid) for place in places):
             continue
-        silent = [node for node in group.preferred if node in scene.silent]
+        silent = [node for node in group.preferred if node in scene.view.silent]
         if silent:
-            scene.hold(
-                "PeerSilent",
+            yield Hold(
+                HoldReason.PEER_SILENT,
                 f"{vip.name}: its addresses are not brought up while {', '.join(silent)} cannot be asked",
                 node=silent[0],
                 target=f"vhid {vip.vhid}",
             )
         elif group.storage and not serving(scene, group):
-            scene.hold(
-                "AddressWaits",
+            yield Hold(
+                HoldReason.ADDRESS_WAITS,
                 f"{vip.name}: its addresses come up when {group.name} serves",
                 target=f"vhid {vip.vhid}",
             )
         else:
             # The active node first: it is MASTER before the standby has waited long enough to try.
-            steps += [step for place in reversed(places) for step in _bring_up(place)]
-    return steps
+            for place in reversed(places):
+                yield from _bring_up(place)
 
 
-def serving(scene: Scene, group: GroupSpec) -> bool:
-    """Whether the active node has every filesystem of the group."""
-    from hactl.core.plan.areas.filesystems import filesystem_ready
-
-    active = scene.active.get(group.name)
-    return (
-        active is not None
-        and active in scene.facts
-        and all(filesystem_ready(scene, storage, active) for storage in group.storage)
-    )
-
-
-def _places(scene: Scene, group: GroupSpec, vip: VirtualIP) -> list[Place]:
-    """The virtual IP on every node that can be acted on, standby first."""
+def _places(scene: Scene, group: GroupSpec, vip: VirtualIP) -> tuple[list[Place], list[Hold]]:
+    """The virtual IP on every node that can be acted on, standby first; and why not on the others."""
     skews = wanted_advskews(scene, group, vip)
-    places = []
+    places: list[Place] = []
+    holds: list[Hold] = []
     for node in scene.standby_first(group):
-        if node not in scene.facts:
+        if node not in scene.view.facts:
             continue
-        interface = scene.interface(vip, node)
-        if known(scene.facts[node].modules) is not None and not scene.carp_loaded(node):
+        interface, facts = scene.view.interface(vip, node), scene.view.facts[node]
+        if known(facts.modules) is not None and not scene.view.carp_loaded(node):
             # The kernel area loads it, or says why not.
             if interface is not None and interface.vhids:
-                scene.hold(
-                    "FactsUnknown",
-                    f"{node}: ifconfig shows vhids and kldstat no carp module; the vhids are left as they are",
-                    node=node,
-                    target=f"{interface.name} vhid {vip.vhid}",
-                )
-            continue
-        if interface is None:
-            name = interface_on(vip, node)
-            seen = known(scene.facts[node].interfaces) is not None
-            scene.hold(
-                "InterfaceMissing" if seen else "FactsUnknown",
-                f"{node} has no interface {name}" if seen else f"{node}: cannot read ifconfig",
-                node=node,
-                target=name,
-                remedy="correct the interface in the document" if seen else "",
-            )
-            continue
-        places.append(Place(scene, group, vip, node, interface, skews[node]))
-    return places
+                why = f"{node}: ifconfig shows vhids and kldstat no carp module; the vhids are left as they are"
+                holds.append(Hold(HoldReason.FACTS_UNKNOWN, why, node, f"{interface.name} vhid {vip.vhid}"))
+        elif interface is None:
+            holds.append(_no_interface(node, interface_on(vip, node), seen=known(facts.interfaces) is not None))
+        else:
+            places.append(Place(scene, group, vip, node, interface, skews[node]))
+    return places, holds
 
 
-def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Steps:
+def _no_interface(node: str, name: str, *, seen: bool) -> Hold:
+    if not seen:
+        return Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot read ifconfig", node, name)
+    why = f"{node} has no interface {name}"
+    return Hold(HoldReason.INTERFACE_MISSING, why, node, name, "correct the interface in the document")
+
+
+def _repair(scene: Scene, group: GroupSpec, places: list[Place]) -> Findings:
     """The steps of one vhid, those of the node that serves it last, and only when no standby is in doubt (I5)."""
-    steps: Steps = []
     serving_node = _serving_node(scene, group, places)
     doubtful = [node for node in group.preferred if node not in {place.node for place in places}]
     for place in sorted(places, key=lambda place: place.node == serving_node):
-        mine = _steps_of(place)
+        found = list(_steps_of(place))
+        yield from (each for each in found if isinstance(each, Hold))
+        mine = [each for each in found if isinstance(each, Step)]
         if mine and place.node == serving_node and doubtful:
-            scene.hold(
-                "StandbyFirst",
+            yield Hold(
+                HoldReason.STANDBY_FIRST,
                 f"{place.target} on {place.node} is left as it is until {', '.join(doubtful)} can be changed first",
                 node=place.node,
                 target=place.target,
             )
-        elif mine and not _peer_allows(scene, place):
+        elif mine and (refusal := _unicast(place)) is not None:
+            yield refusal
             doubtful.append(place.node)
         else:
-            steps += mine
+            yield from mine
             if place.taken():
                 doubtful.append(place.node)
-    return steps
 
 
 def _serving_node(scene: Scene, group: GroupSpec, places: list[Place]) -> str | None:
@@ -208,39 +184,40 @@ def _serving_node(scene: Scene, group: GroupSpec, places: list[Place]) -> str | 
     masters = [p.node for p in places if p.there is not None and p.there.state is CarpState.MASTER]
     if not masters or active in masters:
         return active
-    primaries = [node for node in masters for s in group.storage if scene.role(s.name, node) is HastRole.PRIMARY]
+    primaries = [node for node in masters for s in group.storage if scene.view.role(s.name, node) is HastRole.PRIMARY]
     return min(primaries or masters, key=group.preferred.index)
 
 
-def _peer_allows(scene: Scene, place: Place) -> bool:
+def _unicast(place: Place) -> Hold | None:
     there = place.there
     if there is None or there.peer in (None, "224.0.0.18"):
-        return True
-    scene.hold(
-        "UnicastPeer",
+        return None
+    return Hold(
+        HoldReason.UNICAST_PEER,
         f"{place.target} on {place.node} talks to {there.peer} only; the document cannot say that yet",
         node=place.node,
         target=place.target,
         remedy=f"ifconfig {place.interface.name} vhid {place.vip.vhid} mcast",
     )
-    return False
 
 
-def _steps_of(place: Place) -> Steps:
+def _steps_of(place: Place) -> Findings:
     """What one vhid on one node needs."""
     removals = [_remove(place, address, "the document does not have it") for address in place.surplus()]
     there = place.there
     if there is None:
-        return removals + _bring_up(place)
-    steps: Steps = []
+        yield from removals
+        yield from _bring_up(place)
+        return
     differs = _differences(place, there)
-    if differs:
-        steps.append(_set_vhid(place, there, differs))
-    added = [step for address in place.missing() for step in _add(place, address, new=False)]
+    change = [_set_vhid(place, there, differs)] if differs else []
+    added = [each for address in place.missing() for each in _add(place, address, new=False)]
     if place.outlives_surplus():
-        return removals + steps + added
-    # The vhid would go with the last of them, and its password with it: a wanted address comes first.
-    return steps + added + removals if added else steps
+        yield from (*removals, *change, *added)
+    else:
+        # The vhid would go with the last of them, and its password with it: a wanted address comes first.
+        yield from (*change, *added)
+        yield from removals if any(isinstance(each, Step) for each in added) else ()
 
 
 def _differences(place: Place, there: Vhid) -> list[str]:
@@ -255,62 +232,54 @@ def _differences(place: Place, there: Vhid) -> list[str]:
 
 
 def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
-    """One ifconfig with exactly the words that differ: no address is named, so MASTER is not dropped."""
-    words = [f"ifconfig {quote_plain(place.interface.name)} vhid {place.vip.vhid}"]
+    """Exactly what differs."""
+    name, vip = place.interface.name, place.vip
     secret = place.secret if place.key_differs() else None
-    if there.advbase != place.vip.advbase:
-        words.append(f"advbase {place.vip.advbase}")
-    if there.advskew != place.advskew:
-        words.append(f"advskew {place.advskew}")
-    if secret is not None:
-        words.append(f'pass "${secret.variable}"')
-    return Step(
+    change = SetVhid(
+        name,
+        vip.vhid,
+        advbase=vip.advbase if there.advbase != vip.advbase else None,
+        advskew=place.advskew if there.advskew != place.advskew else None,
+        password=secret,
+        key=place.key if secret else None,
+    )
+    after = checks.vhid_is(name, vip.vhid, vip.advbase, place.advskew, secret.variable if secret else None)
+    return Step.of(
         place.node,
-        "SetVhid",
-        place.target,
+        change,
         "; ".join(differs),
-        " ".join(words),
         Risk.BLIP,
         before=(checks.vhid_exists(place.interface.name, place.vip.vhid),),
-        after=(
-            checks.vhid_is(
-                place.interface.name,
-                place.vip.vhid,
-                place.vip.advbase,
-                place.advskew,
-                secret.variable if secret else None,
-            ),
-        ),
-        secrets=(secret,) if secret else (),
+        after=(after,),
     )
 
 
-def _bring_up(place: Place) -> Steps:
+def _bring_up(place: Place) -> Findings:
     """The vhid with its first address and all its values, then its other addresses."""
-    steps: Steps = []
+    new = True
     for address in place.missing():
-        steps += _add(place, address, new=not steps)
-    return steps
+        for each in _add(place, address, new=new):
+            yield each
+            new &= isinstance(each, Hold)
 
 
-def _add(place: Place, address: Address, *, new: bool) -> Steps:
+def _add(place: Place, address: Address, *, new: bool) -> Findings:
     """Add one address; if it stands on another vhid it is taken off there first, if it is the node's own it is not."""
     same = place.standing(address)
-    steps: Steps = []
     why = f"{address.cidr} is not there"
     before = [checks.carp_loaded()]
     if same is not None and same.vhid is None:
-        place.scene.hold(
-            "AddressInUse",
+        yield Hold(
+            HoldReason.ADDRESS_IN_USE,
             f"{address.ip} is an ordinary address of {place.interface.name} on {place.node}",
             node=place.node,
             target=place.target,
             remedy=f"take it off {place.interface.name} ({family(address.ip)} {address.ip} -alias, and in "
             "/etc/rc.conf), or use another address in the document",
         )
-        return []
+        return
     if same is not None and same.vhid != place.vip.vhid:
-        steps.append(_remove(place, same, f"it belongs to vhid {place.vip.vhid}"))
+        yield _remove(place, same, f"it belongs to vhid {place.vip.vhid}")
     elif same is not None:
         # The prefix can only be changed by adding the address again, which costs an election.
         why = f"the prefix length is {same.prefix_length}, the document says {address.prefix_length}"
@@ -319,36 +288,77 @@ def _add(place: Place, address: Address, *, new: bool) -> Steps:
         before.append(checks.address_absent(place.interface.name, address.ip))
     if not new:
         before.append(checks.vhid_exists(place.interface.name, place.vip.vhid))
-    steps.append(_add_step(place, address, why, tuple(before), new=new))
-    return steps
+    yield _add_step(place, address, why, tuple(before), new=new)
 
 
 def _add_step(place: Place, address: Address, why: str, before: tuple[Check, ...], *, new: bool) -> Step:
-    name = place.interface.name
-    words = f"ifconfig {quote_plain(name)} {family(address.ip)} {address.cidr} vhid {place.vip.vhid}"
-    secret = place.secret if new else None
-    if new:
-        words += f" advbase {place.vip.advbase} advskew {place.advskew}"
-    if secret is not None:
-        words += f' pass "${secret.variable}"'
+    name, vip, secret = place.interface.name, place.vip, place.secret
+    settings = VhidSettings(vip.advbase, place.advskew, secret, place.key) if new else None
     after = [checks.address_on(name, address.ip, place.vip.vhid)]
     if new:
-        after.append(
-            checks.vhid_is(name, place.vip.vhid, place.vip.advbase, place.advskew, secret.variable if secret else None)
-        )
-    return Step(
+        after.append(checks.vhid_is(name, vip.vhid, vip.advbase, place.advskew, secret.variable if secret else None))
+    return Step.of(
         place.node,
-        "AddAddress",
-        f"{place.target} {address.cidr}",
+        AddAddress(name, address, settings),
         why,
-        f"{words} alias",
         Risk.NONE if new and place.there is None else Risk.BLIP,
         before=before,
         after=tuple(after),
-        secrets=(secret,) if secret else (),
     )
 
 
 def _remove(place: Place, address: Address, why: str) -> Step:
+    return _removal(place.node, place.interface, address, why)
+
+
+def _removal(node: str, interface: Interface, address: Address, why: str) -> Step:
+    """Take one address off its vhid; the vhid goes with its last address."""
     assert address.vhid is not None
-    return removal(place.node, place.interface.name, address.ip, address.cidr, address.vhid, why)
+    return Step.of(
+        node,
+        RemoveAddress(interface.name, address),
+        why,
+        Risk.OUTAGE,
+        before=(checks.address_on(interface.name, address.ip, address.vhid),),
+        after=(checks.address_gone(interface.name, address.ip, address.vhid),),
+    )
+
+
+# --- what left the document ---------------------------------------------------------------------------------------
+
+
+def _leftovers(scene: Scene) -> Findings:
+    """Addresses that hactl wrote for the next boot once and the document no longer has: a virtual IP was removed.
+
+    They go where they answer last (I5), so that no standby becomes MASTER of what is taken away.
+    """
+    found = list(_leftover_steps(scene))
+    yield from (step for step, answers in found if not answers)
+    for step, answers in found:
+        if answers and not scene.view.silent:
+            yield step
+        elif answers:
+            until = f"until {', '.join(sorted(scene.view.silent))} can be changed first"
+            why = f"{step.target} stays on {step.node} {until}"
+            yield Hold(HoldReason.STANDBY_FIRST, why, node=step.node, target=step.target)
+
+
+def _leftover_steps(scene: Scene) -> Iterator[tuple[Step, bool]]:
+    """Each with whether the node answers to the address."""
+    view = scene.view
+    wanted = {(node, interface_on(vip, node), vip.vhid) for group, vip in view.vips() for node in group.preferred}
+    for node in reversed(view.nodes):
+        facts = view.facts.get(node)
+        boot, interfaces = (known(facts.boot), known(facts.interfaces)) if facts else (None, None)
+        if boot is None or interfaces is None:
+            continue
+        for alias in boot.aliases:
+            interface = interfaces.get(alias.interface)
+            if not alias.managed or interface is None or (node, alias.interface, alias.vhid) in wanted:
+                continue
+            vhid = interface.vhid(alias.vhid)
+            answers = vhid is not None and vhid.state is CarpState.MASTER
+            for address in interface.of_vhid(alias.vhid):
+                if address.ip == alias.ip:
+                    why = f"the document has no vhid {alias.vhid} there"
+                    yield _removal(node, interface, address, why), answers

@@ -11,35 +11,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.catalogue import HoldReason, Verb
+from hactl.core.changes.filesystems import ExportPool, Unmount
+from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import interface_on
-from hactl.core.evidence.copies import choose_copy
-from hactl.core.facts import CarpState, HastMetadata, HastRole, Vhid
+from hactl.core.facts import CarpState, HastRole, Vhid, known
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.areas.filesystems import device_of
-from hactl.core.plan.areas.hook import copy_complete, hook_of
-from hactl.core.plan.areas.services import stop_active
-from hactl.core.plan.placement import kept_by_advskews
-from hactl.core.plan.scene import PROMOTION_EVIDENCE_SECONDS, Scene, Steps, known
-from hactl.core.plan.words import quote_plain
-from hactl.core.steps import Check, Risk, Step, quote
+from hactl.core.plan.areas.services import stop_on
+from hactl.core.plan.placement import kept_by_advskews, refuse_each_other
+from hactl.core.plan.scene import Findings, Scene
+from hactl.core.sh import quote
+from hactl.core.steps import Check, Hold, Risk, Step, StepKey
 
 #: How long the last writes may take to reach the other disk once nothing writes any more, seconds.
 FLUSH_SECONDS = 15.0
 
 
-def move_steps(scene: Scene) -> Steps:
+def move_steps(scene: Scene) -> Findings:
     """Let go of the groups that should be elsewhere, one group at a time."""
-    for group in scene.cluster.groups:
-        _say_why_not(scene, group)
+    for group in scene.view.cluster.groups:
+        yield from _stays(scene, group)
         active, goal = scene.active.get(group.name), scene.goals.get(group.name)
-        if active is None or goal is None or goal == active or active not in scene.facts:
+        if active is None or goal is None or goal == active or active not in scene.view.facts:
             continue
         obstacles = list(obstacles_of(scene, group, active, goal))
         if obstacles:
             passing = all(passing for _, passing in obstacles)
-            scene.hold(
-                "MoveWaits",
+            yield Hold(
+                HoldReason.MOVE_WAITS,
                 f"{group.name} is to move from {active} to {goal}: {'; '.join(text for text, _ in obstacles)}",
                 node=goal,
                 target=group.name,
@@ -47,72 +47,60 @@ def move_steps(scene: Scene) -> Steps:
                 remedy="" if passing else f"hactl why-not {goal} active",
             )
         elif group.storage:
-            steps = _let_go(scene, group, active, goal)
-            failed = [step.key for step in steps if step.key in scene.failing]
-            failed += [key for s in group.storage if (key := f"{goal} SetRole {s.name}") in scene.failing]
+            found = list(_let_go(scene, group, active, goal))
+            failed = [each.key for each in found if isinstance(each, Step) and each.key in scene.failing]
+            takes = [StepKey(goal, Verb.SET_ROLE, storage.name) for storage in group.storage]
+            failed += [key for key in takes if key in scene.failing]
             if not failed:
-                return steps
+                yield from found
+                return
+            yield from (each for each in found if isinstance(each, Hold))
             # All of it or nothing: half a move is an outage.
-            scene.hold(
-                "MoveWaits",
-                f"{group.name} stays on {active}: {failed[0]}: {scene.failing[failed[0]]}",
-                node=active,
-                target=group.name,
-            )
-    return []
+            why = f"{group.name} stays on {active}: {failed[0]}: {scene.failing[failed[0]]}"
+            yield Hold(HoldReason.MOVE_WAITS, why, active, group.name)
 
 
-def _say_why_not(scene: Scene, group: GroupSpec) -> None:
+def _stays(scene: Scene, group: GroupSpec) -> Iterator[Hold]:
     """A drained node that keeps its group, a group that may not go back by itself."""
     active = scene.active.get(group.name)
     if active in scene.overrides.drained and scene.goals.get(group.name) == active:
-        scene.hold(
-            "Drained",
-            f"{group.name} stays on {active}, which is drained: no other node could take it",
-            node=active,
-            target=group.name,
-        )
+        why = f"{group.name} stays on {active}, which is drained: no other node could take it"
+        yield Hold(HoldReason.DRAINED, why, active, group.name)
     frozen = scene.overrides.frozen.get(group.name)
     if frozen and group.failback is Failback.WHEN_READY and active not in (None, group.preferred[0]):
-        scene.hold(
-            "MovesLimited",
+        yield Hold(
+            HoldReason.MOVES_LIMITED,
             f"{group.name} stays on {active}: {frozen}",
             node=active,
             target=group.name,
-            remedy=f"find out why it moves; then: hactl switchover {scene.cluster.name} {group.name}",
+            remedy=f"find out why it moves; then: hactl switchover {scene.view.cluster.name} {group.name}",
         )
 
 
 def obstacles_of(scene: Scene, group: GroupSpec, active: str, goal: str) -> Iterator[tuple[str, bool]]:
     """Why the other node could not take the group now: sentence, and whether time alone clears it."""
-    facts = scene.facts.get(goal)
-    if facts is None:
-        yield f"{goal} does not answer: {scene.silent.get(goal, 'nothing is known of it')}", False
+    if goal not in scene.view.facts:
+        silence = scene.view.silent.get(goal)
+        yield f"{goal} does not answer: {silence.message if silence else 'nothing is known of it'}", False
         return
     for name in (active, goal):
-        if scene.now - scene.facts[name].seen_at > PROMOTION_EVIDENCE_SECONDS:
+        if not scene.view.fresh(name):
             yield f"what is known of {name} is too old", True
-    hook = hook_of(scene, goal)
+    hook = scene.view.hook(goal)
     if hook is not None and hook.held:
         yield f"{goal} is held back since it booted", True
     if goal in scene.overrides.drained:
         yield f"{goal} is drained", False
     for vip in group.virtual_ips:
-        yield from _address(scene, goal, interface_on(vip, goal), vip.vhid, _vhid(scene, group, vip.vhid, goal))
+        yield from _address(scene, goal, interface_on(vip, goal), vip.vhid, scene.view.vhid(vip, goal))
         if vip.advskews is not None and group.storage and goal != kept_by_advskews(scene, group):
             yield f"the document's advskews keep vhid {vip.vhid} where it is", False
     for storage in group.storage:
         yield from _storage(scene, storage, active, goal)
     for service in group.services:
-        there = known(facts.services.get(service.name))
+        there = known(scene.view.facts[goal].services.get(service.name))
         if there is None or not there.exists:
             yield f"{goal} has no service {service.name}", False
-
-
-def _vhid(scene: Scene, group: GroupSpec, number: int, node: str) -> Vhid | None:
-    vip = next(vip for vip in group.virtual_ips if vip.vhid == number)
-    interface = scene.interface(vip, node)
-    return interface.vhid(number) if interface else None
 
 
 def _address(scene: Scene, node: str, interface: str, number: int, vhid: Vhid | None) -> Iterator[tuple[str, bool]]:
@@ -120,36 +108,29 @@ def _address(scene: Scene, node: str, interface: str, number: int, vhid: Vhid | 
         yield f"vhid {number} is not known to be on {interface} of {node}", False
     elif vhid.state is CarpState.INIT:
         yield f"vhid {number} is INIT on {node}: {interface} is down", False
-    sysctls = known(scene.facts[node].carp_sysctls) or {}
-    if sysctls.get("demotion", 0) > 0:
-        yield f"{node} is demoted by {sysctls['demotion']}", False
+    demotion = scene.view.sysctl(node, "demotion") or 0
+    if demotion > 0:
+        yield f"{node} is demoted by {demotion}", False
 
 
 def _storage(scene: Scene, storage: StorageSpec, active: str, goal: str) -> Iterator[tuple[str, bool]]:
     if goal not in storage.hast.devices:
         yield f"{goal} has no disk of {storage.name}", False
         return
-    if scene.role(storage.name, goal) is not HastRole.SECONDARY:
+    if scene.view.role(storage.name, goal) is not HastRole.SECONDARY:
         yield f"{goal} is not secondary for {storage.name}", False
-    hook = known(scene.facts[goal].hook)
-    together = not _refuse_each_other(scene, storage, active, goal)
+    hook = scene.view.hook(goal)
+    together = not refuse_each_other(scene, storage)
     if hook is None or storage.name not in hook.confirmed:
         yield f"the copy of {storage.name} on {goal} is not known to be complete yet", together
-    if not copy_complete(scene, storage, active):
-        resource = (known(scene.facts[active].resources) or {}).get(storage.name)
+    if not scene.view.complete(storage, active):
+        resource = scene.view.resource(storage.name, active)
         # hastd counts errors until its worker ends: they do not pass.
         yield _incomplete(scene, storage, active), together and (resource is None or not resource.local_errors)
 
 
-def _refuse_each_other(scene: Scene, storage: StorageSpec, *nodes: str) -> bool:
-    """Whether hastd connects the copies no more until a person has decided (hastd/secondary.c)."""
-    copies = {node: known(scene.facts[node].metadata.get(storage.name)) for node in nodes}
-    real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
-    return len(real) == len(nodes) and choose_copy(storage.name, real, nodes).refused
-
-
 def _incomplete(scene: Scene, storage: StorageSpec, active: str) -> str:
-    resource = (known(scene.facts[active].resources) or {}).get(storage.name)
+    resource = scene.view.resource(storage.name, active)
     if resource is None or resource.status != "complete":
         return f"{storage.name} is not connected"
     if resource.local_errors:
@@ -157,15 +138,14 @@ def _incomplete(scene: Scene, storage: StorageSpec, active: str) -> str:
     return f"{storage.name} is being copied, {resource.dirty // 1048576} MiB to go"
 
 
-def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Steps:
+def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Findings:
     """Everything of the group on its node, in the order that loses nothing."""
     why = f"{group.name} moves to {goal}"
-    steps = stop_active(scene, group, node, why)
+    yield from stop_on(scene, group, node, why)
     for storage in reversed(group.storage):
-        steps += _release(scene, storage, node, why)
+        yield from _release(scene, storage, node, why)
     for storage in reversed(group.storage):
-        steps.append(_demote(storage, node, why))
-    return steps
+        yield _demote(storage, node, why)
 
 
 def on_both(storage: StorageSpec, within_seconds: float = 0.0) -> Check:
@@ -178,57 +158,45 @@ def on_both(storage: StorageSpec, within_seconds: float = 0.0) -> Check:
     )
 
 
-def _release(scene: Scene, storage: StorageSpec, node: str, why: str) -> Steps:
+def _release(scene: Scene, storage: StorageSpec, node: str, why: str) -> Iterator[Step]:
     """Unmount or export, and wait until the last writes are on both disks."""
     spec = storage.filesystem
     if spec is None:
-        return []
+        return
     if spec.zfs is not None:
-        pools = known(scene.facts[node].pools) or {}
-        if spec.zfs.pool not in pools or not pools[spec.zfs.pool].imported:
-            return []
-        return [
-            Step(
+        if scene.view.imported(spec.zfs.pool, node):
+            yield Step.of(
                 node,
-                "ExportPool",
-                spec.zfs.pool,
+                ExportPool(spec.zfs.pool),
                 why,
-                f"zpool export {quote_plain(spec.zfs.pool)}",
                 Risk.OUTAGE,
                 before=(checks.pool_imported(spec.zfs.pool),),
                 after=(checks.pool_absent(spec.zfs.pool), on_both(storage, FLUSH_SECONDS)),
                 timeout_seconds=120.0,
             )
-        ]
-    mounts = known(scene.facts[node].mounts) or ()
-    return [
-        Step(
-            node,
-            "Unmount",
-            mount.node,
-            why,
-            f"umount {quote_plain(mount.node)}",
-            Risk.OUTAGE,
-            before=(checks.mounted(mount.special, mount.node),),
-            after=(checks.mountpoint_free(mount.node), on_both(storage, FLUSH_SECONDS)),
-            timeout_seconds=120.0,
-        )
-        for mount in mounts
-        if mount.special == device_of(storage)
-    ]
+        return
+    for mount in scene.view.mounts(node) or ():
+        if mount.special == storage.device:
+            yield Step.of(
+                node,
+                Unmount(mount.node),
+                why,
+                Risk.OUTAGE,
+                before=(checks.mounted(mount.special, mount.node),),
+                after=(checks.mountpoint_free(mount.node), on_both(storage, FLUSH_SECONDS)),
+                timeout_seconds=120.0,
+            )
 
 
 def _demote(storage: StorageSpec, node: str, why: str) -> Step:
-    return Step(
+    return Step.of(
         node,
-        "SetRole",
-        storage.name,
+        SetRole(storage.name, HastRole.SECONDARY),
         why,
-        f"hastctl role secondary {quote_plain(storage.name)}",
         Risk.OUTAGE,
         before=(
             checks.role_is(storage.name, HastRole.PRIMARY),
-            checks.not_mounted(device_of(storage)),
+            checks.not_mounted(storage.device),
             *_pool_gone(storage),
             on_both(storage),
         ),

@@ -6,10 +6,15 @@ the kernel's own log accounts for all of it. Man pages: carp(4), sysctl(8), kldl
 
 from __future__ import annotations
 
-from hactl.core.facts import NodeFacts
+from collections.abc import Mapping
+
+from hactl.core.catalogue import HoldReason
+from hactl.core.changes.carp import AdjustDemotion, LoadModule, SetSysctl
+from hactl.core.changes.change import DEMOTION
+from hactl.core.facts import NodeFacts, known
 from hactl.core.plan import checks
-from hactl.core.plan.scene import Scene, Steps, known
-from hactl.core.steps import Check, Risk, Step
+from hactl.core.plan.scene import Findings, Scene
+from hactl.core.steps import Hold, Risk, Step
 
 #: carp(4) as the kernel starts it.
 CARP_DEFAULTS = {
@@ -23,118 +28,94 @@ CARP_DEFAULTS = {
 }
 
 
-def kernel_steps(scene: Scene) -> Steps:
+def kernel_steps(scene: Scene) -> Findings:
     """Load the module where it is missing; set what differs."""
-    if not any(True for _ in scene.vips()):
-        return []
-    steps: Steps = []
-    for node, facts in scene.facts.items():
+    if not any(True for _ in scene.view.vips()):
+        return
+    for node, facts in scene.view.facts.items():
         modules = known(facts.modules)
         if modules is None:
-            scene.hold("FactsUnknown", f"{node}: cannot tell which kernel modules are loaded", node=node, target="carp")
+            yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot tell which kernel modules are loaded", node, "carp")
             continue
         loaded = modules.get("carp", False)
-        if not loaded and not _may_load(scene, node, facts):
+        refusal = None if loaded else _may_not_load(node, facts)
+        if refusal is not None:
+            yield refusal
             continue
         if not loaded:
-            steps.append(_load(node))
+            yield _load(node)
         sysctls = known(facts.carp_sysctls) if loaded else CARP_DEFAULTS
         if not sysctls:
-            scene.hold("FactsUnknown", f"{node}: cannot read net.inet.carp", node=node, target="net.inet.carp")
+            yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot read net.inet.carp", node, "net.inet.carp")
             continue
-        steps += _sysctls(scene, node, dict(sysctls))
+        yield from _sysctls(scene, node, sysctls)
         if loaded:
-            steps += _demotion(scene, node, facts, sysctls.get("demotion", 0))
-    return steps
+            yield from _demotion(node, facts, sysctls.get("demotion", 0))
 
 
 def wanted_sysctls(scene: Scene) -> dict[str, int]:
     """net.inet.carp.* the document asks for; allow=0 would switch CARP off."""
-    return {"preempt": int(scene.cluster.document.spec.carp.preempt), "allow": 1}
+    return {"preempt": int(scene.view.cluster.document.spec.carp.preempt), "allow": 1}
 
 
-def _may_load(scene: Scene, node: str, facts: NodeFacts) -> bool:
+def _may_not_load(node: str, facts: NodeFacts) -> Hold | None:
     system = known(facts.system)
     if system is None or system.securelevel < 1:
-        return True
-    scene.hold(
-        "SecureLevel",
+        return None
+    return Hold(
+        HoldReason.SECURE_LEVEL,
         f"{node}: the carp module is not loaded and securelevel {system.securelevel} forbids loading it",
         node=node,
         target="carp",
         remedy="add carp to kld_list in /etc/rc.conf and reboot the node",
     )
-    return False
 
 
 def _load(node: str) -> Step:
-    return Step(
-        node,
-        "LoadModule",
-        "carp",
-        "the carp module is not loaded",
-        "kldload -n carp",
-        Risk.NONE,
-        after=(checks.carp_loaded(),),
-    )
+    return Step.of(node, LoadModule(), "the carp module is not loaded", Risk.NONE, after=(checks.carp_loaded(),))
 
 
-def _sysctls(scene: Scene, node: str, have: dict[str, int]) -> Steps:
-    steps = []
+def _sysctls(scene: Scene, node: str, have: Mapping[str, int]) -> Findings:
     for name, value in wanted_sysctls(scene).items():
         if name in have and have[name] != value:
             full = f"net.inet.carp.{name}"
-            steps.append(
-                Step(
-                    node,
-                    "SetSysctl",
-                    full,
-                    f"{full} is {have[name]}, the document says {value}",
-                    f"sysctl {full}={value}",
-                    Risk.BLIP,
-                    before=(checks.carp_loaded(),),
-                    after=(checks.sysctl_is(full, value),),
-                )
+            yield Step.of(
+                node,
+                SetSysctl(full, value),
+                f"{full} is {have[name]}, the document says {value}",
+                Risk.BLIP,
+                before=(checks.carp_loaded(),),
+                after=(checks.sysctl_is(full, value),),
             )
-    return steps
 
 
-def _demotion(scene: Scene, node: str, facts: NodeFacts, demotion: int) -> Steps:
+def _demotion(node: str, facts: NodeFacts, demotion: int) -> Findings:
     """A demotion that people added with sysctl is drift; the kernel's is the kernel's, the boot hold is lifted last."""
     hook = known(facts.hook)
     held = hook.held if hook is not None else 0
     if demotion == held:
-        return []
+        return
     by_hand = demotion_by_hand(facts, demotion)
     if by_hand is not None:
         by_hand -= held
     if by_hand is None or by_hand == 0:
         why = "the kernel log does not tell where it came from" if by_hand is None else "the kernel added it"
-        scene.hold(
-            "Demoted",
+        yield Hold(
+            HoldReason.DEMOTED,
             f"{node}: CARP is demoted by {demotion} ({why})",
             node=node,
-            target="net.inet.carp.demotion",
-            remedy=f"see `dmesg | grep demoted`; if nothing is wrong: sysctl net.inet.carp.demotion={-demotion}",
+            target=DEMOTION,
+            remedy=f"see `dmesg | grep demoted`; if nothing is wrong: sysctl {DEMOTION}={-demotion}",
         )
-        return []
-    name = "net.inet.carp.demotion"
-    return [
-        Step(
-            node,
-            "AdjustDemotion",
-            name,
-            f"demotion is {demotion}, of which {by_hand} was added by hand",
-            f"sysctl {name}={-by_hand}",
-            Risk.BLIP,
-            before=(checks.sysctl_is(name, demotion),),
-            after=(
-                Check(
-                    f"{name} is {demotion - by_hand}", f'[ "$(sysctl -n {name} 2>/dev/null)" = {demotion - by_hand} ]'
-                ),
-            ),
-        )
-    ]
+        return
+    yield Step.of(
+        node,
+        AdjustDemotion(by_hand),
+        f"demotion is {demotion}, of which {by_hand} was added by hand",
+        Risk.BLIP,
+        before=(checks.sysctl_is(DEMOTION, demotion),),
+        after=(checks.sysctl_is(DEMOTION, demotion - by_hand),),
+    )
 
 
 def demotion_by_hand(facts: NodeFacts, demotion: int) -> int | None:

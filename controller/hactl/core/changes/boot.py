@@ -1,0 +1,194 @@
+"""Changes of what the next boot does. Man pages: rc.conf(5), sysrc(8), sysctl.conf(5), mktemp(1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hactl.core.catalogue import Verb
+from hactl.core.changes.change import FLUSH, Change, SecretUse
+from hactl.core.facts import RcAlias, family
+
+SYSCTL_CONF = "/etc/sysctl.conf"
+NETIF = "/etc/rc.conf.d/netif"
+BEGIN, END = "# BEGIN hactl", "# END hactl"
+
+
+def mangle(interface: str) -> str:
+    """An interface name as rc.conf variables spell it (network.subr, get_if_var)."""
+    return re.sub(r"[.\-/+]", "_", interface)
+
+
+@dataclass(frozen=True, slots=True)
+class BootAlias:
+    """One address that rc.d/netif is to bring up."""
+
+    interface: str
+    variable: str
+    ip: str
+    prefix_length: int
+    vhid: int
+    advbase: int
+    advskew: int
+    key: str | None
+    secret: SecretUse | None
+
+    def line(self) -> str:
+        """As it stands in the file; the password is a shell variable of the script that writes it."""
+        password = f" pass ${{{self.secret.variable}}}" if self.secret else ""
+        return (
+            f'{self.variable}="{family(self.ip)} {self.ip}/{self.prefix_length} vhid {self.vhid} '
+            f'advbase {self.advbase} advskew {self.advskew}{password}"'
+        )
+
+    def says_the_same(self, alias: RcAlias) -> bool:
+        """Whether an alias found on the node means this."""
+        return (
+            (alias.interface, alias.ip, alias.prefix_length, alias.vhid)
+            == (self.interface, self.ip, self.prefix_length, self.vhid)
+            and (alias.advbase or 1, alias.advskew or 0) == (self.advbase, self.advskew)
+            and (self.key is None or alias.key == self.key)
+            and not alias.unknown_words
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBootAliases(Change):
+    """Our block of rc.conf.d/netif, every other line kept; it has its final mode before it has its content."""
+
+    verb = Verb.WRITE_BOOT_ALIASES
+    target = NETIF
+    block: tuple[BootAlias, ...]
+
+    @property
+    def command(self) -> str:
+        lines = [item.line() for item in self.block]
+        # inet6 aliases are skipped unless this is set (network.subr, ipv6_up); what the operator set stays.
+        lines += [
+            f': "\\${{ifconfig_{mangle(interface)}_ipv6:=inet6 -ifdisabled}}"'
+            for interface in sorted({item.interface for item in self.block if ":" in item.ip})
+        ]
+        content = [BEGIN, *lines, END] if lines else []
+        return "\n".join(
+            [
+                f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl",
+                "umask 077 && mkdir -p -m 755 /etc/rc.conf.d && hactl_new=$(mktemp /etc/rc.conf.d/.hactl.XXXXXX) &&",
+                "{",
+                # awk ends a last line without a newline; sed does not, and BEGIN would stand in the middle of it.
+                f'  {{ [ ! -f "$hactl_file" ] || awk \'/^{BEGIN}/ {{ own = 1 }} ! own {{ print }} '
+                f'/^{END}/ {{ own = 0 }}\' "$hactl_file"; }} &&',
+                "  cat <<HACTL_END",
+                *content,
+                "HACTL_END",
+                f'}} > "$hactl_new" && chmod 600 "$hactl_new" && {FLUSH} && mv -f "$hactl_new" "$hactl_file" ||',
+                '  { rm -f "$hactl_new"; exit 1; }',
+            ]
+        )
+
+    @property
+    def secrets(self) -> tuple[SecretUse, ...]:
+        return tuple({item.secret.variable: item.secret for item in self.block if item.secret}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SetRcVariable(Change):
+    """A variable of rc.conf; with `append` a word added to a list."""
+
+    verb = Verb.SET_RC_VARIABLE
+    name: str
+    value: str
+    append: bool = False
+
+    @property
+    def target(self) -> str:
+        return self.name
+
+    @property
+    def command(self) -> str:
+        return f"sysrc {self.name}{'+=' if self.append else '='}{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRcVariable(Change):
+    """A variable out of rc.conf."""
+
+    verb = Verb.REMOVE_RC_VARIABLE
+    name: str
+
+    @property
+    def target(self) -> str:
+        return self.name
+
+    @property
+    def command(self) -> str:
+        return f"sysrc -x {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctlConf(Change):
+    """A line of sysctl.conf, replaced or appended; the file keeps its owner and mode."""
+
+    verb = Verb.SET_SYSCTL_CONF
+    name: str
+    value: int
+
+    @property
+    def target(self) -> str:
+        return self.name
+
+    @property
+    def pattern(self) -> str:
+        """The name as a regular expression."""
+        return self.name.replace(".", "[.]")
+
+    @property
+    def command(self) -> str:
+        old = f"[ ! -e {SYSCTL_CONF} ] || grep -Ev '^[[:space:]]*{self.pattern}[[:space:]]*=' {SYSCTL_CONF}"
+        return "\n".join(
+            [
+                f"hactl_new=$(mktemp {SYSCTL_CONF}.hactl.XXXXXX) &&",
+                f'if [ -e {SYSCTL_CONF} ]; then cp -p {SYSCTL_CONF} "$hactl_new"; else chmod 644 "$hactl_new"; fi &&',
+                f"{{ {old}; echo '{self.name}={self.value}'; }} > \"$hactl_new\" &&",
+                f'{FLUSH} && mv -f "$hactl_new" {SYSCTL_CONF} || {{ rm -f "$hactl_new"; exit 1; }}',
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnableService(Change):
+    """rc starts the service at boot."""
+
+    verb = Verb.ENABLE_SERVICE
+    service: str
+    rcvar: str
+
+    @property
+    def target(self) -> str:
+        return self.service
+
+    @property
+    def command(self) -> str:
+        return f"sysrc {self.rcvar}=YES"
+
+
+@dataclass(frozen=True, slots=True)
+class DisableService(Change):
+    """rc does not start the service at boot."""
+
+    verb = Verb.DISABLE_SERVICE
+    service: str
+    rcvar: str
+
+    @property
+    def target(self) -> str:
+        return self.service
+
+    @property
+    def command(self) -> str:
+        return f"sysrc {self.rcvar}=NO"
+
+
+BootChange: TypeAlias = (
+    WriteBootAliases | SetRcVariable | RemoveRcVariable | SetSysctlConf | EnableService | DisableService
+)

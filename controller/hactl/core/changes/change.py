@@ -1,0 +1,46 @@
+"""What every change can say of itself: its verb, its target and its exact sh text, and the secrets that names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hactl.core.catalogue import Verb
+
+#: fsync(1) is in the base system; without it a power loss could leave the renamed file empty.
+FLUSH = '{ ! command -v fsync >/dev/null || fsync "$hactl_new"; }'
+DEMOTION = "net.inet.carp.demotion"
+#: What the hook and the controller's steps write down on a node.
+STATE_DIRECTORY = "/var/db/hactl"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUse:
+    """A secret a step needs: the shell variable that carries it and whose it is."""
+
+    variable: str
+    group: str
+    virtual_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change(ABC):
+    """What every change can say of itself."""
+
+    verb: ClassVar[Verb]
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """What it changes, in FreeBSD's words: "vtnet1 vhid 80", "data", "/etc/hast.conf"."""
+
+    @property
+    @abstractmethod
+    def command(self) -> str:
+        """Exact sh text, one or more lines, as shown to people; secrets only as shell variables."""
+
+    @property
+    def secrets(self) -> tuple[SecretUse, ...]:
+        """The secrets its text names."""
+        return ()
