@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hactl.lab.rc import netif
+from hactl.lab.boot import netif
 from hactl.lab.virtual_time import VirtualTime
 from support.lab.recordings import Stage
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.build import plug_recorded
+from hactl.lab.files import Files
 from hactl.lab.kernel import devd_conf
 from hactl.lab.machine import Machine
 from hactl.lab.shell.shell import run_script
-from hactl.lab.storage.files import Files
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from support.lab.pair import Pair

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hactl.errors import NodeGarbled, NodeUnreachable
-from hactl.lab.nodes import Trouble
+from hactl.lab.front.nodes import Trouble
 from hactl.lab.virtual_time import VirtualTime
 from hactl.ports import Target
 from support.lab.recordings import Stage

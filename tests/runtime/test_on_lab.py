@@ -11,7 +11,7 @@ from typing import Any
 from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.lab.build import plug_recorded
-from hactl.lab.nodes import LabNodes, Trouble
+from hactl.lab.front.nodes import LabNodes, Trouble
 from hactl.lab.shell.shell import run_script
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World

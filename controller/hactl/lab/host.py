@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from hactl.lab.events import Events
 from hactl.lab.fiber import Owner
-from hactl.lab.storage.files import Files
+from hactl.lab.files import Files
 
 LogFile = Literal["messages", "daemon"]
 

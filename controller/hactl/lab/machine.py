@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import hactl.lab.commands  # noqa: F401  (the programs register themselves)
+from hactl.lab.boot import sequence
+from hactl.lab.boot.furnish import furnish
+from hactl.lab.files import Files
 from hactl.lab.hast.daemon import Hast
 from hactl.lab.host import LogFile
 from hactl.lab.kernel.devd import Devd
@@ -22,12 +25,9 @@ from hactl.lab.kernel.kernel import Kernel
 from hactl.lab.kernel.net import Network
 from hactl.lab.process import Process, Result
 from hactl.lab.program import execute
-from hactl.lab.rc import boot
-from hactl.lab.rc.furnish import furnish
 from hactl.lab.rc.rc import Rc
 from hactl.lab.shell.shell import run_script
 from hactl.lab.storage.disks import Disks
-from hactl.lab.storage.files import Files
 from hactl.lab.world import World
 
 #: The major number a release has in `osreldate`; anything that is not listed is taken from the release's name.
@@ -126,13 +126,13 @@ class Machine:
         self.world.spawn(self._boot_userland(), machine=self)
 
     async def _boot_userland(self) -> None:
-        await boot.boot(self)
+        await sequence.boot(self)
         self.running = True
         self.world.tell(self)
 
     async def shutdown(self) -> None:
         """What rc.shutdown(8) does before the kernel stops."""
-        await boot.shutdown(self)
+        await sequence.shutdown(self)
         self.running = False
 
     def lose_power(self) -> None:

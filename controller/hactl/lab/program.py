@@ -13,13 +13,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from hactl.lab.files import Files
 from hactl.lab.hast.daemon import Hast
 from hactl.lab.hast.processes import HastHost
 from hactl.lab.kernel.devd import Devd, DevdHost
 from hactl.lab.kernel.sysctls import Tunable
 from hactl.lab.process import RC_ENVIRONMENT, SLICE_SECONDS, Process, Result, attend, check_alive
 from hactl.lab.rc.rc import Rc
-from hactl.lab.storage.files import Files
 from hactl.lab.world import World
 
 #: Where the base system's programs live.

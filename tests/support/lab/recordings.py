@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hactl.lab.build import plug_recorded
-from hactl.lab.nodes import LabNodes
+from hactl.lab.front.nodes import LabNodes
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target

@@ -1,1 +1,1 @@
-"""A lab for people: machines in real time behind SSH servers, and the socket that breaks them on purpose."""
+"""The ways into a lab: `ports.Nodes` for tests; for people SSH servers, and a socket that breaks things on purpose."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hactl.lab.storage.files import Files
+from hactl.lab.files import Files
 
 CONFIG_PATH = "/etc/devd.conf"
 #: What a fresh installation has there, as far as it matters to this lab.

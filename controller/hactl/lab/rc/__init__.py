@@ -1,1 +1,1 @@
-"""rc(8) of a node: its scripts and their order, the variables of rc.conf(5), boot, shutdown, what runs."""
+"""What rc(8) of a node knows: its scripts and their order, the texts of /etc, variables, and what runs."""

@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 from bashkit import Bash, BashError
 
+from hactl.lab.files import Files
 from hactl.lab.process import RC_ENVIRONMENT
-from hactl.lab.storage.files import Files
 
 #: What checkyesno of rc.subr takes for yes, in capitals.
 YES = frozenset({"YES", "TRUE", "ON", "1"})

@@ -1,7 +1,7 @@
 """rc(8) of one simulated machine: its services and its running programs.
 
 Rules:
-- The scripts are a table (`rc.scripts`); what they print is in `rc.actions`.
+- The scripts are a table (`rc.scripts`); what they print is in `boot.actions`.
 - Losing power ends every program; nothing is written.
 - Man pages: rc(8), rc.subr(8), service(8).
 """

@@ -1,7 +1,7 @@
 """The scripts of rc.d a fresh installation has, in the order rcorder(8) runs them (13.2; recording 01).
 
 Rules:
-- What one does for a command word is in `rc.actions`; scripts that somebody installed are in `rc.local`.
+- What one does for a command word is in `boot.actions`; scripts that somebody installed are in `boot.local`.
 - Man pages: rc(8), rc.subr(8), service(8).
 """
 

@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 
 from bashkit import Bash, BuiltinContext, BuiltinResult
 
+from hactl.lab.files import Files
 from hactl.lab.process import Process, attend
 from hactl.lab.program import COMMANDS, QUICK, Call, Computer, is_script
 from hactl.lab.shell import dialect
 from hactl.lab.shell.builtins import LOCAL
 from hactl.lab.shell.jobs import Jobs
 from hactl.lab.shell.words import read_words
-from hactl.lab.storage.files import Files
 
 T = TypeVar("T")
 #: What sshd and rc give a script of root.

@@ -3,7 +3,7 @@
 Rules:
 - A provider is bytes. Filesystems, pools and HAST metadata are kept in those bytes (`storage.ufs`, `storage.zfs`,
   `hast.metadata`), so that replication, half a synchronisation and dd have the effect they would have.
-- OSError carries Linux's numbers; `error_text` of `storage.files` says them as FreeBSD does.
+- OSError carries Linux's numbers; `error_text` of `files` says them as FreeBSD does.
 - Man pages: geom(4), g_access(9), dd(1).
 """
 

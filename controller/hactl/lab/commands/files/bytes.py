@@ -15,9 +15,9 @@ import re
 from dataclasses import dataclass
 
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Provider, device_error
 
 _UNITS = {"": 1, "b": 512, "k": 1024, "m": 1048576, "g": 1 << 30, "t": 1 << 40}

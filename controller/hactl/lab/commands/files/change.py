@@ -14,9 +14,9 @@ from collections.abc import Callable
 from bashkit import Bash
 
 from hactl.lab.commands.getopt import options
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 
 
 def _each(call: Call, names: list[str], change: Callable[[str], object]) -> Result:

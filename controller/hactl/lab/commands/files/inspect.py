@@ -15,9 +15,9 @@ import time
 
 from hactl.lab.commands.getopt import options
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import Files
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import Files
 
 
 def _illegal(name: str, letter: str, usage: str, status: int = 1) -> Result:

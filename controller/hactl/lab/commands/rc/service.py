@@ -1,4 +1,4 @@
-"""service(8): which script it is, and whether the shell runs it or the lab plays it (`rc.actions`).
+"""service(8): which script it is, and whether the shell runs it or the lab plays it (`boot.actions`).
 
 Rules:
 - Man pages: service(8).
@@ -6,10 +6,10 @@ Rules:
 
 from __future__ import annotations
 
+from hactl.lab.boot import local
+from hactl.lab.boot.actions import run_script_of
 from hactl.lab.process import RC_ENVIRONMENT, Result
 from hactl.lab.program import Call, command, run
-from hactl.lab.rc import local
-from hactl.lab.rc.actions import run_script_of
 from hactl.lab.rc.config import YES, RcSyntaxError, load_rc_config
 from hactl.lab.rc.rcorder import Installed
 

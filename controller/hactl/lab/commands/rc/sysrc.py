@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hactl.lab.commands.getopt import options
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.rc.config import RcSyntaxError, source
-from hactl.lab.storage.files import error_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _ARGUMENT = re.compile(r"(?P<name>[^=+\-]+)(?P<operator>\+=|-=|=)(?P<value>.*)$", re.DOTALL)

@@ -11,9 +11,9 @@ import posixpath
 from hactl.lab.commands.files.bytes import answered
 from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Disk, Provider
 from hactl.lab.storage.zfs import read_label
 

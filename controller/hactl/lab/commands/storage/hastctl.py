@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import error_text
 from hactl.lab.hast import metadata
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfig
 from hactl.lab.hast.daemon import CONFIG_PATH, ControlError
@@ -19,7 +20,6 @@ from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, N
 from hactl.lab.hast.processes import Resource, Role, Statistics
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Provider
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]

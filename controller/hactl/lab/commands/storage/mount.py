@@ -12,9 +12,9 @@ import errno
 from hactl.lab.commands.files.bytes import answered, every_answered
 from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.mounts import Mount
 from hactl.lab.storage.ufs import Ufs
 from hactl.lab.storage.zfs import Dataset

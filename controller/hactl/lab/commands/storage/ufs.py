@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from hactl.lab.commands.files.bytes import answered
 from hactl.lab.commands.system.user import is_root
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.storage import ufs
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Provider
 
 _VALUED = set("LOSTabcdefghikmors")

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from hactl.lab.commands.files.bytes import answered, every_answered
 from hactl.lab.commands.output import aligned
+from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.zfs import Label, Pool, PoolError, clear_label
 
 _COLUMNS = (

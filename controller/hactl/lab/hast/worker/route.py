@@ -11,11 +11,11 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from hactl.lab.files import Files
 from hactl.lab.hast.config_grammar import ResourceConfig
 from hactl.lab.hast.processes import HastHost, Route
 from hactl.lab.kernel.address import Address
 from hactl.lab.kernel.net import Interface
-from hactl.lab.storage.files import Files
 
 HAST_PORT = 8457
 

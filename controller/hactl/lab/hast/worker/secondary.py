@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hactl.lab.files import error_text
 from hactl.lab.hast import metadata
 from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata
 from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Resource, Role, Statistics, Verdict
-from hactl.lab.storage.files import error_text
 from hactl.lab.storage.provider import Provider
 
 #: sysexits(3) of workers.

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from hactl.lab.boot import netif
 from hactl.lab.kernel.devd_conf import DevdSyntaxError
 from hactl.lab.process import Result
 from hactl.lab.program import Call, Computer, pause, run, run_as_rc
-from hactl.lab.rc import netif
 from hactl.lab.rc.config import YES, RcSyntaxError, load_rc_config
 from hactl.lab.rc.scripts import Script
 

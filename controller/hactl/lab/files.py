@@ -48,7 +48,7 @@ class Files:
     """The files of one machine."""
 
     def __init__(self) -> None:
-        """An empty tree; `hactl.lab.rc.boot` puts a minimal FreeBSD there."""
+        """An empty tree; `hactl.lab.boot.furnish` puts a minimal FreeBSD there."""
         self.fs = FileSystem()
         #: The disk is full: nothing can be written or created.
         self.full = False

@@ -3,7 +3,7 @@
 Rules:
 - The order is rcorder's of 13.2 (docs/freebsd-facts.md#1.8): sysctl, kld, hostname, netif, devd, syslogd, hastd,
   services, sysctl again.
-- Scripts somebody installed run where rcorder(8) puts them (`rc.local`).
+- Scripts somebody installed run where rcorder(8) puts them (`boot.local`).
 - At shutdown rc.d/hastd sets every role to init while filesystems are still mounted (docs/freebsd-facts.md#2.10).
 - Man pages: rc(8), loader.conf(5), sysctl.conf(5).
 """
@@ -14,14 +14,14 @@ import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
 
+from hactl.lab.boot import local, netif
+from hactl.lab.boot.actions import apply_sysctl_conf, run_script_of
+from hactl.lab.files import Files
 from hactl.lab.process import RC_ENVIRONMENT, Process
 from hactl.lab.program import Call, Computer, run_as_rc
-from hactl.lab.rc import local, netif
-from hactl.lab.rc.actions import apply_sysctl_conf, run_script_of
 from hactl.lab.rc.config import YES, RcSyntaxError, load_rc_config
 from hactl.lab.rc.rcorder import Installed
 from hactl.lab.rc.scripts import Script
-from hactl.lab.storage.files import Files
 
 
 async def boot(machine: Computer) -> None:

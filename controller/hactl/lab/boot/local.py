@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 
+from hactl.lab.files import Files
 from hactl.lab.process import RC_ENVIRONMENT, Process
 from hactl.lab.program import Computer
 from hactl.lab.rc import rcorder
 from hactl.lab.rc.rcorder import Installed
 from hactl.lab.shell.shell import run_script
-from hactl.lab.storage.files import Files
 
 DIRECTORY = "/usr/local/etc/rc.d"
 _COMMANDS = re.compile(r"^[ \t]*(?:start|stop|status|restart|reload|poll)_cmd=", re.MULTILINE)
