@@ -1,12 +1,12 @@
 """Mutation testing: make one mistake at a time in a copy of hactl and see whether the tests notice.
 
-    cd tests && python -m mutants                 all of them (about ten minutes on two cores)
+    cd tests && python -m mutants                 all of them (about twenty minutes on two cores)
     cd tests && python -m mutants --only NAME     one (may be given several times); the part of a name is enough
     cd tests && python -m mutants --quick         only the tests that should notice, not all that could
     cd tests && python -m mutants --list          what there is
 
-The working tree is never edited: each worker copies what the tests need to a directory of its own, puts one mistake
-into it, runs the tests that should notice and, if they pass, everything that could. Exit status 1 when a mistake is
+The working tree is never edited: each worker copies the project to a directory of its own, puts one mistake into it,
+runs the tests that should notice and, if they pass, everything that could. Exit status 1 when a mistake is
 not noticed or does not apply, 2 when the tests fail without any.
 """
 
@@ -31,13 +31,16 @@ from pathlib import Path
 from typing import Literal
 
 from mutants.mutations import ROOT, DoesNotApply, Mutation, read_mutations
+from support.limits import SLOW
 
-#: What the tests need of the repository.
-COPIED = ("controller", "tests", "manifests", "crds", "state", "pyproject.toml", "README.md")
+#: What is not copied: caches, environments, databases.
+NOT_COPIED = (".*", "__pycache__", "*.pyc", "*.db*")
 #: Everything that could notice a mistake of the core or the runtime.
-EVERYTHING = ("core", "runtime", "scenarios", "simulation")
-#: One run of pytest is stopped after this long, seconds: a mistake may make it wait for ever.
-LIMIT_SECONDS = 300.0
+EVERYTHING = ("core", "hook", "runtime", "scenarios", "simulation")
+#: A mistake may make a test wait for ever: limits of one test, of the tests chosen for a mistake, and of everything.
+TEST_SECONDS = 60
+CHOSEN_SECONDS = 300.0 * SLOW
+EVERYTHING_SECONDS = 3600.0 * SLOW
 
 Verdict = Literal["killed", "survived", "broken"]
 
@@ -69,13 +72,7 @@ class Workspace:
     def __init__(self, place: Path) -> None:
         """Copy."""
         self.place = place
-        place.mkdir()
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-            else:
-                shutil.copy2(source, place / name)
+        shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(*NOT_COPIED))
 
     @contextmanager
     def mistaken(self, mutation: Mutation) -> Iterator[None]:
@@ -88,10 +85,12 @@ class Workspace:
         finally:
             _write(path, right)
 
-    def pytest(self, selections: Sequence[str]) -> Run:
+    def pytest(self, selections: Sequence[str], limit_seconds: float = CHOSEN_SECONDS) -> Run:
         """Run the tests up to the first that fails."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HACTL_", "PYTEST_"))}
-        command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
+        kept["HACTL_SLOW"] = str(SLOW)
+        options = ("-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-o", f"timeout={TEST_SECONDS}")
+        command = [sys.executable, "-m", "pytest", *options]
         with tempfile.TemporaryFile("w+", errors="replace") as said:
             process = subprocess.Popen(
                 [*command, *(f"tests/{selection}" for selection in selections)],
@@ -102,11 +101,11 @@ class Workspace:
                 stderr=subprocess.STDOUT,
             )
             try:
-                process.wait(LIMIT_SECONDS)
+                process.wait(limit_seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                return Run(1, f"no end within {LIMIT_SECONDS:.0f} s")
+                return Run(1, f"no end within {limit_seconds:.0f} s")
             said.seek(0)
             output = said.read()
         return Run(process.returncode, _first_failure(output))
@@ -149,7 +148,7 @@ class Everything:
         """Whether they pass without a mistake."""
         with self._lock:
             if self._passes is None:
-                run = Workspace(self._place).pytest(EVERYTHING)
+                run = Workspace(self._place).pytest(EVERYTHING, EVERYTHING_SECONDS)
                 self._passes = run.status == 0
                 if not self._passes:
                     print(f"only the chosen tests are run: without a mistake fails {run.said}", flush=True)
@@ -165,7 +164,7 @@ def judge(workspace: Workspace, mutation: Mutation, everything: Everything) -> R
             run = workspace.pytest(mutation.tests)
             if run.status == 0 and everything.passes():
                 late = True
-                run = workspace.pytest(EVERYTHING)
+                run = workspace.pytest(EVERYTHING, EVERYTHING_SECONDS)
     except DoesNotApply as what:
         return Report(mutation, "broken", str(what), time.monotonic() - began)
     seconds = time.monotonic() - began
@@ -187,7 +186,7 @@ def _without_mistake(spaces: Sequence[Workspace], mutations: Sequence[Mutation])
     parts = [chosen[number :: len(spaces)] for number in range(len(spaces))]
     jobs = [(space, part) for space, part in zip(spaces, parts, strict=True) if part]
     with ThreadPoolExecutor(len(spaces)) as pool:
-        runs = list(pool.map(lambda job: job[0].pytest(job[1]), jobs))
+        runs = list(pool.map(lambda job: job[0].pytest(job[1], EVERYTHING_SECONDS), jobs))
     return next((run for run in runs if run.status != 0), Run(0, ""))
 
 
