@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,28 +13,8 @@ from hactl.adapters.record.sqlite import file as store_file
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.errors import StoreError
-from support.contracts.store import ManualClock, document, intent
+from support.contracts.store import document, intent
 from support.store_process import damage, finish, make_read_only, process, rows, write
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Time as the test wants it."""
-    return ManualClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the record is; the directory does not exist yet."""
-    return tmp_path / "var" / "hactl.db"
-
-
-@pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
-    """A new record."""
-    made = await open_record(path, clock=clock, actor="root", command="hactl apply")
-    yield made
-    await made.close()
 
 
 async def test_a_full_database_stops_and_goes_on(store: Store) -> None:

@@ -13,12 +13,6 @@ from support.contracts.store import ManualClock, StoreContract, document, intent
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """Time as the test wants it."""
-    return ManualClock()
-
-
-@pytest.fixture
 async def store(clock: ManualClock) -> AsyncIterator[Store]:
     """An empty record."""
     made = memory_record(clock=clock)

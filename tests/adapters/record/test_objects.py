@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hactl.adapters.record import backend
 from hactl.adapters.record.rows import canonical
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from hactl.adapters.record.sqlite.store import open_record
+from hactl.adapters.record.sqlite.tables import SQLiteTables
 from hactl.adapters.record.store import Store
 from hactl.adapters.yaml.documents import read_documents
 from hactl.core.operations import State
@@ -28,26 +29,6 @@ from support.contracts.store import ManualClock, document, intent
 from support.documents import NAS
 from support.limits import LIMIT_SECONDS
 from support.store_process import finish, process, rows
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Time as the test wants it."""
-    return ManualClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the record is; the directory does not exist yet."""
-    return tmp_path / "var" / "hactl.db"
-
-
-@pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
-    """A new record."""
-    made = await open_record(path, clock=clock, actor="root", command="hactl run")
-    yield made
-    await made.close()
 
 
 def agreed(path: Path) -> int:
@@ -228,6 +209,34 @@ async def test_a_record_that_is_only_read_is_told_too(store: Store, path: Path) 
     with pytest.raises(StoreError, match="read only"):
         await reader.create_object("leases", lease(), actor="a")
     await reader.close()
+
+
+async def test_what_another_process_wrote_just_before_counts(store: Store, path: Path) -> None:
+    """Between the look that finds something to write and the transaction: the rules hold then, too."""
+    await store.put_document(document(), actor="root", origin="clusters")
+
+    def comes_from(origin: str) -> None:
+        other = sqlite3.connect(path)
+        with other:
+            other.execute("UPDATE documents SET origin = ?", (origin,))
+        other.close()
+
+    def overtaken(tables: SQLiteTables) -> None:
+        begin = tables.writing
+
+        def writing() -> AbstractContextManager[None]:
+            comes_from("")
+            return begin()
+
+        tables.writing = writing  # type: ignore[method-assign]
+
+    await store.backend.write(overtaken)
+    await store.unmanage("nas", why="gone", origin="clusters")
+    assert await store.origin("nas") == ""
+    comes_from("clusters")
+    with pytest.raises(StoreError, match="made through the API"):
+        await store.put_document(document(digest="d2"), actor="controller", origin="clusters")
+    assert len(await store.generations("nas")) == 1
 
 
 async def test_a_failing_listener_keeps_nobody_else_from_being_told(store: Store) -> None:

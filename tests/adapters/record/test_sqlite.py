@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +26,6 @@ from support.contracts.objects import ObjectsContract
 from support.contracts.store import ManualClock, StoreContract, document, intent
 from support.limits import LIMIT_SECONDS
 from support.store_process import REPOSITORY, finish, process, rows, stamp
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Time as the test wants it."""
-    return ManualClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the record is; the directory does not exist yet."""
-    return tmp_path / "var" / "hactl.db"
-
-
-@pytest.fixture
-async def store(path: Path, clock: ManualClock) -> AsyncIterator[Store]:
-    """A new record."""
-    made = await open_record(path, clock=clock, actor="root", command="hactl apply")
-    yield made
-    await made.close()
 
 
 class TestSQLiteStoreContract(StoreContract):

@@ -124,25 +124,23 @@ class MemoryTables:
         self.writes = 0
 
     def writing(self) -> AbstractContextManager[None]:
-        """See `Tables`. The rules refuse before they write, so there is nothing to take back."""
+        """The rules refuse before they write, so there is nothing to take back."""
         return nullcontext()
 
     def now(self) -> datetime:
-        """See `Tables`."""
         return self._clock.now()
 
     def _now(self) -> str:
         return stored_time(self._clock.now())
 
     def new_uid(self) -> str:
-        """See `Tables`; counted, so that what happens twice is the same twice."""
+        """Counted, so that what happens twice is the same twice."""
         self._last_uid += 1
         return str(uuid.UUID(int=self._last_uid))
 
     # -- documents ----------------------------------------------------------------------------------------------------
 
     def newest(self, cluster: str) -> Newest:
-        """See `Reading`."""
         known = self._documents.get(cluster)
         if not known:
             return Newest()
@@ -150,26 +148,21 @@ class MemoryTables:
         return Newest(managed=cluster not in self._unmanaged, **kept)
 
     def documents(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         return [dict(rows[-1]) for name, rows in sorted(self._documents.items()) if name not in self._unmanaged]
 
     def generations(self, cluster: str) -> list[dict[str, Any]]:
-        """See `Reading`."""
         return [dict(row) for row in self._documents.get(cluster, ())]
 
     def add_generation(self, document: Document, generation: int, *, actor: str, origin: str) -> None:
-        """See `Tables`."""
         row = document_row(document, generation, actor=actor, origin=origin, at=self._now())
         self._documents.setdefault(document.cluster.name, []).append(row)
 
     def amend_generation(self, document: Document, generation: int, *, origin: str) -> None:
-        """See `Tables`."""
         self.writes += 1
         (row,) = (row for row in self._documents[document.cluster.name] if row["generation"] == generation)
         row |= {"source": document.source, "directory": document.directory, "text": document.text, "origin": origin}
 
     def set_managed(self, cluster: str, managed: bool, why: str) -> None:
-        """See `Tables`."""
         self.writes += 1
         if managed:
             self._unmanaged.pop(cluster, None)
@@ -179,11 +172,9 @@ class MemoryTables:
     # -- steps and history --------------------------------------------------------------------------------------------
 
     def held_lease(self, cluster: str) -> Lease | None:
-        """See `Tables`."""
         return self._leases.get(cluster)
 
     def set_lease(self, cluster: str, generation: int) -> None:
-        """See `Tables`."""
         self.writes += 1
         self._leases[cluster] = Lease(self.process, generation)
 
@@ -193,13 +184,11 @@ class MemoryTables:
         return {"id": self._last_id, "at": self._now(), "revision": self._next_revision()}
 
     def insert_step(self, fields: Row) -> int:
-        """See `Tables`."""
         row = {**fields, **_UNENDED, **self._head()}
         self._steps[row["id"]] = row
         return self._last_id
 
     def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> bool:
-        """See `Tables`."""
         row = self._steps.get(step)
         if row is None or row["outcome"] is not None:
             return False
@@ -208,46 +197,39 @@ class MemoryTables:
         return True
 
     def event(self, kind: str, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
-        """See `Tables`."""
         check_kind(kind)
         text = None if detail is None else canonical(detail)
         row = {"kind": kind, "cluster": cluster, "node": node, "summary": summary, "detail": text, **self._head()}
         self._events[row["id"]] = row
 
     def history(self, query: Row) -> list[dict[str, Any]]:
-        """See `Reading`."""
         since, until, limit = check_query(query)
         rows = [event_row(row) for row in self._events.values()] + [step_row(row) for row in self._steps.values()]
         return merged([row for row in rows if _matches(row, query, since, until)], limit)
 
     def event_rows(self, after: int | None, limit: int) -> list[dict[str, Any]]:
-        """See `Reading`."""
         rows = [event_row(row) | {"revision": row["revision"]} for row in self._events.values()]
         rows += [step_row(row) | {"revision": row["revision"]} for row in self._steps.values()]
         return by_revision([row for row in rows if after is None or row["revision"] > after], after, limit)
 
     def recover(self) -> int:
-        """See `Tables`: there are no other processes."""
+        """There are no other processes."""
         return 0
 
     # -- statuses -----------------------------------------------------------------------------------------------------
 
     def status_meaning(self, cluster: str) -> str | None:
-        """See `Tables`."""
         return self._statuses[cluster]["meaning"] if cluster in self._statuses else None
 
     def set_status(self, cluster: str, status: str, meaning: str) -> None:
-        """See `Tables`."""
         self.writes += 1
         self._statuses[cluster] = {"status": status, "meaning": meaning, "changed_at": self._now()}
 
     def next_status_is_news(self, cluster: str) -> None:
-        """See `Tables`."""
         if cluster in self._statuses:
             self._statuses[cluster]["meaning"] = ""
 
     def statuses(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         return [
             {
                 "cluster": name,
@@ -261,7 +243,6 @@ class MemoryTables:
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def operations(self, cluster: str | None, *, open_only: bool) -> list[Operation]:
-        """See `Reading`."""
         return [
             each
             for each in self._operations.values()
@@ -269,38 +250,31 @@ class MemoryTables:
         ]
 
     def operations_in_force(self, cluster: str) -> list[Operation]:
-        """See `Reading`."""
         return in_force(self._operations.values(), cluster)
 
     def insert_operation(self, row: Row) -> Operation:
-        """See `Tables`."""
         self._last_operation += 1
         made = self._operations[self._last_operation] = operation({**row, "id": self._last_operation})
         return made
 
     def operation(self, number: int) -> Operation | None:
-        """See `Tables`."""
         return self._operations.get(number)
 
     def close_operation(self, number: int, state: State, message: str, seconds: float | None) -> Operation:
-        """See `Tables`."""
         ended_at = datetime.fromisoformat(self._now())
         ended = replace(self._operations[number], state=state, message=message, ended_at=ended_at, seconds=seconds)
         self._operations[number] = ended
         return ended
 
     def name_operation(self, number: int, name: str | None) -> None:
-        """See `Tables`."""
         self._operation_names[number] = name
 
     def operation_name(self, number: int) -> str | None:
-        """See `Tables`."""
         return self._operation_names.get(number)
 
     # -- objects and tokens -------------------------------------------------------------------------------------------
 
     def revision(self) -> int:
-        """See `Reading`."""
         return self._revision
 
     def _next_revision(self) -> int:
@@ -309,18 +283,15 @@ class MemoryTables:
         return self._revision
 
     def objects(self, resource: str, name: str | None = None) -> list[Body]:
-        """See `Reading`."""
         found = sorted(key for key in self._objects if key[0] == resource and name in (None, key[1]))
         return [json.loads(self._objects[key]) for key in found]
 
     def put_object(self, resource: str, body: Body, kind: Literal["ADDED", "MODIFIED"]) -> Body:
-        """See `Tables`."""
         stored = at_revision(body, self._next_revision())
         self._objects[resource, name_of(body)] = self._log(resource, stored, kind)
         return stored
 
     def remove_object(self, resource: str, body: Body) -> Body:
-        """See `Tables`."""
         last = at_revision(body, self._next_revision())
         del self._objects[resource, name_of(body)]
         self._log(resource, last, "DELETED")
@@ -335,32 +306,26 @@ class MemoryTables:
         return text
 
     def changes_since(self, revision: int, limit: int) -> list[ObjectChange]:
-        """See `Reading`."""
         check_kept(revision, self._revision, self._forgotten)
         found = [entry for entry in self._changes if entry[0].revision > revision][:limit]
         return [replace(change, body=json.loads(text)) for change, text in found]
 
     def tokens(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         return [dict(row) for _, row in sorted(self._tokens.items())]
 
     def insert_token(self, row: Row) -> None:
-        """See `Tables`."""
         self._tokens[row["name"]] = dict(row)
 
     def delete_token(self, name: str) -> bool:
-        """See `Tables`."""
         return self._tokens.pop(name, None) is not None
 
     # -- retention ----------------------------------------------------------------------------------------------------
 
     def old_operations(self, before: str) -> list[int]:
-        """See `Tables`."""
         ended = [(each.id, each.ended_at) for each in self._operations.values()]
         return [number for number, at in ended if at is not None and stored_time(at) < before]
 
     def forget(self, before: str, keep_rows: int | None) -> int:
-        """See `Tables`."""
         ids = sorted(self._events.keys() | self._steps.keys())
         first_kept = ids[-max(1, keep_rows)] if keep_rows is not None and len(ids) >= max(1, keep_rows) else 0
         deleted = 0

@@ -58,19 +58,25 @@ def put_document(tables: Tables, document: Document, *, actor: str, origin: str 
     if kept is not None:
         return kept
     with tables.writing():
-        name = document.cluster.name
-        newest = tables.newest(name)
-        if origin is None:
-            origin = newest.origin if newest.managed else FILES_ORIGIN
-        generation = _accept(tables, document, newest, actor=actor, origin=origin)
-        before = _get(tables, CLUSTERS, name)
-        if before is None:
-            _add_cluster(tables, of_document(document.cluster, None), generation)
-        else:
-            after = _next_body(before, document, generation)
-            moved = newest.managed and newest.origin != origin
-            if moved or generation != generation_of(before) or not same(before, after):
-                tables.put_object(CLUSTERS, after, "MODIFIED")
+        # Nobody else writes from here on, but somebody may have meanwhile.
+        kept = _kept_generation(tables, document, origin)
+        return kept if kept is not None else _put_document(tables, document, actor=actor, origin=origin)
+
+
+def _put_document(tables: Tables, document: Document, *, actor: str, origin: str | None) -> int:
+    name = document.cluster.name
+    newest = tables.newest(name)
+    if origin is None:
+        origin = newest.origin if newest.managed else FILES_ORIGIN
+    generation = _accept(tables, document, newest, actor=actor, origin=origin)
+    before = _get(tables, CLUSTERS, name)
+    if before is None:
+        _add_cluster(tables, of_document(document.cluster, None), generation)
+    else:
+        after = _next_body(before, document, generation)
+        moved = newest.managed and newest.origin != origin
+        if moved or generation != generation_of(before) or not same(before, after):
+            tables.put_object(CLUSTERS, after, "MODIFIED")
     return generation
 
 
@@ -137,12 +143,17 @@ def _detail(document: Document, actor: str, origin: str) -> dict[str, Any]:
 
 def unmanage(tables: Tables, cluster: str, why: str, origin: str | None) -> None:
     """See `hactl.ports.Documents`."""
-    newest = tables.newest(cluster)
-    if not newest.managed or origin == API_ORIGIN or (origin is not None and newest.origin != origin):
+    if not _is_ours(tables, cluster, origin):
         return
     with tables.writing():
-        before = _get(tables, CLUSTERS, cluster)
-        _unmanage(tables, cluster, before, why)
+        if _is_ours(tables, cluster, origin):
+            _unmanage(tables, cluster, _get(tables, CLUSTERS, cluster), why)
+
+
+def _is_ours(tables: Tables, cluster: str, origin: str | None) -> bool:
+    """Whether a document that vanished from `origin` (None: wherever it was) is the one in force."""
+    newest = tables.newest(cluster)
+    return newest.managed and origin != API_ORIGIN and origin in (None, newest.origin)
 
 
 def _unmanage(tables: Tables, cluster: str, before: Body | None, why: str) -> Body | None:

@@ -48,7 +48,6 @@ class SQLiteReading:
     # -- documents and statuses ---------------------------------------------------------------------------------------
 
     def newest(self, cluster: str) -> Newest:
-        """See `Reading`."""
         found = self._all(
             "SELECT generation, digest, coalesce(managed, 0) AS managed, origin, source, directory, text "
             "FROM documents LEFT JOIN clusters ON name = cluster WHERE cluster = ? ORDER BY generation DESC LIMIT 1",
@@ -57,7 +56,6 @@ class SQLiteReading:
         return Newest(**found[0] | {"managed": bool(found[0]["managed"])}) if found else Newest()
 
     def documents(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         sql = (
             f"SELECT {_DOCUMENT_COLUMNS} FROM documents JOIN clusters ON name = cluster "
             f"WHERE managed = 1 AND {IS_NEWEST} ORDER BY cluster"
@@ -65,12 +63,10 @@ class SQLiteReading:
         return self._all(sql)
 
     def generations(self, cluster: str) -> list[dict[str, Any]]:
-        """See `Reading`."""
         sql = f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE cluster = ? ORDER BY generation"
         return self._all(sql, cluster)
 
     def statuses(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         rows = self._all(
             "SELECT cluster, status, statuses.changed_at AS changed_at, coalesce(managed, 1) AS managed "
             "FROM statuses LEFT JOIN clusters ON name = cluster ORDER BY cluster"
@@ -80,7 +76,6 @@ class SQLiteReading:
     # -- history ------------------------------------------------------------------------------------------------------
 
     def history(self, query: Row) -> list[dict[str, Any]]:
-        """See `Reading`."""
         (event_where, event_values), (step_where, step_values), limit = _filters(query)
         tail = " ORDER BY id DESC LIMIT ?"
         events = self._all(f"SELECT * FROM events{event_where}{tail}", *event_values, limit)
@@ -88,7 +83,6 @@ class SQLiteReading:
         return merged([event_row(row) for row in events] + [step_row(row) for row in steps], limit)
 
     def event_rows(self, after: int | None, limit: int) -> list[dict[str, Any]]:
-        """See `Reading`."""
         values: tuple[int, ...]
         if after is None:
             tail, values = " ORDER BY revision DESC LIMIT ?", (limit,)
@@ -103,14 +97,12 @@ class SQLiteReading:
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def operations(self, cluster: str | None, *, open_only: bool) -> list[Operation]:
-        """See `Reading`."""
         conditions = ["1" if cluster is None else "cluster IN ('', ?)", "state = 'Open'" if open_only else "1"]
         values = () if cluster is None else (cluster,)
         rows = self._all(f"SELECT * FROM operations WHERE {' AND '.join(conditions)} ORDER BY id", *values)
         return [operation(row) for row in rows]
 
     def operations_in_force(self, cluster: str) -> list[Operation]:
-        """See `Reading`."""
         rows = self._all(
             "SELECT * FROM operations WHERE cluster IN ('', ?) "
             "AND (state = 'Open' OR (state = 'Failed' AND kind = 'Switchover' AND id = "
@@ -123,17 +115,14 @@ class SQLiteReading:
     # -- objects and tokens -------------------------------------------------------------------------------------------
 
     def revision(self) -> int:
-        """See `Reading`."""
         return int(self._all("SELECT newest FROM revision")[0]["newest"])
 
     def objects(self, resource: str, name: str | None = None) -> list[Body]:
-        """See `Reading`."""
         one, values = ("", (resource,)) if name is None else (" AND name = ?", (resource, name))
         rows = self._all(f"SELECT body FROM objects WHERE resource = ?{one} ORDER BY name", *values)
         return [json.loads(row["body"]) for row in rows]
 
     def changes_since(self, revision: int, limit: int) -> list[ObjectChange]:
-        """See `Reading`."""
         (kept,) = self._all("SELECT newest, forgotten FROM revision")
         check_kept(revision, kept["newest"], kept["forgotten"])
         rows = self._all(
@@ -144,7 +133,6 @@ class SQLiteReading:
         return [ObjectChange(**row | {"body": json.loads(row["body"])}) for row in rows]
 
     def tokens(self) -> list[dict[str, Any]]:
-        """See `Reading`."""
         return self._all("SELECT * FROM tokens ORDER BY name")
 
 

@@ -41,15 +41,12 @@ class SQLiteTables(SQLiteReading):
         self.command = process.command
 
     def writing(self) -> AbstractContextManager[None]:
-        """See `Tables`."""
         return self._process.writing()
 
     def now(self) -> datetime:
-        """See `Tables`."""
         return self._clock.now()
 
     def new_uid(self) -> str:
-        """See `Tables`."""
         return str(uuid.uuid4())
 
     def _now(self) -> str:
@@ -65,18 +62,15 @@ class SQLiteTables(SQLiteReading):
     # -- documents ----------------------------------------------------------------------------------------------------
 
     def add_generation(self, document: Document, generation: int, *, actor: str, origin: str) -> None:
-        """See `Tables`."""
         self._insert("documents", document_row(document, generation, actor=actor, origin=origin, at=self._now()))
 
     def amend_generation(self, document: Document, generation: int, *, origin: str) -> None:
-        """See `Tables`."""
         self.connection.execute(
             "UPDATE documents SET source = ?, directory = ?, text = ?, origin = ? WHERE cluster = ? AND generation = ?",
             (document.source, document.directory, document.text, origin, document.cluster.name, generation),
         )
 
     def set_managed(self, cluster: str, managed: bool, why: str) -> None:
-        """See `Tables`."""
         self.connection.execute(
             "INSERT INTO clusters (name, managed, why, changed_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
             "SET managed = excluded.managed, why = excluded.why, changed_at = excluded.changed_at",
@@ -86,12 +80,10 @@ class SQLiteTables(SQLiteReading):
     # -- steps and history --------------------------------------------------------------------------------------------
 
     def held_lease(self, cluster: str) -> Lease | None:
-        """See `Tables`."""
         row = self.connection.execute("SELECT holder, generation FROM leases WHERE cluster = ?", (cluster,)).fetchone()
         return None if row is None else Lease(row["holder"], row["generation"])
 
     def set_lease(self, cluster: str, generation: int) -> None:
-        """See `Tables`."""
         self.connection.execute(
             "INSERT INTO leases (cluster, holder, generation, at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (cluster) DO UPDATE SET holder = excluded.holder, generation = excluded.generation, "
@@ -109,11 +101,10 @@ class SQLiteTables(SQLiteReading):
         }
 
     def insert_step(self, fields: Row) -> int:
-        """See `Tables`."""
         return self._insert("steps", {**fields, **self._head()})
 
     def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> bool:
-        """See `Tables`. One that others took for dead is ended by its own process still."""
+        """One that others took for dead is ended by its own process still."""
         done = self.connection.execute(
             "UPDATE steps SET ended_at = ?, outcome = ?, exit_status = ?, output = ?, seconds = ?, revision = ? "
             "WHERE id = ? AND controller = ? AND (outcome IS NULL OR output = ?)",
@@ -132,25 +123,21 @@ class SQLiteTables(SQLiteReading):
         return done.rowcount == 1
 
     def event(self, kind: str, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
-        """See `Tables`."""
         check_kind(kind)
         text = None if detail is None else canonical(detail)
         row = {"kind": kind, "cluster": cluster, "node": node, "summary": summary, "detail": text}
         self._insert("events", {**row, **self._head()})
 
     def recover(self) -> int:
-        """See `Tables`."""
         return self._process.recover()
 
     # -- statuses -----------------------------------------------------------------------------------------------------
 
     def status_meaning(self, cluster: str) -> str | None:
-        """See `Tables`."""
         row = self.connection.execute("SELECT meaning FROM statuses WHERE cluster = ?", (cluster,)).fetchone()
         return None if row is None else row["meaning"]
 
     def set_status(self, cluster: str, status: str, meaning: str) -> None:
-        """See `Tables`."""
         self.connection.execute(
             "INSERT INTO statuses (cluster, status, meaning, changed_at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (cluster) DO UPDATE SET status = excluded.status, meaning = excluded.meaning, "
@@ -159,22 +146,18 @@ class SQLiteTables(SQLiteReading):
         )
 
     def next_status_is_news(self, cluster: str) -> None:
-        """See `Tables`."""
         self.connection.execute("UPDATE statuses SET meaning = '' WHERE cluster = ?", (cluster,))
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def insert_operation(self, row: Row) -> Operation:
-        """See `Tables`."""
         return operation({**row, "id": self._insert("operations", row)})
 
     def operation(self, number: int) -> Operation | None:
-        """See `Tables`."""
         row = self.connection.execute("SELECT * FROM operations WHERE id = ?", (number,)).fetchone()
         return None if row is None else operation(row)
 
     def close_operation(self, number: int, state: State, message: str, seconds: float | None) -> Operation:
-        """See `Tables`."""
         row = self.connection.execute(
             "UPDATE operations SET state = ?, message = ?, ended_at = ?, seconds = ? WHERE id = ? RETURNING *",
             (state.value, message, self._now(), seconds, number),
@@ -182,21 +165,18 @@ class SQLiteTables(SQLiteReading):
         return operation(row)
 
     def name_operation(self, number: int, name: str | None) -> None:
-        """See `Tables`."""
         if name is None:
             self.connection.execute("UPDATE operations SET removed = 1 WHERE id = ?", (number,))
         else:
             self.connection.execute("UPDATE operations SET name = ? WHERE id = ?", (name, number))
 
     def operation_name(self, number: int) -> str | None:
-        """See `Tables`."""
         row = self.connection.execute("SELECT name FROM operations WHERE id = ? AND removed = 0", (number,)).fetchone()
         return None if row is None else row["name"]
 
     # -- objects and tokens -------------------------------------------------------------------------------------------
 
     def put_object(self, resource: str, body: Body, kind: Literal["ADDED", "MODIFIED"]) -> Body:
-        """See `Tables`."""
         stored = at_revision(body, next_revision(self.connection))
         self.connection.execute(
             "INSERT INTO objects (resource, name, revision, body) VALUES (:resource, :name, :revision, :body) "
@@ -206,7 +186,6 @@ class SQLiteTables(SQLiteReading):
         return stored
 
     def remove_object(self, resource: str, body: Body) -> Body:
-        """See `Tables`."""
         last = at_revision(body, next_revision(self.connection))
         self.connection.execute("DELETE FROM objects WHERE resource = ? AND name = ?", (resource, name_of(body)))
         self._log(resource, last, "DELETED")
@@ -224,24 +203,20 @@ class SQLiteTables(SQLiteReading):
         return row
 
     def insert_token(self, row: Row) -> None:
-        """See `Tables`."""
         self._insert("tokens", row)
 
     def delete_token(self, name: str) -> bool:
-        """See `Tables`."""
         return self.connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount == 1
 
     # -- retention ----------------------------------------------------------------------------------------------------
 
     def old_operations(self, before: str) -> list[int]:
-        """See `Tables`."""
         rows = self.connection.execute(
             "SELECT id FROM operations WHERE state <> 'Open' AND ended_at < ? AND removed = 0 ORDER BY id", (before,)
         ).fetchall()
         return [row["id"] for row in rows]
 
     def forget(self, before: str, keep_rows: int | None) -> int:
-        """See `Tables`."""
         newest = self.connection.execute(_NEWEST_ID).fetchone()[0]
         first_kept = 0
         if keep_rows is not None:
