@@ -192,7 +192,7 @@ def test_rule(changes, expected):
         ("fe80::1/64", "is a link-local address"),
         ("240.0.0.1/24", "is reserved"),
         ("255.255.255.255/32", "is reserved"),
-        ("::ffff:192.0.2.1/96", "is an IPv4 address in IPv6 clothes"),
+        ("::ffff:192.0.2.1/96", "is an IPv4 address written as IPv6"),
         ("192.0.2.80/0", "the whole Internet"),
     ],
 )

@@ -9,9 +9,10 @@ import pytest
 
 from hactl.adapters.generated import GENERATORS, main, stale_files
 from hactl.adapters.yaml.tree import read_trees
+from hactl.core.document.crd.cluster import custom_resource_definition
+from hactl.core.document.crd.operation import operation_definition, operation_schema
 from hactl.core.document.explain import UnknownField, explain
-from hactl.core.document.schema import custom_resource_definition, document_schema, json_schema
-from hactl.core.document.schema_operation import operation_definition, operation_schema
+from hactl.core.document.schema import document_schema, json_schema
 from hactl.core.kube import codec as bodies
 from hactl.core.kube import kinds
 from hactl.core.objects import PATTERNS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hactl.core.document.schema import custom_resource_definition
+from hactl.core.document.crd.cluster import custom_resource_definition
 from hactl.core.kube import summary, tables
 from hactl.core.kube.codec import event_body, operation_body, status_view
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, RESOURCES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.core.document.schema import custom_resource_definition
+from hactl.core.document.crd.cluster import custom_resource_definition
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.errors import ApiError
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from hactl.adapters.yaml.documents import digest
 from hactl.api.request.payload import an_object
+from hactl.core.document.crd.cluster import custom_resource_definition
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, FieldPath, path_text, shown
 from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
-from hactl.core.document.schema import custom_resource_definition
 from hactl.core.kube.codec import REFERENCES, cluster_body, document_data
 from hactl.core.kube.errors import ApiError, Cause, Details, bad_request, invalid
 from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource, part

@@ -6,9 +6,8 @@ import re
 import textwrap
 from typing import Any
 
-from hactl.core.document.load import range_text
 from hactl.core.document.problems import closest, listed, shown
-from hactl.core.document.schema import document_schema
+from hactl.core.document.schema import document_schema, range_text
 from hactl.core.objects import API_VERSION, KIND, PATTERNS
 from hactl.errors import HactlError
 

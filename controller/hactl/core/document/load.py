@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from hactl.core.document.problems import Fault, FieldPath, closest, listed, may_show, shown
+from hactl.core.document.schema import describe_type, field_schema, range_text
 from hactl.core.objects import API_VERSION, KIND, PATTERNS, HACluster
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_TYPES = {
-    "string": "text",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a mapping",
-    "number": "a number",
-}
 #: Fields people write out of habit, and what hactl has instead.
 _INSTEAD = {
     "password": "secrets never stand in the document: use passwordFrom: {file: ...} or {env: ...}",
@@ -89,22 +82,22 @@ def _fault(detail: ErrorDetails) -> Fault:
         return _unknown(path)
     value = detail["input"]
     # Data hold lists, maps and scalars; anything else is the whole input, which is never shown.
-    said = shown(value) if may_show(path) else _kind_of(value)
+    text = shown(value) if may_show(path) else _kind_of(value)
     schema = field_schema(path) or {}
     if kind in {"enum", "literal_error"}:
-        return _not_a_choice(path, value, said, schema)
+        return _not_a_choice(path, value, text, schema)
     context: Mapping[str, Any] = detail.get("ctx") or {}
     if kind == "string_pattern_mismatch":
         wanted = PATTERNS.get(str(context.get("pattern")), f"text that matches {context.get('pattern')}")
-        return Fault(path, f"{said} is not valid here", f"write {wanted}")
+        return Fault(path, f"{text} is not valid here", f"write {wanted}")
     if bound := _bound(kind, context, schema):
-        return Fault(path, f"{said} is {bound[0]}", bound[1])
-    return Fault(path, f"expected {describe_type(schema)}, found {_found(value, said)}", _type_advice(value, schema))
+        return Fault(path, f"{text} is {bound[0]}", bound[1])
+    return Fault(path, f"expected {describe_type(schema)}, found {_found(value, text)}", _type_advice(value, schema))
 
 
-def _found(value: object, said: str) -> str:
+def _found(value: object, text: str) -> str:
     kind = _kind_of(value)
-    return kind if said == kind or isinstance(value, list | dict) or value is None else f"{kind}: {said}"
+    return kind if text == kind or isinstance(value, list | dict) or value is None else f"{kind}: {text}"
 
 
 def _missing(path: FieldPath) -> Fault:
@@ -130,13 +123,13 @@ def _unknown(path: FieldPath) -> Fault:
     return Fault(path, f"unknown field {shown(name)}", fix, at_key=True)
 
 
-def _not_a_choice(path: FieldPath, value: object, said: str, schema: Mapping[str, Any]) -> Fault:
+def _not_a_choice(path: FieldPath, value: object, text: str, schema: Mapping[str, Any]) -> Fault:
     choices = [str(choice) for choice in schema.get("enum", [])]
     meant = closest(value, choices) if isinstance(value, str) else None
     fix = f"write {listed(choices)}"
     if meant and len(choices) > 1:
         fix = f"did you mean {meant}? It takes {listed(choices)}"
-    return Fault(path, f"{said} is not one of its values", fix)
+    return Fault(path, f"{text} is not one of its values", fix)
 
 
 def _bound(kind: str, context: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -168,37 +161,3 @@ def _type_advice(value: object, schema: Mapping[str, Any]) -> str:
     if wanted == "object" and schema.get("properties"):
         return f"fields: {listed(schema['properties'], last='and')}"
     return "write it as NAME: value" if wanted == "object" else ""
-
-
-def range_text(schema: Mapping[str, Any]) -> str:
-    """`1 to 255` of a number's limits; empty without limits."""
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    if low is not None:
-        return f"{low} or more"
-    return f"at most {high}" if high is not None else ""
-
-
-def describe_type(schema: Mapping[str, Any]) -> str:
-    """The type of a field in words."""
-    return _TYPES.get(str(schema.get("type")), "another type")
-
-
-def field_schema(path: FieldPath) -> Mapping[str, Any] | None:
-    """The schema of the field at this path; None when there is no such field."""
-    # Only needed when something is wrong, or explained: building it costs milliseconds.
-    from hactl.core.document.schema import document_schema
-
-    schema: Mapping[str, Any] | None = document_schema()
-    for part in path:
-        if schema is None:
-            return None
-        if isinstance(part, int):
-            schema = schema.get("items")
-        elif part in schema.get("properties", {}):
-            schema = schema["properties"][part]
-        else:
-            extra = schema.get("additionalProperties")
-            schema = extra if isinstance(extra, dict) else None
-    return schema

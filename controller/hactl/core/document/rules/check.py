@@ -10,11 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
-from hactl.core.document.rules import failover as meaning_failover
-from hactl.core.document.rules import network as meaning_network
-from hactl.core.document.rules import nodes as meaning_nodes
-from hactl.core.document.rules import storage as meaning_storage
-from hactl.core.objects import HACluster, SecretRef
+from hactl.core.document.rules import failover, network, nodes, storage
+from hactl.core.objects import HACluster
 
 #: ifconfig(8) copies at most 19 characters of `pass`; the rest is silently dropped (docs/freebsd-facts.md#1.1).
 MAX_PASSWORD_CHARACTERS = 19
@@ -91,30 +88,25 @@ def _groups_hold_something(cluster: HACluster) -> Iterator[Fault]:
 
 
 def _group_names(cluster: HACluster) -> Iterator[Fault]:
-    names = [group.name for group in cluster.spec.groups]
-    yield from meaning_nodes.repeated(names, lambda index: ("spec", "groups", index, "name"), "group")
+    names = [(("spec", "groups", index, "name"), group.name) for index, group in enumerate(cluster.spec.groups)]
+    yield from nodes.repeated(names, "group")
 
 
 def _secret_references(cluster: HACluster) -> Iterator[Fault]:
-    for path, vip in meaning_network.virtual_ips(cluster):
-        if vip.password_from is not None:
-            yield from _one_of_file_and_env((*path, "passwordFrom"), vip.password_from)
-
-
-def _one_of_file_and_env(path: FieldPath, reference: SecretRef) -> Iterator[Fault]:
-    if (reference.file is None) == (reference.env is None):
-        what = "neither file nor env is given" if reference.file is None else "both file and env are given"
-        yield Fault(path, what, "give exactly one of them")
+    for path, vip in network.virtual_ips(cluster):
+        secret = vip.password_from
+        if secret is not None:
+            yield from nodes.exactly_one((*path, "passwordFrom"), secret.file, secret.env, ("file", "env"))
 
 
 #: What is checked, in this order.
 RULES: tuple[Rule, ...] = (
     _labels,
-    *meaning_nodes.RULES,
+    *nodes.RULES,
     _group_names,
     _groups_hold_something,
-    *meaning_network.RULES,
+    *network.RULES,
     _secret_references,
-    *meaning_storage.RULES,
-    *meaning_failover.RULES,
+    *storage.RULES,
+    *failover.RULES,
 )

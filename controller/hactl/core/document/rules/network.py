@@ -43,6 +43,14 @@ def parse_address(text: str) -> IPInterface | None:
         return None
 
 
+def numeric(text: str) -> IP | None:
+    """An address without zone and prefix length; None for anything else."""
+    try:
+        return ipaddress.ip_address(text) if "%" not in text else None
+    except ValueError:
+        return None
+
+
 def not_usable(address: IP) -> str | None:
     """Why no node can own this address on a shared network, or None."""
     if address.is_unspecified or (address.version == 4 and address in _THIS_NETWORK):
@@ -54,7 +62,7 @@ def not_usable(address: IP) -> str | None:
     if address.version == 4 and address in _RESERVED_V4:
         return "is reserved"
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return "is an IPv4 address in IPv6 clothes"
+        return "is an IPv4 address written as IPv6"
     return None
 
 
@@ -68,8 +76,7 @@ def interfaces_of(cluster: HACluster, vip: VirtualIP) -> dict[str, str]:
 def _names(cluster: HACluster) -> Iterator[Fault]:
     for index, group in enumerate(cluster.spec.groups):
         base = ("spec", "groups", index, "virtualIPs")
-        names = [vip.name for vip in group.virtual_ips]
-        yield from repeated(names, lambda at, base=base: (*base, at, "name"), "virtual IP")  # type: ignore[misc]
+        yield from repeated([((*base, at, "name"), vip.name) for at, vip in enumerate(group.virtual_ips)], "virtual IP")
 
 
 def _interfaces(cluster: HACluster) -> Iterator[Fault]:
@@ -185,7 +192,8 @@ def _address_advice(text: str) -> str:
     return f"write {parsed}/{24 if parsed.version == 4 else 64}, with the prefix length of the network"
 
 
-def _all_addresses(cluster: HACluster) -> Iterator[tuple[FieldPath, VirtualIP, IPInterface]]:
+def virtual_addresses(cluster: HACluster) -> Iterator[tuple[FieldPath, VirtualIP, IPInterface]]:
+    """Every address of a virtual IP that is understood, with its path."""
     for path, vip in virtual_ips(cluster):
         for index, text in enumerate(vip.addresses):
             parsed = parse_address(text)
@@ -195,7 +203,7 @@ def _all_addresses(cluster: HACluster) -> Iterator[tuple[FieldPath, VirtualIP, I
 
 def _addresses_differ(cluster: HACluster) -> Iterator[Fault]:
     first: dict[IP, FieldPath] = {}
-    for path, _, address in _all_addresses(cluster):
+    for path, _, address in virtual_addresses(cluster):
         if address.ip in first:
             message = f"{address.ip} is there twice (first at {{other}})"
             yield Fault(path, message, "give each virtual IP its own address", other=first[address.ip])
@@ -205,7 +213,7 @@ def _addresses_differ(cluster: HACluster) -> Iterator[Fault]:
 def _networks_agree(cluster: HACluster) -> Iterator[Fault]:
     """Networks that overlap must be the same network on the same interface; /32 and /128 stand beside any."""
     known: list[tuple[FieldPath, VirtualIP, IPInterface]] = []
-    for path, vip, address in _all_addresses(cluster):
+    for path, vip, address in virtual_addresses(cluster):
         if address.network.num_addresses == 1 or address.network.prefixlen == 0:
             continue
         fault = next((fault for entry in known if (fault := _disagreement(cluster, path, vip, address, entry))), None)
@@ -239,13 +247,10 @@ def _disagreement(
 
 
 def _not_how_nodes_are_reached(cluster: HACluster) -> Iterator[Fault]:
-    virtual = {address.ip: path for path, _, address in _all_addresses(cluster)}
+    virtual = {address.ip: path for path, _, address in virtual_addresses(cluster)}
     for index, node in enumerate(cluster.spec.nodes):
-        try:
-            host = ipaddress.ip_address(node.ssh.host)
-        except ValueError:
-            continue
-        if host in virtual:
+        host = numeric(node.ssh.host)
+        if host is not None and host in virtual:
             message = f"{host} is a virtual IP ({{other}}): it answers for whichever node is active"
             path = ("spec", "nodes", index, "ssh", "host")
             yield Fault(path, message, "use the node's own address", other=virtual[host])

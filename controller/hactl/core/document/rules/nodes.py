@@ -10,7 +10,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hactl.core.document.problems import Fault, FieldPath, closest, listed, shown
 from hactl.core.objects import HACluster, SSHSpec
@@ -57,17 +57,22 @@ HOST_KEY_TYPES = (
 _ROOTS = frozenset({"root", "toor"})
 
 
-def repeated(
-    names: Iterable[str], path_of: Callable[[int], FieldPath], what: str, *, among: str = ""
-) -> Iterator[Fault]:
+def repeated(names: Iterable[tuple[FieldPath, str]], what: str, *, among: str = "") -> Iterator[Fault]:
     """A fault for each name that was there before."""
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
+    first: dict[str, FieldPath] = {}
+    for path, name in names:
         if name in first:
             message = f"the {what} {shown(name)} is there twice{among} (first at {{other}})"
-            yield Fault(path_of(index), message, "give each its own name", other=path_of(first[name]))
-        else:
-            first[name] = index
+            yield Fault(path, message, "give each its own name", other=first[name])
+        first.setdefault(name, path)
+
+
+def exactly_one(path: FieldPath, one: object, other: object, names: tuple[str, str]) -> Iterator[Fault]:
+    """A fault unless exactly one of two fields is given."""
+    if (one is None) == (other is None):
+        first, second = names
+        what = f"neither {first} nor {second} is given" if one is None else f"both {first} and {second} are given"
+        yield Fault(path, what, "give exactly one of them")
 
 
 def names_every_node(cluster: HACluster, path: FieldPath, values: Mapping[str, object], what: str) -> Iterator[Fault]:

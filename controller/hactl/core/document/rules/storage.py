@@ -6,14 +6,13 @@ nodes. zpool(8) for names of pools.
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
 
 from hactl.core.document.problems import Fault, FieldPath, shown
-from hactl.core.document.rules.network import IP, not_usable, parse_address, virtual_ips
-from hactl.core.document.rules.nodes import HAST_KEYWORDS, names_every_node, repeated
+from hactl.core.document.rules.network import IP, not_usable, numeric, virtual_addresses
+from hactl.core.document.rules.nodes import HAST_KEYWORDS, exactly_one, names_every_node, repeated
 from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
 
 #: HAST replicates between two machines.
@@ -76,10 +75,9 @@ def storages(cluster: HACluster) -> Iterator[tuple[FieldPath, StorageSpec]]:
 
 
 def _resource_names(cluster: HACluster) -> Iterator[Fault]:
-    known = list(storages(cluster))
-    names = [storage.name for _, storage in known]
-    yield from repeated(names, lambda index: (*known[index][0], "name"), "HAST resource", among=" in this cluster")
-    for path, storage in known:
+    names = [((*path, "name"), storage.name) for path, storage in storages(cluster)]
+    yield from repeated(names, "HAST resource", among=" in this cluster")
+    for path, storage in storages(cluster):
         name = storage.name
         if name in HAST_KEYWORDS:
             yield Fault((*path, "name"), f"{shown(name)} is a word of hast.conf's own", "choose another name")
@@ -128,22 +126,17 @@ def _same_disk(one: str, other: str) -> str | None:
 
 
 def _addresses(cluster: HACluster) -> Iterator[Fault]:
-    virtual = {
-        parsed.ip: (*path, "addresses", index)
-        for path, vip in virtual_ips(cluster)
-        for index, text in enumerate(vip.addresses)
-        if (parsed := parse_address(text)) is not None
-    }
+    virtual = {address.ip: path for path, _, address in virtual_addresses(cluster)}
     owners: dict[IP, str] = {}
     for path, storage in storages(cluster):
-        numeric: dict[str, IP] = {}
+        versions: set[int] = set()
         for node, text in storage.hast.addresses.items():
             where = (*path, "hast", "addresses", node)
-            address = _numeric(text)
+            address = numeric(text)
             if address is None:
                 yield Fault(where, f"{shown(text)} is no numeric address", _numeric_advice(text))
                 continue
-            numeric[node] = address
+            versions.add(address.version)
             if address in virtual:
                 message = f"{address} is a virtual IP ({{other}})"
                 yield Fault(where, message, "replication needs the node's own address", other=virtual[address])
@@ -155,22 +148,14 @@ def _addresses(cluster: HACluster) -> Iterator[Fault]:
             elif owners.setdefault(address, node) != node:
                 message = f"{address} is also the address of {owners[address]}"
                 yield Fault(where, message, "two nodes cannot have the same address")
-        if len({address.version for address in numeric.values()}) > 1:
+        if len(versions) > 1:
             message = "one address is IPv4 and the other IPv6"
             yield Fault((*path, "hast", "addresses"), message, "the nodes can only talk in the same family")
 
 
-def _numeric(text: str) -> IP | None:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return None if "%" in text else address
-
-
 def _numeric_advice(text: str) -> str:
     address, slash, _ = text.partition("/")
-    if slash and _numeric(address) is not None:
+    if slash and numeric(address) is not None:
         return f"write {address}, without prefix length"
     return "write an address such as 198.51.100.11: hastd would ask the resolver in its only thread"
 
@@ -181,24 +166,20 @@ def _filesystems(cluster: HACluster) -> Iterator[Fault]:
         if storage.filesystem is None:
             continue
         base = (*path, "filesystem")
-        yield from _one_of_ufs_and_zfs(base, storage.filesystem)
-        if storage.filesystem.ufs is not None:
-            options = storage.filesystem.ufs.options
-            yield from repeated(options, lambda index, base=base: (*base, "ufs", "options", index), "option")  # type: ignore[misc]
-        if storage.filesystem.zfs is None:
+        ufs, zfs = storage.filesystem.ufs, storage.filesystem.zfs
+        yield from exactly_one(base, ufs, zfs, ("ufs", "zfs"))
+        if ufs is not None:
+            yield from repeated(
+                [((*base, "ufs", "options", at), word) for at, word in enumerate(ufs.options)], "option"
+            )
+        if zfs is None:
             continue
-        pool, where = storage.filesystem.zfs.pool, (*base, "zfs", "pool")
+        pool, where = zfs.pool, (*base, "zfs", "pool")
         if pool in _POOL_WORDS or pool.startswith(_POOL_BEGINNINGS):
             yield Fault(where, f"{shown(pool)} is a name zpool(8) reserves", "choose another name")
         if pool in pools:
             yield Fault(where, f"the pool {shown(pool)} is there twice (first at {{other}})", other=pools[pool])
         pools.setdefault(pool, where)
-
-
-def _one_of_ufs_and_zfs(path: FieldPath, filesystem: FilesystemSpec) -> Iterator[Fault]:
-    if (filesystem.ufs is None) == (filesystem.zfs is None):
-        what = "neither ufs nor zfs is given" if filesystem.ufs is None else "both ufs and zfs are given"
-        yield Fault(path, what, "give exactly one of them")
 
 
 def _mountpoints(cluster: HACluster) -> Iterator[Fault]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from hactl.core.document.schema import Schema, custom_resource_definition
-from hactl.core.document.schema_operation import operation_schema
+from hactl.core.document.crd.cluster import custom_resource_definition
+from hactl.core.document.crd.operation import operation_schema
+from hactl.core.document.schema import Schema
 from hactl.core.kube.kinds import ACCESS_REVIEWS, EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from hactl.core.document.schema import AGE, Schema, column, definition, status_schema
+from hactl.core.document.crd.definition import AGE, column, definition, status_schema
+from hactl.core.document.schema import Schema
 from hactl.core.operations import Kind, State
 
 KIND = "HAOperation"
@@ -26,6 +27,44 @@ def _text(description: str, *, longest: int = 255, form: str | None = None) -> S
     }
 
 
+_SPEC: Schema = {
+    "type": {
+        "type": "string",
+        "enum": [kind.value for kind in Kind],
+        "description": (
+            "Switchover: move a group to another node. Drain: keep a node empty until this is deleted. "
+            "Pause: change nothing until this is deleted. Approve: mode Propose, carry out a plan. "
+            "Resolve: throw away one of two diverged copies."
+        ),
+    },
+    "cluster": _text("The cluster it is about. Pause: absent for the whole fleet."),
+    "group": _text("Switchover: the group that moves. Pause: the group that is left alone."),
+    "node": _text(
+        "Switchover: where the group goes. Drain, Pause: the node meant. Resolve: the node whose copy is thrown away."
+    ),
+    "resource": _text("Resolve: the HAST resource."),
+    "reason": _text("Why, for people and for history.", longest=_LONGEST),
+    "digest": _text("Approve: digest of the plan that is approved."),
+    "preserve": _text("Resolve: a path on the node that the copy is kept in first.", longest=_LONGEST),
+    "from": _text("Switchover: the node the group leaves."),
+    "notBefore": _text("Not before that moment.", form="date-time"),
+    "expiresAt": _text("Not after that moment; a drain or a pause ends then.", form="date-time"),
+}
+_STATUS: Schema = {
+    "number": {"type": "integer", "format": "int64", "description": "Its number in the record."},
+    "state": {
+        "type": "string",
+        "enum": [state.value for state in State],
+        "description": "Open until it is over.",
+    },
+    "actor": {"type": "string", "description": "Who asked for it."},
+    "openedAt": {"type": "string", "description": "When it was asked for."},
+    "endedAt": {"type": "string", "description": "When it was over."},
+    "message": {"type": "string", "description": "How it ended, for people."},
+    "seconds": {"type": "number", "description": "How long service was interrupted or the work took."},
+}
+
+
 @cache
 def operation_schema() -> Schema:
     """The structural schema of HAOperation. Built once: callers must not change it."""
@@ -33,47 +72,9 @@ def operation_schema() -> Schema:
         "description": "What is asked for. It never changes: ask again instead.",
         "type": "object",
         "required": ["type"],
-        "properties": {
-            "type": {
-                "type": "string",
-                "enum": [kind.value for kind in Kind],
-                "description": (
-                    "Switchover: move a group to another node. Drain: keep a node empty until this is deleted. "
-                    "Pause: change nothing until this is deleted. Approve: mode Propose, carry out a plan. "
-                    "Resolve: throw away one of two diverged copies."
-                ),
-            },
-            "cluster": _text("The cluster it is about. Pause: absent for the whole fleet."),
-            "group": _text("Switchover: the group that moves. Pause: the group that is left alone."),
-            "node": _text(
-                "Switchover: where the group goes. Drain, Pause: the node meant. "
-                "Resolve: the node whose copy is thrown away."
-            ),
-            "resource": _text("Resolve: the HAST resource."),
-            "reason": _text("Why, for people and for history.", longest=_LONGEST),
-            "digest": _text("Approve: digest of the plan that is approved."),
-            "preserve": _text("Resolve: a path on the node that the copy is kept in first.", longest=_LONGEST),
-            "from": _text("Switchover: the node the group leaves."),
-            "notBefore": _text("Not before that moment.", form="date-time"),
-            "expiresAt": _text("Not after that moment; a drain or a pause ends then.", form="date-time"),
-        },
+        "properties": _SPEC,
         "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "what is asked for never changes"}],
     }
-    status = status_schema(
-        {
-            "number": {"type": "integer", "format": "int64", "description": "Its number in the record."},
-            "state": {
-                "type": "string",
-                "enum": [state.value for state in State],
-                "description": "Open until it is over.",
-            },
-            "actor": {"type": "string", "description": "Who asked for it."},
-            "openedAt": {"type": "string", "description": "When it was asked for."},
-            "endedAt": {"type": "string", "description": "When it was over."},
-            "message": {"type": "string", "description": "How it ended, for people."},
-            "seconds": {"type": "number", "description": "How long service was interrupted or the work took."},
-        }
-    )
     return {
         "description": "What somebody asked for: a switchover, a drain, a pause, an approval, a resolution.",
         "type": "object",
@@ -83,7 +84,7 @@ def operation_schema() -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status,
+            "status": status_schema(_STATUS),
         },
     }
 

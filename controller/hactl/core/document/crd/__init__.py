@@ -1,0 +1,1 @@
+"""The CustomResourceDefinitions of HACluster and HAOperation for the Kubernetes API."""
