@@ -254,7 +254,7 @@ def test_a_process_that_stood_still_sends_nothing_it_had_planned_before() -> Non
     assert (done, [step.target for step in outcome.not_run]) == (["one"], ["two"])
     nothing, outcome = play(before_sending)
     assert nothing == []
-    assert outcome.ended[0].result.reason == "not run: hactl stood still meanwhile"
+    assert outcome.ended[0].result.reason == "not run: hactl was suspended meanwhile"
 
 
 def test_without_a_record_of_the_intent_nothing_runs() -> None:

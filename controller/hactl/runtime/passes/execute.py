@@ -118,7 +118,7 @@ class Executor:
             if run.halt.is_set():
                 return
             if self._clock.monotonic() - before > STANDSTILL_SECONDS:
-                log.error("stood still; looking again before anything else is done", extra=run.where(step))
+                log.error("was suspended; looking again before anything else is done", extra=run.where(step))
                 return
             try:
                 ended = await self._perform(run, step)
@@ -143,7 +143,7 @@ class Executor:
             log.info("step begins", extra=run.where(step))
             run.on_step(StepEvent(step, "begin"))
             if self._clock.monotonic() - started > STANDSTILL_SECONDS:
-                result = StepResult(Outcome.FAILED, None, "", "not run: hactl stood still meanwhile", busy=True)
+                result = StepResult(Outcome.FAILED, None, "", "not run: hactl was suspended meanwhile", busy=True)
             else:
                 sent = True
                 result = await self._attempt(run, step)
