@@ -56,7 +56,7 @@ def test_moving_a_group_and_draining_a_node_without_a_controller(site: Site) -> 
     assert (
         "is drained" in site.hactl("switchover", "nas", "--to", "nas-b", "--yes").stderr + site.hactl("status").stdout
     )
-    assert site.hactl("apply", "-f", str(site.document), "-q").returncode in (0, 3)
+    assert site.hactl("apply", "-f", str(site.document), "-q", "--timeout", "5s").returncode in (0, 3)
     assert active(site) == "nas-a"
     ok(site.hactl("uncordon", "nas-b"))
     assert site.on("nas-b", "ls /var/db/hactl/drained").strip() == ""

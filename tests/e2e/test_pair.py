@@ -115,7 +115,7 @@ def test_the_wrong_host_key_is_refused_before_anything_is_sent(site: Site) -> No
     done = site.hactl("plan", "-f", str(site.document))
     assert "host key" in (done.stdout + done.stderr).lower()
     assert "Traceback" not in done.stderr
-    stopped = site.hactl("apply", "-f", str(site.document), "--timeout", "20s")
+    stopped = site.hactl("apply", "-f", str(site.document), "--timeout", "5s")
     assert stopped.returncode == 3
     assert not [step for step in site.steps() if step["node"] == "nas-a"]
 
