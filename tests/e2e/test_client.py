@@ -30,6 +30,24 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+def an_operator(site: Site, port: int) -> tuple[str, Site]:
+    """A new operator's token, and the program as that operator runs it from elsewhere, over TLS."""
+    token = ok(site.hactl("token", "create", "ops", "--role", "operator")).strip()
+    (site.directory / "ops.token").write_text(token + "\n")
+    elsewhere = replace(
+        site,
+        environment={
+            **site.environment,
+            "HACTL_STATE": str(site.directory / "elsewhere" / "hactl.db"),
+            "HACTL_CONFIG": str(site.directory / "operator.yaml"),
+        },
+    )
+    context = ("--server", f"https://127.0.0.1:{port}", "--token-file", str(site.directory / "ops.token"), "--use")
+    authority = str(site.directory / "tls" / "ca.crt")
+    ok(elsewhere.hactl("config", "set-context", "site", *context, "--certificate-authority", authority))
+    return token, elsewhere
+
+
 def test_a_cluster_lives_through_the_api_alone(site: Site) -> None:
     """Handed in on the machine, moved and paused by an operator over TLS, followed, changed, deleted; nothing leaks."""
     port = free_port()
@@ -43,19 +61,7 @@ def test_a_cluster_lives_through_the_api_alone(site: Site) -> None:
         assert ok(site.hactl("get", "--no-headers")).split()[:3] == ["nas", "True", "nas-a"]
         assert "nas: Ready" in ok(site.hactl("apply", "-f", str(site.document)))
 
-        token = ok(site.hactl("token", "create", "ops", "--role", "operator")).strip()
-        (site.directory / "ops.token").write_text(token + "\n")
-        elsewhere = replace(
-            site,
-            environment={
-                **site.environment,
-                "HACTL_STATE": str(site.directory / "elsewhere" / "hactl.db"),
-                "HACTL_CONFIG": str(site.directory / "operator.yaml"),
-            },
-        )
-        context = ("--server", f"https://127.0.0.1:{port}", "--token-file", str(site.directory / "ops.token"), "--use")
-        authority = str(site.directory / "tls" / "ca.crt")
-        ok(elsewhere.hactl("config", "set-context", "site", *context, "--certificate-authority", authority))
+        token, elsewhere = an_operator(site, port)
         assert ok(elsewhere.hactl("get", "-o", "name")) == "hacluster.hactl.dev/nas\n"
         refused = elsewhere.hactl("delete", "nas", "--yes")
         assert (refused.returncode, "forbidden" in refused.stderr) == (1, True)

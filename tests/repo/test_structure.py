@@ -26,7 +26,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "prefix": ("controller/hactl/lab/", "tests/hook", "tests/lab"),
     "long": (
         "controller/hactl/core/plan/", "controller/hactl/lab/",
-        "tests/support/facts/builder.py", "tests/e2e/test_client.py",
     ),
     "wide": (
         "controller/hactl/cli/",

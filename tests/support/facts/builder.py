@@ -456,18 +456,14 @@ def _facts(node: str, **values: Any) -> NodeFacts:
     return NodeFacts(node=node, seen_at=SEEN, **ready)
 
 
-def _nas_node(node: str, *, active: bool) -> NodeFacts:
-    """One node of the converged pair."""
-    number = 1 if node == "nas-a" else 2
-    peer = 3 - number
-    advskew = 0 if node == "nas-a" else 100
-    vhid = Vhid(80, CarpState.MASTER if active else CarpState.BACKUP, 1, advskew, KEY)
-    resource = HastResource(
+def _nas_resource(number: int, *, active: bool) -> HastResource:
+    """`data` on one node of the converged pair."""
+    return HastResource(
         name="data",
         role=HastRole.PRIMARY if active else HastRole.SECONDARY,
         provname="data",
         localpath="/dev/vtbd1",
-        remoteaddr=f"tcp4://198.51.100.1{peer}",
+        remoteaddr=f"tcp4://198.51.100.1{3 - number}",
         sourceaddr=f"tcp4://198.51.100.1{number}",
         replication="memsync",
         status="complete",
@@ -476,6 +472,13 @@ def _nas_node(node: str, *, active: bool) -> NodeFacts:
         keepdirty=64 if active else 0,
         dirty=0,
     )
+
+
+def _nas_node(node: str, *, active: bool) -> NodeFacts:
+    """One node of the converged pair."""
+    number = 1 if node == "nas-a" else 2
+    advskew = 0 if node == "nas-a" else 100
+    vhid = Vhid(80, CarpState.MASTER if active else CarpState.BACKUP, 1, advskew, KEY)
     metadata = HastMetadata(
         "data", DATASIZE, 2097152, 64, 4608, 4022304802173682088, 0, 0, "primary" if active else "secondary"
     )
@@ -501,7 +504,7 @@ def _nas_node(node: str, *, active: bool) -> NodeFacts:
             "vtnet2": _interface("vtnet2", Address(f"198.51.100.1{number}", 24)),
         },
         hastd=Hastd(running=True, pid=1473),
-        resources={"data": resource},
+        resources={"data": _nas_resource(number, active=active)},
         metadata={"data": metadata},
         devices={"/dev/vtbd1": Device("/dev/vtbd1", True, MEDIASIZE, 512, None, ("hastd",))},
         hast_devices={
