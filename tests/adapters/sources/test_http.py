@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from hactl.adapters.sources.http import FetchFailed, HttpPlace, HttpSource, children, redirected
+from hactl.adapters.http import FetchFailed
+from hactl.adapters.sources.http import HttpPlace, HttpSource, children, redirected
 from support.api.tls_files import Authority
 from support.contracts.sources import SourceContract
 from support.sources import StillClock, document

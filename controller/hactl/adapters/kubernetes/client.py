@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hactl.adapters.http import FetchFailed, read_token, what_failed
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess
-from hactl.adapters.sources.http import FetchFailed, read_token, what_failed
 from hactl.core.document.problems import printable
 from hactl.errors import HactlError
 

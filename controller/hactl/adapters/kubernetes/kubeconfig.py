@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hactl.adapters.sources.http import is_loopback
+from hactl.adapters.http import is_loopback
 from hactl.adapters.yaml.tree import MAX_BYTES, read_trees
 from hactl.core.document.problems import listed, printable, shown
 from hactl.errors import HactlError

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import hashlib
-import ipaddress
 import json
 import logging
 import re
@@ -24,12 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
+from hactl.adapters.http import FetchFailed, read_token, what_failed
 from hactl.adapters.sources.collection import Collection, is_document_file
 from hactl.adapters.sources.text import Origin, remote_documents, whole
 from hactl.adapters.yaml.documents import FileContent
 from hactl.adapters.yaml.tree import MAX_BYTES
 from hactl.core.document.problems import printable
-from hactl.errors import HactlError
 from hactl.ports import Clock, SourceState
 
 if TYPE_CHECKING:
@@ -47,10 +46,6 @@ MAX_FILES = 1000
 #: Files of an index that are fetched at once.
 ABREAST = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
-
-
-class FetchFailed(HactlError):
-    """The server does not give it; the message says why, without the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +95,6 @@ def _http_time(text: str) -> str:
 def shown_url(url: str) -> str:
     """A URL for people: what in its query looks like a secret is left out."""
     return _SECRET_PARAMETER.sub(r"\1...", printable(url))
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host of a URL is this machine: `localhost`, 127.0.0.0/8 or ::1."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 class HttpSource:
@@ -299,26 +284,6 @@ class HttpSource:
             files = ", ".join(str(file) for file in (self._place.ca_file, self._place.cert_file) if file is not None)
             raise FetchFailed(f"the certificates cannot be used ({printable(files)}): {error}") from None
         return context
-
-
-def read_token(file: Path) -> str:
-    """A bearer token from a file. Raises FetchFailed, which never repeats what it read."""
-    try:
-        text = file.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise FetchFailed(f"the token file {printable(str(file))} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise FetchFailed(f"the token file {printable(str(file))} is no text") from None
-    if not text or not text.isprintable() or " " in text:
-        raise FetchFailed(f"the token file {printable(str(file))} holds no token")
-    return text
-
-
-def what_failed(error: Exception, timeout_seconds: float) -> str:
-    """What went wrong on the way, for people."""
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_seconds:g} s"
-    return printable(str(error)) or type(error).__name__
 
 
 def redirected(at: str, location: str) -> str:

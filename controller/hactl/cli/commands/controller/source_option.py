@@ -141,7 +141,8 @@ def _kube_source(option: SourceOption, clock: Clock, secrets: Path) -> Source:
 
 
 def _http(text: str) -> SourceOption:
-    from hactl.adapters.sources.http import is_loopback, shown_url
+    from hactl.adapters.http import is_loopback
+    from hactl.adapters.sources.http import shown_url
 
     try:
         parts = urlsplit(text)
