@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hactl.core.evidence.copies import Verdict, compare_copies
 from hactl.core.evidence.view import View
-from hactl.core.plan.resolve import resolve_steps
-from hactl.core.steps import Outcome, Plan
+from hactl.core.plan.resolve import TITLE, resolve_steps
+from hactl.core.steps import Outcome, Plan, Stage
 from hactl.core.why.answer import Explanation, Question
 from hactl.core.why.ask import explain
 from support.lab.closed_loop import Loop, example
@@ -62,9 +62,9 @@ def test_resolving_throws_one_copy_away_and_hast_fills_it() -> None:
     """The copy is created anew and the primary fills it; nothing on the other node runs."""
     loop = healed(split())
     assert verdict(loop) is Verdict.DIVERGED
-    stages = resolve_steps(loop.cluster, loop.look(), "data", "nas-b")
-    assert isinstance(stages, tuple), stages
-    for step in stages[0].steps:
+    steps = resolve_steps(loop.cluster, loop.look(), "data", "nas-b")
+    assert isinstance(steps, tuple), steps
+    for step in steps:
         result = loop.step(step)
         assert result.outcome is Outcome.DONE, (step.key, result)
         assert step.node == "nas-b"
@@ -76,10 +76,10 @@ def test_resolving_throws_one_copy_away_and_hast_fills_it() -> None:
 def test_an_image_that_cannot_be_written_stops_everything() -> None:
     """A simulated node keeps no file of that size: no part of it stays, and the copy is not thrown away."""
     loop = healed(split())
-    stages = resolve_steps(loop.cluster, loop.look(), "data", "nas-b", "/var/db/data.img")
-    assert isinstance(stages, tuple), stages
+    steps = resolve_steps(loop.cluster, loop.look(), "data", "nas-b", "/var/db/data.img")
+    assert isinstance(steps, tuple), steps
     before = loop.sh("nas-b", "hastctl dump data")
-    assert not loop.stage(stages[0])
+    assert not loop.stage(Stage(TITLE, steps, ordered=True))
     assert [result.outcome for result in loop.results][-1] is Outcome.FAILED
     assert "data.img" not in loop.sh("nas-b", "ls /var/db")
     assert loop.sh("nas-b", "hastctl dump data") == before
@@ -88,9 +88,9 @@ def test_an_image_that_cannot_be_written_stops_everything() -> None:
 def test_a_copy_that_changed_since_it_was_shown_is_left_alone() -> None:
     """The node compares the counters once more, in the same exec."""
     loop = healed(split())
-    stages = resolve_steps(loop.cluster, loop.look(), "data", "nas-b")
-    assert isinstance(stages, tuple), stages
+    steps = resolve_steps(loop.cluster, loop.look(), "data", "nas-b")
+    assert isinstance(steps, tuple), steps
     loop.sh("nas-b", "hastctl role init data; hastctl create data; hastctl role secondary data")
-    result = loop.step(stages[0].steps[0])
+    result = loop.step(steps[0])
     assert result.outcome is Outcome.FAILED
     assert "no longer true" in result.reason

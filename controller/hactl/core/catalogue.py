@@ -83,6 +83,11 @@ class VerbTraits:
     #: The verb of the step that takes it back; None: nothing does.
     reversed_by: Verb | None = None
 
+    @property
+    def moves(self) -> bool:
+        """It may be a part of a move."""
+        return self.usual_seconds is not None
+
 
 #: Every verb, in the order of a convergence.
 VERBS: dict[Verb, VerbTraits] = {

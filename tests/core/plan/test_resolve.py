@@ -13,8 +13,9 @@ import pytest
 
 from hactl.core.facts import HastRole, Mount, NoMetadata, Pool
 from hactl.core.operations import Kind, Operation, State
-from hactl.core.plan.resolve import Refusal, judge_resolution, resolve_steps
-from hactl.core.steps import Risk, Stage, Step
+from hactl.core.plan import AREAS
+from hactl.core.plan.resolve import TITLE, Refusal, judge_resolution, resolve_steps
+from hactl.core.steps import Risk, Step
 from support.facts.builder import Scene, healthy_pair, zfs_cluster
 from support.facts.hooked_scene import hooked
 
@@ -34,13 +35,11 @@ def resolve(scene: Scene, discard: str = "nas-b", preserve: str = "", resource: 
 
 
 def steps_of(scene: Scene, **more: Any) -> tuple[Step, ...]:
-    """The steps of the only stage."""
-    stages = resolve(scene, **more)
-    assert isinstance(stages, tuple), stages
-    (stage,) = stages
-    assert isinstance(stage, Stage)
-    assert stage.ordered
-    return stage.steps
+    """The steps, which run one after the other."""
+    found = resolve(scene, **more)
+    assert isinstance(found, tuple), found
+    assert [ordered for title, ordered, _ in AREAS if title == TITLE] == [True]
+    return found
 
 
 def test_the_steps_touch_the_losing_node_only() -> None:

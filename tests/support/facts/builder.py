@@ -39,9 +39,9 @@ from hactl.core.facts import (
     Vhid,
     fingerprint,
 )
+from hactl.core.hook.installed import checksum
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.objects import HACluster
-from hactl.core.plan.areas.hook import checksum
 
 #: Monotonic seconds at which every scene is looked at; facts were seen two seconds earlier.
 NOW = 1000.0

@@ -27,7 +27,7 @@ from hactl.core.plan.areas.storage import metadata_steps, primary_steps, seconda
 from hactl.core.plan.pauses import paused, pauses
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
-from hactl.core.plan.resolve import resolution_steps
+from hactl.core.plan.resolve import TITLE, resolution_steps
 from hactl.core.plan.scene import Findings, Scene, set_scene
 from hactl.core.plan.waits import with_waits
 from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
@@ -45,7 +45,7 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Findings]], ...] = (
     ("HAST: take the configuration over, standby first", True, reload_steps),
     ("HAST: metadata on blank disks", False, metadata_steps),
     ("HAST: start the daemon", False, start_daemon_steps),
-    ("Resolve: throw one copy away", True, resolution_steps),
+    (TITLE, True, resolution_steps),
     ("HAST: standby becomes secondary", False, secondary_steps),
     ("HAST: active node becomes primary", False, primary_steps),
     ("Filesystems: make, check, mount", True, filesystem_steps),

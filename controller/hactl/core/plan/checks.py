@@ -30,11 +30,6 @@ def carp_loaded() -> Check:
     return Check("the carp module is loaded", "kldstat -q -m carp")
 
 
-def interface_exists(interface: str) -> Check:
-    """The interface is there."""
-    return Check(f"{interface} exists", f"ifconfig {quote(interface)} >/dev/null 2>&1")
-
-
 def address_absent(interface: str, ip: str) -> Check:
     """The interface does not have the address (adding it again would drop MASTER)."""
     return Check(

@@ -17,6 +17,9 @@ from hactl.core.steps import Outcome
 
 #: So many of the newest steps of a verb count.
 SAMPLES = 10
+_MOVES = frozenset(verb for verb, traits in VERBS.items() if traits.moves)
+#: Giving a role up may be the first that takes service away; taking one comes after that.
+_TAKES_AWAY = frozenset({Verb.SET_ROLE, *(verb for verb, traits in VERBS.items() if traits.lets_go)})
 
 
 def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrived_at: datetime) -> float | None:
@@ -25,26 +28,17 @@ def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrive
     That is what it was without service at most. None: no step of ours took service away, or the clock was set back.
     """
     targets = targets_of(group)
-    begun = [row["at"] for row in rows if _takes_away(row["verb"]) and row["target"] in targets]
+    begun = [row["at"] for row in rows if row["verb"] in _TAKES_AWAY and row["target"] in targets]
     if not begun:
         return None
     seconds = (arrived_at - datetime.fromisoformat(begun[0])).total_seconds()
     return seconds if seconds >= 0 else None
 
 
-def _takes_away(verb: Verb) -> bool:
-    """Whether such a step may be the first that takes service away from where a group is."""
-    return VERBS[verb].lets_go or verb == Verb.SET_ROLE
-
-
 def seconds_by_verb(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What the steps of a move usually took, for `moves.prediction`."""
+    """What the steps of a move usually took, for `switchover.prediction`."""
     taken: dict[str, list[float]] = {}
     for row in reversed(rows):
-        if (
-            VERBS[row["verb"]].usual_seconds is not None
-            and row["outcome"] == Outcome.DONE.value
-            and row["seconds"] is not None
-        ):
+        if row["verb"] in _MOVES and row["outcome"] == Outcome.DONE.value and row["seconds"] is not None:
             taken.setdefault(row["verb"], []).append(float(row["seconds"]))
     return {verb: fmean(samples[:SAMPLES]) for verb, samples in taken.items()}

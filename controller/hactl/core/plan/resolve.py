@@ -25,7 +25,7 @@ from hactl.core.plan import checks
 from hactl.core.plan.areas.storage import become_secondary
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.sh import quote, quote_plain
-from hactl.core.steps import Check, Hold, Risk, Stage, Step
+from hactl.core.steps import Check, Hold, Risk, Step
 
 #: A copy to a file runs at least this fast, bytes per second: the time limit of the step.
 PRESERVE_BYTES_PER_SECOND = 10 * 1024 * 1024
@@ -49,7 +49,7 @@ class Refusal:
 
 
 def resolution_steps(scene: Scene) -> Findings:
-    """The steps of the first request that can be carried out; why the ones before it cannot."""
+    """The steps of the first operation that can be carried out; why the ones before it cannot."""
     view = scene.view
     for resource, (node, preserve) in scene.overrides.discards.items():
         found = resolve_steps(view.cluster, view.snapshot, resource, node, preserve, view.now)
@@ -62,13 +62,13 @@ def resolution_steps(scene: Scene) -> Findings:
                 remedy=found.remedy,
             )
         elif found:
-            yield from (step for stage in found for step in stage.steps)
+            yield from found
             return
 
 
 def resolve_steps(
     cluster: Cluster, snapshot: Snapshot, resource: str, discard: str, preserve: str = "", now: float | None = None
-) -> tuple[Stage, ...] | Refusal:
+) -> tuple[Step, ...] | Refusal:
     """The steps that throw away the copy of node `discard`; an empty tuple when that is done already.
 
     `preserve`: a path on that node which gets an image of its device first; empty: none is kept. `now`: monotonic
@@ -93,7 +93,7 @@ def resolve_steps(
         return left
     refusal = _no_split(comparison) or _serving(view, storage, keep, discard)
     refusal = refusal or _winner(view, storage, comparison, keep) or _loser(view, storage, discard)
-    return refusal or _stages(view, storage, comparison, keep, discard, preserve)
+    return refusal or _steps(view, storage, comparison, keep, discard, preserve)
 
 
 def _bad_path(path: str) -> str:
@@ -119,7 +119,7 @@ def _unheard(view: View, keep: str, discard: str) -> Refusal | None:
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
-def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: str) -> tuple[Stage, ...] | None:
+def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: str) -> tuple[Step, ...] | None:
     """The copy is new and empty: it was thrown away before. What is left of the work is the role, if that."""
     copy = comparison.copy(discard)
     if not isinstance(copy.metadata, HastMetadata) or copy.metadata.resuid != 0:
@@ -127,7 +127,7 @@ def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: 
     if comparison.newer in (None, discard):
         return None
     if view.role(storage.name, discard) is HastRole.INIT and copy.role == HastRole.INIT.value:
-        return (Stage(TITLE, (become_secondary(storage, discard, FILLED),), ordered=True),)
+        return (become_secondary(storage, discard, FILLED),)
     return ()
 
 
@@ -208,9 +208,9 @@ def _loser(view: View, storage: StorageSpec, discard: str) -> Refusal | None:
 # --- steps --------------------------------------------------------------------------------------------------------
 
 
-def _stages(
+def _steps(
     view: View, storage: StorageSpec, comparison: Comparison, keep: str, discard: str, preserve: str
-) -> tuple[Stage, ...] | Refusal:
+) -> tuple[Step, ...] | Refusal:
     kept = comparison.copy(keep).metadata
     assert isinstance(kept, HastMetadata)
     media = kept.localoff + kept.datasize
@@ -224,7 +224,7 @@ def _stages(
     steps = [_preserve(storage, discard, preserve, size or media)] if preserve else []
     steps.append(_discard(storage, comparison, kept, media, discard, role))
     steps.append(become_secondary(storage, discard, FILLED))
-    return (Stage(TITLE, tuple(steps), ordered=True),)
+    return tuple(steps)
 
 
 def _preserve(storage: StorageSpec, node: str, path: str, size: int) -> Step:
@@ -297,9 +297,9 @@ def _dump_says(name: str, word: str, value: int) -> str:
     return f"hastctl dump {quote(name)} | grep -q '^ *{word}: {value}$'"
 
 
-# --- the request --------------------------------------------------------------------------------------------------
+# --- the operation ------------------------------------------------------------------------------------------------
 
-#: Refusals that the world can lift: the request stays open, and the planner holds it.
+#: Refusals that the world can lift: the operation stays open, and the planner holds it.
 _PASSING = frozenset(
     {"NodeSilent", "StaleFacts", "CopiesUnknown", "UseUnknown", "RoleUnknown", "InUse", "OtherNotPrimary"}
 )
@@ -308,7 +308,7 @@ _PASSING = frozenset(
 def judge_resolution(
     cluster: Cluster, snapshot: Snapshot, operation: Operation, now: float
 ) -> tuple[State, str] | None:
-    """Whether a request to throw a copy away is over, and how, for people; None: it is under way or waits."""
+    """Whether an operation that throws a copy away is over, and how, for people; None: it is under way or waits."""
     preserve = operation.detail.get("preserve", "")
     found = resolve_steps(cluster, snapshot, operation.resource, operation.node, preserve, now)
     if isinstance(found, Refusal):

@@ -1,4 +1,4 @@
-"""Requests to move a group, judged by the facts: done, failed, or still under way; and how long a move should take.
+"""Operations on a group, judged by the facts: done, failed, or still under way; and how long a move should take.
 
 Rules: a move is done when the other node is primary for everything, has it in use, runs the services and is MASTER of
 every address, seen from all its nodes; it has failed when a step of it failed or nothing can bring it about any more.
@@ -69,14 +69,14 @@ def moving_steps(plan: Plan) -> Iterator[Step]:
     begun = False
     for step in plan.steps:
         begun = begun or VERBS[step.verb].lets_go
-        if begun and VERBS[step.verb].usual_seconds is not None:
+        if begun and VERBS[step.verb].moves:
             yield step
 
 
 def judge(
     operation: Operation, cluster: Cluster, snapshot: Snapshot, plan: Plan, failing: Mapping[StepKey, str], now: float
 ) -> tuple[State, str] | None:
-    """Whether a request is over, and how, for people; None: it is under way (or never ends by itself, as a drain).
+    """Whether an operation is over, and how, for people; None: it is under way (or never ends by itself, as a drain).
 
     `failing`: steps that failed a short while ago; `now`: monotonic seconds.
     """
@@ -100,7 +100,7 @@ def judge(
 def _failed(group: GroupSpec, failing: Mapping[StepKey, str]) -> tuple[State, str] | None:
     targets = targets_of(group)
     for key, what in failing.items():
-        if VERBS[key.verb].usual_seconds is not None and key.target in targets and key.node in group.preferred:
+        if VERBS[key.verb].moves and key.target in targets and key.node in group.preferred:
             return State.FAILED, f"{key}: {what}"
     return None
 

@@ -17,7 +17,7 @@ from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.core.evidence.copies import Comparison
-    from hactl.core.steps import Stage
+    from hactl.core.steps import Step
 
 
 @click.command()
@@ -99,11 +99,12 @@ def _show_copies(comparison: Comparison) -> None:
     click.echo("  HAST keeps no time of the last write: look at the files themselves before one copy goes\n")
 
 
-def _show_steps(stages: tuple[Stage, ...]) -> None:
-    for stage in stages:
-        click.echo(click.style(stage.title, bold=True))
-        for number, step in enumerate(stage.steps, 1):
-            print_step(number, step)
+def _show_steps(steps: tuple[Step, ...]) -> None:
+    from hactl.core.plan.resolve import TITLE
+
+    click.echo(click.style(TITLE, bold=True))
+    for number, step in enumerate(steps, 1):
+        print_step(number, step)
     click.echo("")
 
 

@@ -8,9 +8,7 @@ lifted only when it could really serve. Man pages: devd.conf(5), rc.conf(5), car
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.change import DEMOTION
@@ -27,6 +25,7 @@ from hactl.core.changes.hook import (
 )
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HastRole, HookFacts
+from hactl.core.hook.installed import checksum, differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
@@ -36,12 +35,6 @@ from hactl.core.sh import quote
 from hactl.core.steps import Check, Hold, Risk, Step
 
 FILES = (DEVD_RULE, HOOK, RC_GUARD, RC_NODE)
-
-
-@lru_cache(maxsize=256)
-def checksum(text: str) -> str:
-    """sha256 as sha256(1) prints it."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hook_steps(scene: Scene) -> Findings:
@@ -59,18 +52,10 @@ def hook_steps(scene: Scene) -> Findings:
 
 
 def _install(node: str, files: tuple[HookFile, ...], hook: HookFacts) -> Iterator[Step]:
-    for file in files:
-        if hook.files.get(file.path) != (checksum(file.text), file.mode):
-            yield _write(node, file, there=file.path in hook.files)
-    rule = next(checksum(file.text) for file in files if file.path == DEVD_RULE)
-    if hook.devd_loaded != rule:
-        yield _restart_devd(node, rule)
-
-
-def installed(scene: Scene, node: str) -> bool:
-    """Whether every file is there as it should be and devd knows."""
-    hook = scene.view.hook(node)
-    return hook is not None and not list(_install(node, scene.hook_files[node], hook))
+    for file in differing(files, hook):
+        yield _write(node, file, there=file.path in hook.files)
+    if not rule_loaded(files, hook):
+        yield _restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE))
 
 
 def _write(node: str, file: HookFile, *, there: bool) -> Step:
@@ -115,7 +100,8 @@ def note_steps(scene: Scene) -> Findings:
     """What a standby may do is noted on it: its copy is complete, it is drained or is not any more."""
     for node in scene.view.facts:
         groups, hook = hooked_groups(scene.view.cluster, node), scene.view.hook(node)
-        if not groups or hook is None or not installed(scene, node):
+        files = scene.hook_files[node]
+        if not groups or hook is None or differing(files, hook) or not rule_loaded(files, hook):
             continue
         yield from _drained(scene, node, hook)
         for group in groups:
