@@ -414,7 +414,7 @@ class ToyNodes:
 
 
 class ToyStore:
-    """`ports.Store` in memory; `broken` makes every call fail, `broken_after` the ones after so many writes."""
+    """What a controller needs of the record; `broken`: every call fails, `broken_after`: those after so many writes."""
 
     def __init__(self) -> None:
         """Empty."""

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from hactl.api.limits import FailureLimit
-from hactl.api.request.wire import Identity, Role
+from hactl.api.request.wire import Identity, Role, anonymous
 from hactl.core.kube.errors import too_many, unauthorized
 from hactl.ports import Clock, Tokens
 
@@ -63,7 +63,7 @@ class Authenticator:
             return await self._of_token(token.strip(), address)
         if certificate and (found := of_certificate(certificate, address)) is not None:
             return found
-        return Identity("anonymous", None, address)
+        return anonymous(address)
 
     async def _of_token(self, token: str, address: str) -> Identity:
         digest = token_digest(token)

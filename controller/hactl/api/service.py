@@ -97,7 +97,7 @@ class Service:
             self._must(request, "get", "discovery", "")
             _only(request, "GET")
             return described(request)
-        if request.identity.role is None and request.identity.actor == "anonymous":
+        if request.identity.is_anonymous:
             raise unauthorized()
         raise no_such_path()
 
@@ -110,7 +110,7 @@ class Service:
         identity = request.identity
         if allowed(identity.role, verb, resource, subresource):
             return
-        if identity.role is None and identity.actor == "anonymous":
+        if identity.is_anonymous:
             raise unauthorized()
         message = refusal(identity.actor, identity.role, verb, resource, subresource)
         raise forbidden(group, resource, name, message)

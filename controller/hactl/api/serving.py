@@ -18,7 +18,7 @@ from hactl.api.identity import Authenticator, of_owner
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.non_kubernetes.stream import changes
-from hactl.api.request.wire import Identity, Role
+from hactl.api.request.wire import Identity, Role, anonymous
 from hactl.api.service import Service
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.errors import HactlError
@@ -159,7 +159,7 @@ def _stranger(service: Service, authenticator: Authenticator) -> Authenticate:
             return await authenticator.of_request(headers, address=address, certificate=certificate)
         except ApiError as refused:
             if refused.code == 401 and authenticator.limit.failed(address):
-                await service.audit.refused(Act(Identity("anonymous", None, address), "authenticate", ""), refused)
+                await service.audit.refused(Act(anonymous(address), "authenticate", ""), refused)
             raise
 
     return known

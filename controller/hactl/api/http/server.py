@@ -22,7 +22,7 @@ from aiohttp import web
 
 from hactl.api.http import lines, sockets
 from hactl.api.request.paths import verb_and_resource
-from hactl.api.request.wire import Identity, Request, Response
+from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
@@ -200,7 +200,7 @@ class Server:
     async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
         """One request. What goes wrong before the service has it is answered as the service would."""
         self._silent.discard(request.protocol)
-        asking = Request(request.method, "/", Identity("anonymous", None, _address(listener, request)))
+        asking = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
             if listener.plain:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 #: From least to most; each may do what the ones before may.
 Role = Literal["viewer", "operator", "editor", "admin"]
 
+_ANONYMOUS = "anonymous"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -20,6 +22,16 @@ class Identity:
     #: Where from: `unix`, an address, `local` (this process).
     origin: str
     groups: tuple[str, ...] = ()
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Nobody said who asks."""
+        return self.role is None and self.actor == _ANONYMOUS
+
+
+def anonymous(origin: str) -> Identity:
+    """Who has no credential."""
+    return Identity(_ANONYMOUS, None, origin)
 
 
 @dataclass(frozen=True, slots=True)

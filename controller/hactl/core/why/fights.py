@@ -28,7 +28,7 @@ class Fight:
 
 
 def fights(rows: Iterable[Mapping[str, Any]]) -> tuple[Fight, ...]:
-    """Steps that were done again and again, from rows of the history (`Store.history`), oldest first.
+    """Steps that were done again and again, from rows of the history (`History.history`), oldest first.
 
     Only what puts something right that was right before counts: a note or a confirmation may well be written often.
     """

@@ -58,7 +58,7 @@ async def open_record(
     return Store(backend)
 
 
-class _Writer:
+class _Session:
     """The connection that writes. Made, used and closed in one thread."""
 
     def __init__(self, path: Path, clock: Clock, actor: str, command: str) -> None:
@@ -89,7 +89,7 @@ class SQLiteBackend:
         """Nothing is opened yet."""
         self.path = path
         self.clock = clock
-        self._writer: _Writer | None = None
+        self._session: _Session | None = None
         self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
@@ -105,8 +105,8 @@ class SQLiteBackend:
         """Open the connection that writes. Raises StoreError."""
 
         def begin() -> None:
-            self._writer = _Writer(self.path, self.clock, actor, command)
-            self._watching = self._writer.connection
+            self._session = _Session(self.path, self.clock, actor, command)
+            self._watching = self._session.connection
             self._version = data_version(self._watching)
 
         await _finished(self._submit(begin))
@@ -150,9 +150,9 @@ class SQLiteBackend:
             raise
 
     def _tables(self) -> SQLiteTables:
-        if self._writer is None:
+        if self._session is None:
             raise StoreError(f"the database {self.path} was opened to read only")
-        return self._writer.tables
+        return self._session.tables
 
     def _submit(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         def translating() -> _Result:
@@ -165,7 +165,7 @@ class SQLiteBackend:
 
     def _call_listeners(self, _: object) -> None:
         """If anything was committed since."""
-        commits = 0 if self._writer is None else self._writer.process.commits
+        commits = 0 if self._session is None else self._session.process.commits
         if commits != self._told_commits:
             self._told_commits = commits
             self._listeners.call()
@@ -200,8 +200,8 @@ class SQLiteBackend:
         for connection in self._readers:
             connection.close()
         try:
-            if self._writer is not None:
-                await _finished(self._submit(self._writer.close))
+            if self._session is not None:
+                await _finished(self._submit(self._session.close))
         finally:
             self._writing.shutdown(wait=True)
 
