@@ -29,6 +29,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	cd tests && ../$(BIN)/python -m repo.shellcheck
 
 # What the machine itself lacks: installed or named in one line.
