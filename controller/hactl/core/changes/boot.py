@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.catalogue import Verb
-from hactl.core.changes.change import FLUSH, Change, SecretUse
-from hactl.core.facts import RcAlias, family
+from hactl.core.changes.change import FLUSH, Change, NamedChange, SecretUse
+from hactl.core.facts import RcAlias
 
 SYSCTL_CONF = "/etc/sysctl.conf"
 NETIF = "/etc/rc.conf.d/netif"
@@ -22,34 +22,18 @@ def mangle(interface: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BootAlias:
-    """One address that rc.d/netif is to bring up."""
+    """One address that rc.d/netif is to bring up, as it will be read, and the password's shell variable."""
 
-    interface: str
-    variable: str
-    ip: str
-    prefix_length: int
-    vhid: int
-    advbase: int
-    advskew: int
-    key: str | None
+    alias: RcAlias
     secret: SecretUse | None
 
     def line(self) -> str:
         """As it stands in the file; the password is a shell variable of the script that writes it."""
+        alias = self.alias
         password = f" pass ${{{self.secret.variable}}}" if self.secret else ""
         return (
-            f'{self.variable}="{family(self.ip)} {self.ip}/{self.prefix_length} vhid {self.vhid} '
-            f'advbase {self.advbase} advskew {self.advskew}{password}"'
-        )
-
-    def says_the_same(self, alias: RcAlias) -> bool:
-        """Whether an alias found on the node means this."""
-        return (
-            (alias.interface, alias.ip, alias.prefix_length, alias.vhid)
-            == (self.interface, self.ip, self.prefix_length, self.vhid)
-            and (alias.advbase or 1, alias.advskew or 0) == (self.advbase, self.advskew)
-            and (self.key is None or alias.key == self.key)
-            and not alias.unknown_words
+            f'{alias.variable}="{alias.family} {alias.ip}/{alias.prefix_length} vhid {alias.vhid} '
+            f'advbase {alias.advbase} advskew {alias.advskew}{password}"'
         )
 
 
@@ -67,7 +51,7 @@ class WriteBootAliases(Change):
         # inet6 aliases are skipped unless this is set (network.subr, ipv6_up); what the operator set stays.
         lines += [
             f': "\\${{ifconfig_{mangle(interface)}_ipv6:=inet6 -ifdisabled}}"'
-            for interface in sorted({item.interface for item in self.block if ":" in item.ip})
+            for interface in sorted({item.alias.interface for item in self.block if ":" in item.alias.ip})
         ]
         content = [BEGIN, *lines, END] if lines else []
         return "\n".join(
@@ -92,17 +76,12 @@ class WriteBootAliases(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class SetRcVariable(Change):
+class SetRcVariable(NamedChange):
     """A variable of rc.conf; with `append` a word added to a list."""
 
     verb = Verb.SET_RC_VARIABLE
-    name: str
     value: str
     append: bool = False
-
-    @property
-    def target(self) -> str:
-        return self.name
 
     @property
     def command(self) -> str:
@@ -110,15 +89,10 @@ class SetRcVariable(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveRcVariable(Change):
+class RemoveRcVariable(NamedChange):
     """A variable out of rc.conf."""
 
     verb = Verb.REMOVE_RC_VARIABLE
-    name: str
-
-    @property
-    def target(self) -> str:
-        return self.name
 
     @property
     def command(self) -> str:
@@ -126,16 +100,11 @@ class RemoveRcVariable(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class SetSysctlConf(Change):
+class SetSysctlConf(NamedChange):
     """A line of sysctl.conf, replaced or appended; the file keeps its owner and mode."""
 
     verb = Verb.SET_SYSCTL_CONF
-    name: str
     value: int
-
-    @property
-    def target(self) -> str:
-        return self.name
 
     @property
     def pattern(self) -> str:
@@ -156,16 +125,11 @@ class SetSysctlConf(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class EnableService(Change):
+class EnableService(NamedChange):
     """rc starts the service at boot."""
 
     verb = Verb.ENABLE_SERVICE
-    service: str
     rcvar: str
-
-    @property
-    def target(self) -> str:
-        return self.service
 
     @property
     def command(self) -> str:
@@ -173,16 +137,11 @@ class EnableService(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class DisableService(Change):
+class DisableService(NamedChange):
     """rc does not start the service at boot."""
 
     verb = Verb.DISABLE_SERVICE
-    service: str
     rcvar: str
-
-    @property
-    def target(self) -> str:
-        return self.service
 
     @property
     def command(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.catalogue import Verb
-from hactl.core.changes.change import DEMOTION, Change, SecretUse
+from hactl.core.changes.change import DEMOTION, Change, NamedChange, SecretUse
 from hactl.core.facts import Address, family
 from hactl.core.sh import quote_plain
 
@@ -24,16 +24,11 @@ class LoadModule(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class SetSysctl(Change):
+class SetSysctl(NamedChange):
     """A sysctl, now."""
 
     verb = Verb.SET_SYSCTL
-    name: str
     value: int
-
-    @property
-    def target(self) -> str:
-        return self.name
 
     @property
     def command(self) -> str:

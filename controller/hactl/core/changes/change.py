@@ -44,3 +44,14 @@ class Change(ABC):
     def secrets(self) -> tuple[SecretUse, ...]:
         """The secrets its text names."""
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class NamedChange(Change):
+    """A change of one thing that has a name."""
+
+    name: str
+
+    @property
+    def target(self) -> str:
+        return self.name

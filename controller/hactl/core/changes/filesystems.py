@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.catalogue import Verb
-from hactl.core.changes.change import Change
+from hactl.core.changes.change import Change, NamedChange
 from hactl.core.sh import quote_plain
 
 
@@ -153,35 +153,25 @@ class ExportPool(_PoolChange):
 
 
 @dataclass(frozen=True, slots=True)
-class StartService(Change):
+class StartService(NamedChange):
     """onestart, because a disabled service's plain start exits 0 without starting (recording 01, step 21)."""
 
     verb = Verb.START_SERVICE
-    service: str
-
-    @property
-    def target(self) -> str:
-        return self.service
 
     @property
     def command(self) -> str:
-        return f"service {quote_plain(self.service)} onestart"
+        return f"service {quote_plain(self.name)} onestart"
 
 
 @dataclass(frozen=True, slots=True)
-class StopService(Change):
+class StopService(NamedChange):
     """onestop, for the same reason."""
 
     verb = Verb.STOP_SERVICE
-    service: str
-
-    @property
-    def target(self) -> str:
-        return self.service
 
     @property
     def command(self) -> str:
-        return f"service {quote_plain(self.service)} onestop"
+        return f"service {quote_plain(self.name)} onestop"
 
 
 FilesystemChange: TypeAlias = (

@@ -26,7 +26,7 @@ from hactl.core.changes.boot import (
     mangle,
 )
 from hactl.core.cluster import hooked_groups, interface_on
-from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, known
+from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, family, known
 from hactl.core.hook.render import RCVAR
 from hactl.core.objects import RunOn
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS, wanted_sysctls
@@ -134,20 +134,32 @@ def wanted_aliases(scene: Scene, node: str) -> list[BootAlias]:
             continue
         interface, advskew = interface_on(vip, node), wanted_advskews(scene, group, vip)[node]
         for index, address in enumerate(wanted_addresses(vip)):
-            wanted.append(
-                BootAlias(
-                    interface,
-                    f"ifconfig_{mangle(interface)}_alias{vip.vhid}{index:02d}",
-                    address.ip,
-                    address.prefix_length,
-                    vip.vhid,
-                    vip.advbase,
-                    advskew,
-                    key_of(scene, group, vip),
-                    password_of(scene, group, vip),
-                )
+            alias = RcAlias(
+                f"ifconfig_{mangle(interface)}_alias{vip.vhid}{index:02d}",
+                interface,
+                family(address.ip),
+                address.ip,
+                address.prefix_length,
+                vip.vhid,
+                vip.advbase,
+                advskew,
+                key_of(scene, group, vip),
+                file=NETIF,
+                managed=True,
             )
+            wanted.append(BootAlias(alias, password_of(scene, group, vip)))
     return wanted
+
+
+def _says_the_same(wanted: RcAlias, there: RcAlias) -> bool:
+    """Whether an alias found on the node means what is wanted."""
+    return (
+        (there.interface, there.ip, there.prefix_length, there.vhid)
+        == (wanted.interface, wanted.ip, wanted.prefix_length, wanted.vhid)
+        and (there.advbase or 1, there.advskew or 0) == (wanted.advbase, wanted.advskew)
+        and (wanted.key is None or there.key == wanted.key)
+        and not there.unknown_words
+    )
 
 
 def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Findings:
@@ -163,22 +175,23 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
         )
         return
     by_hand = [alias for alias in boot.aliases if not alias.managed]
-    kept = {item.variable for item in wanted if any(item.says_the_same(alias) for alias in by_hand)}
-    block = tuple(item for item in wanted if item.variable not in kept)
+    kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in by_hand)}
+    block = tuple(item for item in wanted if item.alias.variable not in kept)
     if _block_differs(block, [alias for alias in boot.aliases if alias.managed], boot, file):
         yield _write_block(node, block)
     for alias in by_hand:
-        if _contradicts(alias, wanted) and not any(item.says_the_same(alias) for item in wanted):
+        if _contradicts(alias, wanted) and not any(_says_the_same(item.alias, alias) for item in wanted):
             yield _take_out(node, alias)
     for interface, variable in boot.scan_stops.items():
-        if any(item.interface == interface for item in block):
+        if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
 
 
 def _contradicts(alias: RcAlias, wanted: list[BootAlias]) -> bool:
     """An alias for one of our addresses or vhids that says something else."""
     return any(
-        alias.interface == item.interface and (alias.ip == item.ip or alias.vhid == item.vhid) for item in wanted
+        alias.interface == item.alias.interface and (alias.ip == item.alias.ip or alias.vhid == item.alias.vhid)
+        for item in wanted
     )
 
 
@@ -199,9 +212,9 @@ def _take_out(node: str, alias: RcAlias) -> Step | Hold:
 
 
 def _block_differs(block: tuple[BootAlias, ...], have: list[RcAlias], boot: BootConfig, file: File | None) -> bool:
-    if len(block) != len(have) or not all(any(item.says_the_same(alias) for alias in have) for item in block):
+    if len(block) != len(have) or not all(any(_says_the_same(item.alias, alias) for alias in have) for item in block):
         return True
-    if block and any(":" in item.ip and item.interface not in boot.ipv6_interfaces for item in block):
+    if block and any(":" in item.alias.ip and item.alias.interface not in boot.ipv6_interfaces for item in block):
         return True
     return bool(block) and file is not None and file.mode is not None and file.mode & 0o077 != 0
 
@@ -226,7 +239,7 @@ def _write_block(node: str, block: tuple[BootAlias, ...]) -> Step:
 def _block_check(block: tuple[BootAlias, ...]) -> Check:
     lines = [f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl"]
     lines.append('[ "$(stat -f %Lp "$hactl_file")" = 600 ] || exit 1')
-    lines += [f'grep -q {quote("^" + item.variable + "=")} "$hactl_file" || exit 1' for item in block]
+    lines += [f'grep -q {quote("^" + item.alias.variable + "=")} "$hactl_file" || exit 1' for item in block]
     if not block:
         lines.append(f'! grep -q {quote("^" + BEGIN)} "$hactl_file"')
     return Check(f"{NETIF} has the aliases and mode 0600", "\n".join(lines))

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from hactl.core.changes.boot import (
     NETIF,
-    BootAlias,
     BootChange,
     DisableService,
     EnableService,
@@ -16,17 +15,17 @@ from hactl.core.changes.boot import (
     SetSysctlConf,
     WriteBootAliases,
 )
-from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, family, known
+from hactl.core.facts import BootConfig, File, NodeFacts, known
 from hactl.core.plan.predict.readings import seen
 
 
 def after_boot_change(change: BootChange, facts: NodeFacts) -> NodeFacts:
     """The node's facts after the change."""
     if isinstance(change, EnableService | DisableService):
-        service = known(facts.services[change.service])
+        service = known(facts.services[change.name])
         assert service is not None
         changed = replace(service, enabled=isinstance(change, EnableService))
-        return replace(facts, services={**facts.services, change.service: seen(changed, facts)})
+        return replace(facts, services={**facts.services, change.name: seen(changed, facts)})
     boot = known(facts.boot)
     assert boot is not None
     if isinstance(change, WriteBootAliases):
@@ -39,8 +38,8 @@ def _after(change: WriteBootAliases | SetRcVariable | RemoveRcVariable | SetSysc
     match change:
         case WriteBootAliases():
             by_hand = (alias for alias in boot.aliases if not alias.managed)
-            ipv6 = boot.ipv6_interfaces | {item.interface for item in change.block if ":" in item.ip}
-            written = (_as_read(item) for item in change.block)
+            ipv6 = boot.ipv6_interfaces | {item.alias.interface for item in change.block if ":" in item.alias.ip}
+            written = (item.alias for item in change.block)
             return replace(boot, aliases=(*by_hand, *written), ipv6_interfaces=ipv6)
         case SetRcVariable():
             value = f"{boot.rc.get(change.name, '')} {change.value}".strip() if change.append else change.value
@@ -56,20 +55,3 @@ def _after(change: WriteBootAliases | SetRcVariable | RemoveRcVariable | SetSysc
             return replace(boot, sysctl_conf={**boot.sysctl_conf, change.name: str(change.value)})
         case _:
             assert_never(change)
-
-
-def _as_read(item: BootAlias) -> RcAlias:
-    """An alias of our block as the next probe will read it."""
-    return RcAlias(
-        item.variable,
-        item.interface,
-        family(item.ip),
-        item.ip,
-        item.prefix_length,
-        item.vhid,
-        item.advbase,
-        item.advskew,
-        item.key,
-        file=NETIF,
-        managed=True,
-    )

@@ -61,7 +61,7 @@ def after_filesystem_change(change: FilesystemChange, facts: NodeFacts) -> NodeF
 
 def after_service_change(change: ServiceChange, facts: NodeFacts) -> NodeFacts:
     """The node's facts after the change."""
-    service = known(facts.services[change.service])
+    service = known(facts.services[change.name])
     assert service is not None
     changed = replace(service, running=isinstance(change, StartService))
-    return replace(facts, services={**facts.services, change.service: seen(changed, facts)})
+    return replace(facts, services={**facts.services, change.name: seen(changed, facts)})
