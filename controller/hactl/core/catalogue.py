@@ -282,6 +282,27 @@ class HoldReason(Named):
     WAITING_FOR_APPROVAL = ("WaitingForApproval", "mode is Propose and nobody has approved this plan's digest.")
     WRONG_HOST = ("WrongHost", "The machine calls itself otherwise than the document does.")
 
+    @property
+    def not_known(self) -> bool:
+        """It says that something is not known, not that something is wrong."""
+        return self in _NOT_KNOWN
+
+
+_NOT_KNOWN = frozenset(
+    {
+        HoldReason.BOOT_CONFIG_UNKNOWN,
+        HoldReason.FACTS_UNKNOWN,
+        HoldReason.HASTD_SILENT,
+        HoldReason.METADATA_UNKNOWN,
+        HoldReason.NODE_SILENT,
+        HoldReason.PEER_SILENT,
+        HoldReason.ROLE_UNKNOWN,
+        HoldReason.SERVICE_UNKNOWN,
+        HoldReason.STALE_FACTS,
+        HoldReason.SYSTEM_UNKNOWN,
+    }
+)
+
 
 class EventKind(Named):
     """What a line of the history records."""
