@@ -149,7 +149,7 @@ async def _parts(
 
     snapshot = read()
     plan = make_plan(cluster, snapshot, now)
-    recorded = app.reconciler.status(cluster.name) or {}
+    recorded = (await app.reconciler.reconcile(PassRequest(accepted))).status
 
     def judge() -> Mapping[str, Any]:
         return cluster_status(cluster, snapshot, plan, now=now, wall=wall, source="", previous=recorded)

@@ -71,9 +71,7 @@ def _entries(resource: Resource) -> list[dict[str, Any]]:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(resource.verbs),
-        **({"shortNames": list(resource.short_names)} if resource.short_names else {}),
-        **({"categories": list(resource.categories)} if resource.categories else {}),
+        **_uses(resource),
     }
     return [
         entry,
@@ -88,6 +86,12 @@ def _entries(resource: Resource) -> list[dict[str, Any]]:
             for name in resource.subresources
         ),
     ]
+
+
+def _uses(resource: Resource) -> dict[str, Any]:
+    """What can be done with a resource, and by which short words; what is empty is left out."""
+    known = {"verbs": resource.verbs, "shortNames": resource.short_names, "categories": resource.categories}
+    return {key: list(words) for key, words in known.items() if words}
 
 
 def aggregated(core: bool, version: str = "v2") -> dict[str, Any]:
@@ -121,9 +125,7 @@ def _discovered(resource: Resource) -> dict[str, Any]:
         "responseKind": kind,
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": list(resource.verbs),
-        **({"shortNames": list(resource.short_names)} if resource.short_names else {}),
-        **({"categories": list(resource.categories)} if resource.categories else {}),
+        **_uses(resource),
     }
     if resource.subresources:
         found["subresources"] = [

@@ -133,11 +133,6 @@ class Reconciler:
         look = await self._look(resolved, stop or asyncio.Event(), overrides or Overrides())
         return resolved, look.snapshot, look.plan
 
-    def status(self, cluster: str) -> Mapping[str, Any] | None:
-        """The newest status of a cluster this process has looked at."""
-        state = self._states.get(cluster)
-        return None if state is None else state.status
-
     def targets(self, cluster: str) -> Mapping[str, Target]:
         """How the nodes of a cluster are reached; empty until its references have resolved."""
         state = self._states.get(cluster)
