@@ -35,9 +35,9 @@ def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
     """Where the group should be: as a person asked, off drained nodes, where the document's advskews keep its
     addresses, else as the document's failback says.
     """
-    wished = scene.overrides.moves.get(group.name)
-    if wished in group.preferred:
-        return wished
+    moved_to = scene.overrides.moves.get(group.name)
+    if moved_to in group.preferred:
+        return moved_to
     allowed = [node for node in group.preferred if node not in scene.overrides.drained]
     if active is None or not allowed:
         return active
@@ -55,13 +55,14 @@ def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
     """The group's nodes, best first: where it was asked to go, where it came from, where the document's advskews keep
     its addresses, then as the document says.
     """
-    first = _asked(scene, group)
+    first = _first_choice(scene, group)
     drained = [node for node in group.preferred if node in scene.overrides.drained and node != first]
     rest = [node for node in group.preferred if node != first and node not in drained]
     return (*((first,) if first in group.preferred else ()), *rest, *drained)
 
 
-def _asked(scene: Scene, group: GroupSpec) -> str | None:
+def _first_choice(scene: Scene, group: GroupSpec) -> str | None:
+    """The node that comes before the order of the document; None: that order stands."""
     return (
         scene.overrides.moves.get(group.name)
         or scene.overrides.returning.get(group.name)
@@ -88,7 +89,7 @@ def _by_addresses(scene: Scene, group: GroupSpec) -> str | None:
     best = max(group.preferred, key=lambda node: (masters.count(node), -group.preferred.index(node)))
     if best in masters:
         return best
-    # Nobody is MASTER: with everybody heard the preferred node will be; with somebody silent, he may be it.
+    # Nobody is MASTER: with everybody heard the preferred node will be; a silent node may be it.
     return None if any(node in scene.view.silent for node in group.preferred) else group.preferred[0]
 
 
@@ -182,11 +183,10 @@ def nobody_can_say(storage: StorageSpec, choice: Choice) -> Hold | None:
 
 def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
-    wished = _asked(scene, group)
     drained = any(node in scene.overrides.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
     hook = scene.view.hook(first)
-    return (first == wished or drained or back) and hook is not None and resource in hook.confirmed
+    return (first == _first_choice(scene, group) or drained or back) and hook is not None and resource in hook.confirmed
 
 
 def newer_elsewhere(storage: StorageSpec, node: str, choice: Choice) -> Hold | None:

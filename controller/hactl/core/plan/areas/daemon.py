@@ -137,7 +137,7 @@ def _write(scene: Scene, node: str) -> Findings:
     if foreign:
         yield Hold(
             HoldReason.FOREIGN_RESOURCE,
-            f"{node}: {HAST_CONF} has {', '.join(foreign)}, which the document has not and hastd is using",
+            f"{node}: {HAST_CONF} has {', '.join(foreign)}, which hastd is using and the document does not have",
             node=node,
             target=HAST_CONF,
             remedy=f"add it to the document, or give it up yourself: hastctl role init {foreign[0]} on {node}",
@@ -240,7 +240,7 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
         if name not in wanted:
             return Hold(
                 HoldReason.FOREIGN_RESOURCE,
-                f"{node}: hastd has {name} as {have.role}; the document has not",
+                f"{node}: hastd has {name} as {have.role}; the document does not have it",
                 node=node,
                 target=name,
                 remedy=f"hastctl role init {name} on {node}, when nothing uses it any more",
