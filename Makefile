@@ -6,6 +6,8 @@
 
 PYTHON = python3
 SEEDS = 200
+# Three on two cores: some tests wait.
+WORKERS = 3
 VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
@@ -18,11 +20,11 @@ demo: needs-demo $(STAMP)
 	$(BIN)/hactl demo
 
 test: needs-test $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: needs-test $(STAMP) lint
 	$(BIN)/python -m hactl.cli.generated --check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -43,7 +45,7 @@ bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api
 
 sim: $(STAMP)
-	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n 2
+	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS)
 
 mutants: $(STAMP)
 	cd tests && ../$(BIN)/python -m mutants

@@ -23,7 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test has a limit of its own."""
+    """Every test has a limit of its own; those that may take longest come first, so that no worker ends alone."""
+    items.sort(key=_usual_limit, reverse=True)
     for item in items:
         item.add_marker(pytest.mark.timeout(_usual_limit(item) * SLOW), append=False)
 
