@@ -35,11 +35,16 @@ HISTORY_LIMIT: Final = 1000
 #: Of a step's output, this many characters are kept.
 TEXT_LIMIT: Final = 64 * 1024
 #: Kinds a step row has: before and after its outcome is known. `kind: "Step"` asks for both.
-STEP_BEGUN: Final = "StepBegun"
-STEP_ENDED: Final = "StepEnded"
+STEP_BEGUN: Final = EventKind.STEP_BEGUN.value
+STEP_ENDED: Final = EventKind.STEP_ENDED.value
 NOT_DONE: Final = (Outcome.FAILED.value, Outcome.INDETERMINATE.value)
 #: Events that count as failed in a query.
-FAILED_EVENTS: Final = ("DocumentRefused", "NodeLost", "RequestRefused")
+FAILED_EVENTS: Final = tuple(
+    # A document that was taken away is worth a warning, but nothing failed.
+    kind.value
+    for kind in EventKind
+    if kind.warning and kind is not EventKind.DOCUMENT_VANISHED
+)
 CONTROLLER_DIED: Final = "controller died"
 
 #: Keys of a status that only say how old a reading is; they change on every pass.

@@ -26,13 +26,13 @@ def form(accept: str) -> Form:
         return Form.OBJECT
     for clause in accept.split(","):
         kind, *parameters = (part.strip() for part in clause.split(";"))
-        asked = dict(part.split("=", 1) for part in parameters if "=" in part)
+        options = dict(part.split("=", 1) for part in parameters if "=" in part)
         if kind not in ("application/json", "application/*", "*/*"):
             continue
-        shape = asked.get("as")
+        shape = options.get("as")
         if shape is None:
             return Form.OBJECT
-        if asked.get("g") != _META or asked.get("v") != "v1":
+        if options.get("g") != _META or options.get("v") != "v1":
             continue
         if shape == "Table":
             return Form.TABLE

@@ -139,14 +139,14 @@ def to_number(text: object, name: str) -> int:
 
 def is_dry_run(values: Any, query: Mapping[str, str]) -> bool:
     """Whether nothing is to be kept: `dryRun` of the query, or of DeleteOptions. Raises ApiError (400)."""
-    asked = [query["dryRun"]] if query.get("dryRun") else []
+    chosen = [query["dryRun"]] if query.get("dryRun") else []
     if isinstance(values, list):
-        asked += values
+        chosen += values
     elif values is not None:
         raise bad_request("dryRun: expected a list")
-    if any(each != "All" for each in asked):
+    if any(each != "All" for each in chosen):
         raise bad_request('dryRun: Unsupported value: supported values: "All"')
-    return bool(asked)
+    return bool(chosen)
 
 
 def strictness(query: Mapping[str, str]) -> str:
