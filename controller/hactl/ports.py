@@ -286,8 +286,7 @@ class Passes(OperationLog, Protocol):
         """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed.
 
         `events`: what changed since the status before; recorded in the same transaction if there is a write.
-        Ages are the keys named age, ageSeconds, observedAt, observedTime, seenAt, lastSeenTime, *Age and *AgeSeconds,
-        at any depth.
+        What an age is: `hactl.core.status.changes.AGES`.
         """
         ...
 

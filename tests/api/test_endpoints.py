@@ -16,8 +16,9 @@ from hactl.api.non_kubernetes.health import FRESH_SECONDS
 from hactl.api.non_kubernetes.metrics import METRICS, Metrics
 from hactl.api.request.paths import non_kubernetes
 from hactl.api.request.wire import Identity, Request, Response
+from hactl.core.evidence.view import View
 from hactl.core.kube.errors import ApiError
-from hactl.core.status.status import cluster_status
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan
 from hactl.errors import AlreadyExists, StoreError
 from support.contracts.store import START, ManualClock
@@ -65,7 +66,7 @@ class Place:
         scene = healthy_pair()
         active: dict[str, str | None] = {group.name: "nas-a" for group in scene.cluster.groups}
         plan = Plan("nas", 1, (), (), active)
-        status = cluster_status(scene.cluster, scene.snapshot, plan, now=scene.now, wall=START, source="nas.yaml")
+        status = cluster_status(View.at(scene.cluster, scene.snapshot, scene.now), plan, Origin("nas.yaml"), wall=START)
         self.statuses = {"nas": json.loads(json.dumps(status))}
         self.record, self.clock = Record(), ManualClock()
         self.authenticator = Authenticator(self.record, self.clock)  # type: ignore[arg-type]

@@ -18,12 +18,13 @@ from typing import Any
 from hactl.adapters.references import resolve_references
 from hactl.app import App, make_resolver
 from hactl.core.audit.check import audit
+from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot
 from hactl.core.pace.result import PassResult
 from hactl.core.parse import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
-from hactl.core.status.status import cluster_status
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.ports import Target
 from hactl.runtime.passes.types import Accepted, PassRequest, ResolvedCluster
 
@@ -152,7 +153,7 @@ async def _parts(
     recorded = (await app.reconciler.reconcile(PassRequest(accepted))).status
 
     def judge() -> Mapping[str, Any]:
-        return cluster_status(cluster, snapshot, plan, now=now, wall=wall, source="", previous=recorded)
+        return cluster_status(View.at(cluster, snapshot, now), plan, Origin(""), wall=wall, previous=recorded)
 
     return {
         "read references": cpu_seconds_each(lambda: resolve_references(accepted.document)),

@@ -19,10 +19,12 @@ from typing import Any
 from hactl.adapters.record.operations import in_force, operation, operation_row
 from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
 from hactl.core.operations import Operation, Overrides, State
 from hactl.core.script import FRAME
+from hactl.core.status.cluster import Origin
 from hactl.core.steps import Check, Hold, Plan, Risk, Stage, Step
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
@@ -223,16 +225,16 @@ def toy_audit(cluster: Cluster, snapshot: Snapshot, plan: Plan, now: float) -> t
     return ()
 
 
-def toy_status(cluster: Cluster, snapshot: Snapshot, plan: Plan, **rest: Any) -> dict[str, Any]:
+def toy_status(view: View, plan: Plan, origin: Origin, **rest: Any) -> dict[str, Any]:
     """Ready when nothing is to be done or waited for."""
     ready = not plan.stages and not plan.holds
     return {
-        "metadata": {"name": cluster.name},
-        "generation": cluster.generation,
+        "metadata": {"name": view.cluster.name},
+        "generation": view.cluster.generation,
         "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         "steps": [str(step.key) for step in plan.steps],
         "holds": [hold.message for hold in plan.holds],
-        "problems": list(rest["problems"]),
+        "problems": list(origin.problems),
         "failing": {str(key): what for key, what in rest["failing"].items()},
     }
 

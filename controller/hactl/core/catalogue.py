@@ -287,6 +287,11 @@ class HoldReason(Named):
         """It says that something is not known, not that something is wrong."""
         return self in _NOT_KNOWN
 
+    @property
+    def configuration(self) -> bool:
+        """It says how a node is configured, not where things are or who may act."""
+        return self not in _NOT_CONFIGURATION
+
 
 _NOT_KNOWN = frozenset(
     {
@@ -300,6 +305,40 @@ _NOT_KNOWN = frozenset(
         HoldReason.SERVICE_UNKNOWN,
         HoldReason.STALE_FACTS,
         HoldReason.SYSTEM_UNKNOWN,
+    }
+)
+
+
+_NOT_CONFIGURATION = frozenset(
+    {
+        HoldReason.ADDRESS_ELSEWHERE,
+        HoldReason.ADDRESS_WAITS,
+        HoldReason.COPY_MISSING,
+        HoldReason.COUNTERS_DISAGREE,
+        HoldReason.DEMOTED,
+        HoldReason.DRAINED,
+        HoldReason.DUAL_PRIMARY,
+        HoldReason.ELECTING,
+        HoldReason.FLEET_SILENT,
+        HoldReason.FOREIGN_COPY,
+        HoldReason.FOREIGN_DATA,
+        HoldReason.HELD_AT_BOOT,
+        HoldReason.INTERFACE_DOWN,
+        HoldReason.LEASE_LOST,
+        HoldReason.MOVE_WAITS,
+        HoldReason.MOVES_LIMITED,
+        HoldReason.NOT_BLANK,
+        HoldReason.NOT_INITIALISED,
+        HoldReason.NOT_JUST_CREATED,
+        HoldReason.PAUSED,
+        HoldReason.POOL_SICK,
+        HoldReason.RECONNECTING,
+        HoldReason.RESOLVE_WAITS,
+        HoldReason.SPLIT_BRAIN,
+        HoldReason.STORAGE_APART,
+        HoldReason.SYNCHRONISING,
+        HoldReason.TWO_MASTERS,
+        HoldReason.WAITING_FOR_APPROVAL,
     }
 )
 

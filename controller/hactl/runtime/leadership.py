@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from hactl.core.status.status import same_but_for_ages
+from hactl.core.status.changes import same_but_for_ages
 from hactl.errors import HactlError
 from hactl.ports import Clock, History
 from hactl.runtime.timeouts import discard

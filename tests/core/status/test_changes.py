@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from hactl.core.catalogue import EventKind
+from hactl.core.catalogue import EventKind, HoldReason, Verb
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastRole
-from hactl.core.status.status import changes, cluster_status
+from hactl.core.status.changes import changes
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 from support.facts.builder import Scene, healthy_pair
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
-STAGE = Stage("a stage", (Step("nas-b", "SetVhid", "it", "because", "true", Risk.NONE),))
+STAGE = Stage("a stage", (Step("nas-b", Verb.SET_VHID, "it", "because", "true", Risk.NONE),))
 
 
 def status_of(
@@ -26,9 +28,8 @@ def status_of(
 ) -> dict[str, Any]:
     """A status after `previous`."""
     plan = Plan("nas", 1, stages, holds, {"files": "nas-a"})
-    return cluster_status(
-        scene.cluster, scene.snapshot, plan, now=scene.now, wall=WALL, source="nas.yaml", previous=previous
-    )
+    view = View.at(scene.cluster, scene.snapshot, scene.now)
+    return cluster_status(view, plan, Origin("nas.yaml"), wall=WALL, previous=previous)
 
 
 def said(before: dict[str, Any] | None, after: dict[str, Any]) -> list[tuple[str, str]]:
@@ -108,7 +109,7 @@ def test_what_cannot_be_read_is_no_change() -> None:
 
 def test_conditions_holds_and_plans() -> None:
     """They appear and go, each as one event."""
-    hold = Hold("Demoted", "demoted by 240", node="nas-b", target="net.inet.carp.demotion")
+    hold = Hold(HoldReason.DEMOTED, "demoted by 240", node="nas-b", target="net.inet.carp.demotion")
     first = status_of(healthy_pair())
     second = status_of(healthy_pair(), first, holds=(hold,), stages=(STAGE,))
     kinds = [(kind, summary.split(":")[0]) for kind, summary in said(first, second)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.evidence.view import View
 from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Pool, Vhid
 from hactl.core.steps import Hold
@@ -358,7 +359,7 @@ def test_counters_that_stand_still_are_no_evidence() -> None:
 
 def test_paused_is_said() -> None:
     """With who, why, and how to go on."""
-    hold = Hold("Paused", "nas is paused by kim: work", target="nas", remedy="hactl resume nas")
+    hold = Hold(HoldReason.PAUSED, "nas is paused by kim: work", target="nas", remedy="hactl resume nas")
     found = why(hooked_pair(), holds=(hold,))
     assert (found.cause, found.remedies[0].command) == ("Paused", "hactl resume nas")
 

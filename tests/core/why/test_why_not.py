@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from hactl.core.catalogue import HoldReason
 from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, Hastd, HastRole, NoMetadata
 from hactl.core.steps import Hold
@@ -218,7 +219,7 @@ def test_about_to_be_promoted() -> None:
 
 def test_a_move_that_waits_says_what_for() -> None:
     """The planner's own words."""
-    hold = Hold("MoveWaits", "files is to move from nas-a to nas-b: data is being copied", "nas-b", "files")
+    hold = Hold(HoldReason.MOVE_WAITS, "files is to move from nas-a to nas-b: data is being copied", "nas-b", "files")
     found = why_not(hooked_pair(), "nas-b", "active", holds=(hold,))
     assert found.cause == "MoveWaits"
     assert "data is being copied" in found.headline

@@ -19,7 +19,8 @@ from hactl.api.http.sockets import default_socket
 from hactl.api.identity import token_digest
 from hactl.api.serving import Wanted
 from hactl.api.serving import serving as serve
-from hactl.core.status.status import cluster_status
+from hactl.core.evidence.view import View
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan
 from hactl.ports import Document
 from support.contracts.store import ManualClock, intent
@@ -57,7 +58,9 @@ async def filled(path: Path) -> None:
     active: dict[str, str | None] = {group.name: "nas-a" for group in scene.cluster.groups}
     plan = Plan("nas", 1, (), (), active)
     now = clock.now()
-    status = cluster_status(scene.cluster, scene.snapshot, plan, now=scene.now, wall=now, source="clusters/nas.yaml")
+    status = cluster_status(
+        View.at(scene.cluster, scene.snapshot, scene.now), plan, Origin("clusters/nas.yaml"), wall=now
+    )
     await store.put_status("nas", json.loads(json.dumps(status)))
     step = await store.begin_step(intent())
     await store.end_step(step, outcome="Done", exit_status=0, output="fine\n", seconds=0.2)

@@ -283,7 +283,7 @@ class StoreContract:
 
         def status(ready: str, age: float) -> dict[str, Any]:
             nodes = [{"name": "nas-a", "ageSeconds": age, "observedAt": f"t{age}"}]
-            return {"conditions": [{"type": "Ready", "status": ready}], "nodes": nodes, "lastProbeAge": age}
+            return {"conditions": [{"type": "Ready", "status": ready}], "nodes": nodes, "seenAt": f"t{age}"}
 
         assert await store.put_status("nas", status("True", 1))
         clock.seconds = 10

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+from hactl.core.catalogue import Verb
 from hactl.core.facts import HookFacts, Known
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
@@ -56,4 +57,4 @@ def plan_of(scene: Scene, *steps: Step, holds: tuple[Hold, ...] = ()) -> Plan:
 
 def a_step(node: str, verb: str, target: str, command: str = "true") -> Step:
     """A step that says little."""
-    return Step(node, verb, target, "because", command, Risk.NONE)
+    return Step(node, Verb(verb), target, "because", command, Risk.NONE)

@@ -47,9 +47,6 @@ FAILED_EVENTS: Final = tuple(
 )
 CONTROLLER_DIED: Final = "controller died"
 
-#: Keys of a status that only say how old a reading is; they change on every pass.
-_AGE_KEYS: Final = frozenset({"age", "ageseconds", "observedat", "observedtime", "seenat", "lastseentime"})
-
 
 def stored_time(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: text order is time order."""
@@ -68,19 +65,6 @@ def bound_text(moment: Any) -> str:
 def seconds_between(earlier: str, later: datetime) -> float:
     """Age of a stored time; never negative, the wall clock may have been set back."""
     return max(0.0, (later - datetime.fromisoformat(earlier)).total_seconds())
-
-
-def without_ages(value: Any) -> Any:
-    """A status without what changes on every pass: keys named age, *Age, *AgeSeconds, observedAt, seenAt."""
-    if isinstance(value, Mapping):
-        return {key: without_ages(item) for key, item in value.items() if not _is_age(key)}
-    if isinstance(value, list | tuple):
-        return [without_ages(item) for item in value]
-    return value
-
-
-def _is_age(key: str) -> bool:
-    return key.lower() in _AGE_KEYS or key.endswith(("Age", "AgeSeconds"))
 
 
 def canonical(value: Any) -> str:

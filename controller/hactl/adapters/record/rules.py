@@ -36,11 +36,12 @@ from hactl.adapters.record.operations import (
     operation,
     operation_row,
 )
-from hactl.adapters.record.rows import canonical, check_newest, shortened, step_fields, stored_time, without_ages
+from hactl.adapters.record.rows import canonical, check_newest, shortened, step_fields, stored_time
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import operations_view
 from hactl.core.operations import Operation, State
+from hactl.core.status.changes import without_ages
 from hactl.core.steps import Outcome
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
 from hactl.ports import API_ORIGIN, FILES_ORIGIN, Change, Document

@@ -43,7 +43,7 @@ class Endpoints:
 
     record: Record
     clock: Clock
-    #: The newest status of every cluster, as the controller saw it last (`hactl.core.status.status`).
+    #: The newest status of every cluster, as the controller saw it last (`hactl.core.status.cluster`).
     statuses: Statuses
     metrics: Metrics
     authenticator: Authenticator

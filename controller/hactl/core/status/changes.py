@@ -10,25 +10,29 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-#: kind (`hactl.core.catalogue.EventKind`), summary, node, detail.
-Event = tuple[str, str, str | None, Any]
+from hactl.core.catalogue import EventKind
 
-_AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})
+#: kind, summary, node, detail.
+Event = tuple[EventKind, str, str | None, Any]
+
+#: Keys of a status that only say how old a reading is, or when the status was made: they change on every pass.
+AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})
+#: kern.boottime moves by small amounts when a clock is disciplined; more than this is a reboot or a stepped clock.
+BOOT_TIME_SLACK_SECONDS = 5
 _UNKNOWN = "Unknown"
-#: See `hactl.core.status.status.BOOT_TIME_SLACK_SECONDS`.
-_BOOT_TIME_SLACK_SECONDS = 5
 
 
 def same_but_for_ages(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two statuses say the same but for ages and the time they were made: then nothing need be written."""
-    return bool(_without_ages(a) == _without_ages(b))
+    return bool(without_ages(a) == without_ages(b))
 
 
-def _without_ages(value: Any) -> Any:
+def without_ages(value: Any) -> Any:
+    """A status, or a part of one, without its ages."""
     if isinstance(value, Mapping):
-        return {key: _without_ages(entry) for key, entry in value.items() if key not in _AGES}
+        return {key: without_ages(entry) for key, entry in value.items() if key not in AGES}
     if isinstance(value, list | tuple):
-        return [_without_ages(entry) for entry in value]
+        return [without_ages(entry) for entry in value]
     return value
 
 
@@ -55,11 +59,11 @@ def _node_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Itera
     old = _by(before.get("nodes"), "name")
     for key, node in _by(current.get("nodes"), "name").items():
         name = node["name"]
-        had = old.get(key)
-        if not node["answers"] and (had is None or had["answers"]):
-            yield "NodeLost", f"{name} does not answer: {node['reason']}", name, {"reason": node["reason"]}
-        elif node["answers"] and had is not None and not had["answers"]:
-            yield "NodeBack", f"{name} answers again", name, {"silentSince": had.get("silentSince")}
+        earlier = old.get(key)
+        if not node["answers"] and (earlier is None or earlier["answers"]):
+            yield EventKind.NODE_LOST, f"{name} does not answer: {node['reason']}", name, {"reason": node["reason"]}
+        elif node["answers"] and earlier is not None and not earlier["answers"]:
+            yield EventKind.NODE_BACK, f"{name} answers again", name, {"silentSince": earlier.get("silentSince")}
     yield from _reboots(before, current)
 
 
@@ -68,16 +72,23 @@ def _reboots(before: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[
     old = _boot_times(before)
     for node in current.get("nodes", ()):
         was, now = old.get(node["name"]), node.get("bootTime")
-        if was and now and abs((_moment(now) - _moment(was)).total_seconds()) > _BOOT_TIME_SLACK_SECONDS:
-            yield "NodeRebooted", f"{node['name']} booted at {now}", node["name"], {"before": was, "bootTime": now}
+        if was and now and rebooted(was, now):
+            yield (
+                EventKind.NODE_REBOOTED,
+                f"{node['name']} booted at {now}",
+                node["name"],
+                {"before": was, "bootTime": now},
+            )
+
+
+def rebooted(was: str, now: str) -> bool:
+    """Whether two boot times of a node, ISO 8601, are those of two boots."""
+    moved = datetime.fromisoformat(now) - datetime.fromisoformat(was)
+    return abs(moved.total_seconds()) > BOOT_TIME_SLACK_SECONDS
 
 
 def _boot_times(status: Mapping[str, Any]) -> dict[str, str]:
     return {node["name"]: node["lastBootTime"] for node in status.get("nodes", ()) if node.get("lastBootTime")}
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 # --- states -------------------------------------------------------------------------------------------------------
@@ -120,7 +131,7 @@ def _state_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Iter
         was = old.get(key, _UNKNOWN)
         if state != was and _UNKNOWN not in (state, was):
             detail = {"what": what, "name": name, "before": was, "after": state}
-            yield "StateChanged", f"{what} {name} on {node}: {was} -> {state}", node, detail
+            yield EventKind.STATE_CHANGED, f"{what} {name} on {node}: {was} -> {state}", node, detail
 
 
 # --- conditions, holds, plan --------------------------------------------------------------------------------------
@@ -130,14 +141,14 @@ def _condition_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> 
     old = _by(before.get("conditions"), "type")
     new = _by(current.get("conditions"), "type")
     for key, condition in new.items():
-        had = old.get(key)
-        if had is None or (had["status"], had["reason"]) != (condition["status"], condition["reason"]):
+        earlier = old.get(key)
+        if earlier is None or (earlier["status"], earlier["reason"]) != (condition["status"], condition["reason"]):
             summary = f"{condition['type']} is {condition['status']}: {condition['reason']}: {condition['message']}"
-            yield "ConditionChanged", summary, None, dict(condition)
+            yield EventKind.CONDITION_CHANGED, summary, None, dict(condition)
     for key, condition in old.items():
         if key not in new:
             detail = {**condition, "status": "False", "reason": "Over", "message": ""}
-            yield "ConditionChanged", f"{condition['type']} is over", None, detail
+            yield EventKind.CONDITION_CHANGED, f"{condition['type']} is over", None, detail
 
 
 def _hold_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[Event]:
@@ -145,10 +156,15 @@ def _hold_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Itera
     old, new = _by(before.get("holds"), *keys), _by(current.get("holds"), *keys)
     for key, hold in new.items():
         if key not in old:
-            yield "HoldChanged", f"{hold['reason']}: {hold['message']}", hold["node"], {**hold, "held": True}
+            yield EventKind.HOLD_CHANGED, f"{hold['reason']}: {hold['message']}", hold["node"], {**hold, "held": True}
     for key, hold in old.items():
         if key not in new:
-            yield "HoldChanged", f"{hold['reason']} is over: {hold['message']}", hold["node"], {**hold, "held": False}
+            yield (
+                EventKind.HOLD_CHANGED,
+                f"{hold['reason']} is over: {hold['message']}",
+                hold["node"],
+                {**hold, "held": False},
+            )
 
 
 def _plan_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[Event]:
@@ -157,4 +173,4 @@ def _plan_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Itera
         return
     title = f": first {new['next']['title']}" if new["next"] else ""
     summary = f"{new['steps']} steps in {new['stages']} stages{title}" if new["steps"] else "nothing is left to do"
-    yield "PlanChanged", f"plan {new['digest']}: {summary}", None, dict(new)
+    yield EventKind.PLAN_CHANGED, f"plan {new['digest']}: {summary}", None, dict(new)

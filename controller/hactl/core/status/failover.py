@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from hactl.core.catalogue import ConditionReason, Verb
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
 from hactl.core.facts import HookFacts, known
 from hactl.core.hook.installed import differing, rule_loaded
 from hactl.core.hook.render import HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
-from hactl.core.status.failover_time import Timeline, predict_failover
+from hactl.core.status.timeline import Timeline, predict_failover
 from hactl.core.steps import Plan
-
-#: What the plan would change for the next boot of a node.
-_BOOT_VERBS = frozenset({"WriteBootAliases", "SetRcVariable", "RemoveRcVariable", "SetSysctlConf", "EnableService"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +27,12 @@ class Obstacle:
     """One reason why a failover would not work now."""
 
     #: Of `hactl.core.catalogue.ConditionReason`.
-    reason: str
+    reason: ConditionReason
     message: str
-    group: str
     #: The node whose facts say so; None: it is about the group.
     node: str | None = None
+    #: The interface, resource or service that it is about; empty: none.
+    about: str = ""
     #: False: not known to be an obstacle, but not known not to be one.
     certain: bool = True
 
@@ -43,7 +42,7 @@ class Failover:
     """The verdict over all groups."""
 
     status: Literal["True", "False", "Unknown"]
-    reason: str
+    reason: ConditionReason
     message: str
     obstacles: tuple[Obstacle, ...] = ()
     #: How long it would take, for every group that has an active node and a standby.
@@ -59,8 +58,8 @@ def failover_ready(view: View, plan: Plan) -> Failover:
         first = (certain or found)[0]
         message = "; ".join(dict.fromkeys(obstacle.message for obstacle in found))
         return Failover("False" if certain else "Unknown", first.reason, message, found, timelines)
-    told = "; ".join(line.told() for line in timelines)
-    return Failover("True", "StandbyReady", told or "there is nothing to take over", (), timelines)
+    message = "; ".join(line.sentence for line in timelines) or "there is nothing to take over"
+    return Failover("True", ConditionReason.STANDBY_READY, message, (), timelines)
 
 
 def obstacles_of(view: View, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]:
@@ -70,16 +69,16 @@ def obstacles_of(view: View, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]
     standbys = [node for node in group.preferred if node != active]
     if active is None:
         message = f"{name}: no single node is known to be active"
-        yield Obstacle("NoActiveNode", message, name, certain=not view.silent)
+        yield Obstacle(ConditionReason.NO_ACTIVE_NODE, message, certain=not view.silent)
     elif not standbys:
-        yield Obstacle("NoStandby", f"{name}: there is no other node", name)
+        yield Obstacle(ConditionReason.NO_STANDBY, f"{name}: there is no other node")
     yield from policy_obstacles(view, group)
     if active is None:
         return
     for node in standbys:
         yield from _standby(view, plan, group, node)
     if active in view.facts and group in hooked_groups(view.cluster, active):
-        yield from _hook_there(view, group, active)
+        yield from _hook_there(view, active)
     yield from _storage(view, group, active)
 
 
@@ -94,17 +93,16 @@ def policy_obstacles(view: View, group: GroupSpec) -> Iterator[Obstacle]:
     what = " and ".join(_moves_more(group))
     if what and not group.virtual_ips:
         message = f"{group.name}: it has no virtual IP whose move a node could see, so its {what} wait for hactl"
-        yield Obstacle("StorageStaysPut", message, group.name)
+        yield Obstacle(ConditionReason.STORAGE_STAYS_PUT, message)
     elif what and failover_of(view.cluster, group).policy is FailoverPolicy.MANUAL:
         message = f"{group.name}: failover.policy is Manual, so {what} wait for a person"
-        yield Obstacle("ManualPolicy", message, group.name)
+        yield Obstacle(ConditionReason.MANUAL_POLICY, message)
 
 
 def _standby(view: View, plan: Plan, group: GroupSpec, node: str) -> Iterator[Obstacle]:
-    name, facts = group.name, view.facts.get(node)
-    if facts is None:
+    if node not in view.facts:
         message = f"{node} does not answer ({view.silent[node].reason})"
-        yield Obstacle("StandbySilent", message, name, node, certain=False)
+        yield Obstacle(ConditionReason.STANDBY_SILENT, message, node, certain=False)
         return
     yield from hook_obstacles(view, group, node)
     for vip in group.virtual_ips:
@@ -112,34 +110,35 @@ def _standby(view: View, plan: Plan, group: GroupSpec, node: str) -> Iterator[Ob
     yield from _sysctls(view, group, node)
     for service in group.services:
         if service.run_on is RunOn.ACTIVE and view.service(service.name, node) is ServiceState.MISSING:
-            yield Obstacle("ServiceMissing", f"{node} has no service {service.name}", name, node)
-    pending = [step.target for step in plan.steps if step.node == node and step.verb in _BOOT_VERBS]
+            message = f"{node} has no service {service.name}"
+            yield Obstacle(ConditionReason.SERVICE_MISSING, message, node, about=service.name)
+    pending = [step.target for step in plan.steps if step.node == node and _lacks_at_boot(step.verb)]
     if pending:
         message = f"{node} would boot without {', '.join(dict.fromkeys(pending))}"
-        yield Obstacle("WrongAfterReboot", message, name, node)
+        yield Obstacle(ConditionReason.WRONG_AFTER_REBOOT, message, node)
 
 
-def held_of(view: View, node: str) -> int:
-    """The demotion that the node's boot guard holds; 0 also when that is not known."""
-    hook = view.hook(node)
-    return hook.held if hook is not None else 0
+def _lacks_at_boot(verb: Verb) -> bool:
+    """A service that starts at boot where it should not is no obstacle."""
+    return verb.traits.boot_only and verb is not Verb.DISABLE_SERVICE
 
 
 def _sysctls(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     if not group.virtual_ips:
         return
-    sysctls = known(view.facts[node].carp_sysctls)
+    sysctls, hook = known(view.facts[node].carp_sysctls), view.hook(node)
     if sysctls is None:
-        yield Obstacle("SysctlsUnknown", f"net.inet.carp of {node} is not known", group.name, node, certain=False)
+        message = f"net.inet.carp of {node} is not known"
+        yield Obstacle(ConditionReason.SYSCTLS_UNKNOWN, message, node, certain=False)
         return
-    demotion = sysctls.get("demotion", 0) - held_of(view, node)
+    demotion = sysctls.get("demotion", 0) - (hook.held if hook is not None else 0)
     if demotion > 0:
-        yield Obstacle("StandbyDemoted", f"{node} is demoted by {demotion}", group.name, node)
+        yield Obstacle(ConditionReason.STANDBY_DEMOTED, f"{node} is demoted by {demotion}", node)
     if sysctls.get("preempt") != 1:
         message = f"{node} has net.inet.carp.preempt={sysctls.get('preempt', 0)}"
-        yield Obstacle("PreemptOff", message, group.name, node)
+        yield Obstacle(ConditionReason.PREEMPT_OFF, message, node)
     if sysctls.get("allow", 1) == 0:
-        yield Obstacle("CarpOff", f"{node} has net.inet.carp.allow=0", group.name, node)
+        yield Obstacle(ConditionReason.CARP_OFF, f"{node} has net.inet.carp.allow=0", node)
 
 
 # --- the node hook ------------------------------------------------------------------------------------------------
@@ -148,41 +147,41 @@ def _sysctls(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
 def hook_obstacles(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     """What keeps the hook of a node that answers from taking the group over; nothing for groups of addresses only."""
     if node in view.facts and group in hooked_groups(view.cluster, node):
-        yield from _hook_there(view, group, node)
+        yield from _hook_there(view, node)
         yield from _hook_notes(view, group, node)
 
 
-def _hook_there(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def _hook_there(view: View, node: str) -> Iterator[Obstacle]:
     """Whether the hook's files are as the document makes them, and devd has read its rule."""
     hook = view.hook(node)
     if hook is None:
         message = f"what {node} has of the node hook is not known"
-        yield Obstacle("HookUnknown", message, group.name, node, certain=False)
+        yield Obstacle(ConditionReason.HOOK_UNKNOWN, message, node, certain=False)
         return
     files = hook_files(view.cluster, node)
     wrong = [file.path for file in differing(files, hook)]
     if wrong:
         message = f"{node} does not have the node hook as the document makes it: {', '.join(wrong)}"
-        yield Obstacle("HookMissing", message, group.name, node)
+        yield Obstacle(ConditionReason.HOOK_MISSING, message, node)
         return
     if not rule_loaded(files, hook):
         message = f"devd of {node} was not started with the rule of the node hook"
-        yield Obstacle("HookNotLoaded", message, group.name, node)
-    yield from _overtaken(hook, group, node)
+        yield Obstacle(ConditionReason.HOOK_NOT_LOADED, message, node)
+    yield from _overtaken(hook, node)
 
 
-def _overtaken(hook: HookFacts, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+def _overtaken(hook: HookFacts, node: str) -> Iterator[Obstacle]:
     """Rules of somebody else that devd runs instead of the hook's."""
     if hook.overtaken_by is None:
-        message = f"whether devd of {node} has a rule that it prefers to the node hook's could not be told"
-        yield Obstacle("HookUnknown", message, group.name, node, certain=False)
+        message = f"it is not known whether devd of {node} prefers a rule of somebody else to the node hook's"
+        yield Obstacle(ConditionReason.HOOK_UNKNOWN, message, node, certain=False)
     elif hook.overtaken_by:
         where = ", ".join(f"{rule.file}:{rule.line} (notify {rule.priority})" for rule in hook.overtaken_by)
         message = (
             f"devd of {node} runs {where} for CARP and not the node hook (notify {RULE_PRIORITY}): give it a lower "
             f"number, or let it call `{HOOK} carp $subsystem $type` too; then: service devd restart"
         )
-        yield Obstacle("HookOvertaken", message, group.name, node)
+        yield Obstacle(ConditionReason.HOOK_OVERTAKEN, message, node)
 
 
 def _hook_notes(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
@@ -191,14 +190,15 @@ def _hook_notes(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
     if hook is None:
         return
     if hook.drained is not None:
-        yield Obstacle("Drained", f"{node} takes nothing over: {hook.drained}", group.name, node)
+        yield Obstacle(ConditionReason.DRAINED, f"{node} takes nothing over: {hook.drained}", node)
     if hook.held:
         message = f"{node} is held back since it booted (demotion {hook.held})"
-        yield Obstacle("HeldAtBoot", message, group.name, node)
+        yield Obstacle(ConditionReason.HELD_AT_BOOT, message, node)
     for storage in group.storage:
         why = unconfirmed(hook, storage.name)
         if why and node in storage.hast.devices:
-            yield Obstacle("CopyNotConfirmed", f"{node} would not promote {storage.name}: {why}", group.name, node)
+            message = f"{node} would not promote {storage.name}: {why}"
+            yield Obstacle(ConditionReason.COPY_NOT_CONFIRMED, message, node, about=storage.name)
 
 
 def unconfirmed(hook: HookFacts, resource: str) -> str:
@@ -216,17 +216,18 @@ def unconfirmed(hook: HookFacts, resource: str) -> str:
 def _vip(view: View, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[Obstacle]:
     state = view.state(vip, node)
     if state is VhidState.UNKNOWN:
-        yield Obstacle("StateUnknown", f"vhid {vip.vhid} on {node} is not known", group.name, node, certain=False)
+        message = f"vhid {vip.vhid} on {node} is not known"
+        yield Obstacle(ConditionReason.STATE_UNKNOWN, message, node, certain=False)
     elif state is not VhidState.BACKUP:
-        yield Obstacle("StandbyNotBackup", f"vhid {vip.vhid} is {state} on {node}", group.name, node)
+        yield Obstacle(ConditionReason.STANDBY_NOT_BACKUP, f"vhid {vip.vhid} is {state} on {node}", node)
     interface = view.interface(vip, node)
     if interface is not None and not interface.up:
         message = f"{interface.name} of {node} is {interface.status or 'down'}"
-        yield Obstacle("StandbyInterfaceDown", message, group.name, node)
+        yield Obstacle(ConditionReason.STANDBY_INTERFACE_DOWN, message, node, about=interface.name)
     vhid, wanted = view.vhid(vip, node), view.cluster.keys.get((group.name, vip.name))
     if vhid is not None and wanted is not None and vhid.key != wanted:
         message = f"vhid {vip.vhid} of {node} has another password"
-        yield Obstacle("PasswordDiffers", message, group.name, node)
+        yield Obstacle(ConditionReason.PASSWORD_DIFFERS, message, node)
 
 
 def _storage(view: View, group: GroupSpec, active: str) -> Iterator[Obstacle]:
@@ -234,15 +235,16 @@ def _storage(view: View, group: GroupSpec, active: str) -> Iterator[Obstacle]:
         resource = view.resource(storage.name, active)
         if resource is not None and resource.status != "complete":
             message = f"{storage.name} is {resource.status or 'without a worker'} on {active}"
-            yield Obstacle("Degraded", message, group.name, active)
+            yield Obstacle(ConditionReason.DEGRADED, message, active, about=storage.name)
         elif resource is not None and resource.dirty > IN_FLIGHT_BYTES:
             message = f"{storage.name} is being copied; part of it is on {active} only"
-            yield Obstacle("NotSynchronised", message, group.name, active)
+            yield Obstacle(ConditionReason.NOT_SYNCHRONISED, message, active, about=storage.name)
         for node, role in view.roles(storage).items():
             if node == active or node in view.silent:
                 continue
             if role is ReportedRole.UNKNOWN:
                 message = f"the role of {node} for {storage.name} is not known"
-                yield Obstacle("RoleUnknown", message, group.name, node, certain=False)
+                yield Obstacle(ConditionReason.ROLE_UNKNOWN, message, node, about=storage.name, certain=False)
             elif role is not ReportedRole.SECONDARY:
-                yield Obstacle("StandbyNotSecondary", f"{node} is {role} for {storage.name}", group.name, node)
+                message = f"{node} is {role} for {storage.name}"
+                yield Obstacle(ConditionReason.STANDBY_NOT_SECONDARY, message, node, about=storage.name)

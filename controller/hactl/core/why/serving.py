@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hactl.core.evidence.view import MountState, ServiceState
 from hactl.core.facts import HastRole, known
 from hactl.core.objects import Failback, RunOn
-from hactl.core.status.failover_time import predict_failover
+from hactl.core.status.timeline import predict_failover
 from hactl.core.why.answer import Explanation, Fact, Remedy, each
 from hactl.core.why.subject import Subject
 
@@ -97,7 +97,7 @@ def well(subject: Subject) -> Explanation:
     else:
         because = f"it is better by CARP's numbers; {first} is preferred" + _failback(subject, first)
     line = predict_failover(subject.view, subject.group)
-    ready = (Fact(f"if {active} died: {line.told()}"),) if line is not None else ()
+    ready = (Fact(f"if {active} died: {line.sentence}"),) if line is not None else ()
     facts = (*_speaking(subject, active), *_stored(subject, active), *ready)
     other = next((node for node in subject.group.preferred if node != active), None)
     move = f"hactl switchover {subject.cluster} {subject.name} --to {other}"

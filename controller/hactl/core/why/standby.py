@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hactl.core.catalogue import ConditionReason
 from hactl.core.evidence.view import VhidState
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
 from hactl.core.why.answer import Explanation, Fact, Remedy
@@ -9,8 +10,25 @@ from hactl.core.why.carp import why_no_part
 from hactl.core.why.demotion import demotion_of
 from hactl.core.why.subject import Subject
 
-#: Reasons that a document's or a boot file's difference makes: hactl itself is the remedy.
-_APPLY = frozenset({"HookMissing", "HookNotLoaded", "WrongAfterReboot", "PasswordDiffers"})
+#: What helps on the node itself: a command about the obstacle's interface, resource or service, and a note.
+_COMMANDS: dict[ConditionReason, tuple[str, str]] = {
+    ConditionReason.PREEMPT_OFF: ("sysctl net.inet.carp.preempt=1", ""),
+    ConditionReason.CARP_OFF: ("sysctl net.inet.carp.allow=1", ""),
+    ConditionReason.DEGRADED: ("grep hastd /var/log/messages | tail", "why it is not connected"),
+    ConditionReason.NOT_SYNCHRONISED: ("hastctl list {about}", "dirty falls to 0 by itself"),
+    ConditionReason.ROLE_UNKNOWN: ("service hastd onestatus; hastctl list {about}", ""),
+    ConditionReason.STANDBY_NOT_SECONDARY: ("service hastd onestatus; hastctl list {about}", ""),
+    ConditionReason.STANDBY_INTERFACE_DOWN: ("ifconfig {about} up", "or look at the cable and the switch port"),
+    ConditionReason.SERVICE_MISSING: ("service -l", "install what provides it"),
+}
+#: Where hactl itself is the remedy: what else to do for it.
+_APPLY: dict[ConditionReason, str] = {
+    ConditionReason.HOOK_MISSING: "in mode Apply",
+    ConditionReason.HOOK_NOT_LOADED: "in mode Apply",
+    ConditionReason.WRONG_AFTER_REBOOT: "in mode Apply",
+    ConditionReason.PASSWORD_DIFFERS: "in mode Apply",
+    ConditionReason.MANUAL_POLICY: "with failover.policy: Automatic in the document",
+}
 
 
 def not_ready(subject: Subject) -> Explanation | None:
@@ -36,48 +54,33 @@ def hook_reason(subject: Subject, node: str) -> Explanation | None:
 def explained(subject: Subject, obstacle: Obstacle) -> Explanation:
     """One obstacle with its facts and its remedy."""
     node = obstacle.node
-    if obstacle.reason in ("StandbyDemoted", "HeldAtBoot") and node is not None:
+    if obstacle.reason in (ConditionReason.STANDBY_DEMOTED, ConditionReason.HELD_AT_BOOT) and node is not None:
         demotion = demotion_of(subject, node)
         if demotion is not None:
             return Explanation(obstacle.reason, demotion.clause, demotion.facts, (demotion.remedy,))
-    if obstacle.reason == "StandbyNotBackup" and node is not None:
+    if obstacle.reason is ConditionReason.STANDBY_NOT_BACKUP and node is not None:
         for vip in subject.group.virtual_ips:
             part = why_no_part(subject, vip, node)
             if part is not None:
                 return part
     fact = subject.fact(node, obstacle.message) if node is not None else Fact(obstacle.message)
-    return Explanation(obstacle.reason, obstacle.message, (fact,), _remedies(subject, obstacle))
+    return Explanation(obstacle.reason, obstacle.message, (fact,), (_remedy(subject, obstacle),))
 
 
-def _remedies(subject: Subject, obstacle: Obstacle) -> tuple[Remedy, ...]:
+def _remedy(subject: Subject, obstacle: Obstacle) -> Remedy:
     reason, node = obstacle.reason, obstacle.node
-    storage = subject.group.storage[0].name if subject.group.storage else ""
+    if reason in _COMMANDS:
+        command, note = _COMMANDS[reason]
+        return Remedy(command.format(about=obstacle.about), node, note)
     if reason in _APPLY:
-        return (subject.applied(),)
-    if reason == "Drained" and node is not None:
-        return (Remedy(f"hactl uncordon {node}"),)
-    if reason == "ManualPolicy":
-        return (subject.applied("with failover.policy: Automatic in the document"),)
-    if reason == "CopyNotConfirmed":
-        return (subject.looked_at("hactl confirms the copy once the primary says that everything is on both disks"),)
-    if reason == "PreemptOff":
-        return (Remedy("sysctl net.inet.carp.preempt=1", node),)
-    if reason == "CarpOff":
-        return (Remedy("sysctl net.inet.carp.allow=1", node),)
-    if reason == "StandbySilent" and node is not None:
-        return (subject.login(node),)
-    if reason == "Degraded":
-        return (Remedy("grep hastd /var/log/messages | tail", node, "why it is not connected"),)
-    if reason == "NotSynchronised":
-        return (Remedy(f"hastctl list {storage}", node, "dirty falls to 0 by itself"),)
-    if reason in ("RoleUnknown", "StandbyNotSecondary"):
-        return (Remedy(f"service hastd onestatus; hastctl list {storage}", node),)
-    if reason == "StandbyInterfaceDown" and node is not None:
-        name = next((word for word in obstacle.message.split() if word), "")
-        return (Remedy(f"ifconfig {name} up", node, "or look at the cable and the switch port"),)
-    if reason == "ServiceMissing":
-        return (Remedy("service -l", node, "install what provides it"),)
-    return (subject.looked_at("it says what is held back and why"),)
+        return subject.applied(_APPLY[reason])
+    if reason is ConditionReason.DRAINED:
+        return Remedy(f"hactl uncordon {node}")
+    if reason is ConditionReason.STANDBY_SILENT and node is not None:
+        return subject.login(node)
+    if reason is ConditionReason.COPY_NOT_CONFIRMED:
+        return subject.looked_at("hactl confirms the copy once the primary says that everything is on both disks")
+    return subject.looked_at("it says what is held back and why")
 
 
 def silent(subject: Subject) -> Explanation | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import OpenOperations, Operation, Overrides, State
 from hactl.core.pace.backoff import Backoff
@@ -25,7 +26,8 @@ from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
 from hactl.core.plan import make_plan
 from hactl.core.plan.switchover import judge
-from hactl.core.status.status import changes, cluster_status
+from hactl.core.status.changes import changes
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan, StepKey
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Passes, Target
@@ -344,17 +346,13 @@ class Reconciler:
         self, request: PassRequest, state: ClusterState, cluster: Cluster, look: Observation, *problems: str
     ) -> Mapping[str, Any]:
         document = request.accepted.document
+        every = (*request.accepted.problems, *problems, *([state.outdated] if state.outdated else ()))
         return self._decide.status(
-            cluster,
-            look.snapshot,
+            View.at(cluster, look.snapshot, self._clock.monotonic()),
             look.plan,
-            now=self._clock.monotonic(),
+            Origin(document.source, document.revision, document.revised_at, every),
             wall=self._clock.now(),
-            source=document.source,
-            source_revision=document.revision,
-            source_at=document.revised_at,
             previous=state.status,
-            problems=(*request.accepted.problems, *problems, *([state.outdated] if state.outdated else ())),
             failing=state.backoff.failing,
         )
 

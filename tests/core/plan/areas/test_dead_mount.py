@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from hactl.core.evidence.view import View
 from hactl.core.facts import Hastd, HastRole
 from hactl.core.plan import make_plan
-from hactl.core.status.status import cluster_status
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair, zfs_pair
 from support.facts.planned import key_of, plan_of
@@ -43,7 +44,7 @@ def verbs(plan: Plan, stage: int | None = None) -> list[str]:
 
 def status_of(scene: Scene) -> dict[str, Any]:
     """Status at the first look."""
-    return cluster_status(scene.cluster, scene.snapshot, plan_of(scene), now=NOW, wall=WALL, source="test")
+    return cluster_status(View.at(scene.cluster, scene.snapshot, NOW), plan_of(scene), Origin("test"), wall=WALL)
 
 
 def condition(status: dict[str, Any], kind: str) -> tuple[str, str]:
@@ -151,5 +152,5 @@ def first_look(loop: Loop) -> tuple[str, str]:
     """State of nas-a's mount, and StorageHealthy's reason."""
     snapshot = loop.look()
     plan = make_plan(loop.cluster, snapshot, loop.now)
-    status = cluster_status(loop.cluster, snapshot, plan, now=loop.now, wall=WALL, source="test")
+    status = cluster_status(View.at(loop.cluster, snapshot, loop.now), plan, Origin("test"), wall=WALL)
     return status["groups"][0]["storage"][0]["mounts"]["nas-a"], condition(status, "StorageHealthy")[1]

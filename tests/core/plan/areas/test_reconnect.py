@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hactl.core.evidence.view import View
 from hactl.core.facts import HastRole
 from hactl.core.plan import make_plan
-from hactl.core.status.status import cluster_status
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan
 from support.facts.builder import NOW, Scene, healthy_pair
 from support.lab.closed_loop import Loop
@@ -33,7 +34,7 @@ def alone() -> Scene:
 
 def storage_healthy(scene: Scene) -> tuple[str, str, str]:
     """StorageHealthy: status, reason, message."""
-    status = cluster_status(scene.cluster, scene.snapshot, plan_of(scene), now=NOW, wall=WALL, source="test")
+    status = cluster_status(View.at(scene.cluster, scene.snapshot, NOW), plan_of(scene), Origin("test"), wall=WALL)
     return next((c["status"], c["reason"], c["message"]) for c in status["conditions"] if c["type"] == "StorageHealthy")
 
 

@@ -1,4 +1,4 @@
-"""How long a failover would take: address, storage, filesystem, services, and what data it could cost.
+"""How long a failover would take: address, storage, filesystem, services.
 
 Rules: what CARP and HAST wait for is known (docs/freebsd-facts.md#1.2, #2.7); what a filesystem check and a service
 take is an estimate that the moves a node has made before correct (`/var/db/hactl/moves`). It is the time after which
@@ -45,8 +45,6 @@ class Timeline:
     services_seconds: float
     #: The slowest of the last moves to one of the group's nodes, from its trigger to serving; None: there was none.
     measured_seconds: float | None
-    #: Bytes that are on the active node only as far as was seen; None: not known, or nothing is replicated.
-    at_risk_bytes: int | None
     #: Whether a write that was acknowledged can be lost.
     may_lose_writes: bool
 
@@ -63,7 +61,8 @@ class Timeline:
         waits = self.storage_seconds if self.measured_seconds < self.storage_seconds else 0.0
         return self.address_seconds + waits + self.measured_seconds
 
-    def told(self) -> str:
+    @property
+    def sentence(self) -> str:
         """One sentence without anything that changes while all is well."""
         head = f"{self.group}: {self.standby} serves within about {self.total_seconds:.0f} s"
         parts = [f"address {self.address_seconds:.1f}"]
@@ -97,7 +96,6 @@ def predict_failover(view: View, group: GroupSpec) -> Timeline | None:
         filesystem_seconds=sum(_filesystem(view, storage, (standby, active)) for storage in group.storage),
         services_seconds=SERVICE_SECONDS * len(services),
         measured_seconds=measured(view, group) if hooked else None,
-        at_risk_bytes=_at_risk(view, group, active),
         may_lose_writes=any(storage.hast.replication is Replication.ASYNC for storage in group.storage),
     )
 
@@ -118,13 +116,6 @@ def _filesystem(view: View, storage: StorageSpec, nodes: tuple[str, ...]) -> flo
     copies = [view.metadata(storage.name, node) for node in nodes]
     size = max((copy.datasize for copy in copies if isinstance(copy, HastMetadata)), default=0)
     return FSCK_SECONDS + FSCK_SECONDS_PER_GIB * (size // 2**30)
-
-
-def _at_risk(view: View, group: GroupSpec, active: str) -> int | None:
-    resources = [view.resource(storage.name, active) for storage in group.storage]
-    if not resources or any(resource is None for resource in resources):
-        return None
-    return sum(resource.dirty for resource in resources if resource is not None)
 
 
 def measured(view: View, group: GroupSpec) -> float | None:

@@ -8,51 +8,52 @@ Units: `...Seconds`, `...Bytes`; times are ISO 8601 in UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from hactl.core.cluster import Cluster, interface_on
+from hactl.core.cluster import interface_on
 from hactl.core.evidence.view import MountState, View
-from hactl.core.facts import HastMetadata, Known, NodeFacts, NoMetadata, Snapshot, System, Unknown, known
+from hactl.core.facts import HastMetadata, NodeFacts, NoMetadata, System, Unknown, known
 from hactl.core.hook.installed import differing
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
-from hactl.core.status.changes import changes, last_known, same_but_for_ages
+from hactl.core.status.changes import last_known, rebooted
 from hactl.core.status.conditions import Finding, findings
 from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
-
-__all__ = ["changes", "cluster_status", "same_but_for_ages"]
-
-#: kern.boottime moves by small amounts when a clock is disciplined; more than this is a reboot or a stepped clock.
-BOOT_TIME_SLACK_SECONDS = 5
 
 Status = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a document is from."""
+
+    source: str
+    #: Which revision of the source (a commit, an ETag ...), and when that was made; empty: not known.
+    revision: str = ""
+    revised_at: str = ""
+    #: What is wrong around the document, one line each.
+    problems: Sequence[str] = ()
+
+
 def cluster_status(
-    cluster: Cluster,
-    snapshot: Snapshot,
+    view: View,
     plan: Plan,
+    origin: Origin,
     *,
-    now: float,
     wall: datetime,
-    source: str,
-    source_revision: str = "",
-    source_at: str = "",
     previous: Mapping[str, Any] | None = None,
-    problems: Sequence[str] = (),
     failing: Mapping[StepKey, str] | None = None,
 ) -> Status:
-    """The status at `now` (monotonic seconds), which is `wall` (timezone-aware) on the controller's clock.
+    """The status at `view.now`, which is `wall` (timezone-aware) on the controller's clock.
 
-    `source_revision`, `source_at`: which revision of the source the document is from (a commit, an ETag ...), and when
-    that was made. `previous`: the last status of this cluster, for times of transitions. `problems`: what is wrong
-    around the document, one line each. `failing`: `Step.key` of steps that keep failing -> what happened.
+    `previous`: the last status of this cluster, for times of transitions. `failing`: `Step.key` of steps that keep
+    failing -> what happened.
     """
     before: Mapping[str, Any] = previous or {}
-    view = View.at(cluster, snapshot, now)
+    cluster = view.cluster
     dirty = {s["name"]: s["dirtyBytes"] for g in before.get("groups", ()) for s in g["storage"] if s["dirtyBytes"]}
     found = findings(view, plan, failing=failing or {}, dirty_before=dirty)
     nodes_before = {node["name"]: node for node in before.get("nodes", ())}
@@ -60,15 +61,13 @@ def cluster_status(
         "name": cluster.name,
         "generation": cluster.generation,
         "observedGeneration": plan.generation,
-        "source": source,
-        **({"sourceRevision": source_revision} if source_revision else {}),
-        **({"sourceAt": source_at} if source_at else {}),
+        "source": origin.source,
+        **({"sourceRevision": origin.revision} if origin.revision else {}),
+        **({"sourceAt": origin.revised_at} if origin.revised_at else {}),
         "mode": cluster.document.spec.mode.value,
         "observedAt": _text(wall),
-        "problems": list(problems),
-        "nodes": [
-            _node(view, snapshot, spec.name, now, wall, nodes_before.get(spec.name, {})) for spec in cluster.nodes
-        ],
+        "problems": list(origin.problems),
+        "nodes": [_node(view, name, wall, nodes_before.get(name, {})) for name in view.nodes],
         "groups": [_group(view, plan, group) for group in cluster.groups],
         "plan": _plan(plan),
         "holds": [_hold(hold) for hold in plan.holds],
@@ -91,9 +90,9 @@ def _condition(finding: Finding, before: Mapping[str, Any], generation: int, wal
         (c for c in before.get("conditions", ()) if c["type"] == finding.type and c["status"] == finding.status), None
     )
     return {
-        "type": finding.type,
+        "type": finding.type.value,
         "status": finding.status,
-        "reason": finding.reason,
+        "reason": finding.reason.value,
         "message": finding.message,
         "lastTransitionTime": same["lastTransitionTime"] if same else _text(wall),
         "observedGeneration": generation,
@@ -103,29 +102,28 @@ def _condition(finding: Finding, before: Mapping[str, Any], generation: int, wal
 # --- nodes --------------------------------------------------------------------------------------------------------
 
 
-def _node(view: View, snapshot: Snapshot, name: str, now: float, wall: datetime, before: Mapping[str, Any]) -> Status:
+def _node(view: View, name: str, wall: datetime, before: Mapping[str, Any]) -> Status:
     """One node. Without an answer only the silence is told: since when, and why."""
-    reading = snapshot.nodes.get(name, Unknown("NotAsked", now))
-    at = reading.value.seen_at if isinstance(reading, Known) else reading.since
-    facts = view.facts.get(name)
-    reason = view.silent[name].reason if name in view.silent else None
-    since = _text(wall - timedelta(seconds=max(0.0, now - at)))
+    facts, silence = view.facts.get(name), view.silent.get(name)
+    reason = silence.reason if silence is not None else None
+    age = view.age_seconds(name)
+    at = _text(wall - timedelta(seconds=age))
+    since = at
     if reason is not None and before.get("reason") == reason and before.get("silentSince"):
         since = before["silentSince"]
     system = known(facts.system) if facts else None
-    sysctls = known(facts.carp_sysctls) if facts else None
     return {
         "name": name,
         "answers": facts is not None,
         "reason": reason,
         "silentSince": None if facts else since,
-        "ageSeconds": round(max(0.0, now - at), 1),
-        "seenAt": _text(wall - timedelta(seconds=max(0.0, now - at))) if isinstance(reading, Known) else None,
+        "ageSeconds": round(age, 1),
+        "seenAt": at if known(view.snapshot.nodes.get(name)) is not None else None,
         "release": system.release if system else None,
         "bootTime": _boot_time(system, before) if system else None,
         "lastBootTime": _boot_time(system, before) if system else before.get("lastBootTime"),
         "hostnameMismatch": _other_name(name, system),
-        "carpDemotion": sysctls.get("demotion") if sysctls else None,
+        "carpDemotion": view.sysctl(name, "demotion"),
         "hook": _hook(view, name),
         "unknown": _unknowns(facts, view.unknowns().get(name, {})) if facts else [],
         "notes": list(facts.notes) if facts else [],
@@ -151,12 +149,8 @@ def _hook(view: View, name: str) -> Status | None:
 
 def _boot_time(system: System, before: Mapping[str, Any]) -> str:
     """The boot time, in the text it had while it moved by no more than the clock's discipline."""
-    text = before.get("lastBootTime")
-    if text:
-        moved = abs(datetime.fromisoformat(text).timestamp() - system.boot_epoch)
-        if moved <= BOOT_TIME_SLACK_SECONDS:
-            return str(text)
-    return _epoch_text(system.boot_epoch)
+    was, now = before.get("lastBootTime"), _epoch_text(system.boot_epoch)
+    return str(was) if was and not rebooted(was, now) else now
 
 
 def _other_name(name: str, system: System | None) -> str | None:
@@ -271,7 +265,7 @@ def _stage(stage: Stage) -> Status:
 def _step(step: Step) -> Status:
     return {
         "node": step.node,
-        "verb": step.verb,
+        "verb": str(step.verb),
         "target": step.target,
         "why": step.why,
         "command": step.command,
@@ -281,7 +275,7 @@ def _step(step: Step) -> Status:
 
 def _hold(hold: Hold) -> Status:
     return {
-        "reason": hold.reason,
+        "reason": str(hold.reason),
         "message": hold.message,
         "node": hold.node,
         "target": hold.target,

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason
+from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason, Verb
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
-from hactl.core.status.conditions import BOOT_VERBS
-from hactl.core.status.status import cluster_status, same_but_for_ages
+from hactl.core.status.changes import same_but_for_ages
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 from support.facts.builder import (
     NOW,
@@ -36,7 +37,7 @@ WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 
 def plan_of(scene: Scene, *verbs: str, holds: tuple[Hold, ...] = ()) -> Plan:
     """A plan with one stage of these verbs (or none)."""
-    steps = tuple(Step("nas-b", verb, "it", "because", "true", Risk.NONE) for verb in verbs)
+    steps = tuple(Step("nas-b", Verb(verb), "it", "because", "true", Risk.NONE) for verb in verbs)
     stages = (Stage("a stage", steps),) if steps else ()
     active: dict[str, str | None] = {group.name: group.preferred[0] for group in scene.cluster.groups}
     return Plan(scene.cluster.name, scene.cluster.generation, stages, holds, active)
@@ -44,8 +45,8 @@ def plan_of(scene: Scene, *verbs: str, holds: tuple[Hold, ...] = ()) -> Plan:
 
 def status_of(scene: Scene, plan: Plan | None = None, **more: Any) -> dict[str, Any]:
     """The status of a scene; the plan is empty unless given."""
-    values: dict[str, Any] = {"now": scene.now, "wall": WALL, "source": "clusters/nas.yaml", **more}
-    return cluster_status(scene.cluster, scene.snapshot, plan or plan_of(scene), **values)
+    view = View.at(scene.cluster, scene.snapshot, scene.now)
+    return cluster_status(view, plan or plan_of(scene), Origin("clusters/nas.yaml"), **{"wall": WALL, **more})
 
 
 def conditions(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -184,7 +185,7 @@ def test_conditions_of_what_is_seen(name: str) -> None:
 @pytest.mark.parametrize(
     ("verbs", "expected"),
     [
-        (sorted(BOOT_VERBS), ("False", "WrongAfterReboot")),
+        ([verb for verb in Verb if verb.traits.boot_only], ("False", "WrongAfterReboot")),
         (["SetVhid"], ("False", "RuntimeDrift")),
         (["SetRcVariable", "WriteHastConf"], ("False", "RuntimeDrift")),
         ([], ("True", "InSync")),
@@ -203,7 +204,7 @@ def test_config_in_sync_by_what_is_planned(verbs: list[str], expected: tuple[str
     ("hold", "expected"),
     [
         (
-            Hold("BootConfigByHand", "an alias by hand", node="nas-b"),
+            Hold(HoldReason.BOOT_CONFIG_BY_HAND, "an alias by hand", node="nas-b"),
             {
                 "Ready": ("False", "Held"),
                 "ConfigInSync": ("False", "WrongAfterReboot"),
@@ -211,15 +212,15 @@ def test_config_in_sync_by_what_is_planned(verbs: list[str], expected: tuple[str
             },
         ),
         (
-            Hold("ReloadUnsafe", "would destroy the device"),
+            Hold(HoldReason.RELOAD_UNSAFE, "would destroy the device"),
             {"Ready": ("False", "Held"), "ConfigInSync": ("False", "Held"), "Stalled": ("True", "ReloadUnsafe")},
         ),
         (
-            Hold("Electing", "no MASTER yet", passing=True),
+            Hold(HoldReason.ELECTING, "no MASTER yet", passing=True),
             {"Ready": ("False", "Held"), "Reconciling": ("True", "Waiting"), "ConfigInSync": ("True", "InSync")},
         ),
         (
-            Hold("FactsUnknown", "cannot read", node="nas-b"),
+            Hold(HoldReason.FACTS_UNKNOWN, "cannot read", node="nas-b"),
             {"Ready": ("Unknown", "ReadingsUnknown"), "ConfigInSync": ("Unknown", "ReadingsUnknown")},
         ),
     ],
@@ -237,7 +238,7 @@ def test_modes_that_do_not_act_are_stalled() -> None:
     found = conditions(status_of(watched, plan_of(watched, "SetVhid")))
     assert found["Stalled"] == ("True", "ObserveOnly")
     assert "Reconciling" not in found
-    waits = plan_of(healthy_pair(), "SetVhid", holds=(Hold("WaitingForApproval", "approve it"),))
+    waits = plan_of(healthy_pair(), "SetVhid", holds=(Hold(HoldReason.WAITING_FOR_APPROVAL, "approve it"),))
     found = conditions(status_of(healthy_pair(), waits))
     assert found["Stalled"] == ("True", "WaitingForApproval")
     assert "Reconciling" not in found
