@@ -18,7 +18,7 @@ from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity
 from hactl.api.service import Service
 from hactl.core.kube.codec import cluster_body
-from support.limits import LIMIT_SECONDS
+from support.limits import LIMIT_SECONDS, turns
 from support.sources import document
 
 
@@ -75,7 +75,7 @@ async def test_documents_and_the_lead_through_the_api_of_another_hactl(other, tm
             state = await source.read()
             assert (state.down, sorted(state.documents)) == (None, ["nas"])
             heard = asyncio.ensure_future(anext(changes))
-            await asyncio.sleep(0.2)
+            await turns(100)
             await other.make(document("web", 8))
             await heard
             assert sorted((await source.read()).documents) == ["nas", "web"]

@@ -33,3 +33,9 @@ async def until(condition: Callable[[], object], what: str = "it", *, every_seco
                 await asyncio.sleep(every_seconds)
     except TimeoutError:
         raise AssertionError(f"{what} did not happen within {LIMIT_SECONDS:.0f} s") from None
+
+
+async def turns(count: int = 50) -> None:
+    """Give everything in this loop its turns: sockets within one process need those, and no time of their own."""
+    for _ in range(count):
+        await asyncio.sleep(0.002)

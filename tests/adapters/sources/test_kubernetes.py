@@ -15,7 +15,7 @@ from hactl.adapters.sources.kubernetes import KubeSource
 from support.api.kube_server import KubeServer
 from support.api.tls_files import Authority
 from support.contracts.sources import SourceContract
-from support.limits import LIMIT_SECONDS
+from support.limits import LIMIT_SECONDS, turns
 from support.sources import StillClock, document
 
 
@@ -62,7 +62,7 @@ class KubeWorld:
                 await self.kube.apply(text)
         if self._following is None and not self.source._fresh:
             self._following = asyncio.ensure_future(self._follow())
-        await asyncio.sleep(0.1)
+        await turns()
 
     async def _follow(self) -> None:
         """What the controller does: listen all the time."""
@@ -73,7 +73,7 @@ class KubeWorld:
         """The server answers 500 to everything, and open watches end."""
         self.kube.down = 500
         await self.kube.cut()
-        await asyncio.sleep(0.3)
+        await turns(150)
 
     async def mend(self):
         """It works again."""
@@ -124,7 +124,7 @@ async def test_a_change_of_the_status_alone_is_no_news(world):
     before = await world.source.read()
     hints = world.hints
     await world.source.report("nas", {"generation": 3, "observedGeneration": 3, "conditions": []}, [])
-    await asyncio.sleep(0.1)
+    await turns()
     assert await world.source.read() == before
     assert world.hints == hints
     assert world.kube.objects["nas"]["status"]["observedGeneration"] == 1
@@ -134,7 +134,7 @@ async def test_a_watch_is_resumed_where_it_broke(world):
     """No second list; nothing is lost in between."""
     await world.put(nas=document("nas"))
     await world.source.read()
-    await asyncio.sleep(0.1)
+    await turns()
     await world.kube.cut()
     await world.kube.apply(document("nas", 9))
     await world.until(lambda state: "192.0.2.9/24" in state.documents["nas"].text)
@@ -147,7 +147,7 @@ async def test_a_revision_that_is_gone_is_listed_anew(world):
     """410: what changed meanwhile is in the list, also deletions."""
     await world.put(nas=document("nas"), web=document("web", 8))
     await world.source.read()
-    await asyncio.sleep(0.1)
+    await turns()
     world.kube.refuse["GET", "haclusters"] = 503
     await world.kube.cut()
     await world.kube.delete("web")

@@ -8,6 +8,7 @@ import pytest
 
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.core.script import LOCK_BUSY_STATUS
+from support.limits import LIMIT_SECONDS
 from support.sshd_server import script_in, sshd
 
 
@@ -16,7 +17,7 @@ async def test_a_lock_that_is_not_had_in_time_is_an_answer_of_its_own(tmp_path: 
     with sshd(tmp_path) as server:
         script_in(server.bin, "lockf", 'echo "lockf: /var/run/hactl.lock: already locked" >&2\nexit 75\n')
         nodes = SSHNodes()
-        answer = await nodes.run(server.target(), "echo ran\n", timeout_seconds=5, exclusive=True)
+        answer = await nodes.run(server.target(), "echo ran\n", timeout_seconds=LIMIT_SECONDS, exclusive=True)
         await nodes.close()
     assert (answer.exit_status, answer.stdout) == (LOCK_BUSY_STATUS, "")
     assert not answer.timed_out

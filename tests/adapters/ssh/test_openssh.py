@@ -19,7 +19,7 @@ from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable
 from hactl.ports import Target
 from support.contracts.nodes import NodesContract
-from support.limits import until
+from support.limits import LIMIT_SECONDS, until
 from support.loopback import free_port
 from support.needs import need
 from support.sshd_server import Sshd, script_in, sshd, write_key
@@ -61,9 +61,9 @@ class TestOpenSSHContract(NodesContract):
 async def test_one_connection_serves_everything(server: Sshd, nodes: SSHNodes, target: Target) -> None:
     """Execs one after the other and at once share one login, counted at the server."""
     before = server.logged_in()
-    await asyncio.gather(*(nodes.run(target, "sleep 0.05\n", timeout_seconds=10) for _ in range(14)))
+    await asyncio.gather(*(nodes.run(target, "sleep 0.05\n", timeout_seconds=LIMIT_SECONDS) for _ in range(14)))
     for _ in range(3):
-        await nodes.run(target, "true\n", timeout_seconds=10)
+        await nodes.run(target, "true\n", timeout_seconds=LIMIT_SECONDS)
     assert server.logged_in() - before == 1
 
 
@@ -107,7 +107,7 @@ async def test_a_refusing_become_is_a_refused_login(
     script_in(server.bin, tool, body + "\n")
     try:
         with pytest.raises(LoginRefused, match=words):
-            await nodes.run(server.target(become=tool), "echo no\n", timeout_seconds=1)
+            await nodes.run(server.target(become=tool), "echo no\n", timeout_seconds=LIMIT_SECONDS)
         with pytest.raises(LoginRefused, match=words):
             await anext(nodes.stream(server.target(become=tool), "echo no\n"))
     finally:
@@ -117,12 +117,12 @@ async def test_a_refusing_become_is_a_refused_login(
 async def test_a_missing_become_is_a_refused_login(server: Sshd, nodes: SSHNodes) -> None:
     """sh's own words for a command that is not there are understood (no doas in Debian's base)."""
     with pytest.raises(LoginRefused, match="doas is not installed"):
-        await nodes.run(server.target(become="doas"), "echo no\n", timeout_seconds=1)
+        await nodes.run(server.target(become="doas"), "echo no\n", timeout_seconds=LIMIT_SECONDS)
 
 
 async def test_a_failing_script_is_not_a_refused_login(nodes: SSHNodes, target: Target) -> None:
     """Exit status 1 and 127 of the script itself stay answers."""
-    answer = await nodes.run(target, "no-such-command\n", timeout_seconds=1)
+    answer = await nodes.run(target, "no-such-command\n", timeout_seconds=LIMIT_SECONDS)
     assert answer.exit_status == 127
     assert "not found" in answer.stderr
 
@@ -132,7 +132,7 @@ async def test_a_wrong_host_key_is_told_with_both_fingerprints(server: Sshd, nod
     other = write_key(tmp_path / "other")
     before = (server.directory / "log").read_text()
     with pytest.raises(HostKeyMismatch) as caught:
-        await nodes.run(server.target(host_keys=(other,)), "echo secret\n", timeout_seconds=1)
+        await nodes.run(server.target(host_keys=(other,)), "echo secret\n", timeout_seconds=LIMIT_SECONDS)
     for line in (other, server.host_key):
         assert asyncssh.import_public_key(line).get_fingerprint() in str(caught.value)
     assert "nothing was sent" in str(caught.value)
@@ -147,13 +147,15 @@ async def test_a_pinned_type_the_node_does_not_have_is_a_mismatch(
     """A pinned ECDSA key where the node has only Ed25519: never silently the other key."""
     other = write_key(tmp_path / "other", "ecdsa-sha2-nistp256")
     with pytest.raises(HostKeyMismatch, match="offered ssh-ed25519 SHA256"):
-        await nodes.run(server.target(host_keys=(other,)), "echo no\n", timeout_seconds=1)
+        await nodes.run(server.target(host_keys=(other,)), "echo no\n", timeout_seconds=LIMIT_SECONDS)
 
 
 async def test_one_of_several_pinned_keys_is_enough(server: Sshd, nodes: SSHNodes, tmp_path: Path) -> None:
     """During a change of keys both are pinned."""
     other = write_key(tmp_path / "other")
-    answer = await nodes.run(server.target(host_keys=(other, server.host_key)), "echo yes\n", timeout_seconds=5)
+    answer = await nodes.run(
+        server.target(host_keys=(other, server.host_key)), "echo yes\n", timeout_seconds=LIMIT_SECONDS
+    )
     assert answer.stdout == "yes\n"
 
 
@@ -161,14 +163,16 @@ async def test_a_pin_that_is_no_key_sends_nothing(server: Sshd, nodes: SSHNodes)
     """Text that is not a public key is refused before connecting, and so is no key at all."""
     for pins in (("ssh-ed25519 AAAAnonsense",), ()):
         with pytest.raises(HostKeyMismatch, match="nothing was sent"):
-            await nodes.run(server.target(host_keys=pins), "echo no\n", timeout_seconds=1)
+            await nodes.run(server.target(host_keys=pins), "echo no\n", timeout_seconds=LIMIT_SECONDS)
 
 
 async def test_a_refused_key_names_user_and_keys(server: Sshd, nodes: SSHNodes, tmp_path: Path) -> None:
     """The message says who tried to log in and with which key."""
     public = write_key(tmp_path / "stranger")
     with pytest.raises(LoginRefused) as caught:
-        await nodes.run(server.target(identities=(str(tmp_path / "stranger"),)), "echo no\n", timeout_seconds=1)
+        await nodes.run(
+            server.target(identities=(str(tmp_path / "stranger"),)), "echo no\n", timeout_seconds=LIMIT_SECONDS
+        )
     message = str(caught.value)
     assert server.target().user in message
     assert str(tmp_path / "stranger") in message
@@ -183,7 +187,9 @@ async def test_keys_that_cannot_be_used_are_told(server: Sshd, nodes: SSHNodes, 
     cases = {"locked": "encrypted", "missing": "No such file", "garbage": "not a private key"}
     for name, words in cases.items():
         with pytest.raises(LoginRefused, match=words):
-            await nodes.run(server.target(identities=(str(tmp_path / name),)), "echo no\n", timeout_seconds=1)
+            await nodes.run(
+                server.target(identities=(str(tmp_path / name),)), "echo no\n", timeout_seconds=LIMIT_SECONDS
+            )
 
 
 async def test_an_openssh_key_with_a_passphrase_is_told(server: Sshd, nodes: SSHNodes, tmp_path: Path) -> None:
@@ -192,7 +198,7 @@ async def test_an_openssh_key_with_a_passphrase_is_told(server: Sshd, nodes: SSH
     make = [need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "secret words", "-f", str(path)]
     await asyncio.to_thread(subprocess.run, make, check=True)
     with pytest.raises(LoginRefused, match="encrypted"):
-        await nodes.run(server.target(identities=(str(path),)), "echo no\n", timeout_seconds=1)
+        await nodes.run(server.target(identities=(str(path),)), "echo no\n", timeout_seconds=LIMIT_SECONDS)
 
 
 async def test_own_keys_are_used_when_the_document_names_none(
@@ -201,27 +207,27 @@ async def test_own_keys_are_used_when_the_document_names_none(
     """Without identityFrom: HACTL_IDENTITY, else ~/.ssh/id_*; an encrypted one among them does no harm."""
     target = server.target(identities=())
     monkeypatch.setenv("HACTL_IDENTITY", server.identity)
-    assert (await nodes.run(target, "echo 1\n", timeout_seconds=5)).stdout == "1\n"
+    assert (await nodes.run(target, "echo 1\n", timeout_seconds=LIMIT_SECONDS)).stdout == "1\n"
     await nodes.forget(target)
     monkeypatch.delenv("HACTL_IDENTITY")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(LoginRefused, match="HACTL_IDENTITY"):
-        await nodes.run(target, "echo no\n", timeout_seconds=5)
+        await nodes.run(target, "echo no\n", timeout_seconds=LIMIT_SECONDS)
     (tmp_path / ".ssh").mkdir()
     shutil.copy(server.identity, tmp_path / ".ssh" / "id_ed25519")
     write_key(tmp_path / ".ssh" / "id_rsa", "ssh-rsa", passphrase="secret words")
-    assert (await nodes.run(target, "echo 2\n", timeout_seconds=5)).stdout == "2\n"
+    assert (await nodes.run(target, "echo 2\n", timeout_seconds=LIMIT_SECONDS)).stdout == "2\n"
 
 
 async def test_a_dead_connection_is_replaced_before_anything_is_sent(
     server: Sshd, nodes: SSHNodes, target: Target
 ) -> None:
     """The server's end was killed meanwhile: the next run logs in again and answers."""
-    await nodes.run(target, "true\n", timeout_seconds=5)
+    await nodes.run(target, "true\n", timeout_seconds=LIMIT_SECONDS)
     before = server.logged_in()
     for pid in server.connection_pids():
         os.kill(pid, signal.SIGKILL)
-    answer = await nodes.run(target, "echo again\n", timeout_seconds=5)
+    answer = await nodes.run(target, "echo again\n", timeout_seconds=LIMIT_SECONDS)
     assert answer.stdout == "again\n"
     assert server.logged_in() - before == 1
 
@@ -237,20 +243,20 @@ async def test_a_connection_broken_during_a_script_may_have_run_it(
             os.kill(pid, signal.SIGKILL)
 
     with pytest.raises(NodeGarbled, match="may have run"):
-        await nodes.run(target, "echo begun\nsleep 20\n", timeout_seconds=30, on_output=cut)
+        await nodes.run(target, "echo begun\nsleep 20\n", timeout_seconds=LIMIT_SECONDS, on_output=cut)
     assert server.logged_in() - before == 1
 
 
 async def test_a_daemon_that_holds_the_output_does_not_hold_us(nodes: SSHNodes, target: Target) -> None:
     """sshd waits for end of file; the exit status is enough for us (service onestart leaves daemons behind)."""
-    answer = await nodes.run(target, "sleep 5 &\necho started\nexit 0\n", timeout_seconds=10)
+    answer = await nodes.run(target, "sleep 5 &\necho started\nexit 0\n", timeout_seconds=LIMIT_SECONDS)
     assert (answer.stdout, answer.exit_status) == ("started\n", 0)
     assert answer.seconds < 3
 
 
 async def test_a_killed_script_has_no_exit_status(nodes: SSHNodes, target: Target) -> None:
     """A script that kills itself is an answer, not a broken session."""
-    answer = await nodes.run(target, "echo dying\nkill -9 $$\n", timeout_seconds=5)
+    answer = await nodes.run(target, "echo dying\nkill -9 $$\n", timeout_seconds=LIMIT_SECONDS)
     assert answer.stdout == "dying\n"
     assert answer.exit_status != 0
     assert not answer.timed_out
@@ -261,9 +267,9 @@ async def test_full_sessions_are_answered_on_a_fresh_connection(tmp_path: Path, 
     with sshd(tmp_path, "MaxSessions 2") as small:
         target = small.target()
         answers = await asyncio.gather(
-            nodes.run(target, "sleep 0.5\necho 1\n", timeout_seconds=10),
-            nodes.run(target, "sleep 0.5\necho 2\n", timeout_seconds=10),
-            nodes.run(target, "echo 3\n", timeout_seconds=10),
+            nodes.run(target, "sleep 0.5\necho 1\n", timeout_seconds=LIMIT_SECONDS),
+            nodes.run(target, "sleep 0.5\necho 2\n", timeout_seconds=LIMIT_SECONDS),
+            nodes.run(target, "echo 3\n", timeout_seconds=LIMIT_SECONDS),
         )
         assert [answer.stdout for answer in answers] == ["1\n", "2\n", "3\n"]
         assert small.logged_in() == 2
@@ -276,7 +282,7 @@ async def test_a_server_over_its_limit_is_unreachable_with_a_hint(tmp_path: Path
         writer = await half_a_login(small.port)
         try:
             with pytest.raises(NodeUnreachable, match="MaxStartups"):
-                await nodes.run(small.target(), "echo no\n", timeout_seconds=1)
+                await nodes.run(small.target(), "echo no\n", timeout_seconds=LIMIT_SECONDS)
         finally:
             writer.close()
             await writer.wait_closed()
@@ -305,7 +311,7 @@ async def test_csh_as_login_shell_with_a_banner(tmp_path: Path, nodes: SSHNodes,
     with sshd(tmp_path, force) as server:
         script_in(server.bin, "doas", 'shift\nexec "$@"\n')
         answer = await nodes.run(
-            server.target(become=become), "x='it is'; f() { echo \"$x sh\" 2>&1; }\nf\n", timeout_seconds=5
+            server.target(become=become), "x='it is'; f() { echo \"$x sh\" 2>&1; }\nf\n", timeout_seconds=LIMIT_SECONDS
         )
         await nodes.close()
     assert answer.stdout == "Welcome to csh\nit is sh\n"
@@ -316,7 +322,7 @@ async def test_csh_words_for_a_missing_command(tmp_path: Path, nodes: SSHNodes) 
     force = f'ForceCommand exec {need("csh", "tcsh")} -f -c "$SSH_ORIGINAL_COMMAND"'
     with sshd(tmp_path, force) as server:
         with pytest.raises(LoginRefused, match="doas is not installed"):
-            await nodes.run(server.target(become="doas"), "echo no\n", timeout_seconds=5)
+            await nodes.run(server.target(become="doas"), "echo no\n", timeout_seconds=LIMIT_SECONDS)
         await nodes.close()
 
 
@@ -324,7 +330,7 @@ async def test_an_ssh_banner_is_not_output(tmp_path: Path, nodes: SSHNodes) -> N
     """The Banner of sshd_config(5) is not part of an answer."""
     (tmp_path / "banner").write_text("Authorised use only\n")
     with sshd(tmp_path, f"Banner {tmp_path / 'banner'}") as server:
-        answer = await nodes.run(server.target(), "echo plain\n", timeout_seconds=5)
+        answer = await nodes.run(server.target(), "echo plain\n", timeout_seconds=LIMIT_SECONDS)
         await nodes.close()
     assert (answer.stdout, answer.stderr) == ("plain\n", "")
 
@@ -333,10 +339,10 @@ async def test_other_pins_never_reuse_a_connection(
     server: Sshd, nodes: SSHNodes, target: Target, tmp_path: Path
 ) -> None:
     """A document that now pins another key does not get the connection made with the old pin."""
-    await nodes.run(target, "true\n", timeout_seconds=5)
+    await nodes.run(target, "true\n", timeout_seconds=LIMIT_SECONDS)
     other = write_key(tmp_path / "other")
     with pytest.raises(HostKeyMismatch):
-        await nodes.run(server.target(host_keys=(other,)), "echo no\n", timeout_seconds=5)
+        await nodes.run(server.target(host_keys=(other,)), "echo no\n", timeout_seconds=LIMIT_SECONDS)
 
 
 async def test_the_users_own_ssh_settings_do_not_matter(
@@ -348,12 +354,14 @@ async def test_the_users_own_ssh_settings_do_not_matter(
     (tmp_path / ".ssh" / "known_hosts").write_text("127.0.0.1 garbage\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "no-agent"))
-    assert (await nodes.run(target, "echo mine\n", timeout_seconds=5)).stdout == "mine\n"
+    assert (await nodes.run(target, "echo mine\n", timeout_seconds=LIMIT_SECONDS)).stdout == "mine\n"
 
 
 async def test_nothing_is_forwarded(nodes: SSHNodes, target: Target) -> None:
     """The node sees no agent and no display."""
-    answer = await nodes.run(target, 'echo "[${SSH_AUTH_SOCK-}${DISPLAY-}${SSH_TTY-}]"\n', timeout_seconds=5)
+    answer = await nodes.run(
+        target, 'echo "[${SSH_AUTH_SOCK-}${DISPLAY-}${SSH_TTY-}]"\n', timeout_seconds=LIMIT_SECONDS
+    )
     assert answer.stdout == "[]\n"
 
 
@@ -361,7 +369,7 @@ async def test_a_cancelled_script_ends_on_the_node(nodes: SSHNodes, target: Targ
     """Ctrl-C here closes the channel, and a script that prints notices (SIGPIPE)."""
     told: asyncio.Queue[str] = asyncio.Queue()
     script = "echo $$\nwhile echo tick; do sleep 0.05; done\n"
-    task = asyncio.create_task(nodes.run(target, script, timeout_seconds=60, on_output=told.put_nowait))
+    task = asyncio.create_task(nodes.run(target, script, timeout_seconds=LIMIT_SECONDS, on_output=told.put_nowait))
     pid = int(await told.get())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -380,7 +388,7 @@ def is_there(pid: int) -> bool:
 
 async def test_the_connection_uses_modern_algorithms(server: Sshd, nodes: SSHNodes, target: Target) -> None:
     """The cheapest AEAD cipher, an elliptic or hybrid key exchange, never SHA-1."""
-    await nodes.run(target, "true\n", timeout_seconds=5)
+    await nodes.run(target, "true\n", timeout_seconds=LIMIT_SECONDS)
     (link,) = nodes._links.values()
     (connection,) = link.connections
     inner = connection._inner

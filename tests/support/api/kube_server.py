@@ -12,6 +12,8 @@ import jsonpatch
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from support.limits import turns
+
 GROUP = "/apis/hactl.dev/v1alpha1/namespaces/{ns}/haclusters"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"
 
@@ -111,7 +113,7 @@ class KubeServer:
         self._cut.set()
         async with self._news:
             self._news.notify_all()
-        await asyncio.sleep(0.05)
+        await turns(25)
         self._cut = asyncio.Event()
 
     async def _change(self, kind: str, body: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hactl.ports import Source
-from support.limits import LIMIT_SECONDS
+from support.limits import LIMIT_SECONDS, turns
 from support.sources import GREEDY, document
 
 
@@ -121,7 +121,7 @@ class SourceContract:
         await world.source.read()
         changes: Any = world.source.changes()
         heard = asyncio.ensure_future(anext(changes))
-        await asyncio.sleep(0.05)
+        await turns(25)
         await world.put(one=document("one", 9))
         await asyncio.wait_for(heard, LIMIT_SECONDS)
         await changes.aclose()
