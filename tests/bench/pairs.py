@@ -1,8 +1,8 @@
 """Bringing the pairs of a bench to where they can be measured: connected, converged, and honest about how.
 
-Rules: one pair converges as every pair does, over SSH by the Converger. That takes the lab about 30 looks, and all
+Rules: one pair converges as every pair does, over SSH, pass after pass. That takes the lab about 30 looks, and all
 pairs share one lab process; so the commands that were recorded for that pair are run on the others by hand, in the
-lab, and the Converger then does what is left and says whether a pair is converged. Nothing is taken on trust.
+lab, and passes then do what is left and say whether a pair is converged. Nothing is taken on trust.
 """
 
 from __future__ import annotations

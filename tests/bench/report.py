@@ -196,7 +196,7 @@ def _how(found: Findings) -> str:
     return (
         "real SSH on loopback, real record, real controller; the nodes are the lab's, all in one other process. "
         "One pair converged over SSH; what it needed was done by hand on the others, "
-        f"where the Converger then found {found.converge.steps} steps left to do."
+        f"where the passes after it found {found.converge.steps} steps left to do."
     )
 
 

@@ -14,18 +14,17 @@ from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
-from hactl.runtime.passes.execute import ExecutionContext, Executor, StepEvent
+from hactl.runtime.passes.execute import ExecutionContext, Executor
 from support.toy_world import PASSWORD, ToyNodes, ToyStore, VirtualClock, make_document, make_step, play, resolve
 
 
 @dataclass
 class Bench:
-    """An executor on toy nodes, and what it told."""
+    """An executor on toy nodes."""
 
     clock: VirtualClock = field(default_factory=VirtualClock)
     store: ToyStore = field(default_factory=ToyStore)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    events: list[tuple[str, str, str]] = field(default_factory=list)
     kind: type[ToyNodes] = ToyNodes
 
     def __post_init__(self) -> None:
@@ -39,14 +38,9 @@ class Bench:
         context = ExecutionContext(plan, resolved.targets, secret or resolved.secret, "tester", "test", 1000)
         self.store.leases["pair"] = 1000
         try:
-            return await self.executor.execute(context, plan.stages[0], stop=self.stop, on_step=self.tell)
+            return await self.executor.execute(context, plan.stages[0], stop=self.stop)
         finally:
             await self.nodes.close()
-
-    def tell(self, event: StepEvent) -> None:
-        """Remember an event."""
-        said = event.result.outcome.value if event.result else event.line
-        self.events.append((event.step.node, event.kind, said))
 
 
 def outcomes(outcome: StageOutcome) -> list[tuple[str, str, str]]:
@@ -55,7 +49,7 @@ def outcomes(outcome: StageOutcome) -> list[tuple[str, str, str]]:
 
 
 def test_intent_is_on_record_before_and_the_outcome_after() -> None:
-    """The record has everything a person asks later, and the live events agree."""
+    """The record has everything a person asks later."""
 
     async def story() -> Bench:
         bench = Bench()
@@ -81,7 +75,7 @@ def test_intent_is_on_record_before_and_the_outcome_after() -> None:
         "cause": "test",
     }
     assert bench.store.outcomes == [("a", "one", "Done")]
-    assert bench.events == [("a", "begin", ""), ("a", "line", "loading one with nothing"), ("a", "end", "Done")]
+    assert bench.store.steps[1]["output"] == "loading one with nothing"
 
 
 def test_nodes_run_in_parallel_and_a_node_stops_at_its_first_step_that_is_not_done() -> None:
@@ -230,11 +224,11 @@ def test_a_process_that_stood_still_sends_nothing_it_had_planned_before() -> Non
         bench = Bench()
         jump = asyncio.get_running_loop().jump  # type: ignore[attr-defined]
 
-        def suspend(event: StepEvent) -> None:
-            if event.kind == "end":
+        def suspend(write: str) -> None:
+            if write == "end":
                 jump(60.0)
 
-        bench.tell = suspend  # type: ignore[method-assign]
+        bench.store.before_write = suspend
         outcome = await bench.execute(make_step("a", "one"), make_step("a", "two"), ordered=True)
         return sorted(bench.nodes.node("a").modules), outcome
 
@@ -242,11 +236,11 @@ def test_a_process_that_stood_still_sends_nothing_it_had_planned_before() -> Non
         bench = Bench()
         jump = asyncio.get_running_loop().jump  # type: ignore[attr-defined]
 
-        def suspend(event: StepEvent) -> None:
-            if event.kind == "begin":
+        def suspend(write: str) -> None:
+            if write == "begin":
                 jump(60.0)
 
-        bench.tell = suspend  # type: ignore[method-assign]
+        bench.store.before_write = suspend
         outcome = await bench.execute(make_step("a", "one"))
         return sorted(bench.nodes.node("a").modules), outcome
 
@@ -369,7 +363,7 @@ def test_cancelled_at_any_moment_every_begun_step_has_its_outcome_on_record(at: 
         assert outcome in (("Indeterminate", "Done") if received else ("Failed", "Indeterminate"))
 
 
-def test_secrets_are_in_no_record_log_event_or_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_in_no_record_log_or_error(caplog: pytest.LogCaptureFixture) -> None:
     """Even when the node prints them: only the script has them."""
     caplog.set_level(logging.DEBUG)
 
@@ -380,10 +374,9 @@ def test_secrets_are_in_no_record_log_event_or_error(caplog: pytest.LogCaptureFi
 
     bench, outcome = play(story)
     assert [e.result.outcome for e in outcome.ended] == [Outcome.DONE, Outcome.FAILED]
-    shown = repr(outcome) + repr(bench.store.writes) + repr(bench.events) + caplog.text
+    shown = repr(outcome) + repr(bench.store.writes) + caplog.text
     shown += "".join(repr(record.__dict__) for record in caplog.records)
     assert PASSWORD not in shown
-    assert ("a", "line", "loading two with ********") in bench.events
     assert bench.store.steps[1]["output"] == "loading two with ********"
 
 
@@ -412,22 +405,6 @@ def test_a_secret_that_cannot_be_read_fails_its_step_only() -> None:
     assert sorted(outcomes(outcome)) == [("a", "two", "Failed"), ("b", "one", "Done")]
     assert bench.nodes.node("a").received == []
     assert outcome.trouble[0].result.reason == "not run: secrets/files.carp: no such file"
-
-
-def test_a_listener_that_fails_does_not_stop_the_work(caplog: pytest.LogCaptureFixture) -> None:
-    """A closed terminal is no reason to leave a stage half done."""
-
-    async def story() -> StageOutcome:
-        bench = Bench()
-
-        def broken(event: StepEvent) -> None:
-            raise BrokenPipeError
-
-        bench.tell = broken  # type: ignore[method-assign]
-        return await bench.execute(make_step("a", "one"), make_step("a", "two"))
-
-    assert play(story).done
-    assert caplog.text.count("whoever watches the steps failed") == 1
 
 
 def test_nothing_follows_a_step_that_nobody_knows_the_end_of() -> None:

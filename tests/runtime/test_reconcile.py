@@ -22,10 +22,10 @@ from hactl.core.steps import Hold, Outcome, Plan
 from hactl.errors import InvariantBroken, SecretError
 from hactl.ports import Document
 from hactl.runtime.converge import converge
-from hactl.runtime.passes.execute import Executor, StepEvent
+from hactl.runtime.passes.execute import Executor
 from hactl.runtime.passes.observe import Observer
 from hactl.runtime.passes.reconcile import Decisions, Reconciler
-from hactl.runtime.passes.types import Accepted, Access, Listener, PassRequest, ResolvedCluster
+from hactl.runtime.passes.types import Accepted, Access, PassRequest, ResolvedCluster
 from support.toy_world import (
     PASSWORD,
     WANTED,
@@ -77,6 +77,11 @@ class Desk:
         summary = await converge(self.reconciler, self.clock, request, timeout_seconds=timeout_seconds)
         await self.nodes.close()
         return summary
+
+    async def approve(self, digest: str) -> None:
+        """A person approves that plan."""
+        approval = {"kind": "Approve", "cluster": "pair", "actor": "root", "detail": {"digest": digest}}
+        await self.store.open_operation(approval)
 
     @property
     def begun(self) -> int:
@@ -211,13 +216,17 @@ def test_an_approved_plan_is_carried_out_to_its_end_and_nothing_else_is() -> Non
         accepted = accept(make_document(mode="Propose"))
         desk.nodes.node("a").modules["three"] = True
         digest = (await desk.look(accepted)).plan.digest
-        wrong = await desk.converge(accepted, approved="0" * 12)
+        await desk.approve("0" * 12)
+        wrong = await desk.converge(accepted)
         assert (wrong.end, wrong.ended) == ("held", ())
+        await desk.approve(digest)
 
-        def tamper(event: StepEvent) -> None:
-            desk.nodes.node("a").modules.pop("three", None)
+        def tamper(write: str) -> None:
+            if write == "begin":
+                desk.nodes.node("a").modules.pop("three", None)
 
-        summary = await desk.converge(accepted, approved=digest, listener=Listener(on_step=tamper))
+        desk.store.before_write = tamper
+        summary = await desk.converge(accepted)
         assert summary.end == "held"
         assert {(step.node, step.target) for step in summary.done} == {
             (node, module) for node in "ab" for module in ("one", "two")
@@ -423,7 +432,8 @@ def test_after_a_lost_answer_the_facts_decide_and_nothing_is_sent_twice() -> Non
         desk.nodes.node("a").lose_answer = True
         summary = await desk.converge()
         assert summary.end == "converged"
-        assert [str(step.key) for step in summary.indeterminate] == ["a LoadModule one"]
+        unknown = [each.step for each in summary.ended if each.result.outcome is Outcome.INDETERMINATE]
+        assert [str(step.key) for step in unknown] == ["a LoadModule one"]
         assert [module for _, module in desk.nodes.node("a").received] == list(WANTED)
 
     play(story)
@@ -506,41 +516,17 @@ def test_what_was_just_changed_gets_time_to_settle_before_apply_calls_it_stalled
     async def story(seconds: float) -> str:
         desk = Desk(options={"plan": strict})
 
-        def vanish(event: StepEvent) -> None:
-            if (event.kind, event.step.node, event.step.target) == ("end", "b", "one"):
+        def vanish(write: str) -> None:
+            if write == "end" and desk.modules == {"a": {"one": True}, "b": {"one": True}}:
                 for name in "ab":
                     desk.nodes.node(name).unreachable = True
                     asyncio.get_running_loop().call_later(seconds, setattr, desk.nodes.node(name), "unreachable", False)
 
-        return (await desk.converge(listener=Listener(on_step=vanish))).end
+        desk.store.before_write = vanish
+        return (await desk.converge()).end
 
     assert play(lambda: story(15)) == "converged"
     assert play(lambda: story(60)) == "stalled"
-
-
-def test_progress_is_told_in_order() -> None:
-    """Look, begin, end, and the wait for what passes."""
-    told: list[str] = []
-
-    async def story() -> None:
-        desk = Desk()
-        desk.nodes.node("b").unreachable = True
-        asyncio.get_running_loop().call_later(5, setattr, desk.nodes.node("b"), "unreachable", False)
-        listener = Listener(
-            on_look=lambda snapshot, plan: told.append("look"),
-            on_step=lambda event: told.append(f"{event.kind} {event.step.node} {event.step.target}"),
-            on_wait=lambda result, seconds: told.append(f"wait: {result.plan.holds[0].message}"),
-        )
-        assert (await desk.converge(listener=listener)).end == "converged"
-
-    play(story)
-    steps = [word for word in told if not word.startswith(("look", "wait", "line"))]
-    assert steps[:2] == ["begin a one", "end a one"]
-    assert "wait: b: Unreachable" in told
-    assert told[0] == "look"
-
-
-# -- stops and kills --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", [0.05, 0.15, 0.5, 1.0, 1.5, 2.0, 2.5])
@@ -607,21 +593,24 @@ def test_each_step_may_fail_be_lost_or_overrun_once_and_the_pair_still_converges
     """Die everywhere: one trouble at any step costs time only."""
 
     async def story() -> None:
-        desk = Desk()
+        class Spoiling(ToyStore):
+            """Makes trouble on the node as soon as the step is on record."""
 
-        def spoil(event: StepEvent) -> None:
-            if (event.kind, event.step.node, event.step.target) != ("begin", node, module) or spoilt:
-                return
-            spoilt.append(True)
-            machine = desk.nodes.node(node)
-            if trouble == "cannot":
-                machine.cannot.add(module)
-                asyncio.get_running_loop().call_later(1.0, machine.cannot.clear)
-            else:
-                setattr(machine, trouble, True)
+            async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
+                number = await super().begin_step(record, lease=lease)
+                if (record["node"], record["target"]) == (node, module) and not spoilt:
+                    spoilt.append(True)
+                    machine = desk.nodes.node(node)
+                    if trouble == "cannot":
+                        machine.cannot.add(module)
+                        asyncio.get_running_loop().call_later(1.0, machine.cannot.clear)
+                    else:
+                        setattr(machine, trouble, True)
+                return number
 
+        desk = Desk(store=Spoiling())
         spoilt: list[bool] = []
-        summary = await desk.converge(listener=Listener(on_step=spoil))
+        summary = await desk.converge()
         assert spoilt
         assert summary.end == "converged"
         assert desk.modules == ALL
@@ -633,17 +622,15 @@ def test_each_step_may_fail_be_lost_or_overrun_once_and_the_pair_still_converges
 def test_no_secret_in_anything_a_whole_run_records_logs_or_returns(caplog: pytest.LogCaptureFixture) -> None:
     """The toy nodes print the password they got; it is in their script only."""
     caplog.set_level(logging.DEBUG)
-    told: list[Any] = []
 
     async def story() -> tuple[Desk, Summary]:
         desk = Desk()
         desk.nodes.node("a").cannot.add("two")
-        listener = Listener(on_step=told.append, on_look=lambda *what: told.append(what))
-        return desk, await desk.converge(listener=listener)
+        return desk, await desk.converge()
 
     desk, summary = play(story)
     logged = "".join(repr(record.__dict__) for record in caplog.records)
-    everything = repr(summary) + repr(desk.store.__dict__) + repr(told) + logged
+    everything = repr(summary) + repr(desk.store.__dict__) + logged
     assert "********" in everything
     assert PASSWORD not in everything
 
@@ -736,16 +723,17 @@ def test_a_process_that_was_suspended_between_look_and_act_looks_again() -> None
     """The snapshot is too old then, whatever it said."""
 
     async def story() -> None:
-        desk = Desk()
         loop = asyncio.get_running_loop()
-        told = []
+        judged = []
 
-        def suspend(snapshot: Snapshot, plan: Plan) -> None:
-            told.append(plan.digest)
-            if len(told) == 2:
+        def suspend(*args: Any, **rest: Any) -> dict[str, Any]:
+            judged.append(args)
+            if len(judged) == 2:
                 loop.jump(3600.0)  # type: ignore[attr-defined]
+            return toy_status(*args, **rest)
 
-        result = await desk.look(listener=Listener(on_look=suspend))
+        desk = Desk(options={"status": suspend})
+        result = await desk.look()
         assert (result.next, result.after_seconds, result.outcome) == ("again", 0.0, None)
         assert desk.modules == {"a": {}, "b": {}}
         assert (await desk.look()).outcome is not None
@@ -836,9 +824,10 @@ def test_an_approval_ends_with_its_generation() -> None:
         desk = Desk()
         first = accept(make_document(mode="Propose"))
         digest = (await desk.look(accepted=first)).plan.digest
-        assert (await desk.look(accepted=first, approved=digest)).outcome is not None
+        await desk.approve(digest)
+        assert (await desk.look(accepted=first)).outcome is not None
         second = replace(accept(make_document(mode="Propose", note="another")), generation=first.generation + 1)
-        result = await desk.look(accepted=second, approved=digest)
+        result = await desk.look(accepted=second)
         assert result.gate == "WaitingForApproval"
         assert result.outcome is None
 

@@ -35,8 +35,6 @@ async def converge(
         end = run.note(result, clock.monotonic(), stopped=request.stop.is_set())
         if end is None:
             seconds = run.wait_seconds(result, clock.monotonic())
-            if seconds > 0 and request.listener.on_wait is not None:
-                request.listener.on_wait(result, seconds)
             if await pause(clock, seconds, request.stop):
                 end = "stopped"
     return run.summary(end, clock.monotonic())

@@ -29,7 +29,7 @@ def fleet_silent(looks: Iterable[tuple[str, str, bool]]) -> str:
     return f"{len(silent)} of {len(answers)} nodes are silent ({shown}): our own network is suspected"
 
 
-def answers(snapshots: Mapping[str, Snapshot]) -> Iterator[tuple[str, str, bool]]:
+def newest_answers(snapshots: Mapping[str, Snapshot]) -> Iterator[tuple[str, str, bool]]:
     """What `fleet_silent` judges, of the newest look at every cluster."""
     for cluster, snapshot in snapshots.items():
         for node, reading in snapshot.nodes.items():

@@ -49,11 +49,6 @@ class Summary:
         return tuple(ended.step for ended in self.ended if ended.result.outcome is Outcome.DONE)
 
     @property
-    def indeterminate(self) -> tuple[Step, ...]:
-        """Steps nobody knows the end of."""
-        return tuple(ended.step for ended in self.ended if ended.result.outcome is Outcome.INDETERMINATE)
-
-    @property
     def left(self) -> tuple[Step, ...]:
         """What the last plan wanted and was not done."""
         if self.last is None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.outcome import Ended, StageOutcome, StepResult
@@ -21,7 +21,6 @@ from hactl.core.script import (
     read_answer,
     step_budget_seconds,
     step_script,
-    visible_line,
 )
 from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
@@ -44,25 +43,6 @@ MARGIN_SECONDS = 25.0
 RECORD_SECONDS = 10.0
 #: Between two things we do one after the other no more time passes than this, unless the process was suspended.
 STANDSTILL_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class StepEvent:
-    """What happens to a step, live."""
-
-    step: Step
-    kind: Literal["begin", "line", "end"]
-    #: For `line`: one line of its output, without secrets.
-    line: str = ""
-    #: For `end`.
-    result: StepResult | None = None
-
-
-OnStep = Callable[[StepEvent], None]
-
-
-def ignore_event(event: StepEvent) -> None:
-    """For callers that do not watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +69,13 @@ class Executor:
         self._store = store
         self._clock = clock
 
-    async def execute(
-        self, context: ExecutionContext, stage: Stage, *, stop: asyncio.Event, on_step: OnStep = ignore_event
-    ) -> StageOutcome:
+    async def execute(self, context: ExecutionContext, stage: Stage, *, stop: asyncio.Event) -> StageOutcome:
         """Carry out the stage. Raises StoreError when something could not be recorded, Busy when the record says that
         this generation is no longer the one to act on; nothing new runs after either.
 
         Cancelling it abandons the running steps, records them as Indeterminate, and goes on being cancelled.
         """
-        run = _StageRun(context, stop, _SafeListener(on_step), self._clock.monotonic())
+        run = _StageRun(context, stop, self._clock.monotonic())
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(run.watch_stop())
             lanes = [group.create_task(self._lane(run, steps)) for steps in _lanes(stage)]
@@ -141,7 +119,6 @@ class Executor:
         try:
             await finish(self._clock, self._begin(run.context, step, number), bound_seconds=RECORD_SECONDS)
             log.info("step begins", extra=run.where(step))
-            run.on_step(StepEvent(step, "begin"))
             if self._clock.monotonic() - started > STANDSTILL_SECONDS:
                 result = StepResult(Outcome.FAILED, None, "", "not run: hactl was suspended meanwhile", busy=True)
             else:
@@ -181,7 +158,6 @@ class Executor:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         extra = {"outcome": result.outcome.value, "reason": result.reason, "seconds": round(seconds, 3)}
         log.log(level, "step ended", extra={**run.where(step), **extra})
-        run.on_step(StepEvent(step, "end", result=result))
         output = "\n".join(part for part in (result.output, f"[{result.reason}]" if result.reason else "") if part)
         write = self._store.end_step(
             number, outcome=result.outcome.value, exit_status=result.exit_status, output=output, seconds=seconds
@@ -199,7 +175,6 @@ class Executor:
             run.context.targets[step.node],
             step_script(step, values, nonce, lease=run.context.lease),
             timeout_seconds=step_budget_seconds(step),
-            on_output=lambda text: _show(run.on_step, step, text, redact),
             exclusive=True,
         )
         return await self._answer(run, step, asyncio.ensure_future(answer), redact)
@@ -264,20 +239,11 @@ def _lanes(stage: Stage) -> list[tuple[Step, ...]]:
     return [tuple(steps) for steps in lanes.values()]
 
 
-def _show(on_step: OnStep, step: Step, text: str, redact: Redactor) -> None:
-    """Whole lines of live output (Nodes.run gives nothing less), without our frame and without secrets."""
-    for line in text.splitlines():
-        shown = visible_line(line, redact.nonce)
-        if shown:
-            on_step(StepEvent(step, "line", line=redact(shown)))
-
-
 class _StageRun:
     """What the steps of one stage share."""
 
-    def __init__(self, context: ExecutionContext, stop: asyncio.Event, on_step: OnStep, began: float) -> None:
+    def __init__(self, context: ExecutionContext, stop: asyncio.Event, began: float) -> None:
         self.context = context
-        self.on_step = on_step
         self.began = began
         #: No new step begins.
         self.halt = asyncio.Event()
@@ -302,19 +268,3 @@ class _StageRun:
     async def watch_stop(self) -> None:
         await self._stop.wait()
         self.halt.set()
-
-
-class _SafeListener:
-    """Calls a listener; one that fails is logged once and not called again, the work goes on."""
-
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step: OnStep | None = on_step
-
-    def __call__(self, event: StepEvent) -> None:
-        if self._on_step is None:
-            return
-        try:
-            self._on_step(event)
-        except Exception:
-            self._on_step = None
-            log.exception("whoever watches the steps failed; going on without")

@@ -20,7 +20,7 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import OpenOperations, Operation, Overrides, State
 from hactl.core.pace.backoff import Backoff
-from hactl.core.pace.circuit_breaker import answers, fleet_silent
+from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
 from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
@@ -191,8 +191,6 @@ class Reconciler:
             known, blocked = await self._with_lease(look.plan, known)
         closed = gate(look.plan, known)
         look = replace(look, plan=with_hold(look.plan, closed, known))
-        if request.listener.on_look is not None:
-            request.listener.on_look(look.snapshot, look.plan)
         status, trouble = await self._publish(request, state, cluster, look)
         if trouble is not None and look.plan.stages:
             closed = Gate.STORE
@@ -232,14 +230,13 @@ class Reconciler:
         blocked: Busy | StoreError | None,
     ) -> Circumstances:
         """What decides whether the plan may be carried out."""
-        approved = operations.overrides.approved | ({request.approved} if request.approved else set())
         return Circumstances(
             mode=cluster.document.spec.mode,
             now=self._clock.monotonic(),
             act=request.act,
             paused=operations.overrides.paused,
             fleet_silent=self._breaker(),
-            approved=any(state.approval.covers(plan, digest) for digest in sorted(approved)),
+            approved=any(state.approval.covers(plan, digest) for digest in sorted(operations.overrides.approved)),
             quiet_at=state.backoff.quiet_at(plan.next_stage),
             stopped=request.stop.is_set(),
             newer_lease=state.newer_lease,
@@ -258,7 +255,7 @@ class Reconciler:
     def _breaker(self) -> str:
         """Why nothing is changed on the whole fleet; said once, and once when it is over."""
         newest = {name: state.snapshot for name, state in self._states.items() if state.snapshot is not None}
-        silent = fleet_silent(answers(newest))
+        silent = fleet_silent(newest_answers(newest))
         if silent and not self._fleet_silent:
             log.error("many nodes vanished at once; nothing is changed until they answer", extra={"why": silent})
         elif self._fleet_silent and not silent:
@@ -275,9 +272,7 @@ class Reconciler:
         state.operations.moves.acting(plan)
         context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
         try:
-            outcome = await self._executor.execute(
-                context, plan.stages[0], stop=request.stop, on_step=request.listener.on_step
-            )
+            outcome = await self._executor.execute(context, plan.stages[0], stop=request.stop)
         except StoreError as error:
             state.working = False
             after = self._decide.spread(self._pace.blocked_seconds)

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hactl.core.cluster import Cluster
-from hactl.core.facts import Snapshot
-from hactl.core.pace.result import PassResult
-from hactl.core.steps import Plan
 from hactl.ports import Document, Target
-from hactl.runtime.passes.execute import OnStep, Secret, ignore_event
+from hactl.runtime.passes.execute import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +50,6 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """What a person watches. All of it is called on the event loop and must return at once."""
-
-    on_look: Callable[[Snapshot, Plan], None] | None = None
-    on_step: OnStep = ignore_event
-    #: In the foreground: nothing can be done right now; the pass says why (holds, gate, failing). Seconds until the
-    #: next look.
-    on_wait: Callable[[PassResult, float], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PassRequest:
     """What one pass is for."""
 
@@ -73,10 +59,7 @@ class PassRequest:
     actor: str = "controller"
     #: False: look and record, never touch.
     act: bool = True
-    #: The digest of the plan a person approved (mode Propose).
-    approved: str | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    listener: Listener = field(default_factory=Listener)
 
     @property
     def cluster(self) -> str:
