@@ -24,30 +24,22 @@ from hactl.lab.world import World
 
 #: Where the base system's programs live.
 _BASE = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/rescue"})
-_BIN = (
-    "[ cat chmod cp date dd df echo expr hostname kill link ln ls mkdir mv pgrep pkill ps pwd realpath rm rmdir sh "
-    "sleep stty sync test timeout unlink"
-)
-_SBIN = (
-    "camcontrol devd dmesg fsck geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload kldstat kldunload md5 "
-    "mount newfs nologin ping ping6 reboot shutdown sha256 swapinfo swapon sysctl umount zfs zpool fsck_ufs mdmfs"
-)
-_USR_BIN = (
-    "awk basename bc cmp cut dirname du egrep env false fgrep find fstat fsync fuser grep head id install join less "
-    "locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort split stat tail tee touch tr true "
-    "truncate tsort uname uniq uptime uuidgen wc which who whoami xargs yes freebsd-version column"
-)
-_USR_SBIN = "chown daemon diskinfo iostat jls service sysrc syslogd sshd nfsd mountd rpcbind"
+#: Where each program lives (hier(7)).
 PLACES: dict[str, str] = {
     name: directory
-    for directory, names in (
-        ("/bin", _BIN),
-        ("/sbin", _SBIN),
-        ("/usr/bin", _USR_BIN),
-        ("/usr/sbin", _USR_SBIN),
-    )
+    for directory, names in {
+        "/bin": "[ cat chmod cp date dd df echo expr freebsd-version hostname kill link ln ls mkdir mv pgrep pkill "
+        "ps pwd realpath rm rmdir sh sleep stty sync test timeout unlink uuidgen",
+        "/sbin": "camcontrol devd dmesg fsck fsck_ufs geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload "
+        "kldstat kldunload md5 mdmfs mount newfs nologin ping ping6 reboot sha256 shutdown swapinfo swapon "
+        "sysctl umount zfs zpool",
+        "/usr/bin": "awk basename bc cmp column cut dirname du egrep env false fgrep find fstat fsync fuser grep head "
+        "id install join less locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort "
+        "split stat tail tee touch tr true truncate tsort uname uniq uptime wc which who whoami xargs yes",
+        "/usr/sbin": "chown daemon diskinfo iostat jls mountd nfsd rpcbind service sshd syslogd sysrc",
+    }.items()
     for name in names.split()
-} | {"freebsd-version": "/bin", "diskinfo": "/usr/sbin", "uuidgen": "/bin"}
+}
 
 
 class Computer(HastHost, DevdHost, Tunable, Protocol):
@@ -124,17 +116,12 @@ async def pause(call: Call, seconds: float) -> None:
 
 
 async def run(
-    call: Call,
-    argv: Sequence[str],
-    *,
-    stdin: str | None = None,
-    env: Mapping[str, str] | None = None,
-    process: Process | None = None,
+    call: Call, argv: Sequence[str], *, env: Mapping[str, str] | None = None, process: Process | None = None
 ) -> Result:
     """Run another program as a command does: `timeout 5 hastctl ...`, `doas ifconfig ...`.
 
-    `stdin` defaults to the caller's; `env` is added to the caller's; `process` makes it a process of its own
-    (see `spawn`). An unknown program answers like env(1).
+    `env` is added to the caller's; `process` makes it a process of its own (see `spawn`). An unknown program answers
+    like env(1).
     """
     if argv[0] == "__run":
         argv = argv[1:]  # hactl.lab.shell.dialect put it before a name the player keeps for itself
@@ -150,14 +137,7 @@ async def run(
         # One of the shell's own programs (cat, grep, awk ...).
         name, words = "sh", ["-c", f'{name} "$@"', name, *words]
     function = COMMANDS[name]
-    inner = replace(
-        call,
-        name=name,
-        argv=words,
-        stdin=call.stdin if stdin is None else stdin,
-        env={**call.env, **(env or {})},
-        process=process or call.process,
-    )
+    inner = replace(call, name=name, argv=words, env={**call.env, **(env or {})}, process=process or call.process)
     if process is None:
         return await function(inner)
     call.machine.rc.enter(process)

@@ -8,8 +8,11 @@ Rules:
 
 from __future__ import annotations
 
+from bashkit import FileSystem
+
 from hactl.lab.kernel.devd_conf import DEVD_CONF
-from hactl.lab.program import COMMANDS, PLACES, Computer
+from hactl.lab.kernel.kernel import KernelHost
+from hactl.lab.program import COMMANDS, PLACES
 from hactl.lab.rc.etc import FSTAB, LOADER_CONF, SYSCTL_CONF, defaults_rc_conf, freebsd_version, rc_conf, rc_script
 from hactl.lab.rc.rc import Rc
 from hactl.lab.rc.subr import RC_SUBR
@@ -22,7 +25,7 @@ _DIRECTORIES = (
 )  # fmt: skip
 
 
-def furnish(machine: Computer, rc: Rc) -> None:
+def furnish(machine: KernelHost, rc: Rc) -> None:
     """Put the minimal tree of a freshly installed node on its disk; what is there already stays."""
     files = machine.files
     for directory in _DIRECTORIES:
@@ -43,7 +46,7 @@ def furnish(machine: Computer, rc: Rc) -> None:
     for path, text in wanted.items():
         if not files.exists(path):
             files.write_text(path, text)
-    _install_programs(machine)
+    _install_programs(files.fs)
     files.fs.remove("/bin/freebsd-version")
     files.write_text("/bin/freebsd-version", freebsd_version(machine.release), 0o555)
     for script in rc.scripts.values():
@@ -51,9 +54,7 @@ def furnish(machine: Computer, rc: Rc) -> None:
             files.write_text(script.path, rc_script(script), 0o755)
 
 
-def _install_programs(machine: Computer) -> None:
-    """A file for every program, so that absolute paths, PATH, `test -x` and `which` work."""
-    fs = machine.files.fs
+def _install_programs(fs: FileSystem) -> None:
     for name, directory in PLACES.items():
         path = f"{directory}/{name}"
         if (name in COMMANDS or name in PLAYED) and not fs.exists(path):

@@ -19,7 +19,7 @@ from hactl.lab.process import RC_ENVIRONMENT, Process
 from hactl.lab.program import Computer
 from hactl.lab.rc import rcorder
 from hactl.lab.rc.rcorder import Installed
-from hactl.lab.shell.shell import run_script
+from hactl.lab.shell.shell import Shell
 
 DIRECTORY = "/usr/local/etc/rc.d"
 _COMMANDS = re.compile(r"^[ \t]*(?:start|stop|status|restart|reload|poll)_cmd=", re.MULTILINE)
@@ -59,15 +59,8 @@ async def run(machine: Computer, script: Installed, word: str, parent: Process |
     if parent is not None:
         parent.children.append(process)
     try:
-        out, err, status = await run_script(
-            machine,
-            machine.files.read_text(script.path),
-            env=RC_ENVIRONMENT,
-            arguments=(word,),
-            name=script.path,
-            cwd="/",
-            process=process,
-        )
+        shell = Shell(machine, env=RC_ENVIRONMENT, name=script.path, process=process)
+        out, err, status = await shell.run(machine.files.read_text(script.path), arguments=(word,), cwd="/")
     finally:
         if parent is not None:
             parent.children.remove(process)

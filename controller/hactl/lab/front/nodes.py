@@ -89,22 +89,10 @@ class LabNodes:
             if on_output is not None and not silent:
                 on_output(text)
 
-        async def work() -> tuple[str, str, int]:
-            while machine.frozen:
-                await clock.sleep(0.25)
-            if trouble is not None and trouble.fault == "slow":
-                await clock.sleep(trouble.seconds)
-            if exclusive and not await self._lock(machine):
-                return "", f"lockf: {LOCK}: already locked\n", LOCK_BUSY_STATUS
-            try:
-                return await run_script(machine, script, on_output=hear, process=process)
-            finally:
-                if exclusive:
-                    machine.rc.locks.discard(LOCK)
-
+        work = self._play(machine, script, trouble, process, hear, exclusive=exclusive)
         self._processes.add(process)
         try:
-            done = await within(self.world, work(), timeout_seconds + (LOCK_WAIT_SECONDS if exclusive else 0))
+            done = await within(self.world, work, timeout_seconds + (LOCK_WAIT_SECONDS if exclusive else 0))
         finally:
             self._processes.discard(process)
         entry.ended = clock.monotonic()
@@ -120,6 +108,28 @@ class LabNodes:
         status = code if process.killed is None else None
         entry.exit_status = status
         return self._answer(target, trouble, Answer(status, out, err, seconds))
+
+    async def _play(
+        self,
+        machine: Machine,
+        script: str,
+        trouble: Trouble | None,
+        process: Process,
+        hear: Callable[[str], None],
+        *,
+        exclusive: bool,
+    ) -> tuple[str, str, int]:
+        while machine.frozen:
+            await self.world.clock.sleep(0.25)
+        if trouble is not None and trouble.fault == "slow":
+            await self.world.clock.sleep(trouble.seconds)
+        if exclusive and not await self._lock(machine):
+            return "", f"lockf: {LOCK}: already locked\n", LOCK_BUSY_STATUS
+        try:
+            return await run_script(machine, script, on_output=hear, process=process)
+        finally:
+            if exclusive:
+                machine.rc.locks.discard(LOCK)
 
     def stream(self, target: Target, script: str) -> AsyncIterator[str]:
         """As `ports.Nodes.stream`."""

@@ -24,7 +24,7 @@ import asyncssh
 from hactl.lab.machine import Machine
 from hactl.lab.process import Process, attend
 from hactl.lab.program import COMMANDS, Call
-from hactl.lab.shell.shell import ENVIRONMENT, run_script
+from hactl.lab.shell.shell import ENVIRONMENT, Shell
 from hactl.lab.shell.words import PLAYED
 
 MAX_SESSIONS = 10
@@ -282,23 +282,20 @@ class _Channel:
             return result.status
         if not text:
             text, stdin = stdin, ""
-        _, _, status = await run_script(
-            self.machine, text, env=env, stdin=stdin, on_output=self._send, on_error=self._complain, process=self._job
-        )
+        return await self._play(Shell(self.machine, env=env, stdin=stdin, process=self._job), text)
+
+    async def _play(self, shell: Shell, script: str) -> int:
+        _, _, status = await shell.run(script, on_output=self._send, on_error=self._complain)
         return status
 
     async def _foreign(self, stdin: str) -> int:
         """Another operating system: the script runs in its shell, but FreeBSD's programs are not there."""
-        _, _, status = await run_script(
-            self.machine,
+        script = (
             f"uname() {{ echo {shlex.quote(self.sshd.manners.foreign)}; }}\n"
             'ifconfig() { echo "ifconfig: not found" >&2; return 127; }\n'
-            f"sysctl() {{ return 127; }}\nkldstat() {{ return 127; }}\n{stdin}",
-            on_output=self._send,
-            on_error=self._complain,
-            process=self._job,
+            f"sysctl() {{ return 127; }}\nkldstat() {{ return 127; }}\n{stdin}"
         )
-        return status
+        return await self._play(Shell(self.machine, process=self._job), script)
 
     def _send(self, text: str) -> None:
         data = text.encode("utf-8", "surrogateescape")

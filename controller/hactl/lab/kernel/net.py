@@ -1,7 +1,7 @@
 """Interfaces, addresses and ARP of one machine, as the kernel keeps them.
 
 Rules:
-- What ifconfig(8) asks for is done here and in `carp`; what it prints is in `commands.ifconfig`.
+- What ifconfig(8) asks for is done here and in `carp`; what it prints is in `commands.network.ifconfig`.
 - Adding an address that exists removes it first and puts it last (in.c: in_aifaddr_ioctl).
 - A link-local IPv6 address comes with the first IPv6 address (recording 02, steps 133 and 134).
 - Man pages: ifconfig(8), arp(4), vtnet(4). What fails raises KernelError.

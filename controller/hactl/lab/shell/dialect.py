@@ -154,33 +154,15 @@ class _Scanner:
             in_case = bool(opened) and opened[-1][1] == "case" and not (fresh and word == "esac")
             if c == closer and not in_case:
                 return
-            if c in "'\"`\\":
-                self._quoted(c)
-                word += "x"
-                continue
-            if c == "#" and not word:
-                end = self.text.find("\n", self.at)
-                self._take((end if end >= 0 else len(self.text)) - self.at)
-                continue
-            if self.text.startswith("$(", self.at) or self.text.startswith("$((", self.at):
-                self._take(2)
-                self._list(")")
-                self._take(1)
-                word += "x"
+            taken = self._part(c, word)
+            if taken is not None:
+                word = taken
                 continue
             if c == "(":
                 self._take(1)
                 self._list(")")
                 self._take(1)
                 word, fresh = "", False
-                continue
-            if self.text.startswith("<<", self.at) and not self.text.startswith("<<<", self.at):
-                self._heredoc_start()
-                word = ""
-                continue
-            if c not in " \t;\n&|)":
-                self._take(1)
-                word += c
                 continue
             if fresh and word in self.CLOSERS and opened:
                 start = opened.pop()[0]
@@ -208,6 +190,28 @@ class _Scanner:
                     start = len(self.out)
                 fresh = fresh or c in ";\n)|"
         self.at = len(self.text)
+
+    def _part(self, c: str, word: str) -> str | None:
+        """Take a comment, or what may be part of a word: the word so far; None: something else is here."""
+        if c in "'\"`\\":
+            self._quoted(c)
+            return f"{word}x"
+        if c == "#" and not word:
+            end = self.text.find("\n", self.at)
+            self._take((end if end >= 0 else len(self.text)) - self.at)
+            return word
+        if self.text.startswith("$(", self.at):
+            self._take(2)
+            self._list(")")
+            self._take(1)
+            return f"{word}x"
+        if self.text.startswith("<<", self.at) and not self.text.startswith("<<<", self.at):
+            self._heredoc_start()
+            return ""
+        if c not in " \t;\n&|()":
+            self._take(1)
+            return word + c
+        return None
 
     def _is_lone(self) -> bool:
         """Whether the `&` here ends a command."""

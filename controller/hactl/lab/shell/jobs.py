@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from hactl.lab.fiber import Job, inherited
 from hactl.lab.process import Process, adopt
@@ -27,6 +27,17 @@ _ASSIGNMENT = re.compile(
 _LOOK_SECONDS = 0.1
 
 
+Write = Callable[[str], None] | None
+
+
+class Player(Protocol):
+    """A shell, as a job needs it."""
+
+    async def run(
+        self, script: str, *, arguments: tuple[str, ...], cwd: str, on_output: Write, on_error: Write
+    ) -> tuple[str, str, int]: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Started:
     process: Process
@@ -37,29 +48,27 @@ class _Started:
 class Jobs:
     """The jobs one shell started."""
 
-    def __init__(
-        self, machine: Computer, parent: int, run_script: Callable[..., Coroutine[Any, Any, tuple[str, str, int]]]
-    ) -> None:
-        """None yet. `parent`: the shell's pid; `run_script` runs a script as another shell of the same environment."""
-        self.machine, self._parent, self._run_script = machine, parent, run_script
+    def __init__(self, machine: Computer, parent: int, another: Callable[..., Player]) -> None:
+        """None yet. `parent`: the shell's pid; `another` makes a shell of the same environment for a process."""
+        self.machine, self._parent, self._another = machine, parent, another
         self._started: list[_Started] = []
 
     def start(self, text: str, variables: str, functions: str, arguments: Sequence[str], cwd: str) -> Process:
         """`text &`; `variables` and `functions` as `set` and `declare -f` print them."""
         process = Process(self.machine.pid(), text, self._parent)
         target = _REDIRECTED.match(text)
-        write: Callable[[str], None] | None = None
+        write: Write = None
         if target is not None and target["file"] != "/dev/null":
             text, path = target["body"], posixpath.join(cwd, target["file"])
             self.machine.files.write_text(path, "")
             write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
         text = text.strip()
-        started = _Started(process)
+        shell, started = self._another(process=process), _Started(process)
         script = f"{_assignments(variables)}{functions}\n{text}"
 
         async def work() -> None:
-            *_, started.status = await self._run_script(
-                script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write, process=process
+            *_, started.status = await shell.run(
+                script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write
             )
 
         adopt(self.machine.name, process.pid)

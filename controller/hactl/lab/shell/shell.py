@@ -59,22 +59,12 @@ async def run_script(
     script: str,
     *,
     env: Mapping[str, str] | None = None,
-    stdin: str = "",
-    arguments: tuple[str, ...] = (),
-    name: str = "sh",
     cwd: str = "/root",
     on_output: Callable[[str], None] | None = None,
-    on_error: Callable[[str], None] | None = None,
     process: Process | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[str, str, int]:
-    """Run a script as `sh -s` would; returns standard output, standard error and the exit status.
-
-    `on_output`, `on_error`: called with pieces as they appear. `process`: kill it to end the script (status 128 + n).
-    `cancelled`: asked between programs; True ends the script as SIGHUP would.
-    """
-    shell = Shell(machine, env=env, stdin=stdin, name=name, process=process, cancelled=cancelled)
-    return await shell.run(script, arguments=arguments, cwd=cwd, on_output=on_output, on_error=on_error)
+    """Run a script as `sh -s` would, see `Shell.run`. `process`: kill it to end the script (status 128 + n)."""
+    return await Shell(machine, env=env, process=process).run(script, cwd=cwd, on_output=on_output)
 
 
 class Shell:
@@ -88,15 +78,13 @@ class Shell:
         stdin: str = "",
         name: str = "sh",
         process: Process | None = None,
-        cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Prepare; nothing runs yet."""
+        """Nothing runs yet. `name`: its `$0`; `process`: what it runs as."""
         self.machine = machine
         self.name = name
         self.stdin = stdin
         self.env = {**ENVIRONMENT, **(env or {})}
         self.process = process or Process(machine.pid(), "/bin/sh -s")
-        self.cancelled = cancelled
         self.umask = 0o022
         self.script = ""
         self._seen_files: set[str] | None = None
@@ -104,7 +92,7 @@ class Shell:
         self._live: Callable[[str], None] | None = None
         self._printed: list[tuple[str, str]] = []
         self._channel: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
-        self.jobs = Jobs(machine, self.process.pid, partial(run_script, machine, env=self.env, name=name))
+        self.jobs = Jobs(machine, self.process.pid, partial(Shell, machine, env=self.env, name=name))
 
     async def run(
         self,
@@ -115,7 +103,10 @@ class Shell:
         on_output: Callable[[str], None] | None = None,
         on_error: Callable[[str], None] | None = None,
     ) -> tuple[str, str, int]:
-        """As `run_script`."""
+        """Run a script; returns standard output, standard error and the exit status.
+
+        `on_output`, `on_error`: called with pieces as they appear.
+        """
         self.script = script
         complaint = dialect.syntax_error(script)
         if complaint is not None:
@@ -184,7 +175,7 @@ class Shell:
                 outcome = payload
             elif kind == "output":
                 self._report(*payload)
-            elif interrupted is not None or self._is_over():
+            elif interrupted is not None or self.process.killed is not None:
                 reply.put(BuiltinResult("", "", 137))
             else:
                 try:
@@ -225,11 +216,6 @@ class Shell:
                 self._on_error(dialect.translate(err, full=full))
         return dialect.translate(outcome.stdout, full=full), dialect.translate(err, full=full), outcome.exit_code
 
-    def _is_over(self) -> bool:
-        if self.process.killed is None and self.cancelled is not None and self.cancelled():
-            self.process.kill(1)
-        return self.process.killed is not None
-
     # programs
 
     def _dispatcher(self) -> Callable[[BuiltinContext], BuiltinResult]:
@@ -250,7 +236,7 @@ class Shell:
         """In the script's thread: answer quick programs here, hand the others over."""
         name, argv = context.name, list(context.argv)
         if "__run" in argv or name == "__run":
-            # dialect.py put it before names the player keeps for itself, also among words of lockf(1) and such.
+            # `dialect` put it before names the player keeps for itself, also among words of lockf(1) and such.
             name, *argv = (word for word in (name, *argv) if word != "__run")
         if not name:
             return BuiltinResult("", "", 0)

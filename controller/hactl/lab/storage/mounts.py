@@ -45,7 +45,7 @@ FILE_BYTES = 10_000_000
 
 
 class Image(Protocol):
-    """What a mount needs of a filesystem (Ufs, or a pool of zfs.py)."""
+    """What a mount needs of a filesystem (`ufs.Ufs`, or `zfs.Dataset`)."""
 
     entries: dict[str, ufs.Entry]
     clean: bool

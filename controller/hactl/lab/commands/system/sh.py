@@ -7,7 +7,7 @@ import re
 
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.shell.shell import run_script
+from hactl.lab.shell.shell import Shell
 
 
 @command("sh")
@@ -32,17 +32,9 @@ async def sh(call: Call) -> Result:
     if "n" in options:
         return Result()
     prefix = f"set -{flags}\n" if flags else ""
-    out, err, status = await run_script(
-        call.machine,
-        prefix + script,
-        env=call.env,
-        stdin=stdin,
-        arguments=tuple(argv),
-        name=name,
-        cwd=call.cwd,
-        on_output=call.emit,
-        on_error=call.emit_error,
-        process=call.process,
+    shell = Shell(call.machine, env=call.env, stdin=stdin, name=name, process=call.process)
+    out, err, status = await shell.run(
+        prefix + script, arguments=tuple(argv), cwd=call.cwd, on_output=call.emit, on_error=call.emit_error
     )
     return Result("" if call.emit else out, "" if call.emit_error else err, status)
 
@@ -61,14 +53,5 @@ async def execute(call: Call) -> Result:
     if found is not None and found.group(1) != "/bin/sh":
         return Result("", f"{call.argv[0]}: not found\n", 127)
     flags = f"set -{found.group(2)}\n" if found is not None and found.group(2) else ""
-    out, err, status = await run_script(
-        call.machine,
-        flags + text,
-        env=call.env,
-        stdin=call.stdin,
-        arguments=tuple(call.argv[1:]),
-        name=call.argv[0],
-        cwd=call.cwd,
-        process=call.process,
-    )
-    return Result(out, err, status)
+    shell = Shell(call.machine, env=call.env, stdin=call.stdin, name=call.argv[0], process=call.process)
+    return Result(*await shell.run(flags + text, arguments=tuple(call.argv[1:]), cwd=call.cwd))
