@@ -131,13 +131,13 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, tuple[str, ...], tuple[str
     "two MASTERs, passwords": (
         lambda s: s.vhid("nas-b", **A_MASTER, key="other"),
         "TwoMastersPasswordDiffers",
-        ("different passwords", "nas-b has not the document's", "ifconfig vtnet1 vhid 80 pass PASSWORD"),
+        ("different passwords", "the password of nas-b is not the document's", "ifconfig vtnet1 vhid 80 pass PASSWORD"),
         ("multicast",),
     ),
     "two MASTERs, addresses": (
         lambda s: s.vhid("nas-b", **A_MASTER).interface("nas-b", addresses=(Address("192.0.2.81", 24, 80),)),
         "TwoMastersAddressSetsDiffer",
-        ("nas-b lacks 192.0.2.80", "nas-b has 192.0.2.81 besides", "inet 192.0.2.80/24 alias vhid 80"),
+        ("nas-b lacks 192.0.2.80", "nas-b also has 192.0.2.81", "inet 192.0.2.80/24 alias vhid 80"),
         ("password",),
     ),
     "two MASTERs, somebody else's vhid": (

@@ -231,7 +231,7 @@ _Judgement = tuple[Verdict, str | None, str]
 
 def _judge(name: str, copies: tuple[Copy, ...]) -> _Judgement:
     if len(copies) != 2:
-        return Verdict.UNKNOWN, None, f"the document has {len(copies)} copy of {name}"
+        return Verdict.UNKNOWN, None, f"{name} has {len(copies)} copy in the document, and two are needed"
     for copy in copies:
         if copy.metadata is None:
             return Verdict.UNKNOWN, None, f"what is on {copy.device} of {copy.node} is not known"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from hactl.core.cluster import Cluster, interface_on
@@ -24,11 +25,22 @@ _BAD_KEY = "discarded for bad authentication"
 _MULTICAST = frozenset({"224.0.0.18", "ff02::12"})
 
 
+class Cause(StrEnum):
+    """Why two nodes do not hear, or do not believe, each other."""
+
+    PASSWORD_DIFFERS = "PasswordDiffers"
+    ADDRESS_SETS_DIFFER = "AddressSetsDiffer"
+    UNICAST_PEER = "UnicastPeer"
+    VHID_CLASH = "VhidClash"
+    NOTHING_HEARD = "NothingHeard"
+    HEARD_ONE_WAY = "HeardOneWay"
+    NOT_KNOWN = "NotKnown"
+
+
 class MastersCause(NamedTuple):
     """Why there are two."""
 
-    #: PasswordDiffers, AddressSetsDiffer, UnicastPeer, VhidClash, NothingHeard, HeardOneWay, NotKnown.
-    cause: str
+    cause: Cause
     message: str
     #: A command, or what to look at.
     remedy: str
@@ -55,7 +67,7 @@ def two_masters_cause(view: View, group: GroupSpec, vip: VirtualIP, before: Snap
     """
     sides = [side for node in view.masters(vip) if (side := _side(view, before, vip, node)) is not None]
     if len(sides) < 2:
-        return MastersCause("NotKnown", f"vhid {vip.vhid}: two MASTERs are not seen", "")
+        return MastersCause(Cause.NOT_KNOWN, f"vhid {vip.vhid}: two MASTERs are not seen", "")
     for find in (_password, _addresses, _unicast):
         found = find(view.cluster, group, vip, sides)
         if found is not None:
@@ -104,15 +116,15 @@ def _password(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_S
     wanted = cluster.keys.get((group.name, vip.name))
     wrong = [side for side in sides if side.vhid.key != wanted] if wanted is not None else sides
     names = " and ".join(side.node for side in sides)
-    told = f"vhid {vip.vhid}: {names} have different passwords, so each throws the other's advertisements away"
+    message = f"vhid {vip.vhid}: {names} have different passwords, so each throws the other's advertisements away"
     if wanted is None:
         return MastersCause(
-            "PasswordDiffers", told, f"give {group.name} a passwordFrom in the document, and hactl apply"
+            Cause.PASSWORD_DIFFERS, message, f"give {group.name} a passwordFrom in the document, and hactl apply"
         )
-    told += f"; {' and '.join(side.node for side in wrong)} has not the document's"
+    message += f"; the password of {' and '.join(side.node for side in wrong)} is not the document's"
     return MastersCause(
-        "PasswordDiffers",
-        told,
+        Cause.PASSWORD_DIFFERS,
+        message,
         f"on {wrong[0].node}: ifconfig {wrong[0].interface} vhid {vip.vhid} pass PASSWORD",
     )
 
@@ -122,20 +134,20 @@ def _addresses(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_
     if len({side.addresses for side in sides}) == 1:
         return None
     wanted = {address.partition("/")[0]: address for address in vip.addresses}
-    told: list[str] = []
+    differences: list[str] = []
     remedies: list[str] = []
     for side in sides:
         for ip in sorted(set(wanted) - side.addresses):
-            told.append(f"{side.node} lacks {ip}")
+            differences.append(f"{side.node} lacks {ip}")
             remedies.append(
                 f"on {side.node}: ifconfig {side.interface} {family(ip)} {wanted[ip]} alias vhid {vip.vhid}"
             )
         for ip in sorted(side.addresses - set(wanted)):
-            told.append(f"{side.node} has {ip} besides")
+            differences.append(f"{side.node} also has {ip}")
             remedies.append(f"on {side.node}: ifconfig {side.interface} {family(ip)} {ip} -alias")
     return MastersCause(
-        "AddressSetsDiffer",
-        f"vhid {vip.vhid}: the addresses differ ({', '.join(told)}), and they are part of what is authenticated",
+        Cause.ADDRESS_SETS_DIFFER,
+        f"vhid {vip.vhid}: the addresses differ ({', '.join(differences)}), and they are part of what is authenticated",
         "; ".join(remedies),
     )
 
@@ -146,7 +158,7 @@ def _unicast(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_Si
         peers = [peer for peer in (side.vhid.peer, side.vhid.peer6) if peer and peer not in _MULTICAST]
         if peers:
             return MastersCause(
-                "UnicastPeer",
+                Cause.UNICAST_PEER,
                 f"vhid {vip.vhid}: {side.node} talks to {' and '.join(peers)} only, and not to the group's other nodes",
                 f"on {side.node}: ifconfig {side.interface} vhid {vip.vhid} mcast mcast6",
             )
@@ -160,13 +172,13 @@ def _counters(vip: VirtualIP, sides: list[_Side]) -> MastersCause:
     number = vip.vhid
     silent = [side for side in sides if side.received is None]
     if silent:
-        told = f"vhid {number}: configuration is equal; the counters of {silent[0].node} are not known"
-        return MastersCause("NotKnown", told, f"on {silent[0].node}: netstat -s -p carp")
+        message = f"vhid {number}: configuration is equal; the counters of {silent[0].node} are not known"
+        return MastersCause(Cause.NOT_KNOWN, message, f"on {silent[0].node}: netstat -s -p carp")
     clash = [side for side in sides if _now(side.bad_key_grew, side.bad_key)]
     if clash:
         side = clash[0]
         return MastersCause(
-            "VhidClash",
+            Cause.VHID_CLASH,
             f"vhid {number}: passwords and addresses are equal, yet {side.node} discards "
             f"advertisements for bad authentication: another machine on {side.interface}'s network uses vhid {number}",
             f"on {side.node}: tcpdump -ni {side.interface} -e -c 20 ip proto 112; "
@@ -177,13 +189,13 @@ def _counters(vip: VirtualIP, sides: list[_Side]) -> MastersCause:
     check = "the switch (multicast 224.0.0.18, IGMP snooping, VLAN) and the firewall (pass proto carp)"
     if len(deaf) == len(sides):
         names = " and ".join(side.node for side in deaf)
-        told = f"vhid {number}: configuration is equal, but {names} receive no advertisement: nothing gets through"
-        return MastersCause("NothingHeard", told, f"on {deaf[0].node}: {look}; check {check}")
+        message = f"vhid {number}: configuration is equal, but {names} receive no advertisement: nothing gets through"
+        return MastersCause(Cause.NOTHING_HEARD, message, f"on {deaf[0].node}: {look}; check {check}")
     if deaf:
-        told = f"vhid {number}: configuration is equal, but {deaf[0].node} receives no advertisement: one way is cut"
-        return MastersCause("HeardOneWay", told, f"on {deaf[0].node}: {look}; check {check}")
+        message = f"vhid {number}: configuration is equal, but {deaf[0].node} receives no advertisement: one way is cut"
+        return MastersCause(Cause.HEARD_ONE_WAY, message, f"on {deaf[0].node}: {look}; check {check}")
     return MastersCause(
-        "NotKnown",
+        Cause.NOT_KNOWN,
         f"vhid {number}: configuration is equal and both receive advertisements; a moment's race ends by itself",
         f"look again in {4 * vip.advbase} s; if it lasts, on both: {look}",
     )

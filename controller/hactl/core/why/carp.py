@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import Reaction, hears
-from hactl.core.evidence.two_masters import two_masters_cause
+from hactl.core.evidence.two_masters import Cause, two_masters_cause
 from hactl.core.evidence.view import VhidState
 from hactl.core.facts import Interface, known
 from hactl.core.objects import VirtualIP
@@ -27,7 +27,7 @@ def two_masters(subject: Subject) -> Explanation | None:
         found = two_masters_cause(subject.view, subject.group, vip, subject.background.before)
         facts = [subject.spoken(vip, node) or subject.fact(node, f"vhid {vip.vhid} is MASTER") for node in masters]
         remedies = [Remedy(part) for part in found.remedy.split("; ") if part]
-        if found.cause in ("PasswordDiffers", "AddressSetsDiffer"):
+        if found.cause in (Cause.PASSWORD_DIFFERS, Cause.ADDRESS_SETS_DIFFER):
             remedies.insert(0, subject.applied("in mode Apply hactl makes them equal, or by hand:"))
         return Explanation(
             "TwoMasters" + found.cause,
