@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 
 import pytest
 
@@ -18,8 +19,13 @@ _STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard error: during a test it is captured."""
+    """Keep the real standard error: during a test it is captured. Let programs hear Ctrl-C, whoever started us.
+
+    A shell has its background jobs ignore SIGINT, and what is ignored is ignored by every child as well.
+    """
     config.stash[_STDERR] = os.dup(2)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
