@@ -1,10 +1,14 @@
-"""Commands that read give the same bytes whether a server answers (Unix socket, TLS) or the record itself is opened."""
+"""Commands print the same whether a server answers (Unix socket, TLS) or the record itself is opened.
+
+Those that read, and those that change something without a node; `test_operations_both_ways` has the rest.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from support.api.served_record import TOKEN, Served, filled, serving
-from support.command_line import say
+from hactl.cli.api_client.local import Local
+from hactl.cli.documents import server_side_apply
+from support.api.served_record import TOKEN, Served, document, filled, serving
+from support.command_line import Said, say
 
 READS: list[tuple[str, ...]] = [
     ("get",),
@@ -84,6 +90,113 @@ def served(answers: Answers) -> Iterator[Served]:
     """Then a server runs on it."""
     with serving(answers.record) as found:
         yield found
+
+
+#: One after the other: each on what the ones before have left.
+WRITES: list[tuple[int, tuple[str, ...]]] = [
+    (0, ("pause", "nas", "--reason", "work", "--for", "1h")),
+    (0, ("pause", "nas", "--group", "files", "--reason", "more work")),
+    (0, ("pause", "--node", "nas-b", "--reason", "a disk")),
+    (0, ("pause", "--all", "--reason", "a storm")),
+    (1, ("pause", "mail", "--reason", "work")),
+    (1, ("pause", "nas", "--group", "mail", "--reason", "work")),
+    (1, ("pause", "--node", "mail-a", "--reason", "work")),
+    (64, ("pause", "nas", "--all", "--reason", "work")),
+    (0, ("get", "haop", "-o", "name")),
+    (0, ("resume", "nas", "--group", "files")),
+    (1, ("resume", "nas", "--group", "files")),
+    (0, ("resume", "--all")),
+    (1, ("resume", "mail")),
+    (0, ("approve", "nas", "NEWEST", "--reason", "as shown")),
+    (1, ("approve", "nas", "NEWEST")),
+    (1, ("approve", "nas", "000000000000")),
+    (1, ("approve", "mail", "000000000000")),
+    (1, ("switchover", "nas", "--cancel")),
+    (1, ("switchover", "mail", "--yes")),
+    (1, ("switchover", "nas", "mail", "--yes")),
+    (1, ("drain", "mail-a", "--yes")),
+    (1, ("drain", "nas-a", "--cluster", "mail", "--yes")),
+    (1, ("uncordon", "nas-a")),
+    (1, ("resolve", "mail", "data", "--discard", "nas-b")),
+    (0, ("delete", "haop/pause-2")),
+    (1, ("delete", "haop/pause-2", "haop/pause-9")),
+    (1, ("delete", "nas", "--yes")),
+    (0, ("delete", "fw", "--yes", "--dry-run")),
+    (1, ("edit", "nas")),
+    (1, ("edit", "mail")),
+    (0, ("edit", "edge")),
+    (0, ("get", "edge", "-o", "yaml")),
+    (0, ("delete", "edge", "--yes")),
+    (0, ("wait", "edge", "--for", "delete")),
+    (0, ("get", "-o", "name")),
+    (0, ("get", "haop", "--no-headers")),
+    (0, ("describe", "haop", "pause-4")),
+    (0, ("wait", "haop", "pause-9", "--for", "delete")),
+    (3, ("wait", "haop", "pause-4", "--for", "condition=Complete", "--timeout", "0.1s")),
+    (0, ("token", "create", "kim", "--role", "viewer")),
+    (1, ("token", "create", "kim", "--role", "viewer")),
+    (0, ("token", "revoke", "kim")),
+]
+#: Who asks, when, and a token: what is different each time.
+_CHANCE = (
+    (r"hactl_[A-Za-z0-9_-]+", "TOKEN"),
+    (r"token:ci|\w+@local", "SOMEBODY"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME"),
+    (r"\b\d+s\b", "AGE"),
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
+)
+
+
+def object_of_the_api(record: Path) -> None:
+    """A cluster that may be edited: edge."""
+    client = Local(record)
+    server_side_apply(client, document("edge"))
+    client.close()
+
+
+def written(directory: Path, **environment: str) -> list[Said]:
+    """What each of WRITES said, without what is chance."""
+    editor = directory / "editor.sh"
+    change = "s/^metadata:/metadata:\\n  labels: {site: berlin}/"
+    editor.write_text(f"#!/bin/sh\ngrep -q '^# hactl' \"$1\" || sed -i '{change}' \"$1\"\n")
+    editor.chmod(0o700)
+    digest = json.loads(say("get", "nas", "-o", "json", **environment)[1])["status"]["plan"]["digest"]
+    found = []
+    for _, words in WRITES:
+        status, *texts = say(
+            *(digest if word == "NEWEST" else word for word in words), EDITOR=str(editor), **environment
+        )
+        for pattern, word in _CHANCE:
+            texts = [re.sub(pattern, word, text) for text in texts]
+        found.append((status, *texts))
+    return found
+
+
+@pytest.fixture(scope="module")
+def written_alone(tmp_path_factory: pytest.TempPathFactory) -> list[Said]:
+    """On a record of its own, without a server."""
+    directory = tmp_path_factory.mktemp("alone")
+    answers = Answers(directory)
+    object_of_the_api(answers.record)
+    return written(directory, **answers.here)
+
+
+def test_what_is_changed_without_a_server_ends_as_it_should(written_alone: list[Said]) -> None:
+    """Each exit status; and no traceback."""
+    for (wanted, words), (status, out, error) in zip(WRITES, written_alone, strict=True):
+        assert status == wanted, (words, out, error)
+        assert "Traceback" not in out + error
+
+
+@pytest.mark.parametrize("way", ["socket", "TLS"])
+def test_a_server_changes_the_same_and_says_the_same(way: str, written_alone: list[Said], tmp_path: Path) -> None:
+    """Status, output and errors of each command, and so the names of what was made."""
+    answers = Answers(tmp_path)
+    object_of_the_api(answers.record)
+    with serving(answers.record) as served:
+        said = written(tmp_path, **(answers.here if way == "socket" else answers.over_tls(served)))
+    for (_, words), ours, theirs in zip(WRITES, written_alone, said, strict=True):
+        assert theirs == ours, words
 
 
 @pytest.mark.parametrize("words", READS, ids=" ".join)

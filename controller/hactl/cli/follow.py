@@ -53,21 +53,24 @@ class Following:
         """The revision of a cluster when it was looked at last."""
         return revision_of(self._bodies.get(name, {}))
 
-    def rounds(self) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """The clusters' objects by name, again and again, until the time is up; in between what happened is shown."""
+    def rounds(self, *, endless: bool) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """The clusters' objects by name, again and again; in between what happened is shown.
+
+        Until the time is up, or `endless`: work that is done here keeps to its time by itself.
+        """
         while True:
             try:
                 self.refresh()
                 before = {name: screen.shown for name, screen in self.screens.items()}
                 yield self._bodies
                 self._rounds += 1
-                if time.monotonic() > self._deadline:
+                if not endless and time.monotonic() > self._deadline:
                     return
                 self.show()
             except Unreachable as error:
                 for screen in self.screens.values():
                     screen.waits([str(error)])
-                if time.monotonic() > self._deadline:
+                if not endless and time.monotonic() > self._deadline:
                     return
                 time.sleep(RETRY_SECONDS)
                 continue

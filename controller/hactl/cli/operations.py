@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, StatusError
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, StatusError, Unreachable
 from hactl.cli.api_client.watch import revision_of
 from hactl.cli.follow import Following
 from hactl.cli.output import safe, to_seconds
@@ -192,7 +192,7 @@ def carry_out(
     following = Following(client, [cluster], seconds)
     with working(client, Work((cluster,), seconds, awaited=number, reached=reached)) as worker:
         try:
-            for _ in following.rounds():
+            for _ in following.rounds(endless=worker is not None):
                 # In this order: work that has ended may have ended the operation.
                 summary = None if worker is None else worker.ended(cluster)
                 state, revision = _state(client, name)
@@ -219,11 +219,14 @@ def _over(summary: Summary | None) -> bool:
 
 
 def _state(client: Client, name: str) -> tuple[Mapping[str, Any], str]:
-    """The status of the operation of that name, and its revision; of none, nothing."""
+    """The status of the operation of that name, and its revision; of none, and of one that nobody tells, nothing."""
     if not name:
         return {}, ""
     try:
         body = client.send(Call("GET", f"{OPERATIONS}/{name}"))
+    except Unreachable:
+        # It is said when the clusters are read.
+        return {}, ""
     except StatusError as refused:
         if refused.code != 404:
             raise

@@ -6,6 +6,7 @@ Reads open the record so that nothing can change it; the first write opens it ag
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -69,7 +70,8 @@ class Local:
         headers = {"accept": call.accept, "user-agent": "hactl"}
         if call.body is not None:
             headers["content-type"] = call.content_type
-        identity = Identity(actor(), "admin", "local")
+        # As on the Unix socket of a server: a person of this machine.
+        identity = Identity(f"{getpass.getuser()}@local", "admin", "local")
         response = await service.handle(Request(call.method, call.path, identity, call.parameters, headers, call.data))
         if response.status >= 400:
             raise StatusError(response.status, response.body if isinstance(response.body, Mapping) else {})

@@ -118,7 +118,7 @@ class _Run:
         """Show what happens until each is Ready or cannot go on; an exit status each."""
         with working(self._client, Work(list(self._handed), self._seconds, cause="apply")) as worker:
             try:
-                for bodies in self._following.rounds():
+                for bodies in self._following.rounds(endless=worker is not None):
                     for name in self._handed.keys() - self._ends.keys():
                         self._note(name, bodies.get(name), worker)
                     if len(self._ends) == len(self._handed):

@@ -89,7 +89,7 @@ def _follow(client: Client, cluster: str, node: str, made: Body, seconds: float)
         aside=f"{node} is being drained. To take it back: {undo}",
     )  # fmt: skip
     state = ending.operation
-    if state.get("state") != "Open":
+    if state.get("state", "Open") != "Open":
         click.echo(f"the drain of {node} ended: {state['state']}: {safe(state.get('message', ''))}")
         return 1
     if not ending.over:

@@ -88,6 +88,8 @@ def switchover(
             operations.must_run(client)
         body = operations.cluster(client, cluster)
         spec = _group(body, group)
+        if how["at"] is None and node in _drained(client, body):
+            raise HactlError(f"refused: {node} is drained; to let it work again: hactl uncordon {node}")
         seen = None if client.record is None else look_at(client.record, cluster)
         move = _by_status(client, body, spec, node) if seen is None else _by_nodes(client, body, seen, spec, node)
         if move.arrived and how["at"] is None:
@@ -118,10 +120,15 @@ def _group(body: Body, name: str | None) -> Body:
     return found[0]
 
 
+def _drained(client: Client, body: Body) -> set[str]:
+    """Nodes that are kept empty."""
+    drains = operations.open_operations(client, "Drain", cluster=name_of(body))
+    return {each["spec"]["node"] for each in drains}
+
+
 def _others(client: Client, body: Body, group: Body, active: str) -> list[str]:
     """The other nodes that are not drained. Raises HactlError when there is none."""
-    drains = operations.open_operations(client, "Drain", cluster=name_of(body))
-    drained = {each["spec"]["node"] for each in drains}
+    drained = _drained(client, body)
     others = [str(node) for node in group["preferred"] if node != active and node not in drained]
     if not others:
         raise HactlError(f"refused: {group['name']} has no other node that is not drained")
@@ -199,7 +206,7 @@ def _follow(client: Client, cluster: str, move: Move, made: Body, seconds: float
     ending = operations.carry_out(
         client, cluster, operation=made, seconds=seconds, aside=f"{name} goes on. To cancel it: {undo}"
     )
-    if ending.operation["state"] == "Open":
+    if ending.operation.get("state", "Open") == "Open":
         click.echo(f"{name} is not over yet and goes on: hactl describe {cluster} shows it, {undo} cancels it")
         return ending.status
     return _tell(client, cluster, move, ending)

@@ -1,0 +1,146 @@
+"""Every command that changes something prints the same and ends the same, whether a controller runs or none does.
+
+Two simulated pairs, one with `hactl run` and one without: the same commands, one after the other. Only times, and the
+directories and ports of the two sites, are made equal before what was printed is compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from support.lab.site import Site, a_site
+from support.limits import LIMIT_SECONDS
+
+#: What is waited for shows when it is looked at, which is chance.
+WAITING = "  waiting  "
+#: Nodes at work in parallel: their lines come in any order.
+STEP = re.compile(r"  (nas-[ab])  ")
+
+Said = tuple[int, list[str], list[str]]
+
+
+class Both:
+    """The two sites."""
+
+    def __init__(self, alone: Site, served: Site) -> None:
+        self.alone = alone
+        self.served = served
+
+    def say(self, *words: str) -> tuple[Said, Said]:
+        """What a command said without a controller, and with one. `DOCUMENT` is the site's own file."""
+        first, second = (_said(site, words) for site in (self.alone, self.served))
+        return first, second
+
+    def same(self, *words: str, status: int = 0) -> str:
+        """The same both ways, with that exit status; what it printed."""
+        without, with_a_controller = self.say(*words)
+        assert with_a_controller == without, words
+        assert without[0] == status, without
+        assert "Traceback" not in "\n".join(without[2])
+        return "\n".join(without[1] + without[2])
+
+    def write(self, old: str, new: str) -> None:
+        """Change both documents."""
+        for site in (self.alone, self.served):
+            site.document.write_text(site.document.read_text().replace(old, new))
+
+
+def _said(site: Site, words: tuple[str, ...]) -> Said:
+    arguments = [str(site.document) if word == "DOCUMENT" else word for word in words]
+    done = site.hactl(*arguments)
+    return done.returncode, _normal(site, done.stdout), _normal(site, done.stderr)
+
+
+def _normal(site: Site, text: str) -> list[str]:
+    text = text.replace(str(site.directory), "DIR")
+    text = re.sub(r"\b\d+(\.\d+)? ?[smh]\b", "N s", text)
+    # How much is left is what one look found.
+    text = re.sub(r"\(\d+ steps? to go\)", "(N steps to go)", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME", text)
+    lines = [line for line in text.splitlines() if not line.startswith(WAITING)]
+    # Within a stage the lines of each node in their order.
+    ordered: list[str] = []
+    stage: list[str] = []
+    for line in [*lines, ""]:
+        if STEP.match(line):
+            stage.append(line)
+            continue
+        ordered += sorted(stage, key=lambda each: STEP.match(each)[1])  # type: ignore[index]
+        stage = []
+        ordered.append(line)
+    return ordered[:-1]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Two pairs that serve; a controller runs on one of them."""
+    directory = tmp_path_factory.mktemp("sites")
+    with ExitStack() as stack:
+        sites = [stack.enter_context(a_site(directory / name, "nas")) for name in ("alone", "served")]
+        for site in sites:
+            site.environment["HACTL_CONFIG"] = str(site.directory / "config.yaml")
+        controller = sites[1].start("run", "--resync", "2s")
+        try:
+            sites[1].until((sites[1].directory / "api.sock").exists)
+            for site in sites:
+                applied = site.hactl("apply", "-f", str(site.document), "-q")
+                assert applied.returncode == 0, applied.stdout + applied.stderr
+            yield Both(*sites)
+        finally:
+            controller.terminate()
+            controller.communicate(timeout=LIMIT_SECONDS)
+
+
+def test_documents_and_moves(both: Both) -> None:
+    """apply, diff, switchover, drain, uncordon: shown, refused, carried out and followed, and told how it ended."""
+    assert both.same("apply", "-f", "DOCUMENT") == "nas: Ready, already as the document says; nothing was done"
+    both.write("advbase: 1", "advbase: 2")
+    assert "advbase: 2" in both.same("diff", "-f", "DOCUMENT", status=2)
+    applied = both.same("apply", "-f", "DOCUMENT")
+    assert "nas: generation 2 is in force" in applied
+    assert "advbase 2" in applied
+
+    assert "could take it now" in both.same("switchover", "nas", "--dry-run")
+    assert "say --yes" in both.same("switchover", "nas", status=1)
+    assert "no node nas-x" in both.same("switchover", "nas", "--to", "nas-x", "--yes", status=1)
+    moved = both.same("switchover", "nas", "--yes", "--reason", "a test")
+    assert "switchover-1 is on record" in moved
+    assert "hastctl role primary data" in moved
+    assert "files: Done, at most N s without service" in moved
+    assert "nothing to do" in both.same("switchover", "nas", "--to", "nas-b", "--yes")
+    assert "no switchover of nas is open" in both.same("switchover", "nas", "--cancel", status=1)
+
+    assert "files moves to nas-a" in both.same("drain", "nas-b", "--dry-run")
+    drained = both.same("drain", "nas-b", "--yes", "--reason", "a disk")
+    assert "drain-2 is on record" in drained
+    assert "drained: nothing is served by nas-b" in drained
+    both.same("drain", "nas-b", "--yes", status=1)
+    assert "nas-b is drained" in both.same("switchover", "nas", "--to", "nas-b", "--yes", status=1)
+    assert "nas-b may work again" in both.same("uncordon", "nas-b")
+    assert "not drained" in both.same("uncordon", "nas-b", status=1)
+    assert both.same("get", "haop", "-o", "name") == "haoperation.hactl.dev/switchover-1"
+
+
+def test_decisions_and_the_end(both: Both) -> None:
+    """pause, apply under a pause, resume, approve, resolve, wait, delete."""
+    assert "nas is paused until TIME" in both.same("pause", "nas", "--reason", "work", "--for", "1h")
+    held = both.same("apply", "-f", "DOCUMENT", status=3)
+    assert "nas: held back, 0 steps done in N s" in held
+    assert "what helps: hactl resume nas" in held
+    assert "work" in both.same("resume", "--all", status=1)
+    assert both.same("resume", "nas") == "nas is resumed"
+    both.same("resume", "nas", status=1)
+    both.same("approve", "nas", "000000000000", status=1)
+    assert "refused, NoSplitBrain" in both.same("resolve", "nas", "data", "--discard", "nas-b", status=1)
+    assert "no resource logs" in both.same("resolve", "nas", "logs", "--discard", "nas-b", status=1)
+    # Without a controller nobody looks again by himself.
+    assert "nas: Ready, already" in both.same("apply", "-f", "DOCUMENT")
+    both.same("wait", "nas", "--for", "condition=Ready", "--timeout", f"{LIMIT_SECONDS:.0f}s")
+    both.same("delete", "nas", status=1)
+    assert "hacluster/nas deleted" in both.same("delete", "nas", "--yes")
+    both.same("wait", "nas", "--for", "delete")
+    assert "no haclusters found" in both.same("get")
