@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from hactl.cli.commands.documents.apply import worst
 from hactl.cli.commands.operations.drain import left_on
 from hactl.core.operations import State
 from support.api.served_record import document
-from support.limits import LIMIT_SECONDS
+from support.command_line import say
 
 Hactl = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -49,11 +47,7 @@ def hactl(state: Path) -> Hactl:
     """Run the program on that record as a person does, without a terminal."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "hactl", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
-            env={**os.environ, "HACTL_STATE": str(state)},
-        )  # fmt: skip
+        return subprocess.CompletedProcess(arguments, *say(*arguments, HACTL_STATE=str(state)))
 
     return run
 
