@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hactl.core.catalogue import Verb
 from hactl.core.outcome import StepResult
 from hactl.core.script import FRAME, read_answer, step_budget_seconds, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
@@ -21,7 +22,7 @@ def step(command: str, *, before: str = "true", after: str = "true", within_seco
     """A step with a condition before and one after it."""
     return Step(
         "a",
-        "LoadModule",
+        Verb.LOAD_MODULE,
         "one",
         "because",
         command,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hactl.core.catalogue import Verb
 from hactl.core.outcome import StepResult
 from hactl.core.script import LEASE_FILE, read_answer, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
@@ -19,7 +20,7 @@ NONCE = "0123456789abcdef"
 
 def step(*, before: str = "true") -> Step:
     """A step that prints a word."""
-    return Step("a", "SetSysctl", "x", "why", "echo ran", Risk.NONE, before=(Check("it may be", before),))
+    return Step("a", Verb.SET_SYSCTL, "x", "why", "echo ran", Risk.NONE, before=(Check("it may be", before),))
 
 
 def run(directory: Path, lease: int, *, before: str = "true") -> StepResult:

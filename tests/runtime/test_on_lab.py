@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from hactl.core.catalogue import Verb
 from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
 from hactl.lab.build import plug_recorded
@@ -22,7 +23,7 @@ from support.toy_world import ToyStore
 
 LOAD = Step(
     node="nas-a",
-    verb="LoadModule",
+    verb=Verb.LOAD_MODULE,
     target="carp",
     why="carp is not loaded",
     command="kldload -n carp && echo loaded",

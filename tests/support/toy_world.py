@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.adapters.record.operations import in_force, operation, operation_row
+from hactl.core.catalogue import Verb
 from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.view import View
@@ -175,7 +176,7 @@ def make_step(node: str, module: str, *, secret: bool = False, timeout_seconds: 
     """Load one module, which must not be loaded yet."""
     return Step(
         node=node,
-        verb="LoadModule",
+        verb=Verb.LOAD_MODULE,
         target=module,
         why=f"{module} is not loaded",
         command=f"kldload {module}" + (' "$HACTL_PASS_1"' if secret else ""),

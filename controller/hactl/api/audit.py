@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from hactl.api.request.wire import Identity
+from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import HACLUSTERS
@@ -44,11 +45,13 @@ class Audit:
 
     async def accepted(self, act: Act) -> None:
         """Something was changed."""
-        await self._record("RequestAccepted", act, str(act), {})
+        await self._record(EventKind.REQUEST_ACCEPTED, act, str(act), {})
 
     async def refused(self, act: Act, refusal: ApiError) -> None:
         """Something was not changed, or not shown, and why."""
-        await self._record("RequestRefused", act, f"{act}: {refusal}", {"code": refusal.code, "reason": refusal.reason})
+        await self._record(
+            EventKind.REQUEST_REFUSED, act, f"{act}: {refusal}", {"code": refusal.code, "reason": refusal.reason}
+        )
 
     async def _record(self, kind: str, act: Act, summary: str, more: Mapping[str, Any]) -> None:
         about = act.cluster or (act.name if act.resource.partition("/")[0] == HACLUSTERS.plural else "")

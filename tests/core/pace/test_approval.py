@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hactl.core.catalogue import Verb
 from hactl.core.pace.approval import Approval
 from hactl.core.steps import Plan, Risk, Stage, Step
 
 
 def step(command: str) -> Step:
     """A step with that command."""
-    return Step("a", "LoadModule", "one", "because", command, Risk.NONE)
+    return Step("a", Verb.LOAD_MODULE, "one", "because", command, Risk.NONE)
 
 
 def test_a_note_that_no_plan_could_foretell_is_part_of_what_was_approved_and_needs_an_approval() -> None:
     """ConfirmCopy follows from the approved steps; without an approval in force it waits like any other."""
-    note = Step("b", "ConfirmCopy", "data", "why", "true", Risk.NONE)
-    change = Step("a", "SetRole", "data", "why", "true", Risk.NONE)
+    note = Step("b", Verb.CONFIRM_COPY, "data", "why", "true", Risk.NONE)
+    change = Step("a", Verb.SET_ROLE, "data", "why", "true", Risk.NONE)
     plan = Plan("pair", 1, (Stage("x", (change,)),))
     after = Plan("pair", 1, (Stage("y", (note,)),))
-    other = Plan("pair", 1, (Stage("y", (note, Step("a", "SetRole", "web", "why", "true", Risk.NONE))),))
+    other = Plan("pair", 1, (Stage("y", (note, Step("a", Verb.SET_ROLE, "web", "why", "true", Risk.NONE))),))
     approval = Approval()
     assert not approval.covers(after, plan.digest)
     assert approval.covers(plan, plan.digest)

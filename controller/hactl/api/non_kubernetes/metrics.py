@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from hactl import __version__
+from hactl.core.catalogue import EventKind
 
 __all__ = ["CONTENT_TYPE_LATEST", "METRICS", "Metrics"]
 
@@ -83,12 +84,12 @@ class Metrics:
 
     def took_in(self, row: Mapping[str, Any]) -> None:
         """A row of the history, once each: counts steps that ended, and moves with their measured seconds."""
-        if row["kind"] == "StepEnded":
+        if row["kind"] == EventKind.STEP_ENDED:
             self._steps.labels(row["risk"], row["outcome"]).inc()
-        elif row["kind"] in ("GroupMoved", "OperationEnded"):
+        elif row["kind"] in (EventKind.GROUP_MOVED, EventKind.OPERATION_ENDED):
             detail = row.get("detail") or {}
             group = str(detail.get("group", ""))
-            if row["kind"] == "GroupMoved":
+            if row["kind"] == EventKind.GROUP_MOVED:
                 self._moves.labels(row["cluster"], group).inc()
             # A move of the nodes' own is measured by their hook, one of ours when its request ends.
             if group and detail.get("seconds") is not None:

@@ -180,7 +180,7 @@ def operation_fields(body: Mapping[str, Any], name: str, *, actor: str) -> dict[
 
 def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
     """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
-    step = row["kind"] in ("StepBegun", "StepEnded")
+    step = row["kind"] in (EventKind.STEP_BEGUN, EventKind.STEP_ENDED)
     bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
     message = row["summary"]
     if step:

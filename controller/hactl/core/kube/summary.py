@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hactl.core.catalogue import HoldReason
+from hactl.core.catalogue import ConditionType, HoldReason
 from hactl.core.operations import Kind, Operation, State
 
 #: Conditions that exist only while something is the matter, worst first.
-_TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
+_TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECONCILING)
 
 
 def operations_view(operations: Iterable[Operation], cluster: str) -> list[dict[str, str]]:
@@ -69,14 +69,14 @@ def truth(status: Mapping[str, Any], kind: str) -> str:
 
 def ready(status: Mapping[str, Any]) -> str:
     """The READY cell: the condition, and what people asked for: `False,Paused`."""
-    return ",".join((truth(status, "Ready"), *operation_words(status)))
+    return ",".join((truth(status, ConditionType.READY), *operation_words(status)))
 
 
 def reason(status: Mapping[str, Any]) -> str:
     """The one reason to know, in one word: of the worst condition there is, else of Ready; `-`: nobody looked yet."""
     if status.get("problems"):
         return "DocumentProblems"
-    for kind in (*_TROUBLES, "Ready"):
+    for kind in (*_TROUBLES, ConditionType.READY):
         found = condition(status, kind).get("reason")
         if found:
             return str(found)

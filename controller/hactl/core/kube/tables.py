@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from hactl.core.catalogue import ConditionType
 from hactl.core.document.problems import printable
 from hactl.core.kube import summary
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource, part
@@ -180,7 +181,9 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         ),
         Column("Active", "The node the groups are active on.", _at("status", "active")),
         Column(
-            "Failover", "Whether the standby would take over completely by itself now.", _condition("FailoverReady")
+            "Failover",
+            "Whether the standby would take over completely by itself now.",
+            _condition(ConditionType.FAILOVER_READY),
         ),
         Column("Sync", "State of replication, and what is on one disk only.", _at("status", "sync")),
         _AGE,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hactl.core.catalogue import ConditionType
 from hactl.core.operations import Operation
 from hactl.core.outcome import StageOutcome
 from hactl.core.pace.gate import Gate
@@ -39,7 +40,7 @@ class PassResult:
     def ready(self) -> bool:
         """Condition Ready is True."""
         conditions: Sequence[Mapping[str, Any]] = self.status.get("conditions", ())
-        return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+        return any(c.get("type") == ConditionType.READY and c.get("status") == "True" for c in conditions)
 
     @property
     def converged(self) -> bool:

@@ -110,9 +110,9 @@ def _unheard(view: View, keep: str, discard: str) -> Refusal | None:
         if node not in view.facts:
             silence = view.silent.get(node)
             why = f"{node} does not answer: {silence.message if silence else 'nothing is known of it'}"
-            return Refusal("NodeSilent", why, "bring it back first: both copies must be seen")
+            return Refusal(HoldReason.NODE_SILENT, why, "bring it back first: both copies must be seen")
         if not view.fresh(node):
-            return Refusal("StaleFacts", f"what {node} said is too old", "look again")
+            return Refusal(HoldReason.STALE_FACTS, f"what {node} said is too old", "look again")
     return None
 
 
@@ -200,7 +200,9 @@ def _loser(view: View, storage: StorageSpec, discard: str) -> Refusal | None:
         return Refusal("NotACopy", message, f"hactl never overwrites it; if it may go, zero it on {discard} yourself")
     if view.role(name, discard) is None:
         return Refusal(
-            "RoleUnknown", f"{discard} does not tell its role for {name}", f"on {discard}: hastctl list {name}"
+            HoldReason.ROLE_UNKNOWN,
+            f"{discard} does not tell its role for {name}",
+            f"on {discard}: hastctl list {name}",
         )
     return None
 
@@ -218,7 +220,7 @@ def _steps(
     size = reading.value.mediasize if isinstance(reading, Known) else 0
     if size and size < media:
         message = f"{storage.hast.devices[discard]} of {discard} has {size} bytes, the copy of {keep} needs {media}"
-        return Refusal("SizesDiffer", message, "HAST refuses copies of different size: give it a larger disk")
+        return Refusal(HoldReason.SIZES_DIFFER, message, "HAST refuses copies of different size: give it a larger disk")
     role = view.role(storage.name, discard)
     assert role is not None
     steps = [_preserve(storage, discard, preserve, size or media)] if preserve else []
@@ -301,7 +303,15 @@ def _dump_says(name: str, word: str, value: int) -> str:
 
 #: Refusals that the world can lift: the operation stays open, and the planner holds it.
 _PASSING = frozenset(
-    {"NodeSilent", "StaleFacts", "CopiesUnknown", "UseUnknown", "RoleUnknown", "InUse", "OtherNotPrimary"}
+    {
+        HoldReason.NODE_SILENT,
+        HoldReason.STALE_FACTS,
+        "CopiesUnknown",
+        "UseUnknown",
+        HoldReason.ROLE_UNKNOWN,
+        "InUse",
+        "OtherNotPrimary",
+    }
 )
 
 

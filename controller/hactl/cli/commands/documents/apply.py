@@ -18,6 +18,7 @@ from hactl.cli.follow import Following, Screen, newest_event
 from hactl.cli.operations import create, wire_time
 from hactl.cli.output import condition, print_hold, safe, to_seconds
 from hactl.cli.worker import STOPPING, Work, Worker, working
+from hactl.core.catalogue import ConditionType
 
 #: How it ended -> exit status, and what is said (`held` is told apart by what fails).
 STATUSES = {
@@ -153,10 +154,12 @@ class _Run:
         status = body.get("status") or {}
         if status.get("observedGeneration") != generation:
             return ""
-        if condition(status, "Ready").get("status") == "True" and not condition(status, "Reconciling"):
+        if condition(status, ConditionType.READY).get("status") == "True" and not condition(
+            status, ConditionType.RECONCILING
+        ):
             return "converged"
-        stalled = condition(status, "Stalled")
-        if not stalled or (condition(status, "Reconciling") and stalled["reason"] != "StepFailing"):
+        stalled = condition(status, ConditionType.STALLED)
+        if not stalled or (condition(status, ConditionType.RECONCILING) and stalled["reason"] != "StepFailing"):
             self._stalled.pop(name, None)
             return ""
         now = time.monotonic()
@@ -192,6 +195,6 @@ def _tell_rest(screen: Screen, status: Mapping[str, Any], error: str) -> None:
     holds = status.get("holds", ())
     for hold in holds:
         print_hold(hold)
-    stalled = condition(status, "Stalled")
+    stalled = condition(status, ConditionType.STALLED)
     if stalled and not holds:
         click.echo(f"  {stalled['reason']}: {safe(stalled['message'])}")

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
 #: How long one act may take, seconds.
@@ -341,7 +342,7 @@ class Story:
 
     def ready(self) -> bool:
         """Condition Ready is True."""
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in self.status()["conditions"])
+        return any(c["type"] == ConditionType.READY and c["status"] == "True" for c in self.status()["conditions"])
 
     def last_step(self) -> int:
         """Id of the newest step on record."""

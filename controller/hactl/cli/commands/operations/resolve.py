@@ -13,6 +13,7 @@ from hactl.cli.observe import Looked, document_option, look_at
 from hactl.cli.operations import Body, name_of, status_of
 from hactl.cli.output import condition, print_step, safe, table
 from hactl.cli.record import state_path
+from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _show_steps(steps: tuple[Step, ...]) -> None:
 def _show_status(body: Body, resource: str, discard: str) -> None:
     """From elsewhere the copies cannot be compared: what the controller saw last. Raises HactlError."""
     name, status = name_of(body), status_of(body)
-    split = condition(status, "SplitBrain")
+    split = condition(status, ConditionType.SPLIT_BRAIN)
     if split.get("status") != "True":
         raise HactlError(f"refused, NoSplitBrain: by the newest look {name} has no split-brain, so no copy has to go")
     click.echo(click.style(safe(split["message"]), bold=True))

@@ -15,6 +15,7 @@ from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.observe import look_at, usual_seconds
 from hactl.cli.operations import Body, Ending, name_of, status_of, wait_options
 from hactl.cli.output import condition, hold_data, print_hold, print_step, safe, to_seconds
+from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _show(move: Move, body: Body, *, later: bool) -> None:
 
     click.echo(click.style(str(move), bold=True))
     if move.plan is None:
-        ready = condition(status_of(body), "FailoverReady")
+        ready = condition(status_of(body), ConditionType.FAILOVER_READY)
         true = ready.get("status") == "True"
         mark = click.style("ready", fg="green") if true else click.style("not sure", fg="yellow")
         click.echo(f"  {mark}  by the newest look: {safe(ready.get('message', 'nobody has looked yet'))}")

@@ -23,6 +23,7 @@ from hactl.cli.output import (
     table,
 )
 from hactl.cli.record import reading
+from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hactl.core.operations import Operation
 
 #: Conditions that are only there while something is the matter.
-TROUBLES = ("SplitBrain", "Stalled", "Reconciling")
+TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECONCILING)
 
 
 @click.command()
@@ -72,7 +73,11 @@ def status(
             click.echo(row["cluster"])
     else:
         _show(rows, operations, holder, wide=form == "wide" or bool(names))
-    return 0 if all(condition(row["status"], "Ready").get("status") == "True" for row in rows if row["managed"]) else 3
+    return (
+        0
+        if all(condition(row["status"], ConditionType.READY).get("status") == "True" for row in rows if row["managed"])
+        else 3
+    )
 
 
 async def _by_record(path: Path, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
@@ -145,11 +150,11 @@ def _operation(body: Mapping[str, Any]) -> Operation:
 def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
     """Managed before unmanaged; split-brain, stalled, not ready, unknown, working, ready."""
     found = row["status"]
-    ready = condition(found, "Ready").get("status", "Unknown")
-    order = 0 if condition(found, "SplitBrain") else 1 if condition(found, "Stalled") else 2
+    ready = condition(found, ConditionType.READY).get("status", "Unknown")
+    order = 0 if condition(found, ConditionType.SPLIT_BRAIN) else 1 if condition(found, ConditionType.STALLED) else 2
     if order == 2:
         order = {"False": 2, "Unknown": 3, "True": 5}[ready]
-        if order == 2 and condition(found, "Reconciling"):
+        if order == 2 and condition(found, ConditionType.RECONCILING):
             order = 4
     return (0 if row["managed"] else 1, order, row["cluster"])
 
@@ -163,10 +168,10 @@ def _show(
     for row in rows:
         found = row["status"]
         active = ", ".join(sorted({group["active"] or "nobody" for group in found["groups"]}))
-        ready = condition(found, "Ready")
+        ready = condition(found, ConditionType.READY)
         lines.append([
             click.style(row["cluster"], bold=True), coloured_truth(ready.get("status", "Unknown")), active,
-            coloured_truth(condition(found, "FailoverReady").get("status", "Unknown")), _sync(found),
+            coloured_truth(condition(found, ConditionType.FAILOVER_READY).get("status", "Unknown")), _sync(found),
             age(row["age_seconds"]), safe(_what(row)),
         ])  # fmt: skip
     if rows:
@@ -207,7 +212,7 @@ def _what(row: Mapping[str, Any]) -> str:
         one = condition(found, name)
         if one:
             return f"{name}: {one['message']}"
-    ready = condition(found, "Ready")
+    ready = condition(found, ConditionType.READY)
     return "" if ready.get("status") == "True" else f"{ready.get('reason', '')}: {ready.get('message', '')}"
 
 
