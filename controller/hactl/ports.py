@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import Problem
 from hactl.core.operations import Operation, State
 
@@ -157,8 +158,8 @@ API_LABEL = "api"
 FILES_ORIGIN = "files"
 
 
-#: Something that changed, for the record: kind (`hactl.core.catalogue.EventKind`), summary, node, detail.
-Change = tuple[str, str, str | None, Any]
+#: Something that changed, for the record: kind, summary, node, detail.
+Change = tuple[EventKind, str, str | None, Any]
 
 
 # -- the record -------------------------------------------------------------------------------------------------------
@@ -171,15 +172,15 @@ class History(Protocol):
     """What happened: for everybody who tells it or reads it."""
 
     async def record(
-        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
+        self, kind: EventKind, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
     ) -> None:
-        """Record something that changed: kind is a `hactl.core.catalogue.EventKind`."""
+        """Record something that changed."""
         ...
 
     async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Events and steps in the order they were written, newest last.
 
-        Keys of the query, all optional: cluster, node, kind (of `EVENTS`, or "Step"), since and until (datetime or
+        Keys of the query, all optional: cluster, node, kind (an `EventKind`, or "Step"), since and until (datetime or
         ISO text), limit (the newest so many, default 1000), failed (True: only what went wrong).
         Keys of every row: id, at (ISO, UTC), kind, cluster, node, summary. An event has detail; a step (kind StepBegun
         while it runs, StepEnded afterwards) has what `begin_step` took, ended_at, outcome, exit_status, output,

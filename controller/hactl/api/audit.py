@@ -53,7 +53,7 @@ class Audit:
             EventKind.REQUEST_REFUSED, act, f"{act}: {refusal}", {"code": refusal.code, "reason": refusal.reason}
         )
 
-    async def _record(self, kind: str, act: Act, summary: str, more: Mapping[str, Any]) -> None:
+    async def _record(self, kind: EventKind, act: Act, summary: str, more: Mapping[str, Any]) -> None:
         about = act.cluster or (act.name if act.resource.partition("/")[0] == HACLUSTERS.plural else "")
         detail = {
             "actor": act.identity.actor,

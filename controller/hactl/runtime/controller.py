@@ -188,7 +188,7 @@ class Controller:
             if settled:
                 log.warning("steps of a process that died are now Indeterminate", extra={"steps": settled})
 
-    async def _record(self, kind: str, summary: str) -> None:
+    async def _record(self, kind: EventKind, summary: str) -> None:
         log.info(summary)
         try:
             await self._store.record(kind, "", summary)

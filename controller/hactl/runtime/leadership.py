@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from hactl.core.catalogue import EventKind
 from hactl.core.status.changes import same_but_for_ages
 from hactl.errors import HactlError
 from hactl.ports import Clock, History
@@ -198,4 +199,4 @@ class Leadership:
     async def _happened(self, cluster: str) -> Sequence[Mapping[str, Any]]:
         """What is over, since we run."""
         rows = await self._store.history({"cluster": cluster, "since": self._since, "limit": EVENT_ROWS})
-        return [row for row in rows if row["kind"] != "StepBegun"]
+        return [row for row in rows if row["kind"] != EventKind.STEP_BEGUN]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from hactl.adapters.record.bodies import Body
+from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.ports import Clock, Document, ObjectChange
 
@@ -142,7 +143,7 @@ class Tables(Reading, Protocol):
         """False: it is no running step of this process."""
         ...
 
-    def event(self, kind: str, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
+    def event(self, kind: EventKind, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
         """Record an event."""
         ...
 

@@ -26,7 +26,6 @@ from hactl.adapters.record.rows import (
     by_revision,
     canonical,
     check_kept,
-    check_kind,
     check_query,
     document_row,
     event_row,
@@ -35,6 +34,7 @@ from hactl.adapters.record.rows import (
     stored_time,
 )
 from hactl.adapters.record.store import Store
+from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.errors import StoreError
 from hactl.ports import Clock, Document, ObjectChange
@@ -196,8 +196,7 @@ class MemoryTables:
         row |= {"ended_at": self._now(), "revision": self._next_revision()}
         return True
 
-    def event(self, kind: str, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
-        check_kind(kind)
+    def event(self, kind: EventKind, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
         text = None if detail is None else canonical(detail)
         row = {"kind": kind, "cluster": cluster, "node": node, "summary": summary, "detail": text, **self._head()}
         self._events[row["id"]] = row

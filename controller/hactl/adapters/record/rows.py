@@ -118,12 +118,6 @@ def check_newest(cluster: str, wanted: int, newest: int, managed: bool) -> None:
         raise Busy(f"cluster {cluster} has generation {newest} by now; this plan is for generation {wanted}")
 
 
-def check_kind(kind: str) -> None:
-    """An event of a kind that is not in the catalogue is our own mistake. Raises ValueError."""
-    if kind not in set(EventKind):
-        raise ValueError(f"{kind} is not a kind of event (hactl.core.catalogue.EventKind)")
-
-
 def check_query(query: Mapping[str, Any]) -> tuple[str | None, str | None, int]:
     """The bounds of a query as text, and its limit. Raises ValueError for a key or value it does not know."""
     if unknown := sorted(set(query) - QUERY_KEYS):

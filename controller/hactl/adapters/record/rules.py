@@ -37,6 +37,7 @@ from hactl.adapters.record.operations import (
     operation_row,
 )
 from hactl.adapters.record.rows import canonical, check_newest, shortened, step_fields, stored_time
+from hactl.core.catalogue import EventKind
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import operations_view
@@ -128,7 +129,7 @@ def _accept(tables: Tables, document: Document, newest: Newest, *, actor: str, o
         tables.amend_generation(document, generation, origin=origin)
     if not newest.managed or generation != newest.generation:
         summary = f"generation {generation} of {document.source} accepted"
-        tables.event("DocumentAccepted", name, summary, None, _detail(document, actor, origin))
+        tables.event(EventKind.DOCUMENT_ACCEPTED, name, summary, None, _detail(document, actor, origin))
     return generation
 
 
@@ -161,14 +162,14 @@ def _unmanage(tables: Tables, cluster: str, before: Body | None, why: str) -> Bo
     """Its object as it was last, if there was one."""
     tables.set_managed(cluster, False, why)
     removed = None if before is None else tables.remove_object(CLUSTERS, before)
-    tables.event("DocumentVanished", cluster, f"unmanaged: {why}; nothing is torn down")
+    tables.event(EventKind.DOCUMENT_VANISHED, cluster, f"unmanaged: {why}; nothing is torn down")
     return removed
 
 
 # -- history, passes and their steps ----------------------------------------------------------------------------------
 
 
-def record(tables: Tables, kind: str, cluster: str, summary: str, node: str | None, detail: Any) -> None:
+def record(tables: Tables, kind: EventKind, cluster: str, summary: str, node: str | None, detail: Any) -> None:
     """See `hactl.ports.History`."""
     with tables.writing():
         tables.event(kind, cluster, summary, node, detail)
@@ -187,7 +188,7 @@ def take_lease(tables: Tables, cluster: str) -> int:
         taken = max(0 if held is None else held.generation + 1, int(tables.now().timestamp()))
         tables.set_lease(cluster, taken)
         if held is not None:
-            tables.event("LeaseTaken", cluster, f"{tables.command} acts now, with lease {taken}")
+            tables.event(EventKind.LEASE_TAKEN, cluster, f"{tables.command} acts now, with lease {taken}")
     return taken
 
 
@@ -267,7 +268,11 @@ def open_operation(tables: Tables, fields: Mapping[str, Any], name: str) -> tupl
         body = _add(tables, OPERATIONS, given, 1, given["status"])
         _show_operations(tables, made.cluster)
         tables.event(
-            "OperationOpened", made.cluster, f"operation {made.id}: {described(made)}", None, opened_detail(made)
+            EventKind.OPERATION_OPENED,
+            made.cluster,
+            f"operation {made.id}: {described(made)}",
+            None,
+            opened_detail(made),
         )
     return made.id, body
 
@@ -308,7 +313,7 @@ def _close(tables: Tables, number: int, state: State, message: str, seconds: flo
     ended = tables.close_operation(number, state, message, seconds)
     _show_operations(tables, ended.cluster)
     detail = {**opened_detail(ended), "state": state.value, "seconds": seconds}
-    tables.event("OperationEnded", ended.cluster, ended_summary(ended), None, detail)
+    tables.event(EventKind.OPERATION_ENDED, ended.cluster, ended_summary(ended), None, detail)
     return ended
 
 
@@ -432,7 +437,7 @@ def create_token(tables: Tables, name: str, digest: str, *, role: str, actor: st
         tables.insert_token(row | {"created_at": created, "created_by": actor, "expires_at": until})
         detail = {"name": name, "role": role, "actor": actor, "expiresAt": until}
         lasting = f" until {until}" if until else ""
-        tables.event("TokenCreated", "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
+        tables.event(EventKind.TOKEN_CREATED, "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
 
 
 def revoke_token(tables: Tables, name: str, actor: str) -> bool:
@@ -440,5 +445,7 @@ def revoke_token(tables: Tables, name: str, actor: str) -> bool:
     with tables.writing():
         gone = tables.delete_token(name)
         if gone:
-            tables.event("TokenRevoked", "", f"token {name} revoked by {actor}", None, {"name": name, "actor": actor})
+            tables.event(
+                EventKind.TOKEN_REVOKED, "", f"token {name} revoked by {actor}", None, {"name": name, "actor": actor}
+            )
     return gone

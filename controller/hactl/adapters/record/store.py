@@ -9,6 +9,7 @@ from typing import Any
 from hactl.adapters.record import rules
 from hactl.adapters.record.backend import Backend
 from hactl.adapters.record.rows import seconds_between
+from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
 from hactl.ports import Change, Document, ObjectChange
@@ -26,7 +27,7 @@ class Store:
     # -- history ------------------------------------------------------------------------------------------------------
 
     async def record(
-        self, kind: str, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
+        self, kind: EventKind, cluster: str, summary: str, *, node: str | None = None, detail: Any = None
     ) -> None:
         """See `hactl.ports.History`."""
         await self.backend.write(lambda tables: rules.record(tables, kind, cluster, summary, node, detail))

@@ -18,7 +18,7 @@ from hactl.core.operations import Kind, OpenOperations
 from hactl.core.steps import Plan
 
 #: kind, summary, node, detail (see `ports.Change`).
-Event = tuple[str, str, str | None, Any]
+Event = tuple[EventKind, str, str | None, Any]
 
 #: Moves within this long count for `maxMovesPerHour`.
 HOUR = timedelta(hours=1)

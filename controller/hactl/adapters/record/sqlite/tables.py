@@ -18,10 +18,11 @@ from hactl.adapters.record import backend
 from hactl.adapters.record.backend import Lease, Row
 from hactl.adapters.record.bodies import Body, at_revision, compact, name_of, revision_of
 from hactl.adapters.record.operations import operation
-from hactl.adapters.record.rows import CONTROLLER_DIED, canonical, check_kind, document_row, stored_time
+from hactl.adapters.record.rows import CONTROLLER_DIED, canonical, document_row, stored_time
 from hactl.adapters.record.sqlite.file import next_revision
 from hactl.adapters.record.sqlite.process import Process
 from hactl.adapters.record.sqlite.reading import IS_NEWEST, SQLiteReading
+from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.ports import Clock, Document
 
@@ -122,8 +123,7 @@ class SQLiteTables(SQLiteReading):
         )
         return done.rowcount == 1
 
-    def event(self, kind: str, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
-        check_kind(kind)
+    def event(self, kind: EventKind, cluster: str, summary: str, node: str | None = None, detail: Any = None) -> None:
         text = None if detail is None else canonical(detail)
         row = {"kind": kind, "cluster": cluster, "node": node, "summary": summary, "detail": text}
         self._insert("events", {**row, **self._head()})

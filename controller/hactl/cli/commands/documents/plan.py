@@ -10,6 +10,7 @@ import click
 from hactl.cli.documents import files_option, load_all, selected
 from hactl.cli.output import operation_line, output_option, plan_data, print_data, print_plan, safe
 from hactl.cli.record import state_path
+from hactl.core.catalogue import HoldReason
 from hactl.core.steps import Plan
 from hactl.ports import Document
 
@@ -39,7 +40,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
             _show(document, found, wide=form == "wide")
     if any(found.stages for found in plans):
         return 2
-    return 1 if any(hold.reason == "NodeSilent" for found in plans for hold in found.holds) else 0
+    return 1 if any(hold.reason is HoldReason.NODE_SILENT for found in plans for hold in found.holds) else 0
 
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
