@@ -170,7 +170,9 @@ def _unmanage(tables: Tables, cluster: str, before: Body | None, why: str) -> Bo
 
 
 def record(tables: Tables, kind: EventKind, cluster: str, summary: str, node: str | None, detail: Any) -> None:
-    """See `hactl.ports.History`."""
+    """See `hactl.ports.History`. Raises ValueError for a kind that is none: a mistake of ours."""
+    if kind not in set(EventKind):
+        raise ValueError(f"{kind} is no kind of event (hactl.core.catalogue.EventKind)")
     with tables.writing():
         tables.event(kind, cluster, summary, node, detail)
 
