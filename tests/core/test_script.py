@@ -13,6 +13,7 @@ from hactl.core.catalogue import Verb
 from hactl.core.outcome import StepResult
 from hactl.core.script import FRAME, read_answer, step_budget_seconds, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
+from support.limits import LIMIT_SECONDS
 
 NONCE = "0123456789abcdef"
 DASH = shutil.which("dash") or "/bin/sh"
@@ -37,7 +38,9 @@ def run(each: Step, place: Path, **programs: str) -> StepResult:
     stubs = {"sleep": "echo slept >> slept", **programs}
     text = "\n".join(f"{name}() {{ {body}; }}" for name, body in stubs.items())
     script = f"{text}\n{step_script(each, {}, NONCE)}"
-    ran = subprocess.run([DASH, "-s"], input=script, text=True, cwd=place, capture_output=True, timeout=30, check=False)
+    ran = subprocess.run(
+        [DASH, "-s"], input=script, text=True, cwd=place, capture_output=True, timeout=LIMIT_SECONDS, check=False
+    )
     return read_answer(each, ran.stdout, NONCE, exit_status=ran.returncode, timed_out=False)
 
 

@@ -18,6 +18,7 @@ import pytest
 from hactl.core.cluster import Cluster
 from hactl.core.hook.render import HOOK, hook_files
 from support.lab.closed_loop import example
+from support.limits import LIMIT_SECONDS
 
 SHELLS = sorted({"/bin/sh", shutil.which("dash") or "/bin/sh"})
 #: Program -> its body. Each notes how it was called and keeps what it is asked for in a file of $ROOT.
@@ -69,7 +70,7 @@ class Node:
     def call(self, *words: str, status: int = 0) -> str:
         """Run the hook; its standard output. Standard error must stay empty."""
         done = subprocess.run(
-            [self.shell, self.root / "hook", *words], capture_output=True, text=True, timeout=60, check=False
+            [self.shell, self.root / "hook", *words], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
         )
         assert done.returncode == status, done
         assert status or done.stderr == ""

@@ -15,6 +15,7 @@ from hactl.lab.machine import Machine, osreldate
 from hactl.lab.shell.shell import drive
 from hactl.lab.world import World
 from support.lab.carp_pair import Pair, call
+from support.limits import LIMIT_SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 
@@ -143,7 +144,7 @@ async def test_real_time_spawns_tasks() -> None:
         done.set()
 
     world.spawn(work())
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), LIMIT_SECONDS)
 
 
 # power

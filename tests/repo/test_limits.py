@@ -86,3 +86,16 @@ def test_one_that_its_alarm_does_not_end_costs_its_process_and_no_other_test(tmp
     assert "Timeout (0:00:04)!" in out, out
     assert re.search(r"^FAILED .*::test_swallows", out, re.MULTILINE), out
     assert "1 failed, 2 passed" in out, out
+
+
+def test_no_limit_is_a_number_of_its_own() -> None:
+    """Whoever waits for what should come says LIMIT_SECONDS: it is generous, and it scales."""
+    literal = re.compile(r"(?<![-&\w])timeout=[1-9]|asyncio\.timeout\([1-9]|wait_for\([^\n]*, [1-9][0-9.]*\)")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != Path(__file__) and path.parts[-2] != "bench"
+        for line in path.read_text().splitlines()
+        if literal.search(line)
+    ]
+    assert found == []
