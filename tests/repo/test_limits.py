@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from support.limits import LIMIT_SECONDS
@@ -97,5 +99,38 @@ def test_no_limit_is_a_number_of_its_own() -> None:
         if path != Path(__file__) and path.parts[-2] != "bench"
         for line in path.read_text().splitlines()
         if literal.search(line)
+    ]
+    assert found == []
+
+
+#: Tests of real processes and sockets; the others have clocks of their own, on which nothing is late.
+REAL_TIME = ("adapters", "api", "cli", "e2e", "repo")
+_MEASURED = re.compile(r"\.seconds\b|monotonic\(|perf_counter\(|\btime\.time\(|\bnow\(|\b(elapsed|duration|took)\b")
+
+
+def _upper_bounds(text: str) -> Iterator[str]:
+    """Asserted comparisons of a measured time with a number it must not exceed."""
+    asserts = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assert))
+    for node in (inner for each in asserts for inner in ast.walk(each) if isinstance(inner, ast.Compare)):
+        sides = [node.left, *node.comparators]
+        for left, sign, right in zip(sides, node.ops, sides[1:], strict=False):
+            less, more = (left, right) if isinstance(sign, ast.Lt | ast.LtE) else (right, left)
+            number = all(name.id == "timedelta" for name in ast.walk(more) if isinstance(name, ast.Name))
+            if isinstance(sign, ast.Lt | ast.LtE | ast.Gt | ast.GtE) and number and _MEASURED.search(ast.unparse(less)):
+                yield ast.unparse(node)
+
+
+def test_no_test_asserts_how_fast_it_was() -> None:
+    """On a busy machine everything takes longer: what came, and in which order, is asserted instead."""
+    slow = (
+        "assert answer.seconds < 3 and abs(now() - then) <= timedelta(seconds=5)\nassert 2 > time.monotonic() - began"
+    )
+    assert len(list(_upper_bounds(slow))) == 3
+    assert list(_upper_bounds("assert answer.seconds >= 0\nassert before <= now() <= after")) == []
+    found = [
+        f"{path.relative_to(ROOT)}: {bound}"
+        for folder in REAL_TIME
+        for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
+        for bound in _upper_bounds(path.read_text())
     ]
     assert found == []

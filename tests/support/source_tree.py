@@ -1,4 +1,4 @@
-"""The project's own Python sources: its modules, who imports whom, its functions. They are read, never run."""
+"""The project's own Python sources: its modules, who imports whom and what, its functions. Read, never run."""
 
 from __future__ import annotations
 
@@ -82,6 +82,25 @@ def _named(node: ast.AST) -> Iterator[str]:
         for alias in node.names:
             submodule = f"{node.module}.{alias.name}"
             yield submodule if submodule in modules() else node.module
+
+
+@cache
+def foreign(module: str) -> frozenset[str]:
+    """Dotted names that a module of hactl imports from elsewhere."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(modules()[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in found if name.partition(".")[0] != "hactl")
+
+
+@cache
+def reached(module: str) -> frozenset[str]:
+    """Those, and every dotted name in the text of the module: `os.kill`."""
+    tree = ast.parse(modules()[module].read_text())
+    return foreign(module) | {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
 def runs_first(each: Import) -> Iterator[str]:
