@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.catalogue import Verb
 from hactl.core.outcome import StepResult
 from hactl.core.script import FRAME, read_answer, step_budget_seconds, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
+from hactl.core.verbs import Verb
 from support.limits import LIMIT_SECONDS
 
 NONCE = "0123456789abcdef"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.catalogue import Verb
 from hactl.core.outcome import StepResult
 from hactl.core.script import LEASE_FILE, read_answer, step_script
 from hactl.core.steps import Check, Outcome, Risk, Step
+from hactl.core.verbs import Verb
 from support.limits import LIMIT_SECONDS
 
 DASH = shutil.which("dash") or "/bin/sh"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from hactl.core.catalogue import Verb
 from hactl.core.outcome import StageOutcome
 from hactl.core.steps import Check, Outcome, Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 from hactl.lab.build import plug_recorded
 from hactl.lab.front.nodes import LabNodes, Trouble
 from hactl.lab.shell.shell import run_script

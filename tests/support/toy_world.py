@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hactl.adapters.record.operations import in_force, operation, operation_row
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.view import View
@@ -27,6 +26,7 @@ from hactl.core.operations import Operation, Overrides, State
 from hactl.core.script import FRAME
 from hactl.core.status.cluster import Origin
 from hactl.core.steps import Check, Hold, Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
 from hactl.ports import Answer, Change, Document, SourceState, Target
 from hactl.runtime.passes.types import Accepted, ResolvedCluster

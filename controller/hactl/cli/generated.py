@@ -15,7 +15,7 @@ import click
 from hactl.adapters.generated import GENERATORS, main
 from hactl.cli.main import COMMANDS, Commands, cli
 from hactl.cli.topics import EXIT_STATUSES
-from hactl.core import catalogue
+from hactl.core import catalogue, verbs
 from hactl.core.document.explain import explain
 
 _HEAD = """\
@@ -60,11 +60,13 @@ def _statuses() -> str:
 
 
 def _catalogue() -> list[str]:
-    tables: list[tuple[str, str, Iterable[catalogue.Verb | catalogue.Named]]] = [
-        ("Steps", "verb", catalogue.Verb),
+    tables: list[tuple[str, str, Iterable[verbs.Verb | catalogue.Named]]] = [
+        ("Steps", "verb", verbs.Verb),
         ("Holds: reasons not to act", "reason", catalogue.HoldReason),
         ("Conditions", "type", catalogue.ConditionType),
         ("Reasons of conditions", "reason", catalogue.ConditionReason),
+        ("Causes of explanations (hactl why), besides reasons of holds and conditions", "cause", catalogue.Cause),
+        ("Refusals to throw a copy away (hactl resolve)", "reason", catalogue.RefusalReason),
         ("Events", "kind", catalogue.EventKind),
     ]
     return [

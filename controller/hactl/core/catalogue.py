@@ -1,195 +1,14 @@
-"""The closed sets, each an enum with its table: verbs, reasons not to act, conditions, their reasons, events.
+"""The closed sets of words, each an enum: reasons not to act, events, conditions and their reasons, causes, refusals.
 
 Whatever is not named here cannot happen, and whatever is named here is documented (tests/repo checks both). A member is
 the very text that stands in statuses, in the record and in the reference; its `meaning` is its one sentence there.
+The verbs have a table of their own: `hactl.core.verbs`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Self
-
-
-class Verb(StrEnum):
-    """What a step does. What is to be known of each is in `VERBS`."""
-
-    LOAD_MODULE = "LoadModule"
-    SET_SYSCTL = "SetSysctl"
-    ADJUST_DEMOTION = "AdjustDemotion"
-    ADD_ADDRESS = "AddAddress"
-    REMOVE_ADDRESS = "RemoveAddress"
-    SET_VHID = "SetVhid"
-    WRITE_BOOT_ALIASES = "WriteBootAliases"
-    SET_RC_VARIABLE = "SetRcVariable"
-    REMOVE_RC_VARIABLE = "RemoveRcVariable"
-    SET_SYSCTL_CONF = "SetSysctlConf"
-    WRITE_HAST_CONF = "WriteHastConf"
-    RELOAD_HASTD = "ReloadHastd"
-    START_HASTD = "StartHastd"
-    CREATE_METADATA = "CreateMetadata"
-    SET_ROLE = "SetRole"
-    MAKE_FILESYSTEM = "MakeFilesystem"
-    CREATE_POOL = "CreatePool"
-    CHECK_FILESYSTEM = "CheckFilesystem"
-    MOUNT = "Mount"
-    REMOUNT = "Remount"
-    UNMOUNT = "Unmount"
-    IMPORT_POOL = "ImportPool"
-    EXPORT_POOL = "ExportPool"
-    START_SERVICE = "StartService"
-    STOP_SERVICE = "StopService"
-    ENABLE_SERVICE = "EnableService"
-    DISABLE_SERVICE = "DisableService"
-    WRITE_HOOK = "WriteHook"
-    REMOVE_HOOK = "RemoveHook"
-    RESTART_DEVD = "RestartDevd"
-    CONFIRM_COPY = "ConfirmCopy"
-    LIFT_HOLD = "LiftHold"
-    NOTE_DRAINED = "NoteDrained"
-    FORGET_DRAINED = "ForgetDrained"
-    PRESERVE_COPY = "PreserveCopy"
-    DISCARD_COPY = "DiscardCopy"
-
-    @property
-    def meaning(self) -> str:
-        """What such a step does, for people."""
-        return VERBS[self].meaning
-
-    @property
-    def traits(self) -> VerbTraits:
-        """Everything that is to be known of the verb."""
-        return VERBS[self]
-
-
-@dataclass(frozen=True, slots=True)
-class VerbTraits:
-    """What is to be known of a verb."""
-
-    #: What such a step does, for people.
-    meaning: str
-    #: It changes only what the next boot does.
-    boot_only: bool = False
-    #: Data on a named device is gone.
-    destructive: bool = False
-    #: What it usually takes as a part of a move, seconds; None: it is no part of one. Measured moves correct it.
-    usual_seconds: float | None = None
-    #: It takes a part of a group's service away where the group is: the first half of a move.
-    lets_go: bool = False
-    #: It notes on a node what other steps brought about, which no plan can foretell: part of any approved plan.
-    note: bool = False
-    #: A healthy cluster does it again and again, so that doing it often does not mean that somebody undoes it.
-    routine: bool = False
-    #: The verb of the step that takes it back; None: nothing does.
-    reversed_by: Verb | None = None
-
-    @property
-    def moves(self) -> bool:
-        """It may be a part of a move."""
-        return self.usual_seconds is not None
-
-
-#: Every verb, in the order of a convergence.
-VERBS: dict[Verb, VerbTraits] = {
-    Verb.LOAD_MODULE: VerbTraits("Loads the carp kernel module now (kldload -n carp)."),
-    Verb.SET_SYSCTL: VerbTraits("Sets a net.inet.carp sysctl now.", reversed_by=Verb.SET_SYSCTL),
-    Verb.ADJUST_DEMOTION: VerbTraits(
-        "Takes back a demotion somebody added by hand (the sysctl adds, so it writes the negative)."
-    ),
-    Verb.ADD_ADDRESS: VerbTraits(
-        "Adds an address to a vhid, creating the vhid when it is the first.", reversed_by=Verb.REMOVE_ADDRESS
-    ),
-    Verb.REMOVE_ADDRESS: VerbTraits(
-        "Removes an address from a vhid; the vhid goes with its last address.", reversed_by=Verb.ADD_ADDRESS
-    ),
-    Verb.SET_VHID: VerbTraits(
-        "Changes advskew, advbase or password of a vhid in place, without dropping MASTER.",
-        usual_seconds=0.5,
-        reversed_by=Verb.SET_VHID,
-    ),
-    Verb.WRITE_BOOT_ALIASES: VerbTraits(
-        "Writes the CARP aliases for the next boot to /etc/rc.conf.d/netif, mode 0600.",
-        boot_only=True,
-        reversed_by=Verb.WRITE_BOOT_ALIASES,
-    ),
-    Verb.SET_RC_VARIABLE: VerbTraits(
-        "Sets an rc.conf variable for the next boot.", boot_only=True, reversed_by=Verb.SET_RC_VARIABLE
-    ),
-    Verb.REMOVE_RC_VARIABLE: VerbTraits(
-        "Removes an rc.conf variable that contradicts the document.", boot_only=True, reversed_by=Verb.SET_RC_VARIABLE
-    ),
-    Verb.SET_SYSCTL_CONF: VerbTraits(
-        "Sets a line of /etc/sysctl.conf for the next boot.", boot_only=True, reversed_by=Verb.SET_SYSCTL_CONF
-    ),
-    Verb.WRITE_HAST_CONF: VerbTraits(
-        "Replaces /etc/hast.conf after hastctl has checked the new one; the old one is kept.",
-        reversed_by=Verb.WRITE_HAST_CONF,
-    ),
-    Verb.RELOAD_HASTD: VerbTraits("Tells hastd to read its configuration again."),
-    Verb.START_HASTD: VerbTraits("Starts hastd."),
-    Verb.CREATE_METADATA: VerbTraits(
-        "Writes HAST metadata to a provably blank device (destructive).", destructive=True
-    ),
-    Verb.SET_ROLE: VerbTraits(
-        "Sets the HAST role of a resource.", usual_seconds=1.5, routine=True, reversed_by=Verb.SET_ROLE
-    ),
-    Verb.MAKE_FILESYSTEM: VerbTraits(
-        "Makes a UFS filesystem on a provably blank replicated device (destructive).", destructive=True
-    ),
-    Verb.CREATE_POOL: VerbTraits(
-        "Creates a ZFS pool on a provably blank replicated device (destructive).", destructive=True
-    ),
-    Verb.CHECK_FILESYSTEM: VerbTraits(
-        "Checks a UFS filesystem before it is mounted (fsck -p).", usual_seconds=1.0, routine=True
-    ),
-    Verb.MOUNT: VerbTraits(
-        "Mounts the filesystem of the active node.", usual_seconds=0.5, routine=True, reversed_by=Verb.UNMOUNT
-    ),
-    Verb.REMOUNT: VerbTraits("Changes mount options in place.", reversed_by=Verb.REMOUNT),
-    Verb.UNMOUNT: VerbTraits("Unmounts a filesystem.", usual_seconds=1.0, lets_go=True, reversed_by=Verb.MOUNT),
-    Verb.IMPORT_POOL: VerbTraits(
-        "Imports a ZFS pool from /dev/hast.", usual_seconds=3.0, routine=True, reversed_by=Verb.EXPORT_POOL
-    ),
-    Verb.EXPORT_POOL: VerbTraits("Exports a ZFS pool.", usual_seconds=2.0, lets_go=True, reversed_by=Verb.IMPORT_POOL),
-    Verb.START_SERVICE: VerbTraits(
-        "Starts a service on the active node.", usual_seconds=2.0, reversed_by=Verb.STOP_SERVICE
-    ),
-    Verb.STOP_SERVICE: VerbTraits(
-        "Stops a service where it should not run.", usual_seconds=2.0, lets_go=True, reversed_by=Verb.START_SERVICE
-    ),
-    Verb.ENABLE_SERVICE: VerbTraits(
-        "Lets rc start a service at boot (runOn: All).", boot_only=True, reversed_by=Verb.DISABLE_SERVICE
-    ),
-    Verb.DISABLE_SERVICE: VerbTraits(
-        "Keeps rc from starting a service at boot: hactl or the hook starts it on the active node.",
-        boot_only=True,
-        reversed_by=Verb.ENABLE_SERVICE,
-    ),
-    Verb.WRITE_HOOK: VerbTraits(
-        "Writes a file of the node hook: what the node does by itself when CARP moves the addresses.",
-        reversed_by=Verb.REMOVE_HOOK,
-    ),
-    Verb.REMOVE_HOOK: VerbTraits(
-        "Removes the node hook where the document has nothing for it to move any more.", reversed_by=Verb.WRITE_HOOK
-    ),
-    Verb.RESTART_DEVD: VerbTraits("Restarts devd, which reads its rules only when it starts.", routine=True),
-    Verb.CONFIRM_COPY: VerbTraits(
-        "Notes on the standby that its copy is complete, so that its hook may promote it.", note=True, routine=True
-    ),
-    Verb.LIFT_HOLD: VerbTraits(
-        "Takes back the demotion a node was held at since it booted: it can serve now.", routine=True
-    ),
-    Verb.NOTE_DRAINED: VerbTraits(
-        "Notes on a node that it is drained, so that its hook takes nothing over.", reversed_by=Verb.FORGET_DRAINED
-    ),
-    Verb.FORGET_DRAINED: VerbTraits("Removes that note: the node takes over again.", reversed_by=Verb.NOTE_DRAINED),
-    Verb.PRESERVE_COPY: VerbTraits(
-        "Copies the device of a copy that is to be thrown away to a file (operator's request)."
-    ),
-    Verb.DISCARD_COPY: VerbTraits(
-        "Throws away one of two diverged copies: role init, hastctl create (destructive, asked for).", destructive=True
-    ),
-}
 
 
 class Named(StrEnum):
@@ -205,142 +24,178 @@ class Named(StrEnum):
         return member
 
 
+class About(Enum):
+    """What a hold is about."""
+
+    #: Something is not known; nothing is known to be wrong.
+    UNKNOWN = "unknown"
+    #: How a node is configured or equipped.
+    CONFIGURATION = "configuration"
+    #: Where things are, what state they are in, or who may act.
+    SITUATION = "situation"
+
+
 class HoldReason(Named):
     """Why hactl does not act (yet)."""
+
+    about: About
+
+    def __new__(cls, value: str, meaning: str, about: About) -> Self:
+        """A word, what it means, and what such a hold is about."""
+        member = str.__new__(cls, value)
+        member._value_, member.meaning, member.about = value, meaning, about
+        return member
 
     ADDRESS_ELSEWHERE = (
         "AddressElsewhere",
         "A vhid is MASTER on another node than its group is active on; preemption should bring it.",
+        About.SITUATION,
     )
-    ADDRESS_IN_USE = ("AddressInUse", "A wanted address is an ordinary address of the interface already.")
-    ADDRESS_WAITS = ("AddressWaits", "Addresses come up only when their group serves.")
+    ADDRESS_IN_USE = (
+        "AddressInUse",
+        "A wanted address is an ordinary address of the interface already.",
+        About.CONFIGURATION,
+    )
+    ADDRESS_WAITS = ("AddressWaits", "Addresses come up only when their group serves.", About.SITUATION)
     BOOT_CONFIG_BY_HAND = (
         "BootConfigByHand",
         "A hand-written boot setting contradicts the document where hactl does not edit.",
+        About.CONFIGURATION,
     )
     BOOT_CONFIG_UNKNOWN = (
         "BootConfigUnknown",
         "rc.conf cannot be read as rc would read it, for instance a syntax error.",
+        About.UNKNOWN,
     )
-    COPY_MISSING = ("CopyMissing", "One disk is blank and the other node has data but does not serve it.")
-    COUNTERS_DISAGREE = ("CountersDisagree", "The metadata counters of the two copies fit no state that HAST knows.")
-    DEMOTED = ("Demoted", "net.inet.carp.demotion is not 0 and not all of it was added by hand.")
-    DEVICE_IN_USE = ("DeviceInUse", "A device to be initialised is used by something.")
-    DEVICE_MISSING = ("DeviceMissing", "A device of the document does not exist on the node.")
-    DEVICE_NOT_READY = ("DeviceNotReady", "The node is primary and its /dev/hast device is not there yet.")
+    COPY_MISSING = (
+        "CopyMissing",
+        "One disk is blank and the other node has data but does not serve it.",
+        About.SITUATION,
+    )
+    COUNTERS_DISAGREE = (
+        "CountersDisagree",
+        "The metadata counters of the two copies fit no state that HAST knows.",
+        About.SITUATION,
+    )
+    DEMOTED = ("Demoted", "net.inet.carp.demotion is not 0 and not all of it was added by hand.", About.SITUATION)
+    DEVICE_IN_USE = ("DeviceInUse", "A device to be initialised is used by something.", About.CONFIGURATION)
+    DEVICE_MISSING = ("DeviceMissing", "A device of the document does not exist on the node.", About.CONFIGURATION)
+    DEVICE_NOT_READY = (
+        "DeviceNotReady",
+        "The node is primary and its /dev/hast device is not there yet.",
+        About.CONFIGURATION,
+    )
     DISK_ERRORS = (
         "DiskErrors",
         "A primary has had I/O errors on its own disk: its copy may be old although hastd does not say so.",
+        About.CONFIGURATION,
     )
-    DRAINED = ("Drained", "A node is drained and a group stays on it, because no other node could take it.")
-    DUAL_PRIMARY = ("DualPrimary", "Two nodes are primary for one resource.")
-    ELECTING = ("Electing", "CARP has not elected a MASTER yet.")
-    FACTS_UNKNOWN = ("FactsUnknown", "A reading that the decision needs is Unknown.")
-    FLEET_SILENT = ("FleetSilent", "Many nodes vanished at once: our own network is suspected and nothing is changed.")
-    FOREIGN_COPY = ("ForeignCopy", "The two disks belong to different HAST resources.")
-    FOREIGN_DATA = ("ForeignData", "A device holds something that is not this resource's metadata.")
-    FOREIGN_RESOURCE = ("ForeignResource", "hastd has a resource in use that the document does not have.")
-    HASTD_SILENT = ("HastdSilent", "hastd runs and does not answer hastctl.")
-    HELD_AT_BOOT = ("HeldAtBoot", "A rebooted node is held back (demotion) until it could really serve.")
-    INTERFACE_DOWN = ("InterfaceDown", "A vhid is INIT because its interface is down or has no link.")
-    INTERFACE_MISSING = ("InterfaceMissing", "A node does not have an interface of the document.")
-    LEASE_LOST = ("LeaseLost", "A newer controller acts on the node; this one does not any more.")
-    METADATA_UNKNOWN = ("MetadataUnknown", "What is on a device could not be read.")
-    MOUNTPOINT_BUSY = ("MountpointBusy", "Something else is mounted on the mountpoint.")
-    MOVE_WAITS = ("MoveWaits", "A group is to move to another node that could not take it yet.")
-    MOVES_LIMITED = ("MovesLimited", "A group moved so often within an hour that hactl moves it no more by itself.")
-    NODE_SILENT = ("NodeSilent", "A node gave no facts.")
-    NOT_BLANK = ("NotBlank", "A device to be initialised is not blank.")
-    NOT_FREE_BSD = ("NotFreeBSD", "The node does not run FreeBSD.")
-    NOT_INITIALISED = ("NotInitialised", "A device holds nothing and the document does not let hactl initialise it.")
-    NOT_JUST_CREATED = ("NotJustCreated", "A replicated device is blank, but its copies are not known to be new.")
-    NOT_ROOT = ("NotRoot", "The login on the node is not root.")
-    OBSERVE_ONLY = ("ObserveOnly", "mode is Observe: hactl looks and never touches.")
+    DRAINED = (
+        "Drained",
+        "A node is drained and a group stays on it, because no other node could take it.",
+        About.SITUATION,
+    )
+    DUAL_PRIMARY = ("DualPrimary", "Two nodes are primary for one resource.", About.SITUATION)
+    ELECTING = ("Electing", "CARP has not elected a MASTER yet.", About.SITUATION)
+    FACTS_UNKNOWN = ("FactsUnknown", "A reading that the decision needs is Unknown.", About.UNKNOWN)
+    FLEET_SILENT = (
+        "FleetSilent",
+        "Many nodes vanished at once: our own network is suspected and nothing is changed.",
+        About.SITUATION,
+    )
+    FOREIGN_COPY = ("ForeignCopy", "The two disks belong to different HAST resources.", About.SITUATION)
+    FOREIGN_DATA = ("ForeignData", "A device holds something that is not this resource's metadata.", About.SITUATION)
+    FOREIGN_RESOURCE = (
+        "ForeignResource",
+        "hastd has a resource in use that the document does not have.",
+        About.CONFIGURATION,
+    )
+    HASTD_SILENT = ("HastdSilent", "hastd runs and does not answer hastctl.", About.UNKNOWN)
+    HELD_AT_BOOT = (
+        "HeldAtBoot",
+        "A rebooted node is held back (demotion) until it could really serve.",
+        About.SITUATION,
+    )
+    INTERFACE_DOWN = ("InterfaceDown", "A vhid is INIT because its interface is down or has no link.", About.SITUATION)
+    INTERFACE_MISSING = ("InterfaceMissing", "A node does not have an interface of the document.", About.CONFIGURATION)
+    LEASE_LOST = ("LeaseLost", "A newer controller acts on the node; this one does not any more.", About.SITUATION)
+    METADATA_UNKNOWN = ("MetadataUnknown", "What is on a device could not be read.", About.UNKNOWN)
+    MOUNTPOINT_BUSY = ("MountpointBusy", "Something else is mounted on the mountpoint.", About.CONFIGURATION)
+    MOVE_WAITS = ("MoveWaits", "A group is to move to another node that could not take it yet.", About.SITUATION)
+    MOVES_LIMITED = (
+        "MovesLimited",
+        "A group moved so often within an hour that hactl moves it no more by itself.",
+        About.SITUATION,
+    )
+    NODE_SILENT = ("NodeSilent", "A node gave no facts.", About.UNKNOWN)
+    NOT_BLANK = ("NotBlank", "A device to be initialised is not blank.", About.SITUATION)
+    NOT_FREE_BSD = ("NotFreeBSD", "The node does not run FreeBSD.", About.CONFIGURATION)
+    NOT_INITIALISED = (
+        "NotInitialised",
+        "A device holds nothing and the document does not let hactl initialise it.",
+        About.SITUATION,
+    )
+    NOT_JUST_CREATED = (
+        "NotJustCreated",
+        "A replicated device is blank, but its copies are not known to be new.",
+        About.SITUATION,
+    )
+    NOT_ROOT = ("NotRoot", "The login on the node is not root.", About.CONFIGURATION)
+    OBSERVE_ONLY = ("ObserveOnly", "mode is Observe: hactl looks and never touches.", About.CONFIGURATION)
     PAUSED = (
         "Paused",
         "A person paused the fleet, the cluster, the group or the node; it is observed and not changed.",
+        About.SITUATION,
     )
-    PEER_SILENT = ("PeerSilent", "What is to be done needs the word of a node that cannot be asked.")
-    POOL_SICK = ("PoolSick", "A ZFS pool is neither ONLINE nor DEGRADED.")
-    RECONNECTING = ("Reconnecting", "A primary and its secondary are not connected; they connect again by themselves.")
-    RELOAD_UNSAFE = ("ReloadUnsafe", "Reloading hastd would destroy a device that is in use.")
-    RESOLVE_WAITS = ("ResolveWaits", "A copy that a person asked to be thrown away cannot be thrown away now.")
-    ROLE_UNKNOWN = ("RoleUnknown", "A node does not tell its HAST role.")
-    SECURE_LEVEL = ("SecureLevel", "The kernel's securelevel forbids loading the carp module.")
-    SERVICE_MISSING = ("ServiceMissing", "A node does not have a service of the document.")
-    SERVICE_UNKNOWN = ("ServiceUnknown", "Whether a service runs could not be told.")
-    SIZES_DIFFER = ("SizesDiffer", "The copies of a resource differ in size.")
-    SPLIT_BRAIN = ("SplitBrain", "Both copies of a resource were written while they were apart.")
-    STALE_FACTS = ("StaleFacts", "What a node said is too old to act on.")
-    STANDBY_FIRST = ("StandbyFirst", "The active node is not changed before the standby has taken the same change.")
-    STEP_FAILING = ("StepFailing", "A step failed a short while ago and is tried again later.")
-    STORAGE_APART = ("StorageApart", "The resources of one group are, or would be, primary on different nodes.")
-    SYNCHRONISING = ("Synchronising", "A copy is being brought up to date, so its node cannot take over yet.")
-    SYSTEM_UNKNOWN = ("SystemUnknown", "What system a node runs could not be told.")
-    TWO_MASTERS = ("TwoMasters", "Two nodes are MASTER for one vhid.")
-    UNICAST_PEER = ("UnicastPeer", "A vhid talks to one peer only, which the document cannot express.")
-    WAITING_FOR_APPROVAL = ("WaitingForApproval", "mode is Propose and nobody has approved this plan's digest.")
-    WRONG_HOST = ("WrongHost", "The machine calls itself otherwise than the document does.")
-
-    @property
-    def not_known(self) -> bool:
-        """It says that something is not known, not that something is wrong."""
-        return self in _NOT_KNOWN
-
-    @property
-    def configuration(self) -> bool:
-        """It says how a node is configured, not where things are or who may act."""
-        return self not in _NOT_CONFIGURATION
-
-
-_NOT_KNOWN = frozenset(
-    {
-        HoldReason.BOOT_CONFIG_UNKNOWN,
-        HoldReason.FACTS_UNKNOWN,
-        HoldReason.HASTD_SILENT,
-        HoldReason.METADATA_UNKNOWN,
-        HoldReason.NODE_SILENT,
-        HoldReason.PEER_SILENT,
-        HoldReason.ROLE_UNKNOWN,
-        HoldReason.SERVICE_UNKNOWN,
-        HoldReason.STALE_FACTS,
-        HoldReason.SYSTEM_UNKNOWN,
-    }
-)
-
-
-_NOT_CONFIGURATION = frozenset(
-    {
-        HoldReason.ADDRESS_ELSEWHERE,
-        HoldReason.ADDRESS_WAITS,
-        HoldReason.COPY_MISSING,
-        HoldReason.COUNTERS_DISAGREE,
-        HoldReason.DEMOTED,
-        HoldReason.DRAINED,
-        HoldReason.DUAL_PRIMARY,
-        HoldReason.ELECTING,
-        HoldReason.FLEET_SILENT,
-        HoldReason.FOREIGN_COPY,
-        HoldReason.FOREIGN_DATA,
-        HoldReason.HELD_AT_BOOT,
-        HoldReason.INTERFACE_DOWN,
-        HoldReason.LEASE_LOST,
-        HoldReason.MOVE_WAITS,
-        HoldReason.MOVES_LIMITED,
-        HoldReason.NOT_BLANK,
-        HoldReason.NOT_INITIALISED,
-        HoldReason.NOT_JUST_CREATED,
-        HoldReason.PAUSED,
-        HoldReason.POOL_SICK,
-        HoldReason.RECONNECTING,
-        HoldReason.RESOLVE_WAITS,
-        HoldReason.SPLIT_BRAIN,
-        HoldReason.STORAGE_APART,
-        HoldReason.SYNCHRONISING,
-        HoldReason.TWO_MASTERS,
-        HoldReason.WAITING_FOR_APPROVAL,
-    }
-)
+    PEER_SILENT = ("PeerSilent", "What is to be done needs the word of a node that cannot be asked.", About.UNKNOWN)
+    POOL_SICK = ("PoolSick", "A ZFS pool is neither ONLINE nor DEGRADED.", About.SITUATION)
+    RECONNECTING = (
+        "Reconnecting",
+        "A primary and its secondary are not connected; they connect again by themselves.",
+        About.SITUATION,
+    )
+    RELOAD_UNSAFE = ("ReloadUnsafe", "Reloading hastd would destroy a device that is in use.", About.CONFIGURATION)
+    RESOLVE_WAITS = (
+        "ResolveWaits",
+        "A copy that a person asked to be thrown away cannot be thrown away now.",
+        About.SITUATION,
+    )
+    ROLE_UNKNOWN = ("RoleUnknown", "A node does not tell its HAST role.", About.UNKNOWN)
+    SECURE_LEVEL = ("SecureLevel", "The kernel's securelevel forbids loading the carp module.", About.CONFIGURATION)
+    SERVICE_MISSING = ("ServiceMissing", "A node does not have a service of the document.", About.CONFIGURATION)
+    SERVICE_UNKNOWN = ("ServiceUnknown", "Whether a service runs could not be told.", About.UNKNOWN)
+    SIZES_DIFFER = ("SizesDiffer", "The copies of a resource differ in size.", About.CONFIGURATION)
+    SPLIT_BRAIN = ("SplitBrain", "Both copies of a resource were written while they were apart.", About.SITUATION)
+    STALE_FACTS = ("StaleFacts", "What a node said is too old to act on.", About.UNKNOWN)
+    STANDBY_FIRST = (
+        "StandbyFirst",
+        "The active node is not changed before the standby has taken the same change.",
+        About.CONFIGURATION,
+    )
+    STEP_FAILING = ("StepFailing", "A step failed a short while ago and is tried again later.", About.CONFIGURATION)
+    STORAGE_APART = (
+        "StorageApart",
+        "The resources of one group are, or would be, primary on different nodes.",
+        About.SITUATION,
+    )
+    SYNCHRONISING = (
+        "Synchronising",
+        "A copy is being brought up to date, so its node cannot take over yet.",
+        About.SITUATION,
+    )
+    SYSTEM_UNKNOWN = ("SystemUnknown", "What system a node runs could not be told.", About.UNKNOWN)
+    TWO_MASTERS = ("TwoMasters", "Two nodes are MASTER for one vhid.", About.SITUATION)
+    UNICAST_PEER = (
+        "UnicastPeer",
+        "A vhid talks to one peer only, which the document cannot express.",
+        About.CONFIGURATION,
+    )
+    WAITING_FOR_APPROVAL = (
+        "WaitingForApproval",
+        "mode is Propose and nobody has approved this plan's digest.",
+        About.SITUATION,
+    )
+    WRONG_HOST = ("WrongHost", "The machine calls itself otherwise than the document does.", About.CONFIGURATION)
 
 
 class EventKind(Named):
@@ -504,3 +359,73 @@ class ConditionReason(Named):
         "WrongAfterReboot",
         "Right now but wrong after a reboot: only boot-time configuration differs.",
     )
+
+
+class Cause(Named):
+    """What an explanation of `hactl why` comes down to. It may also be the reason of a hold or of a condition."""
+
+    ABOUT_TO_PROMOTE = ("AboutToPromote", "The next step makes the node primary.")
+    CARP_NOT_LOADED = ("CarpNotLoaded", "A node has not loaded the carp module.")
+    COPY_OLDER = ("CopyOlder", "The copy of another node is newer, so this node is not made primary.")
+    EQUAL_SKEWS = ("EqualSkews", "Two nodes are equal for a vhid, and a BACKUP never preempts an equal MASTER.")
+    FOUGHT = ("Fought", "Something on the node undoes what hactl does, each time.")
+    HASTD_DOWN = ("HastdDown", "hastd does not run on the node.")
+    HEALTHY = ("Healthy", "Nothing is wrong; the headline says why the group is active where it is.")
+    HOOK_STOPPED = ("HookStopped", "The node hook began to take the group over and stopped.")
+    IT_IS = ("ItIs", "The node is what it was asked not to be: nothing is to be explained.")
+    MOUNTED_ELSEWHERE = ("MountedElsewhere", "The replicated device is mounted where the document does not say.")
+    MOUNTED_ON_STANDBY = ("MountedOnStandby", "A filesystem or pool is in use on a node that is not primary.")
+    NO_COPY = ("NoCopy", "The disk of the node holds no copy of the resource.")
+    NO_RESOURCE = ("NoResource", "hastd of the node does not know the resource.")
+    NOT_MOUNTED = ("NotMounted", "The active node is primary, but has not mounted the filesystem or imported the pool.")
+    NUMBERS_UNKNOWN = ("NumbersUnknown", "The CARP numbers of a node are not known, so the election is not explained.")
+    ORPHAN_VHID = ("OrphanVhid", "A vhid has no address: it stays INIT and never elects.")
+    PEER_ADVERTISES = ("PeerAdvertises", "The node hears a MASTER that does not answer hactl.")
+    PEER_PRIMARY = ("PeerPrimary", "Another node is primary for the resource, and two nodes never are.")
+    RAW_DEVICE_MOUNTED = ("RawDeviceMounted", "The disk under a HAST resource is mounted directly, past HAST.")
+    SERVICE_ON_STANDBY = ("ServiceOnStandby", "A service runs on a node where its group is not active.")
+    SERVICE_STOPPED = ("ServiceStopped", "A service does not run on the node where its group is active.")
+    SLOWER_THAN_MASTER = ("SlowerThanMaster", "The MASTER advertises faster than the node would.")
+    STICKY_DEMOTION = ("StickyDemotion", "A node is demoted although what demoted it is over.")
+    STORAGE_ELSEWHERE = ("StorageElsewhere", "A vhid is MASTER on one node and its storage is primary on another.")
+    TWO_MASTERS_ADDRESS_SETS_DIFFER = (
+        "TwoMastersAddressSetsDiffer",
+        "Two nodes are MASTER: their vhid has different addresses, which are part of what is authenticated.",
+    )
+    TWO_MASTERS_HEARD_ONE_WAY = ("TwoMastersHeardOneWay", "Two nodes are MASTER: only one hears the other.")
+    TWO_MASTERS_NOT_KNOWN = ("TwoMastersNotKnown", "Two nodes are MASTER: what is seen does not explain it.")
+    TWO_MASTERS_NOTHING_HEARD = ("TwoMastersNothingHeard", "Two nodes are MASTER: no advertisement gets through.")
+    TWO_MASTERS_PASSWORD_DIFFERS = ("TwoMastersPasswordDiffers", "Two nodes are MASTER: their passwords differ.")
+    TWO_MASTERS_UNICAST_PEER = ("TwoMastersUnicastPeer", "Two nodes are MASTER: one of them sends to one peer only.")
+    TWO_MASTERS_VHID_CLASH = ("TwoMastersVhidClash", "Two nodes are MASTER: another machine uses the same vhid.")
+    VHID_MISSING = ("VhidMissing", "A node does not have the vhid.")
+    WRONG_VHID = ("WrongVhid", "An address is on another vhid or interface than the document says.")
+
+
+class RefusalReason(Named):
+    """Why a copy that a person asked to be thrown away is not."""
+
+    #: The world can lift it: the operation stays open and waits.
+    passing: bool
+
+    def __new__(cls, value: str, meaning: str, passing: bool) -> Self:
+        """A word, what it means, and whether the operation waits."""
+        member = str.__new__(cls, value)
+        member._value_, member.meaning, member.passing = value, meaning, passing
+        return member
+
+    BAD_PATH = ("BadPath", "The image of the copy cannot be kept under that path.", False)
+    COPIES_UNKNOWN = ("CopiesUnknown", "The two copies could not be compared.", True)
+    IN_USE = ("InUse", "The copy to be thrown away is mounted, imported or otherwise in use.", True)
+    NO_SPLIT_BRAIN = ("NoSplitBrain", "The copies did not diverge: nothing is to be resolved.", False)
+    NO_SUCH_RESOURCE = ("NoSuchResource", "The document does not have the resource.", False)
+    NODE_SILENT = ("NodeSilent", "One of the two nodes does not answer.", True)
+    NOT_A_COPY = ("NotACopy", "The device holds something that is no copy of the resource.", False)
+    NOT_ITS_NODE = ("NotItsNode", "The node has no copy of the resource.", False)
+    OTHER_NOT_COMPLETE = ("OtherNotComplete", "The copy that would stay is not whole.", False)
+    OTHER_NOT_PRIMARY = ("OtherNotPrimary", "The node of the copy that would stay is not primary.", True)
+    ROLE_UNKNOWN = ("RoleUnknown", "The node does not report its HAST role.", True)
+    SERVING = ("Serving", "The copy to be thrown away is the one in service.", False)
+    SIZES_DIFFER = ("SizesDiffer", "The device is smaller than the copy that would fill it.", False)
+    STALE_FACTS = ("StaleFacts", "What a node reported is too old.", True)
+    USE_UNKNOWN = ("UseUnknown", "What the node has mounted is not known.", True)

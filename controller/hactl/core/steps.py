@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from hactl.core.catalogue import HoldReason, Verb
+from hactl.core.catalogue import HoldReason
 from hactl.core.changes import AnyChange
 from hactl.core.changes.change import SecretUse
+from hactl.core.verbs import Verb
 
 
 class Risk(StrEnum):

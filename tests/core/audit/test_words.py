@@ -20,9 +20,9 @@ from hactl.core.audit.effects import (
 from hactl.core.audit.reader.hastconf import meaning
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands
 from hactl.core.audit.reader.programs import read_effects
-from hactl.core.catalogue import Verb
 from hactl.core.sh import quote
 from hactl.core.steps import Check, Risk
+from hactl.core.verbs import Verb
 from support.facts.audit_plans import complaints, says, step
 from support.facts.builder import healthy_pair
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hactl.core.catalogue import Verb
 from hactl.core.pace.approval import Approval
 from hactl.core.steps import Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 
 
 def step(command: str) -> Step:

@@ -6,11 +6,11 @@ from typing import get_args
 
 import pytest
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes import AnyChange
 from hactl.core.operations import Overrides
 from hactl.core.plan import make_plan
 from hactl.core.steps import Risk, Stage, Step
+from hactl.core.verbs import Verb
 from support.facts.builder import blank_pair, edge_pair, healthy_pair, zfs_pair
 from support.facts.planned import foretold, plan_of
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from hactl.core.catalogue import EventKind, HoldReason, Verb
+from hactl.core.catalogue import EventKind, HoldReason
 from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 from support.facts.builder import Scene, healthy_pair
 
 WALL = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)

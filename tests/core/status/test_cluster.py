@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason, Verb
+from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason
 from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastRole, NoMetadata, Unknown
 from hactl.core.status.changes import same_but_for_ages
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 from support.facts.builder import (
     NOW,
     SEEN,

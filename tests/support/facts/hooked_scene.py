@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from hactl.core.catalogue import Verb
 from hactl.core.facts import HookFacts, Known
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 from support.facts.builder import Scene, healthy_pair
 
 

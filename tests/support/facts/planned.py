@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hactl.core.audit.check import audit
-from hactl.core.catalogue import Verb
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.operations import Overrides
@@ -12,6 +11,7 @@ from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
 from hactl.core.plan.scene import set_scene
 from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
+from hactl.core.verbs import Verb
 from support.facts.builder import NOW, Scene
 
 

@@ -33,10 +33,10 @@ from hactl.core.audit.model import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, Worl
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands, secret_variables
 from hactl.core.audit.reader.programs import SECRET_MAY_BE_SEEN_BY, read_effects
 from hactl.core.audit.rules import boot, carp, filesystems, hast, hook
-from hactl.core.catalogue import Verb
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step
+from hactl.core.verbs import Verb
 
 
 @dataclass(frozen=True, slots=True)

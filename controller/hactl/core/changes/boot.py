@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import FLUSH, Change, NamedChange, SecretUse
 from hactl.core.facts import RcAlias
+from hactl.core.verbs import Verb
 
 SYSCTL_CONF = "/etc/sysctl.conf"
 NETIF = "/etc/rc.conf.d/netif"

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import DEMOTION, Change, NamedChange, SecretUse
 from hactl.core.facts import Address, family
 from hactl.core.sh import quote_plain
+from hactl.core.verbs import Verb
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hactl.core.catalogue import Verb
+from hactl.core.verbs import Verb
 
 #: fsync(1) is in the base system; without it a power loss could leave the renamed file empty.
 FLUSH = '{ ! command -v fsync >/dev/null || fsync "$hactl_new"; }'

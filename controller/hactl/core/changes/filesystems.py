@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import Change, NamedChange
 from hactl.core.sh import quote_plain
+from hactl.core.verbs import Verb
 
 
 def device_of(resource: str) -> str:

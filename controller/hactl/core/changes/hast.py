@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import FLUSH, Change
 from hactl.core.facts import HastRole
 from hactl.core.sh import quote_plain
+from hactl.core.verbs import Verb
 
 #: Where hastd and hastctl look.
 HAST_CONF = "/etc/hast.conf"

@@ -9,9 +9,9 @@ import posixpath
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.catalogue import Verb
 from hactl.core.changes.change import DEMOTION, FLUSH, STATE_DIRECTORY, Change
 from hactl.core.sh import quote
+from hactl.core.verbs import Verb
 
 #: The rule file's checksum as the running devd read it.
 LOADED = "/var/run/hactl.devd"

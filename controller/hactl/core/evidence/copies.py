@@ -263,8 +263,8 @@ def _by_counters(name: str, copies: tuple[Copy, ...]) -> _Judgement:
         return Verdict.DIVERGED, None, f"both nodes are primary for {name} and have written what the other has not"
     for mine, theirs in _both_ways(copies):
         if _wrote_alone(mine, theirs) and _writes(theirs):
-            told = f"{mine.node} wrote {name} alone before, and {theirs.node}, which is primary, writes it alone now"
-            return Verdict.DIVERGED, None, told
+            why = f"{mine.node} wrote {name} alone before, and {theirs.node}, which is primary, writes it alone now"
+            return Verdict.DIVERGED, None, why
         if _wrote_alone(mine, theirs):
             return _newer(copies, mine, choice.why)
     if choice.hold:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
+from hactl.core.catalogue import Cause
 from hactl.core.cluster import Cluster, interface_on
 from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Snapshot, Vhid, family, known
@@ -25,25 +25,14 @@ _BAD_KEY = "discarded for bad authentication"
 _MULTICAST = frozenset({"224.0.0.18", "ff02::12"})
 
 
-class Cause(StrEnum):
-    """Why two nodes do not hear, or do not believe, each other."""
-
-    PASSWORD_DIFFERS = "PasswordDiffers"
-    ADDRESS_SETS_DIFFER = "AddressSetsDiffer"
-    UNICAST_PEER = "UnicastPeer"
-    VHID_CLASH = "VhidClash"
-    NOTHING_HEARD = "NothingHeard"
-    HEARD_ONE_WAY = "HeardOneWay"
-    NOT_KNOWN = "NotKnown"
-
-
 class MastersCause(NamedTuple):
     """Why there are two."""
 
     cause: Cause
-    message: str
-    #: A command, or what to look at.
-    remedy: str
+    #: The reason in one clause, without the vhid.
+    clause: str
+    #: Commands, or what to look at; empty: nothing is known to help.
+    remedies: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ def two_masters_cause(view: View, group: GroupSpec, vip: VirtualIP, before: Snap
     """
     sides = [side for node in view.masters(vip) if (side := _side(view, before, vip, node)) is not None]
     if len(sides) < 2:
-        return MastersCause(Cause.NOT_KNOWN, f"vhid {vip.vhid}: two MASTERs are not seen", "")
+        return MastersCause(Cause.TWO_MASTERS_NOT_KNOWN, "two MASTERs are not seen", ())
     for find in (_password, _addresses, _unicast):
         found = find(view.cluster, group, vip, sides)
         if found is not None:
@@ -116,16 +105,18 @@ def _password(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_S
     wanted = cluster.keys.get((group.name, vip.name))
     wrong = [side for side in sides if side.vhid.key != wanted] if wanted is not None else sides
     names = " and ".join(side.node for side in sides)
-    message = f"vhid {vip.vhid}: {names} have different passwords, so each throws the other's advertisements away"
+    clause = f"{names} have different passwords, so each throws the other's advertisements away"
     if wanted is None:
         return MastersCause(
-            Cause.PASSWORD_DIFFERS, message, f"give {group.name} a passwordFrom in the document, and hactl apply"
+            Cause.TWO_MASTERS_PASSWORD_DIFFERS,
+            clause,
+            (f"give {group.name} a passwordFrom in the document, and hactl apply",),
         )
-    message += f"; the password of {' and '.join(side.node for side in wrong)} is not the document's"
+    clause += f"; the password of {' and '.join(side.node for side in wrong)} is not the document's"
     return MastersCause(
-        Cause.PASSWORD_DIFFERS,
-        message,
-        f"on {wrong[0].node}: ifconfig {wrong[0].interface} vhid {vip.vhid} pass PASSWORD",
+        Cause.TWO_MASTERS_PASSWORD_DIFFERS,
+        clause,
+        (f"on {wrong[0].node}: ifconfig {wrong[0].interface} vhid {vip.vhid} pass PASSWORD",),
     )
 
 
@@ -146,9 +137,9 @@ def _addresses(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_
             differences.append(f"{side.node} also has {ip}")
             remedies.append(f"on {side.node}: ifconfig {side.interface} {family(ip)} {ip} -alias")
     return MastersCause(
-        Cause.ADDRESS_SETS_DIFFER,
-        f"vhid {vip.vhid}: the addresses differ ({', '.join(differences)}), and they are part of what is authenticated",
-        "; ".join(remedies),
+        Cause.TWO_MASTERS_ADDRESS_SETS_DIFFER,
+        f"the addresses differ ({', '.join(differences)}), and they are part of what is authenticated",
+        tuple(remedies),
     )
 
 
@@ -158,9 +149,9 @@ def _unicast(cluster: Cluster, group: GroupSpec, vip: VirtualIP, sides: list[_Si
         peers = [peer for peer in (side.vhid.peer, side.vhid.peer6) if peer and peer not in _MULTICAST]
         if peers:
             return MastersCause(
-                Cause.UNICAST_PEER,
-                f"vhid {vip.vhid}: {side.node} talks to {' and '.join(peers)} only, and not to the group's other nodes",
-                f"on {side.node}: ifconfig {side.interface} vhid {vip.vhid} mcast mcast6",
+                Cause.TWO_MASTERS_UNICAST_PEER,
+                f"{side.node} talks to {' and '.join(peers)} only, and not to the group's other nodes",
+                (f"on {side.node}: ifconfig {side.interface} vhid {vip.vhid} mcast mcast6",),
             )
     return None
 
@@ -172,32 +163,34 @@ def _counters(vip: VirtualIP, sides: list[_Side]) -> MastersCause:
     number = vip.vhid
     silent = [side for side in sides if side.received is None]
     if silent:
-        message = f"vhid {number}: configuration is equal; the counters of {silent[0].node} are not known"
-        return MastersCause(Cause.NOT_KNOWN, message, f"on {silent[0].node}: netstat -s -p carp")
+        clause = f"configuration is equal; the counters of {silent[0].node} are not known"
+        return MastersCause(Cause.TWO_MASTERS_NOT_KNOWN, clause, (f"on {silent[0].node}: netstat -s -p carp",))
     clash = [side for side in sides if _now(side.bad_key_grew, side.bad_key)]
     if clash:
         side = clash[0]
         return MastersCause(
-            Cause.VHID_CLASH,
-            f"vhid {number}: passwords and addresses are equal, yet {side.node} discards "
+            Cause.TWO_MASTERS_VHID_CLASH,
+            f"passwords and addresses are equal, yet {side.node} discards "
             f"advertisements for bad authentication: another machine on {side.interface}'s network uses vhid {number}",
-            f"on {side.node}: tcpdump -ni {side.interface} -e -c 20 ip proto 112; "
-            "then give one of the two another vhid",
+            (
+                f"on {side.node}: tcpdump -ni {side.interface} -e -c 20 ip proto 112",
+                "then give one of the two another vhid",
+            ),
         )
     deaf = [side for side in sides if not _now(side.received_grew, side.received)]
     look = f"tcpdump -ni {interface_on(vip, (deaf or sides)[0].node)} -c 5 ip proto 112"
-    check = "the switch (multicast 224.0.0.18, IGMP snooping, VLAN) and the firewall (pass proto carp)"
+    check = "check the switch (multicast 224.0.0.18, IGMP snooping, VLAN) and the firewall (pass proto carp)"
     if len(deaf) == len(sides):
         names = " and ".join(side.node for side in deaf)
-        message = f"vhid {number}: configuration is equal, but {names} receive no advertisement: nothing gets through"
-        return MastersCause(Cause.NOTHING_HEARD, message, f"on {deaf[0].node}: {look}; check {check}")
+        clause = f"configuration is equal, but {names} receive no advertisement: nothing gets through"
+        return MastersCause(Cause.TWO_MASTERS_NOTHING_HEARD, clause, (f"on {deaf[0].node}: {look}", check))
     if deaf:
-        message = f"vhid {number}: configuration is equal, but {deaf[0].node} receives no advertisement: one way is cut"
-        return MastersCause(Cause.HEARD_ONE_WAY, message, f"on {deaf[0].node}: {look}; check {check}")
+        clause = f"configuration is equal, but {deaf[0].node} receives no advertisement: one way is cut"
+        return MastersCause(Cause.TWO_MASTERS_HEARD_ONE_WAY, clause, (f"on {deaf[0].node}: {look}", check))
     return MastersCause(
-        Cause.NOT_KNOWN,
-        f"vhid {number}: configuration is equal and both receive advertisements; a moment's race ends by itself",
-        f"look again in {4 * vip.advbase} s; if it lasts, on both: {look}",
+        Cause.TWO_MASTERS_NOT_KNOWN,
+        "configuration is equal and both receive advertisements; a moment's race ends by itself",
+        (f"look again in {4 * vip.advbase} s", f"if it lasts, on both: {look}"),
     )
 
 

@@ -143,13 +143,13 @@ def aggregated_type(version: str) -> str:
 def aggregated_version(accept: str) -> str | None:
     """The first version of aggregated discovery that an Accept header names and we have; None: the plain form."""
     for choice in accept.split(","):
-        kind, *parameters = [part.strip() for part in choice.split(";")]
-        asked = dict(part.split("=", 1) for part in parameters if "=" in part)
+        kind, *rest = [part.strip() for part in choice.split(";")]
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
         if kind != "application/json":
             continue
-        if asked.get("g") == "apidiscovery.k8s.io" and asked.get("as") == "APIGroupDiscoveryList":
-            if asked.get("v") in _AGGREGATED_VERSIONS:
-                return asked["v"]
-        elif not asked.keys() & {"g", "as"}:
+        if parameters.get("g") == "apidiscovery.k8s.io" and parameters.get("as") == "APIGroupDiscoveryList":
+            if parameters.get("v") in _AGGREGATED_VERSIONS:
+                return parameters["v"]
+        elif not parameters.keys() & {"g", "as"}:
             return None
     return None

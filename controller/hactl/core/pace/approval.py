@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hactl.core.catalogue import VERBS
 from hactl.core.steps import Plan, Stage
+from hactl.core.verbs import VERBS
 
 _NOTES = frozenset(verb for verb, traits in VERBS.items() if traits.note)
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any
 
-from hactl.core.catalogue import VERBS, Verb
 from hactl.core.cluster import targets_of
 from hactl.core.objects import GroupSpec
 from hactl.core.steps import Outcome
+from hactl.core.verbs import VERBS, Verb
 
 #: So many of the newest steps of a verb count.
 SAMPLES = 10

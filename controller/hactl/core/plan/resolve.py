@@ -13,7 +13,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 
-from hactl.core.catalogue import HoldReason
+from hactl.core.catalogue import HoldReason, RefusalReason
 from hactl.core.changes.hast import DiscardCopy, PreserveCopy, size_of
 from hactl.core.cluster import Cluster
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of
@@ -41,8 +41,7 @@ FILLED = "the new copy is filled by the primary, which connects within 10 s"
 class Refusal:
     """Why it is not done."""
 
-    #: PascalCase.
-    reason: str
+    reason: RefusalReason
     message: str
     #: What a person can do first; empty: nothing.
     remedy: str = ""
@@ -77,14 +76,16 @@ def resolve_steps(
     moment = snapshot.taken_at if now is None else now
     found = group_of(cluster, resource)
     if found is None:
-        return Refusal("NoSuchResource", f"the document of {cluster.name} has no resource {resource}")
+        return Refusal(RefusalReason.NO_SUCH_RESOURCE, f"the document of {cluster.name} has no resource {resource}")
     storage = found[1]
     if discard not in storage.hast.devices:
         nodes = ", ".join(storage.hast.devices)
-        return Refusal("NotItsNode", f"{discard} has no copy of {resource}; {nodes} have one")
+        return Refusal(RefusalReason.NOT_ITS_NODE, f"{discard} has no copy of {resource}; {nodes} have one")
     keep = next((node for node in storage.hast.devices if node != discard), "")
     if preserve and (wrong := _bad_path(preserve)):
-        return Refusal("BadPath", f"{preserve}: {wrong}", "name a new file on another disk, e.g. /var/tmp/data.img")
+        return Refusal(
+            RefusalReason.BAD_PATH, f"{preserve}: {wrong}", "name a new file on another disk, e.g. /var/tmp/data.img"
+        )
     view = View.to_act_on(cluster, snapshot, moment)
     if (unheard := _unheard(view, keep, discard)) is not None:
         return unheard
@@ -110,9 +111,9 @@ def _unheard(view: View, keep: str, discard: str) -> Refusal | None:
         if node not in view.facts:
             silence = view.silent.get(node)
             why = f"{node} does not answer: {silence.message if silence else 'nothing is known of it'}"
-            return Refusal(HoldReason.NODE_SILENT, why, "bring it back first: both copies must be seen")
+            return Refusal(RefusalReason.NODE_SILENT, why, "bring it back first: both copies must be seen")
         if not view.fresh(node):
-            return Refusal(HoldReason.STALE_FACTS, f"what {node} said is too old", "look again")
+            return Refusal(RefusalReason.STALE_FACTS, f"what {node} said is too old", "look again")
     return None
 
 
@@ -133,10 +134,14 @@ def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: 
 
 def _no_split(comparison: Comparison) -> Refusal | None:
     if comparison.verdict is Verdict.UNKNOWN:
-        return Refusal("CopiesUnknown", comparison.message, "nothing is thrown away on a guess; look at both disks")
+        return Refusal(
+            RefusalReason.COPIES_UNKNOWN, comparison.message, "nothing is thrown away on a guess; look at both disks"
+        )
     if not comparison.apart:
         return Refusal(
-            "NoSplitBrain", f"{comparison.message}; there is nothing to resolve", "HAST brings the older copy up itself"
+            RefusalReason.NO_SPLIT_BRAIN,
+            f"{comparison.message}; there is nothing to resolve",
+            "HAST brings the older copy up itself",
         )
     return None
 
@@ -148,7 +153,7 @@ def _serving(view: View, storage: StorageSpec, keep: str, discard: str) -> Refus
         return None
     message = f"{discard} is primary for {storage.name}, and {keep} is not: its copy is the one in service"
     remedy = f"if the copy of {keep} is the one to throw away: --discard {keep}"
-    return Refusal("Serving", message, remedy)
+    return Refusal(RefusalReason.SERVING, message, remedy)
 
 
 def _winner(view: View, storage: StorageSpec, comparison: Comparison, keep: str) -> Refusal | None:
@@ -157,16 +162,16 @@ def _winner(view: View, storage: StorageSpec, comparison: Comparison, keep: str)
     if view.role(name, keep) is not HastRole.PRIMARY:
         role = comparison.copy(keep).role
         return Refusal(
-            "OtherNotPrimary",
+            RefusalReason.OTHER_NOT_PRIMARY,
             f"{keep}, whose copy of {name} would stay, is {role} and not primary: nobody has seen that it is good",
             f"on {keep}: hastctl role primary {name}; look at the data; then again",
         )
     resource = view.resource(name, keep)
     if not isinstance(comparison.copy(keep).metadata, HastMetadata) or resource is None:
-        return Refusal("OtherNotComplete", f"the copy of {name} on {keep} is not whole")
+        return Refusal(RefusalReason.OTHER_NOT_COMPLETE, f"the copy of {name} on {keep} is not whole")
     if resource.local_errors:
         return Refusal(
-            "OtherNotComplete",
+            RefusalReason.OTHER_NOT_COMPLETE,
             f"{keep} has had I/O errors on its own disk of {name}: its copy may not be whole",
             f"on {keep}: hastctl list {name}; look at the disk before the other copy goes",
         )
@@ -178,29 +183,31 @@ def _loser(view: View, storage: StorageSpec, discard: str) -> Refusal | None:
     name, facts = storage.name, view.facts[discard]
     mounts, pools = known(facts.mounts), known(facts.pools)
     if mounts is None or pools is None:
-        return Refusal("UseUnknown", f"what {discard} has mounted is not known")
+        return Refusal(RefusalReason.USE_UNKNOWN, f"what {discard} has mounted is not known")
     local, replicated = storage.hast.devices[discard], storage.device
     for mount in mounts:
         rest = mount.special.removeprefix(local)
         if mount.special in (replicated, local) or (rest != mount.special and rest[:1].isalpha()):
             return Refusal(
-                "InUse",
+                RefusalReason.IN_USE,
                 f"{mount.special} is mounted on {mount.node} of {discard}",
                 f"on {discard}: stop what uses it, then umount {mount.node}",
             )
     zfs = storage.filesystem.zfs if storage.filesystem else None
     if zfs is not None and zfs.pool in pools and pools[zfs.pool].imported:
         remedy = f"on {discard}: zpool export {zfs.pool}"
-        return Refusal("InUse", f"pool {zfs.pool} is imported on {discard}", remedy)
+        return Refusal(RefusalReason.IN_USE, f"pool {zfs.pool} is imported on {discard}", remedy)
     device = known(facts.hast_devices.get(name))
     if device is None or (device.exists and (device.used_by or not device.use_known)):
-        return Refusal("InUse", f"{replicated} of {discard} is in use, or that is not known")
+        return Refusal(RefusalReason.IN_USE, f"{replicated} of {discard} is in use, or that is not known")
     if not isinstance(known(facts.metadata.get(name)), HastMetadata):
         message = f"{local} of {discard} holds something that is no copy of {name}"
-        return Refusal("NotACopy", message, f"hactl never overwrites it; if it may go, zero it on {discard} yourself")
+        return Refusal(
+            RefusalReason.NOT_A_COPY, message, f"hactl never overwrites it; if it may go, zero it on {discard} yourself"
+        )
     if view.role(name, discard) is None:
         return Refusal(
-            HoldReason.ROLE_UNKNOWN,
+            RefusalReason.ROLE_UNKNOWN,
             f"{discard} does not tell its role for {name}",
             f"on {discard}: hastctl list {name}",
         )
@@ -220,7 +227,9 @@ def _steps(
     size = reading.value.mediasize if isinstance(reading, Known) else 0
     if size and size < media:
         message = f"{storage.hast.devices[discard]} of {discard} has {size} bytes, the copy of {keep} needs {media}"
-        return Refusal(HoldReason.SIZES_DIFFER, message, "HAST refuses copies of different size: give it a larger disk")
+        return Refusal(
+            RefusalReason.SIZES_DIFFER, message, "HAST refuses copies of different size: give it a larger disk"
+        )
     role = view.role(storage.name, discard)
     assert role is not None
     steps = [_preserve(storage, discard, preserve, size or media)] if preserve else []
@@ -301,19 +310,6 @@ def _dump_says(name: str, word: str, value: int) -> str:
 
 # --- the operation ------------------------------------------------------------------------------------------------
 
-#: Refusals that the world can lift: the operation stays open, and the planner holds it.
-_PASSING = frozenset(
-    {
-        HoldReason.NODE_SILENT,
-        HoldReason.STALE_FACTS,
-        "CopiesUnknown",
-        "UseUnknown",
-        HoldReason.ROLE_UNKNOWN,
-        "InUse",
-        "OtherNotPrimary",
-    }
-)
-
 
 def judge_resolution(
     cluster: Cluster, snapshot: Snapshot, operation: Operation, now: float
@@ -322,7 +318,7 @@ def judge_resolution(
     preserve = operation.detail.get("preserve", "")
     found = resolve_steps(cluster, snapshot, operation.resource, operation.node, preserve, now)
     if isinstance(found, Refusal):
-        return None if found.reason in _PASSING else (State.FAILED, found.message)
+        return None if found.reason.passing else (State.FAILED, found.message)
     if not found:
         kept = f"; an image of it is {operation.node}:{preserve}" if preserve else ""
         return State.DONE, f"the copy of {operation.resource} on {operation.node} was thrown away{kept}"

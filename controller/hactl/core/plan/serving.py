@@ -5,11 +5,11 @@ Rules: what is in use on a device that is gone is dead, however the mount table 
 
 from __future__ import annotations
 
-from hactl.core.catalogue import Verb
 from hactl.core.facts import HastRole, Mount, known
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import StepKey
+from hactl.core.verbs import Verb
 
 
 def mount_of(scene: Scene, storage: StorageSpec, node: str) -> Mount | None:

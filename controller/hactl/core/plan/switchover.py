@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hactl.core.catalogue import VERBS
 from hactl.core.cluster import Cluster, targets_of
 from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import HastRole, Snapshot
@@ -21,6 +20,7 @@ from hactl.core.plan.resolve import judge_resolution
 from hactl.core.plan.scene import Scene, set_scene
 from hactl.core.plan.serving import serves_fully
 from hactl.core.steps import Plan, Step, StepKey
+from hactl.core.verbs import VERBS
 
 
 def group_of(cluster: Cluster, name: str) -> GroupSpec | None:

@@ -90,9 +90,8 @@ def election_waits(scene: Scene, holds: Sequence[Hold]) -> list[Hold]:
         masters = [node for node, vhid in seen.items() if vhid.state is CarpState.MASTER]
         if len(masters) > 1:
             cause = two_masters_cause(shown, group, vip)
-            found.append(
-                Hold(HoldReason.TWO_MASTERS, cause.message, None, f"vhid {vip.vhid}", cause.remedy, passing=True)
-            )
+            message, remedy = f"vhid {vip.vhid}: {cause.clause}", "; ".join(cause.remedies)
+            found.append(Hold(HoldReason.TWO_MASTERS, message, None, f"vhid {vip.vhid}", remedy, passing=True))
         elif not masters:
             found += _nobody(scene, group, vip, seen)
         else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hactl.core.catalogue import ConditionReason, ConditionType, HoldReason
+from hactl.core.catalogue import About, ConditionReason, ConditionType, HoldReason
 from hactl.core.evidence.copies import diverged
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, MountState, ReportedRole, VhidState, View
 from hactl.core.facts import HastResource
@@ -223,9 +223,9 @@ def _config_in_sync(view: View, plan: Plan, failing: Mapping[StepKey, str]) -> F
     keys = dict.fromkeys([*(step.key for step in plan.steps), *failing])
     boot = [key for key in keys if key.verb.traits.boot_only]
     runtime = [key for key in keys if key not in boot]
-    wrong = [hold for hold in plan.holds if not hold.reason.not_known and not hold.passing]
+    wrong = [hold for hold in plan.holds if hold.reason.about is not About.UNKNOWN and not hold.passing]
     by_hand = [hold for hold in wrong if hold.reason is HoldReason.BOOT_CONFIG_BY_HAND]
-    held = [hold for hold in wrong if hold not in by_hand and hold.reason.configuration]
+    held = [hold for hold in wrong if hold not in by_hand and hold.reason.about is About.CONFIGURATION]
     if runtime:
         return Finding(kind, "False", ConditionReason.RUNTIME_DRIFT, _some("differs now", runtime))
     if held:
@@ -236,7 +236,7 @@ def _config_in_sync(view: View, plan: Plan, failing: Mapping[StepKey, str]) -> F
         some = [_some("right now but wrong after a reboot", boot)] if boot else []
         message = "; ".join([*some, *(hold.message for hold in by_hand)])
         return Finding(kind, "False", ConditionReason.WRONG_AFTER_REBOOT, message)
-    doubts = [hold for hold in plan.holds if hold.reason.not_known]
+    doubts = [hold for hold in plan.holds if hold.reason.about is About.UNKNOWN]
     if doubts:
         return Finding(kind, "Unknown", ConditionReason.READINGS_UNKNOWN, _messages(doubts))
     message = "running and boot-time configuration are as the document says"
@@ -280,7 +280,7 @@ def _ready(view: View, plan: Plan, parts: tuple[Finding, ...]) -> Finding:
         count = len(plan.steps)
         message = f"{count} step{'s' if count != 1 else ''} to go"
         return Finding(kind, "False", ConditionReason.CHANGES_PENDING, message)
-    wrong = [hold for hold in plan.holds if not hold.reason.not_known]
+    wrong = [hold for hold in plan.holds if hold.reason.about is not About.UNKNOWN]
     if wrong:
         return Finding(kind, "False", ConditionReason.HELD, _messages(wrong))
     for part in parts:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hactl.core.catalogue import ConditionReason, Verb
+from hactl.core.catalogue import ConditionReason
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
 from hactl.core.facts import HookFacts, known
@@ -20,6 +20,7 @@ from hactl.core.hook.render import HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
 from hactl.core.status.timeline import Timeline, predict_failover
 from hactl.core.steps import Plan
+from hactl.core.verbs import Verb
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hactl.core.catalogue import Cause, ConditionReason, HoldReason
+
 What = Literal["active", "master", "primary"]
 
 
@@ -52,8 +54,8 @@ class Remedy:
 class Explanation:
     """An answer: the smallest set of facts that explains it, in causal order."""
 
-    #: What it comes down to, PascalCase: for tests and for `-o json`.
-    cause: str
+    #: What it comes down to; what it takes over from a hold or an obstacle keeps that reason.
+    cause: Cause | HoldReason | ConditionReason
     headline: str
     facts: tuple[Fact, ...] = ()
     remedies: tuple[Remedy, ...] = ()

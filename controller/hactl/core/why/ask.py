@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hactl.core.catalogue import HoldReason
+from hactl.core.catalogue import Cause, ConditionReason, HoldReason
 from hactl.core.evidence.view import ReportedRole, VhidState, View
 from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.steps import Plan
 from hactl.core.why.answer import Explanation, Fact, Question, each
 from hactl.core.why.carp import demoted, nobody, orphan, two_masters, why_backup, why_no_part, wrong_vhid
-from hactl.core.why.serving import fought, not_serving, service_elsewhere, well
+from hactl.core.why.serving import fought, healthy, not_serving, service_elsewhere
 from hactl.core.why.standby import hook_reason, not_ready, silent
 from hactl.core.why.storage import apart, mounted_outside, split_brain, two_primaries, why_not_primary
 from hactl.core.why.subject import Background, Subject
@@ -76,7 +76,7 @@ def _answer(subject: Subject, question: Question) -> Explanation:
 def _why(subject: Subject) -> Explanation:
     found = [answer for find in _WRONG if (answer := find(subject)) is not None]
     if not found:
-        return next((answer for find in _NEXT if (answer := find(subject)) is not None), None) or well(subject)
+        return next((answer for find in _NEXT if (answer := find(subject)) is not None), None) or healthy(subject)
     first = found[0]
     also = tuple(dict.fromkeys(other.headline for other in found[1:] if other.cause != first.cause))
     return Explanation(first.cause, first.headline, first.facts, first.remedies, also=also[:_ALSO])
@@ -89,7 +89,9 @@ def _why_not(subject: Subject, node: str, what: str) -> Explanation:
     if node in subject.view.silent:
         why = subject.view.silent[node].reason
         head = f"{node} does not answer ({why}): whether it is {what} is not known"
-        return Explanation("NodeSilent", head, (subject.fact(node, f"no answer: {why}"),), (subject.login(node),))
+        return Explanation(
+            HoldReason.NODE_SILENT, head, (subject.fact(node, f"no answer: {why}"),), (subject.login(node),)
+        )
     if what == "primary":
         return _not_primary(subject, node)
     if what == "master":
@@ -99,7 +101,7 @@ def _why_not(subject: Subject, node: str, what: str) -> Explanation:
 
 def _is(subject: Subject, node: str, text: str) -> Explanation:
     """It is, so there is nothing to explain."""
-    return Explanation("ItIs", f"{node} is {text}", _numbers(subject, node), healthy=True)
+    return Explanation(Cause.IT_IS, f"{node} is {text}", _numbers(subject, node), healthy=True)
 
 
 def _numbers(subject: Subject, node: str) -> tuple[Fact, ...]:
@@ -113,7 +115,9 @@ def _headed(node: str, what: str, why: Explanation) -> Explanation:
 def _not_primary(subject: Subject, node: str) -> Explanation:
     missing = _missing_primary(subject, node)
     if not subject.group.storage:
-        return Explanation("NoStorage", f"{subject.name} has no storage that {node} could be primary for", healthy=True)
+        return Explanation(
+            ConditionReason.NO_STORAGE, f"{subject.name} has no storage that {node} could be primary for", healthy=True
+        )
     if missing is None:
         return _is(subject, node, f"primary for {', '.join(storage.name for storage in subject.group.storage)}")
     return _headed(node, f"primary for {missing.name}", why_not_primary(subject, missing, node))
@@ -127,7 +131,7 @@ def _missing_primary(subject: Subject, node: str) -> StorageSpec | None:
 def _not_master(subject: Subject, node: str) -> Explanation:
     vip = _missing_master(subject, node)
     if not subject.group.virtual_ips:
-        return Explanation("NoAddresses", f"{subject.name} has no virtual IP", healthy=True)
+        return Explanation(ConditionReason.NO_ADDRESSES, f"{subject.name} has no virtual IP", healthy=True)
     if vip is None:
         return _is(subject, node, f"MASTER of vhid {', '.join(str(vip.vhid) for vip in subject.group.virtual_ips)}")
     return _headed(node, f"MASTER of vhid {vip.vhid}", _lost_election(subject, vip, node))
@@ -145,7 +149,7 @@ def _lost_election(subject: Subject, vip: VirtualIP, node: str) -> Explanation:
         return part
     if subject.view.state(vip, node) is VhidState.UNKNOWN:
         fact = subject.fact(node, "its interfaces could not be read")
-        return Explanation("StateUnknown", "its state is not known", (fact,), (subject.login(node),))
+        return Explanation(ConditionReason.STATE_UNKNOWN, "its state is not known", (fact,), (subject.login(node),))
     masters = [master for master in subject.view.masters(vip) if master != node]
     if masters:
         return why_backup(subject, vip, node, masters[0])
@@ -153,9 +157,11 @@ def _lost_election(subject: Subject, vip: VirtualIP, node: str) -> Explanation:
     if quiet:
         facts = each(subject.spoken(vip, node), subject.fact(quiet[0], "no answer"))
         head = f"it is BACKUP, so it hears a MASTER: {quiet[0]}, which does not answer us but advertises"
-        return Explanation("PeerAdvertises", head, facts, (subject.login(quiet[0]),))
+        return Explanation(Cause.PEER_ADVERTISES, head, facts, (subject.login(quiet[0]),))
     answer = nobody(subject)
-    return answer or Explanation("Electing", f"nobody is MASTER of vhid {vip.vhid} yet", _numbers(subject, node))
+    return answer or Explanation(
+        HoldReason.ELECTING, f"nobody is MASTER of vhid {vip.vhid} yet", _numbers(subject, node)
+    )
 
 
 def _not_active(subject: Subject, node: str) -> Explanation:
@@ -169,7 +175,7 @@ def _not_active(subject: Subject, node: str) -> Explanation:
     if waits is not None:
         return _headed(node, f"active for {subject.name}", waits)
     obstacle = hook_reason(subject, node) if subject.active != node else None
-    if obstacle is not None and obstacle.cause in ("Drained", "HeldAtBoot"):
+    if obstacle is not None and obstacle.cause in (ConditionReason.DRAINED, ConditionReason.HELD_AT_BOOT):
         return _headed(node, f"active for {subject.name}", obstacle)
     if missing is not None:
         return _headed(node, f"active for {subject.name}", why_not_primary(subject, missing, node))
@@ -180,7 +186,7 @@ def _not_active(subject: Subject, node: str) -> Explanation:
 def _move_waits(subject: Subject, node: str) -> Explanation | None:
     """A move to the node was asked for, and the planner says what it waits for."""
     for hold in subject.plan.holds:
-        if hold.reason == HoldReason.MOVE_WAITS and hold.target == subject.name and hold.node == node:
+        if hold.reason is HoldReason.MOVE_WAITS and hold.target == subject.name and hold.node == node:
             remedy = subject.looked_at("what the move waits for")
-            return Explanation("MoveWaits", hold.message, (Fact(hold.message, node),), (remedy,))
+            return Explanation(HoldReason.MOVE_WAITS, hold.message, (Fact(hold.message, node),), (remedy,))
     return None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.catalogue import Cause, ConditionReason, HoldReason
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import Reaction, hears
-from hactl.core.evidence.two_masters import Cause, two_masters_cause
+from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.evidence.view import VhidState
 from hactl.core.facts import Interface, known
 from hactl.core.objects import VirtualIP
@@ -26,12 +27,12 @@ def two_masters(subject: Subject) -> Explanation | None:
             continue
         found = two_masters_cause(subject.view, subject.group, vip, subject.background.before)
         facts = [subject.spoken(vip, node) or subject.fact(node, f"vhid {vip.vhid} is MASTER") for node in masters]
-        remedies = [Remedy(part) for part in found.remedy.split("; ") if part]
-        if found.cause in (Cause.PASSWORD_DIFFERS, Cause.ADDRESS_SETS_DIFFER):
+        remedies = [Remedy(remedy) for remedy in found.remedies]
+        if found.cause in (Cause.TWO_MASTERS_PASSWORD_DIFFERS, Cause.TWO_MASTERS_ADDRESS_SETS_DIFFER):
             remedies.insert(0, subject.applied("in mode Apply hactl makes them equal, or by hand:"))
         return Explanation(
-            "TwoMasters" + found.cause,
-            f"{' and '.join(masters)} are both MASTER of vhid {vip.vhid}: {found.message.partition(': ')[2]}",
+            found.cause,
+            f"{' and '.join(masters)} are both MASTER of vhid {vip.vhid}: {found.clause}",
             (*facts, *_counter_facts(subject, masters)),
             tuple(remedies),
         )
@@ -43,9 +44,9 @@ def _counter_facts(subject: Subject, nodes: list[str]) -> Iterator[Fact]:
     for node in nodes:
         facts = subject.facts(node)
         counters = known(facts.carp_counters) if facts is not None else None
-        told = [f"{count} {name}" for name, count in (counters or {}).items() if _telling(name, count)]
-        if told:
-            yield subject.fact(node, f"netstat -s -p carp: {', '.join(told)}")
+        counts = [f"{count} {name}" for name, count in (counters or {}).items() if _telling(name, count)]
+        if counts:
+            yield subject.fact(node, f"netstat -s -p carp: {', '.join(counts)}")
 
 
 def _telling(name: str, count: int) -> bool:
@@ -76,7 +77,7 @@ def nobody(subject: Subject) -> Explanation | None:
         wait = f"{min(waits):.2f} s of silence" if waits else "3 s or more of silence"
         rest = "".join(f"; {reason.headline}" for reason in reasons)
         return Explanation(
-            "Electing",
+            HoldReason.ELECTING,
             f"{head} yet: {' and '.join(able)} takes over after {wait}{rest}",
             (*each(*(subject.spoken(vip, node) for node in able)), *(f for reason in reasons for f in reason.facts)),
             (Remedy(f"hactl why {subject.cluster} {subject.name}", None, "again, in a few seconds"),),
@@ -91,26 +92,30 @@ def why_no_part(subject: Subject, vip: VirtualIP, node: str) -> Explanation | No
         return None
     name, modules = interface_on(vip, node), known(facts.modules)
     if modules is not None and not modules.get("carp", False):
-        told = subject.fact(node, "the carp module is not loaded")
-        return Explanation("CarpNotLoaded", f"{node} has no carp module", (told,), (Remedy("kldload carp", node),))
+        fact = subject.fact(node, "the carp module is not loaded")
+        return Explanation(
+            Cause.CARP_NOT_LOADED, f"{node} has no carp module", (fact,), (Remedy("kldload carp", node),)
+        )
     interface, vhid = subject.view.interface(vip, node), subject.view.vhid(vip, node)
     if interface is None:
-        told = subject.fact(node, f"there is no interface {name}")
-        return Explanation("InterfaceMissing", f"{node} has no {name}", (told,), (Remedy("ifconfig -l", node),))
+        fact = subject.fact(node, f"there is no interface {name}")
+        return Explanation(
+            HoldReason.INTERFACE_MISSING, f"{node} has no {name}", (fact,), (Remedy("ifconfig -l", node),)
+        )
     if subject.view.sysctl(node, "allow") == 0:
-        told = subject.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
+        fact = subject.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
         remedy = Remedy("sysctl net.inet.carp.allow=1", node)
-        return Explanation("CarpOff", f"{node} has net.inet.carp.allow=0", (told,), (remedy,))
+        return Explanation(ConditionReason.CARP_OFF, f"{node} has net.inet.carp.allow=0", (fact,), (remedy,))
     if state is VhidState.ABSENT:
-        told = subject.fact(node, f"{name} has no vhid {vip.vhid}")
+        fact = subject.fact(node, f"{name} has no vhid {vip.vhid}")
         remedy = subject.looked_at("it says when hactl adds the vhid")
-        return Explanation("VhidMissing", f"{node} has no vhid {vip.vhid}", (told,), (remedy,))
+        return Explanation(Cause.VHID_MISSING, f"{node} has no vhid {vip.vhid}", (fact,), (remedy,))
     if vhid is not None and not interface.of_vhid(vip.vhid):
         return orphan_of(subject, node, interface, vip.vhid)
     status = interface.status or ("no UP flag" if "UP" not in interface.flags else "link unknown")
-    told = subject.fact(node, f"{name}: {status}; a vhid is INIT until flag and link are up")
+    fact = subject.fact(node, f"{name}: {status}; a vhid is INIT until flag and link are up")
     remedy = Remedy(f"ifconfig {name} up", node, "or look at the cable and the switch port")
-    return Explanation("InterfaceDown", f"{name} of {node} is down ({status})", (told,), (remedy,))
+    return Explanation(HoldReason.INTERFACE_DOWN, f"{name} of {node} is down ({status})", (fact,), (remedy,))
 
 
 # --- addresses and vhids that do not belong together --------------------------------------------------------------
@@ -128,7 +133,7 @@ def orphan_of(subject: Subject, node: str, interface: Interface, number: int) ->
         add = f"ifconfig {interface.name} inet {free} alias vhid {number}"
         remedy = Remedy(f"{add} && ifconfig {interface.name} inet {free[:-3]} -alias", node, "removes the vhid")
     return Explanation(
-        "OrphanVhid",
+        Cause.ORPHAN_VHID,
         f"vhid {number} on {interface.name} of {node} has no address: it stays INIT and never elects",
         (subject.fact(node, f"{interface.name}: carp: INIT vhid {number}, and no address with vhid {number}"),),
         (remedy,),
@@ -172,7 +177,7 @@ def _misplaced(subject: Subject, vip: VirtualIP, node: str, interface: Interface
         remove = f"ifconfig {interface.name} {family} {address.ip} -alias"
         add = f"ifconfig {right} {family} {wanted[address.ip]} alias vhid {vip.vhid}"
         return Explanation(
-            "WrongVhid",
+            Cause.WRONG_VHID,
             f"{address.ip} is on {place} of {interface.name} on {node}, the document has it on vhid {vip.vhid} "
             f"of {right}",
             (
@@ -195,7 +200,13 @@ def demoted(subject: Subject) -> Explanation | None:
         if found is None:
             continue
         voices = (subject.spoken(vip, node) for vip in subject.group.virtual_ips[:1])
-        cause = "HeldAtBoot" if found.source == HELD else "StickyDemotion" if found.sticky else "Demoted"
+        cause = (
+            HoldReason.HELD_AT_BOOT
+            if found.source == HELD
+            else Cause.STICKY_DEMOTION
+            if found.sticky
+            else HoldReason.DEMOTED
+        )
         return Explanation(cause, found.clause, (*found.facts, *each(*voices)), (found.remedy,))
     return None
 
@@ -210,28 +221,30 @@ def why_backup(subject: Subject, vip: VirtualIP, node: str, master: str) -> Expl
     number = vip.vhid
     if mine is None or theirs is None:
         unknown = node if mine is None else master
-        told = f"{node} is BACKUP of vhid {number} while {master} is MASTER; the numbers of {unknown} are not known"
-        return Explanation("NumbersUnknown", told, facts, (Remedy("sysctl net.inet.carp", unknown),))
+        head = f"{node} is BACKUP of vhid {number} while {master} is MASTER; the numbers of {unknown} are not known"
+        return Explanation(Cause.NUMBERS_UNKNOWN, head, facts, (Remedy("sysctl net.inet.carp", unknown),))
     preempt = subject.view.sysctl(node, "preempt") == 1
     if hears(mine, theirs, master=False, preempt=True) is not Reaction.LISTENS:
         if not preempt:
             off = subject.fact(node, "net.inet.carp.preempt is 0: a BACKUP waits until the MASTER is silent")
-            told = f"{node} is better than {master} for vhid {number}, but net.inet.carp.preempt is 0 on it"
-            return Explanation("PreemptOff", told, (*facts, off), (Remedy("sysctl net.inet.carp.preempt=1", node),))
-        told = f"{node} is better than {master} for vhid {number} and preempts at the next advertisement it hears"
+            head = f"{node} is better than {master} for vhid {number}, but net.inet.carp.preempt is 0 on it"
+            return Explanation(
+                ConditionReason.PREEMPT_OFF, head, (*facts, off), (Remedy("sysctl net.inet.carp.preempt=1", node),)
+            )
+        head = f"{node} is better than {master} for vhid {number} and preempts at the next advertisement it hears"
         remedy = Remedy(f"tcpdump -ni {interface_on(vip, node)} -c 5 ip proto 112", node, "if it lasts")
-        return Explanation("Electing", told, facts, (remedy,))
+        return Explanation(HoldReason.ELECTING, head, facts, (remedy,))
     own = demotion_of(subject, node)
     if own is not None and mine.advskew < theirs.advskew:
-        told = f"{own.clause}, so its {mine.skew} loses against {theirs.skew} of {master}"
-        return Explanation("Demoted", told, (*own.facts[:2], *facts), (own.remedy,))
+        head = f"{own.clause}, so its {mine.skew} loses against {theirs.skew} of {master}"
+        return Explanation(HoldReason.DEMOTED, head, (*own.facts[:2], *facts), (own.remedy,))
     if (mine.advbase, mine.skew) == (theirs.advbase, theirs.skew):
-        told = f"{node} and {master} are equal for vhid {number} ({mine.skew}); a BACKUP never preempts an equal MASTER"
-        return Explanation("EqualSkews", told, facts, (Remedy(f"ifconfig {interface_on(vip, node)}", node),))
+        head = f"{node} and {master} are equal for vhid {number} ({mine.skew}); a BACKUP never preempts an equal MASTER"
+        return Explanation(Cause.EQUAL_SKEWS, head, facts, (Remedy(f"ifconfig {interface_on(vip, node)}", node),))
     seconds = f"{theirs.interval_seconds:.2f} s against {mine.interval_seconds:.2f} s"
-    told = f"{master} is better for vhid {number}: {seconds}"
+    head = f"{master} is better for vhid {number}: {seconds}"
     wait = Fact(f"{node} becomes MASTER after {mine.patience_seconds:.2f} s of silence")
-    return Explanation("SlowerThanMaster", told, (*facts, wait), (_move(subject, node),))
+    return Explanation(Cause.SLOWER_THAN_MASTER, head, (*facts, wait), (_move(subject, node),))
 
 
 def _move(subject: Subject, node: str) -> Remedy:

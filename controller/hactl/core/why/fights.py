@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hactl.core.catalogue import VERBS, EventKind
+from hactl.core.catalogue import EventKind
 from hactl.core.steps import Outcome, StepKey
+from hactl.core.verbs import VERBS
 
 #: The same step Done this often within the rows that are looked at: somebody undoes it.
 FIGHT_TIMES = 3

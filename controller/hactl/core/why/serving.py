@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.catalogue import Cause, ConditionReason
 from hactl.core.evidence.view import MountState, ServiceState
 from hactl.core.facts import HastRole, known
 from hactl.core.objects import Failback, RunOn
@@ -25,7 +26,7 @@ def fought(subject: Subject) -> Explanation | None:
     look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", fight.step.node,
                   "cron, a script, another tool")  # fmt: skip
     history = Remedy(f"hactl history {subject.cluster} --node {fight.step.node}", None, "when, each time")
-    return Explanation("Fought", head, (Fact(fight.sentence, fight.step.node),), (look, history))
+    return Explanation(Cause.FOUGHT, head, (Fact(fight.sentence, fight.step.node),), (look, history))
 
 
 def not_serving(subject: Subject) -> Explanation | None:
@@ -39,13 +40,13 @@ def not_serving(subject: Subject) -> Explanation | None:
             state = "imported" if storage.filesystem.zfs else "mounted"
             head = f"{active} is primary for {storage.name}, but {what} is not {state} there"
             fact = subject.fact(active, f"{what}: not {state}")
-            return Explanation("NotMounted", head + _step(subject, active), (fact,), (subject.applied(),))
+            return Explanation(Cause.NOT_MOUNTED, head + _step(subject, active), (fact,), (subject.applied(),))
     for service in subject.group.services:
         if subject.view.service(service.name, active) is ServiceState.STOPPED:
             head = f"{service.name} does not run on {active}, where {subject.name} is active"
             start = Remedy(f"service {service.name} onestart", active)
             fact = subject.fact(active, f"service {service.name} onestatus: stopped")
-            return Explanation("ServiceStopped", head + _step(subject, active), (fact,), (start,))
+            return Explanation(Cause.SERVICE_STOPPED, head + _step(subject, active), (fact,), (start,))
     return None
 
 
@@ -66,24 +67,24 @@ def service_elsewhere(subject: Subject) -> Explanation | None:
                 continue
             if subject.view.service(service.name, node) is not ServiceState.RUNNING:
                 continue
-            facts = subject.facts(node)
-            found = known(facts.services.get(service.name)) if facts is not None else None
+            seen = subject.facts(node)
+            found = known(seen.services.get(service.name)) if seen is not None else None
             boot = found is not None and found.enabled
-            told = [subject.fact(node, f"service {service.name} onestatus: running")]
+            facts = [subject.fact(node, f"service {service.name} onestatus: running")]
             stop = f"service {service.name} onestop"
             if boot and found is not None and found.rcvar:
-                told.append(subject.fact(node, f"rc.conf: {found.rcvar}=YES, so it also starts at boot"))
+                facts.append(subject.fact(node, f"rc.conf: {found.rcvar}=YES, so it also starts at boot"))
                 stop += f" && sysrc {found.rcvar}=NO"
             head = f"{service.name} runs on {node}, while {subject.name} is active on {active}"
-            return Explanation("ServiceOnStandby", head, tuple(told), (Remedy(stop, node, "or hactl apply"),))
+            return Explanation(Cause.SERVICE_ON_STANDBY, head, tuple(facts), (Remedy(stop, node, "or hactl apply"),))
     return None
 
 
-def well(subject: Subject) -> Explanation:
+def healthy(subject: Subject) -> Explanation:
     """Why the group is active where it is."""
     active = subject.active
     if active is None:
-        return Explanation("NoActiveNode", f"{subject.name}: no single node is known to be active", (),
+        return Explanation(ConditionReason.NO_ACTIVE_NODE, f"{subject.name}: no single node is known to be active", (),
                            (subject.looked_at("it says what is not known"),))  # fmt: skip
     vips = [vip for vip in subject.group.virtual_ips if subject.view.masters(vip) == [active]]
     parts = [*(f"MASTER of vhid {vip.vhid}" for vip in vips), *(f"primary for {s.name}" for s in subject.group.storage)]
@@ -103,7 +104,7 @@ def well(subject: Subject) -> Explanation:
     move = f"hactl switchover {subject.cluster} {subject.name} --to {other}"
     remedies = (Remedy(move, None, "to move it"),) if other is not None else ()
     head = f"{subject.name} is active on {active} ({', '.join(parts) or 'nothing to serve'}): {because}"
-    return Explanation("Healthy", head, facts, remedies, healthy=True)
+    return Explanation(Cause.HEALTHY, head, facts, remedies, healthy=True)
 
 
 def _failback(subject: Subject, first: str) -> str:

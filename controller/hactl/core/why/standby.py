@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.core.catalogue import ConditionReason
+from hactl.core.catalogue import ConditionReason, HoldReason
 from hactl.core.evidence.view import VhidState
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
 from hactl.core.why.answer import Explanation, Fact, Remedy
@@ -101,4 +101,6 @@ def silent(subject: Subject) -> Explanation | None:
         facts.append(
             subject.fact(active, ", ".join([*known, *(f"primary for {s.name}" for s in subject.group.storage)]))
         )
-    return Explanation("NodeSilent", f"{node} does not answer ({why}): {rest}", tuple(facts), (subject.login(node),))
+    return Explanation(
+        HoldReason.NODE_SILENT, f"{node} does not answer ({why}): {rest}", tuple(facts), (subject.login(node),)
+    )

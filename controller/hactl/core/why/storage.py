@@ -6,11 +6,13 @@ Man pages: hastctl(8), mount(8).
 
 from __future__ import annotations
 
-from hactl.core.evidence.copies import Comparison, compare_copies, comparison_table
+from hactl.core.catalogue import Cause, ConditionReason, HoldReason
+from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
 from hactl.core.evidence.hook_log import STOPPED, moves_of
 from hactl.core.evidence.view import MountState, ReportedRole
 from hactl.core.facts import HastMetadata, Mount, known
 from hactl.core.objects import StorageSpec, VirtualIP
+from hactl.core.verbs import Verb
 from hactl.core.why.answer import Explanation, Fact, Remedy
 from hactl.core.why.carp import why_backup, why_no_part
 from hactl.core.why.standby import hook_reason
@@ -30,7 +32,7 @@ def two_primaries(subject: Subject) -> Explanation | None:
         if loser is not None:
             remedies = [_resolve(subject, storage, loser)]
         return Explanation(
-            "TwoPrimaries",
+            ConditionReason.TWO_PRIMARIES,
             f"{' and '.join(nodes)} are both primary for {storage.name}: what they write now differs",
             tuple(_copy_fact(subject, comparison, node) for node in nodes),
             tuple(remedies),
@@ -44,7 +46,7 @@ def split_brain(subject: Subject) -> Explanation | None:
         comparison = compare_copies(subject.view, storage)
         if not comparison.apart:
             continue
-        cause = "SplitBrain" if comparison.verdict.value == "Diverged" else "ForeignCopy"
+        cause = HoldReason.SPLIT_BRAIN if comparison.verdict is Verdict.DIVERGED else HoldReason.FOREIGN_COPY
         nodes = [copy.node for copy in comparison.copies]
         primaries = subject.view.primaries(storage)
         losers = [node for node in nodes if node not in primaries] if len(primaries) == 1 else nodes
@@ -66,8 +68,8 @@ def _copy_fact(subject: Subject, comparison: Comparison, node: str) -> Fact:
     """One column of the table on one line."""
     header, rows = comparison_table(comparison)
     column = header.index(node)
-    told = [f"{row[0]} {row[column]}" for row in rows if row[0] not in ("device", "prevrole")]
-    return subject.fact(node, f"{comparison.resource}: " + ", ".join(told))
+    cells = [f"{row[0]} {row[column]}" for row in rows if row[0] not in ("device", "prevrole")]
+    return subject.fact(node, f"{comparison.resource}: " + ", ".join(cells))
 
 
 # --- mounts -------------------------------------------------------------------------------------------------------
@@ -91,20 +93,20 @@ def _mounted(subject: Subject, storage: StorageSpec, node: str) -> Explanation |
     for mount in (known(facts.mounts) or ()) if facts is not None else ():
         if mount.special == local or (mount.special.startswith(local) and mount.special[len(local)].isalpha()):
             head = f"{mount.special} of {node} is mounted on {mount.node} behind HAST's back"
-            return _umount(subject, "RawDeviceMounted", head, node, mount)
+            return _umount(subject, Cause.RAW_DEVICE_MOUNTED, head, node, mount)
         if mount.special == replicated and role not in (ReportedRole.PRIMARY, ReportedRole.UNKNOWN):
             head = f"{replicated} is still mounted on {mount.node} of {node}, which is {role}: its device is gone"
-            return _umount(subject, "MountedOnStandby", head, node, mount)
+            return _umount(subject, Cause.MOUNTED_ON_STANDBY, head, node, mount)
         if mount.special == replicated and ufs is not None and mount.node != ufs.mountpoint:
             head = f"{replicated} is mounted on {mount.node} of {node}, the document says {ufs.mountpoint}"
-            return _umount(subject, "MountedElsewhere", head, node, mount)
+            return _umount(subject, Cause.MOUNTED_ELSEWHERE, head, node, mount)
         if ufs is not None and mount.node == ufs.mountpoint and mount.special != replicated:
             head = f"{mount.special} is mounted on {mount.node} of {node}, where {replicated} belongs"
-            return _umount(subject, "MountpointBusy", head, node, mount)
+            return _umount(subject, HoldReason.MOUNTPOINT_BUSY, head, node, mount)
     return None
 
 
-def _umount(subject: Subject, cause: str, head: str, node: str, mount: Mount) -> Explanation:
+def _umount(subject: Subject, cause: Cause | HoldReason, head: str, node: str, mount: Mount) -> Explanation:
     fact = subject.fact(node, f"mount: {mount.special} on {mount.node} ({mount.fstype})")
     return Explanation(cause, head, (fact,), (Remedy(f"umount {mount.node}", node, "after what uses it has stopped"),))
 
@@ -120,7 +122,7 @@ def _pool(subject: Subject, storage: StorageSpec, node: str) -> Explanation | No
         return None
     head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
     fact = subject.fact(node, f"zpool list: {zfs.pool}")
-    return Explanation("MountedOnStandby", head, (fact,), (Remedy(f"zpool export {zfs.pool}", node),))
+    return Explanation(Cause.MOUNTED_ON_STANDBY, head, (fact,), (Remedy(f"zpool export {zfs.pool}", node),))
 
 
 # --- address and storage apart ------------------------------------------------------------------------------------
@@ -152,9 +154,9 @@ def _elsewhere(subject: Subject, vip: VirtualIP, storage: StorageSpec, master: s
     )
     head = f"vhid {vip.vhid} is MASTER on {master}, but {storage.name} is primary on {holder}: {why.headline}"
     remedies = why.remedies
-    if why.cause == "SlowerThanMaster":
+    if why.cause is Cause.SLOWER_THAN_MASTER:
         remedies = (subject.applied("in mode Apply hactl gives the node with the storage the better advskew"),)
-    return Explanation("StorageElsewhere", head, facts, remedies)
+    return Explanation(Cause.STORAGE_ELSEWHERE, head, facts, remedies)
 
 
 def _without(subject: Subject, vip: VirtualIP, storage: StorageSpec, master: str) -> Explanation:
@@ -176,16 +178,18 @@ def why_not_primary(subject: Subject, storage: StorageSpec, node: str) -> Explan
     role = subject.view.reported_role(name, node)
     if node in subject.view.silent:
         head = f"{node} does not answer ({subject.view.silent[node].reason}), so its role for {name} is not known"
-        return Explanation("NodeSilent", head, (subject.fact(node, "no answer"),), (subject.login(node),))
+        return Explanation(HoldReason.NODE_SILENT, head, (subject.fact(node, "no answer"),), (subject.login(node),))
     if role is ReportedRole.UNKNOWN:
         fact = subject.fact(node, f"the role of {name} could not be read")
-        return Explanation("RoleUnknown", f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),))
+        return Explanation(
+            HoldReason.ROLE_UNKNOWN, f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),)
+        )
     for peer in peers:
         if subject.view.reported_role(name, peer) is ReportedRole.PRIMARY:
             head = f"{peer} is primary for {name}, and two nodes never are"
             move = f"hactl switchover {subject.cluster} {subject.name} --to {node}"
             facts = (subject.fact(peer, f"{name} is primary"), subject.fact(node, f"{name} is {role}"))
-            return Explanation("PeerPrimary", head, facts, (Remedy(move, None, f"if {node} should have it"),))
+            return Explanation(Cause.PEER_PRIMARY, head, facts, (Remedy(move, None, f"if {node} should have it"),))
     return _hast(subject, storage, node, role) or _choice(subject, storage, node, peers)
 
 
@@ -196,16 +200,18 @@ def _hast(subject: Subject, storage: StorageSpec, node: str, role: str) -> Expla
     if hastd is not None and not hastd.running:
         start = Remedy("service hastd onestart", node)
         return Explanation(
-            "HastdDown", f"hastd does not run on {node}", (subject.fact(node, "hastd: stopped"),), (start,)
+            Cause.HASTD_DOWN, f"hastd does not run on {node}", (subject.fact(node, "hastd: stopped"),), (start,)
         )
     if role is ReportedRole.ABSENT:
         fact = subject.fact(node, f"hastctl list: no {name}")
-        return Explanation("NoResource", f"hastd of {node} does not know {name}", (fact,), (subject.applied(),))
+        return Explanation(Cause.NO_RESOURCE, f"hastd of {node} does not know {name}", (fact,), (subject.applied(),))
     copy = subject.view.metadata(name, node)
     if copy is not None and not isinstance(copy, HastMetadata):
         fact = subject.fact(node, f"hastctl dump {name}: {copy.value}")
         head = f"{storage.hast.devices[node]} of {node} holds no copy of {name}"
-        return Explanation("NoCopy", head, (fact,), (subject.looked_at("it says why the disk is not initialised"),))
+        return Explanation(
+            Cause.NO_COPY, head, (fact,), (subject.looked_at("it says why the disk is not initialised"),)
+        )
     return None
 
 
@@ -213,10 +219,12 @@ def _choice(subject: Subject, storage: StorageSpec, node: str, peers: list[str])
     """Nobody is primary as far as is known: what keeps this node from becoming it."""
     name = storage.name
     quiet = next((peer for peer in peers if peer in subject.view.silent), None)
-    pending = next((s for s in subject.plan.steps if s.verb == "SetRole" and s.target == name and s.node == node), None)
+    pending = next(
+        (s for s in subject.plan.steps if s.verb is Verb.SET_ROLE and s.target == name and s.node == node), None
+    )
     if quiet is None and pending is not None:
         fact = Fact(f"next: {pending.command.splitlines()[0]} on {node}: {pending.why}")
-        return Explanation("AboutToPromote", f"hactl is about to make {node} primary for {name}", (fact,),
+        return Explanation(Cause.ABOUT_TO_PROMOTE, f"hactl is about to make {node} primary for {name}", (fact,),
                            (subject.applied(),))  # fmt: skip
     apart_now = split_brain(subject)
     if apart_now is not None:
@@ -225,26 +233,29 @@ def _choice(subject: Subject, storage: StorageSpec, node: str, peers: list[str])
     if comparison.newer not in (None, node) and quiet is None:
         head = f"the copy of {comparison.newer} is newer: {comparison.message}"
         facts = tuple(_copy_fact(subject, comparison, copy.node) for copy in comparison.copies)
-        return Explanation("CopyOlder", head, facts, (subject.looked_at(f"hactl makes {comparison.newer} primary"),))
+        return Explanation(
+            Cause.COPY_OLDER, head, facts, (subject.looked_at(f"hactl makes {comparison.newer} primary"),)
+        )
     reason = hook_reason(subject, node)
     if reason is not None:
         return _with_peer(subject, storage, reason, node, quiet)
     stopped = _hook_stopped(subject, node)
     if stopped is not None:
         head = f"the node hook of {node} stopped: {stopped}"
-        return Explanation("HookStopped", head, (subject.fact(node, f"moves: {stopped}"),),
+        return Explanation(Cause.HOOK_STOPPED, head, (subject.fact(node, f"moves: {stopped}"),),
                            (Remedy("/usr/local/libexec/hactl/hook status", node),))  # fmt: skip
     if quiet is not None:
         head = f"{quiet} does not answer and may be primary for {name}; hactl promotes nobody on silence"
-        return Explanation("PeerSilent", head, (subject.fact(quiet, "no answer"),),
+        return Explanation(HoldReason.PEER_SILENT, head, (subject.fact(quiet, "no answer"),),
                            (subject.login(quiet), *_by_hand(storage, node, quiet)))  # fmt: skip
     hold = next((hold for hold in subject.plan.holds if hold.target in (name, subject.name)), None)
     if hold is not None:
         remedy = Remedy(hold.remedy) if hold.remedy else subject.looked_at("")
         return Explanation(hold.reason, hold.message, (Fact(hold.message, hold.node),), (remedy,))
     head = f"no node is primary for {name}"
-    return Explanation("NoPrimary", head, (subject.fact(node, f"{name} is {subject.view.reported_role(name, node)}"),),
-                       (subject.looked_at("it says what hactl waits for"),))  # fmt: skip
+    fact = subject.fact(node, f"{name} is {subject.view.reported_role(name, node)}")
+    remedy = subject.looked_at("it says what hactl waits for")
+    return Explanation(ConditionReason.NO_PRIMARY, head, (fact,), (remedy,))
 
 
 def _with_peer(
@@ -254,7 +265,11 @@ def _with_peer(
     if quiet is None:
         return reason
     facts = (*reason.facts, subject.fact(quiet, "no answer: it may be primary"))
-    remedies = reason.remedies if reason.cause not in ("ManualPolicy", "CopyNotConfirmed") else (subject.login(quiet),)
+    remedies = (
+        reason.remedies
+        if reason.cause not in (ConditionReason.MANUAL_POLICY, ConditionReason.COPY_NOT_CONFIRMED)
+        else (subject.login(quiet),)
+    )
     return Explanation(reason.cause, reason.headline, facts, (*remedies, *_by_hand(storage, node, quiet)))
 
 

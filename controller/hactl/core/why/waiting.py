@@ -5,6 +5,7 @@ Each function answers for one case, or None when it is not the case.
 
 from __future__ import annotations
 
+from hactl.core.catalogue import ConditionReason, HoldReason
 from hactl.core.why.answer import Explanation, Fact, Remedy
 from hactl.core.why.subject import Subject
 
@@ -12,12 +13,12 @@ from hactl.core.why.subject import Subject
 def asked_for(subject: Subject) -> Explanation | None:
     """Somebody paused it, or drained a node of it."""
     for hold in subject.plan.holds:
-        if hold.reason == "Paused" and (
+        if hold.reason is HoldReason.PAUSED and (
             hold.target in (subject.cluster, subject.name) or hold.node in subject.group.preferred
         ):
             steps = len(subject.plan.steps)
             waiting = f"; {steps} step{'s' if steps != 1 else ''} of the plan wait" if steps else ""
-            return Explanation("Paused", hold.message + waiting, (Fact(hold.message, hold.node),),
+            return Explanation(HoldReason.PAUSED, hold.message + waiting, (Fact(hold.message, hold.node),),
                                (Remedy(hold.remedy or f"hactl resume {subject.cluster}"),))  # fmt: skip
     for node in subject.group.preferred:
         hook = subject.view.hook(node)
@@ -31,7 +32,7 @@ def asked_for(subject: Subject) -> Explanation | None:
             by = hook.drained if hook.drained.startswith("drained") else f"drained: {hook.drained}"
             head = f"{place}, {'although it' if stays else 'and ' + node} is {by}"
             fact = subject.fact(node, f"/var/db/hactl/drained: {hook.drained}")
-            return Explanation("Drained", head, (fact,), (Remedy(f"hactl uncordon {node}"),))
+            return Explanation(ConditionReason.DRAINED, head, (fact,), (Remedy(f"hactl uncordon {node}"),))
     return None
 
 
@@ -42,7 +43,9 @@ def pending(subject: Subject) -> Explanation | None:
         steps = [Fact(f"{step.verb} {step.target}: {step.why}", step.node) for step in first.steps[:3]]
         count = len(subject.plan.steps)
         head = f"{subject.cluster} is not as the document says: {count} step{'s' if count != 1 else ''} to go"
-        return Explanation("ChangesPending", f"{head}, first: {first.title}", tuple(steps), (subject.applied(),))
+        return Explanation(
+            ConditionReason.CHANGES_PENDING, f"{head}, first: {first.title}", tuple(steps), (subject.applied(),)
+        )
     for hold in subject.plan.holds:
         if not hold.passing:
             remedy = Remedy(hold.remedy) if hold.remedy else subject.looked_at("all that is held")

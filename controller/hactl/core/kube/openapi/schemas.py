@@ -183,7 +183,7 @@ def _coordination() -> Schema:
 
 
 def _authorization() -> Schema:
-    asked = {
+    attributes = {
         "namespace": _text("Where."),
         "verb": _text("What is to be done; *: everything."),
         "group": _text("Group of the resource; *: every one."),
@@ -193,7 +193,7 @@ def _authorization() -> Schema:
         "name": _text("Name of the object; empty: all of them."),
     }
     spec = {
-        "resourceAttributes": _object("A question about a resource.", asked),
+        "resourceAttributes": _object("A question about a resource.", attributes),
         "nonResourceAttributes": _object(
             "A question about a path.", {"path": _text("The path."), "verb": _text("What is to be done.")}
         ),

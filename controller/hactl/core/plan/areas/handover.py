@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hactl.core.catalogue import HoldReason, Verb
+from hactl.core.catalogue import HoldReason
 from hactl.core.changes.filesystems import ExportPool, Unmount
 from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import interface_on
@@ -23,6 +23,7 @@ from hactl.core.plan.placement import kept_by_advskews, refuse_each_other
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.sh import quote
 from hactl.core.steps import Check, Hold, Risk, Step, StepKey
+from hactl.core.verbs import Verb
 
 #: How long the last writes may take to reach the other disk once nothing writes any more, seconds.
 FLUSH_SECONDS = 15.0
