@@ -61,7 +61,7 @@ def targets_of(group: GroupSpec) -> frozenset[str]:
     """What steps about the group are about, in FreeBSD's words; addresses not included."""
     found = {service.name for service in group.services}
     for storage in group.storage:
-        found |= {storage.name, f"/dev/hast/{storage.name}"}
+        found |= {storage.name, storage.device}
         spec = storage.filesystem
         if spec is not None and spec.ufs is not None:
             found.add(spec.ufs.mountpoint)

@@ -77,8 +77,6 @@ class System:
     hostuuid: str
     #: Seconds since 1970 on the node's clock (kern.boottime); moves when the clock is stepped.
     boot_epoch: int
-    #: The node's clock when it answered, seconds since 1970.
-    clock_epoch: int
     securelevel: int
     uid: int
 
@@ -304,9 +302,7 @@ class File:
     #: Content of files without secrets; None for files with secrets, or when it does not exist.
     text: str | None = None
     is_directory: bool = False
-    #: A `# BEGIN hactl` line with an `# END hactl` line after it, once.
-    has_block: bool = False
-    #: Such lines are there, but not as one pair in that order: a person must look.
+    #: `# BEGIN hactl` and `# END hactl` lines are there, but not as one pair in that order: a person must look.
     block_damaged: bool = False
 
 

@@ -254,6 +254,11 @@ class FilesystemSpec(Model):
     zfs: ZfsSpec | None = Field(None, description="A ZFS pool.")
 
 
+def device_of(resource: str) -> str:
+    """The replicated device of a HAST resource."""
+    return f"/dev/hast/{resource}"
+
+
 class StorageSpec(Model):
     """A replicated device and what lives on it."""
 
@@ -266,7 +271,7 @@ class StorageSpec(Model):
     @property
     def device(self) -> str:
         """The replicated device: it exists where the resource is primary."""
-        return f"/dev/hast/{self.name}"
+        return device_of(self.name)
 
 
 class ServiceSpec(Model):

@@ -102,4 +102,4 @@ def test_the_summary_tells_done_from_left() -> None:
     assert run.wait_seconds(passed(WORK, gate=Gate.BACKOFF), 110.0) == 10.0
     assert run.wait_seconds(passed(), 159.5) == 0.5
     summary = run.summary("deadline", 160.0)
-    assert (summary.seconds, summary.passes, summary.done, summary.left) == (60.0, 1, STAGE.steps, (other,))
+    assert (summary.seconds, summary.done, summary.left) == (60.0, STAGE.steps, (other,))

@@ -387,7 +387,6 @@ def _system(node: str, number: int) -> System:
         hostname=node,
         hostuuid=f"df054fd1-6fb3-4611-8597-2b06bfe944b{number}",
         boot_epoch=1795449300,
-        clock_epoch=1795450125,
         securelevel=-1,
         uid=0,
     )

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.changes.change import Change, NamedChange
+from hactl.core.objects import device_of
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
-
-
-def device_of(resource: str) -> str:
-    """The replicated device of a HAST resource."""
-    return f"/dev/hast/{resource}"
 
 
 @dataclass(frozen=True, slots=True)

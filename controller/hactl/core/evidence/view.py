@@ -31,7 +31,7 @@ from hactl.core.facts import (
     Vhid,
     known,
 )
-from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP, device_of
 
 #: Facts older than this are shown with their age and believed no more (docs/safety.md#I6), seconds.
 EVIDENCE_SECONDS = 30.0
@@ -249,7 +249,7 @@ class View:
         device = known(facts.hast_devices.get(name)) if facts else None
         if device is not None:
             return device.exists
-        return any(mount.special == f"/dev/hast/{name}" for mount in self.mounts(node) or ())
+        return any(mount.special == device_of(name) for mount in self.mounts(node) or ())
 
     def roles(self, storage: StorageSpec) -> dict[str, ReportedRole]:
         """Reported role by node, in document order."""

@@ -37,7 +37,6 @@ class Summary:
 
     end: End
     seconds: float
-    passes: int
     #: Steps that were begun, in the order they ended.
     ended: tuple[Ended, ...]
     #: The last pass; None when none was made.
@@ -77,7 +76,6 @@ class Convergence:
         self._began = began
         self._deadline = began + timeout_seconds
         self._until = until
-        self._passes = 0
         self._ended: list[Ended] = []
         self._last: PassResult | None = None
         #: Since when nothing was done or waited for, without being Ready.
@@ -85,7 +83,6 @@ class Convergence:
 
     def note(self, result: PassResult, now: float, *, stopped: bool) -> End | None:
         """Take in a pass; the end it means, or None to go on. `stopped`: a person wants the run to end."""
-        self._passes += 1
         self._last = result
         if result.outcome is not None:
             self._ended.extend(result.outcome.ended)
@@ -134,4 +131,4 @@ class Convergence:
 
     def summary(self, end: End, now: float) -> Summary:
         """How it went."""
-        return Summary(end, now - self._began, self._passes, tuple(self._ended), self._last)
+        return Summary(end, now - self._began, tuple(self._ended), self._last)

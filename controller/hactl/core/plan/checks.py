@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from hactl.core.facts import HastRole
+from hactl.core.objects import device_of
 from hactl.core.sh import quote
 from hactl.core.steps import Check
 
@@ -144,12 +145,12 @@ def not_open(device: str) -> Check:
 
 def device_ready(resource: str, within_seconds: float = 0.0) -> Check:
     """The replicated device is there (it comes some time after the role: recording 06)."""
-    return Check(f"/dev/hast/{resource} exists", f"[ -c /dev/hast/{quote(resource)} ]", within_seconds)
+    return Check(f"{device_of(resource)} exists", f"[ -c {quote(device_of(resource))} ]", within_seconds)
 
 
 def device_absent(resource: str) -> Check:
     """The replicated device is not there."""
-    return Check(f"/dev/hast/{resource} does not exist", f"[ ! -e /dev/hast/{quote(resource)} ]")
+    return Check(f"{device_of(resource)} does not exist", f"[ ! -e {quote(device_of(resource))} ]")
 
 
 def mountpoint_free(mountpoint: str) -> Check:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.core.catalogue import HoldReason
+from hactl.core.changes.carp import AddAddress, RemoveAddress, SetVhid
 from hactl.core.cluster import interface_on, targets_of
 from hactl.core.objects import GroupSpec
 from hactl.core.plan.scene import Scene
@@ -44,5 +45,11 @@ def paused(scene: Scene, step: Step) -> str:
 
 def _about(group: GroupSpec, step: Step) -> bool:
     """Whether the step is about the group: its storage, its services, or a vhid or an address of it."""
-    vhids = [f"{interface_on(vip, step.node)} vhid {vip.vhid}" for vip in group.virtual_ips]
-    return step.target in targets_of(group) or any(f"{step.target} ".startswith(f"{vhid} ") for vhid in vhids)
+    match step.change:
+        case AddAddress() | RemoveAddress() as change:
+            vhid = (change.interface, change.address.vhid)
+        case SetVhid() as change:
+            vhid = (change.interface, change.vhid)
+        case _:
+            return step.target in targets_of(group)
+    return vhid in [(interface_on(vip, step.node), vip.vhid) for vip in group.virtual_ips]

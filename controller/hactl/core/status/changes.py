@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from hactl.core.catalogue import EventKind
+from hactl.core.objects import device_of
 
 #: kind, summary, node, detail.
 Event = tuple[EventKind, str, str | None, Any]
@@ -115,7 +116,7 @@ def _facets(status: Mapping[str, Any]) -> dict[tuple[str, str, str], str]:
             for node, role in storage["roles"].items():
                 found["HAST", storage["name"], node] = role
             for node, state in storage["mounts"].items():
-                found["mount", f"/dev/hast/{storage['name']}", node] = state
+                found["mount", device_of(storage["name"]), node] = state
         for service in group["services"]:
             for node, state in service["states"].items():
                 found["service", service["name"], node] = state

@@ -110,15 +110,13 @@ def _netif(reader: Reader, shape: tuple[bool, int | None], boot: Reading[rc.Boot
     if isinstance(boot, Unknown):
         return boot
     marks = boot.value.marks
-    whole = marks == ("BEGIN", "END")
     return Known(
         File(
             rc.NETIF,
             exists=True,
             mode=shape[1],
             is_directory=shape[0],
-            has_block=whole,
-            block_damaged=bool(marks) and not whole,
+            block_damaged=marks not in ((), ("BEGIN", "END")),
         ),
         reader.seen_at,
     )

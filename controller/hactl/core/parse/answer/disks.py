@@ -143,7 +143,7 @@ def read_gate(
     pools: Reading[Mapping[str, Pool]],
 ) -> Reading[Device]:
     """/dev/hast/NAME: blank is None unless it is the primary's, unused, and something may be made on it."""
-    path = f"/dev/hast/{spec.name}"
+    path = spec.device
     kind = _kind(reader, f"h{index}")
     if isinstance(kind, Unknown):
         return kind

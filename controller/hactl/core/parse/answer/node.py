@@ -97,7 +97,7 @@ def _or_blank(
 
 def _interfaces(reader: Reader, section: Section) -> dict[str, Interface]:
     who = reader.read("who", _who)
-    if isinstance(who, Known) and who.value[0] != 0:
+    if isinstance(who, Known) and who.value != 0:
         # Without this every key would read as "no key set".
         raise Failed("the login is not root: ifconfig shows no keys")
     return parse_ifconfig(reader.good(section), reader.fingerprint)
@@ -116,15 +116,15 @@ def _sysctls(section: Section) -> dict[str, str]:
 def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.BootFiles]) -> Reading[System]:
     if reader.uname is not None:
         who = reader.read("who", _who)
-        uid, clock = who.value if isinstance(who, Known) else (-1, 0)
-        return reader.known(System(reader.uname, 0, "", "", "", 0, clock, 0, uid))
+        uid = who.value if isinstance(who, Known) else -1
+        return reader.known(System(reader.uname, 0, "", "", "", 0, 0, uid))
     if isinstance(sysctls, Unknown):
         return sysctls
     values = sysctls.value
     release = boot.value.release if isinstance(boot, Known) and boot.value.release else values.get("kern.osrelease", "")
 
     def build(section: Section) -> System:
-        uid, clock = _who(section)
+        uid = _who(section)
         missing = [name for name in ("kern.osreldate", "kern.hostname", "kern.boottime") if name not in values]
         if missing:
             raise NotUnderstood(f"sysctl does not say {missing[0]}")
@@ -135,7 +135,6 @@ def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.B
             hostname=values["kern.hostname"],
             hostuuid=values.get("kern.hostuuid", ""),
             boot_epoch=kernel.parse_boottime(values["kern.boottime"]),
-            clock_epoch=clock,
             securelevel=number(values.get("kern.securelevel", "-1"), "kern.securelevel"),
             uid=uid,
         )
@@ -143,11 +142,11 @@ def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.B
     return reader.read("who", build)
 
 
-def _who(section: Section) -> tuple[int, int]:
+def _who(section: Section) -> int:
     words = section.text.split()
     if len(words) != 2:
         raise NotUnderstood("not what id -u and date +%s print")
-    return number(words[0], "a uid"), number(words[1], "a time")
+    return number(words[0], "a uid")
 
 
 def _modules(

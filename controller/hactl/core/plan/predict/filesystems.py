@@ -17,10 +17,10 @@ from hactl.core.changes.filesystems import (
     ServiceChange,
     StartService,
     Unmount,
-    device_of,
 )
 from hactl.core.facts import Mount as MountRow
 from hactl.core.facts import NodeFacts, Pool, known
+from hactl.core.objects import device_of
 from hactl.core.plan.areas.filesystems import INVERSE_OPTIONS, printed_options
 from hactl.core.plan.predict.readings import seen
 

@@ -30,6 +30,7 @@ from hactl.core.facts import (
     known,
 )
 from hactl.core.hastconf import storages_of
+from hactl.core.objects import device_of
 from hactl.core.plan.predict.readings import seen, unconfirm
 
 
@@ -98,7 +99,7 @@ def _set_role(change: SetRole, cluster: Cluster, node: str, facts: NodeFacts) ->
     name, primary = change.resource, change.role is HastRole.PRIMARY
     resources = dict(known(facts.resources) or {})
     resources[name] = replace(resources[name], role=change.role, status="complete" if primary else None)
-    device = Device(f"/dev/hast/{name}", exists=primary)
+    device = Device(device_of(name), exists=primary)
     if primary:
         path = next(s.hast.devices[node] for s in storages_of(cluster, node) if s.name == name)
         local = known(facts.devices.get(path))
@@ -116,5 +117,5 @@ def _discard_copy(change: DiscardCopy, facts: NodeFacts) -> NodeFacts:
     resources = dict(known(facts.resources) or {})
     if name in resources:
         resources[name] = replace(resources[name], role=HastRole.INIT, status=None, workerpid=None)
-    device = seen(Device(f"/dev/hast/{name}", exists=False), facts)
+    device = seen(Device(device_of(name), exists=False), facts)
     return replace(facts, resources=seen(resources, facts), hast_devices={**facts.hast_devices, name: device})
