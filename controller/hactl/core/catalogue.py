@@ -160,10 +160,10 @@ class HoldReason(Named):
         "A copy that a person asked to be thrown away cannot be thrown away now.",
         About.SITUATION,
     )
-    ROLE_UNKNOWN = ("RoleUnknown", "A node does not tell its HAST role.", About.UNKNOWN)
+    ROLE_UNKNOWN = ("RoleUnknown", "A node does not report its HAST role.", About.UNKNOWN)
     SECURE_LEVEL = ("SecureLevel", "The kernel's securelevel forbids loading the carp module.", About.CONFIGURATION)
     SERVICE_MISSING = ("ServiceMissing", "A node does not have a service of the document.", About.CONFIGURATION)
-    SERVICE_UNKNOWN = ("ServiceUnknown", "Whether a service runs could not be told.", About.UNKNOWN)
+    SERVICE_UNKNOWN = ("ServiceUnknown", "It is not known whether a service runs.", About.UNKNOWN)
     SIZES_DIFFER = ("SizesDiffer", "The copies of a resource differ in size.", About.CONFIGURATION)
     SPLIT_BRAIN = ("SplitBrain", "Both copies of a resource were written while they were apart.", About.SITUATION)
     STALE_FACTS = ("StaleFacts", "What a node said is too old to act on.", About.UNKNOWN)
@@ -183,7 +183,7 @@ class HoldReason(Named):
         "A copy is being brought up to date, so its node cannot take over yet.",
         About.SITUATION,
     )
-    SYSTEM_UNKNOWN = ("SystemUnknown", "What system a node runs could not be told.", About.UNKNOWN)
+    SYSTEM_UNKNOWN = ("SystemUnknown", "It is not known what system a node runs.", About.UNKNOWN)
     TWO_MASTERS = ("TwoMasters", "Two nodes are MASTER for one vhid.", About.SITUATION)
     UNICAST_PEER = (
         "UnicastPeer",
@@ -230,9 +230,9 @@ class EventKind(Named):
     CONTROLLER_STOPPED = ("ControllerStopped", "A controller or an apply ended.")
     OPERATION_OPENED = (
         "OperationOpened",
-        "A person asked for something: a switchover, a drain, a pause, an approval, a resolution.",
+        "A person asked for an operation: a switchover, a drain, a pause, an approval, a resolution.",
     )
-    OPERATION_ENDED = ("OperationEnded", "Such a request is over: Done, Failed, Cancelled or Expired.")
+    OPERATION_ENDED = ("OperationEnded", "Such an operation is over: Done, Failed, Cancelled or Expired.")
     GROUP_MOVED = ("GroupMoved", "A group became active on another node.")
     LEASE_TAKEN = ("LeaseTaken", "This process acts on the cluster now, after another one did.")
     REQUEST_ACCEPTED = ("RequestAccepted", "A request to the API changed something.")

@@ -345,7 +345,7 @@ class HookFacts:
     lease: int = 0
     #: The last lines of /var/db/hactl/moves: "EPOCH GROUP WHAT SECONDS TEXT", oldest first.
     moves: tuple[str, ...] = ()
-    #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: could not be told.
+    #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: not known.
     overtaken_by: tuple[DevdRule, ...] | None = ()
 
 

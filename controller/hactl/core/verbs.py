@@ -182,7 +182,7 @@ VERBS: dict[Verb, VerbTraits] = {
     ),
     Verb.FORGET_DRAINED: VerbTraits("Removes that note: the node takes over again.", reversed_by=Verb.NOTE_DRAINED),
     Verb.PRESERVE_COPY: VerbTraits(
-        "Copies the device of a copy that is to be thrown away to a file (operator's request)."
+        "Copies the device of a copy that is to be thrown away to a file (an operator asks for it)."
     ),
     Verb.DISCARD_COPY: VerbTraits(
         "Throws away one of two diverged copies: role init, hastctl create (destructive, asked for).", destructive=True

@@ -102,7 +102,7 @@ def _equal(first: str, a: HastMetadata, second: str, b: HastMetadata) -> Choice:
 
 
 def choose(view: View, storage: StorageSpec, order: Sequence[str], *, moved: bool = False) -> Choice | None:
-    """`choose_copy` of what both nodes of `order` hold; None while one holds no copy or does not tell."""
+    """`choose_copy` of what both nodes of `order` hold; None while one holds no copy or what it holds is not known."""
     copies = {node: view.metadata(storage.name, node) for node in order}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
     return choose_copy(storage.name, real, tuple(order), moved=moved) if len(real) == 2 else None
@@ -296,7 +296,7 @@ def _writes(copy: Copy) -> bool:
 def _in_step(name: str, copies: tuple[Copy, ...]) -> _Judgement:
     """The counters agree. During a first full copy they do so too early: then the primary's dirty bytes tell."""
     if any(copy.role is ReportedRole.UNKNOWN for copy in copies):
-        return Verdict.UNKNOWN, None, f"the counters of {name} agree, but not every node tells its role"
+        return Verdict.UNKNOWN, None, f"the counters of {name} agree, but not every node reports its role"
     for mine, theirs in _both_ways(copies):
         if _writes(mine):
             return _newer(copies, mine, f"{mine.node} has what is not on {theirs.node} yet")

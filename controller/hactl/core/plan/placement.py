@@ -211,7 +211,7 @@ def other_primary(scene: Scene, storage: StorageSpec, node: str) -> Hold | None:
         if peer != node and peer in scene.view.facts and scene.view.role(storage.name, peer) is None:
             return Hold(
                 HoldReason.ROLE_UNKNOWN,
-                f"{storage.name}: {peer} does not tell its role; {node} is primary and leaves the device unused",
+                f"{storage.name}: {peer} does not report its role; {node} is primary and leaves the device unused",
                 node=peer,
                 target=storage.name,
                 remedy=f"look at hastd on {peer}: service hastd onestatus; hastctl list {storage.name}",
@@ -233,7 +233,7 @@ def unheard(scene: Scene, resource: str, nodes: tuple[str, ...]) -> Hold | None:
         if scene.view.role(resource, node) is None:
             return Hold(
                 HoldReason.ROLE_UNKNOWN,
-                f"{resource}: {node} does not tell its role; nobody is made primary",
+                f"{resource}: {node} does not report its role; nobody is made primary",
                 node=node,
                 target=resource,
                 remedy=f"look at hastd on {node}: service hastd onestatus; hastctl list {resource}",

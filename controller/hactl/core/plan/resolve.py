@@ -208,7 +208,7 @@ def _loser(view: View, storage: StorageSpec, discard: str) -> Refusal | None:
     if view.role(name, discard) is None:
         return Refusal(
             RefusalReason.ROLE_UNKNOWN,
-            f"{discard} does not tell its role for {name}",
+            f"{discard} does not report its role for {name}",
             f"on {discard}: hastctl list {name}",
         )
     return None

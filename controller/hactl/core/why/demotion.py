@@ -44,7 +44,7 @@ class Demotion:
             "pfsync": "pfsync has not finished its bulk update",
             "sysctl": "somebody set it by hand",
             HELD: "it is held back since it booted",
-            UNLOGGED: "the kernel log does not tell where it came from",
+            UNLOGGED: "the kernel log does not say where it came from",
         }
         return f"{self.node} is demoted by {self.amount}: {why.get(self.source, self.source)}"
 

@@ -182,7 +182,7 @@ def why_not_primary(subject: Subject, storage: StorageSpec, node: str) -> Explan
     if role is ReportedRole.UNKNOWN:
         fact = subject.fact(node, f"the role of {name} could not be read")
         return Explanation(
-            HoldReason.ROLE_UNKNOWN, f"{node} does not tell its role for {name}", (fact,), (_hastctl(node, name),)
+            HoldReason.ROLE_UNKNOWN, f"{node} does not report its role for {name}", (fact,), (_hastctl(node, name),)
         )
     for peer in peers:
         if subject.view.reported_role(name, peer) is ReportedRole.PRIMARY:

@@ -169,7 +169,7 @@ def _incomplete(scene: Scene, storage: StorageSpec, active: str, node: str) -> H
     return Hold(
         HoldReason.DISK_ERRORS,
         f"{storage.name}: {active}, which is primary, has had I/O errors on its own disk; what is on it may be "
-        f"old, and hastd calls both copies the same all the same: the copy of {node} is not confirmed",
+        f"old although hastd calls both copies the same, so the copy of {node} is not confirmed",
         node=active,
         target=storage.name,
         remedy=f"look at the disk of {active}; {node} has what was written: stop what uses {storage.name}, "

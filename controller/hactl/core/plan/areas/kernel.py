@@ -99,7 +99,7 @@ def _demotion(node: str, facts: NodeFacts, demotion: int) -> Findings:
     if by_hand is not None:
         by_hand -= held
     if by_hand is None or by_hand == 0:
-        why = "the kernel log does not tell where it came from" if by_hand is None else "the kernel added it"
+        why = "the kernel log does not say where it came from" if by_hand is None else "the kernel added it"
         yield Hold(
             HoldReason.DEMOTED,
             f"{node}: CARP is demoted by {demotion} ({why})",
