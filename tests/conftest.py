@@ -12,8 +12,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.limits import SLOW
+
+# Hypothesis would fail an example for its time on a busy machine.
+settings.register_profile("hactl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hactl")
 
 _STDERR = pytest.StashKey[int]()
 

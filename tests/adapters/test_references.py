@@ -37,8 +37,8 @@ def refusal(text, place, environ=None):
     """What is said when it cannot be resolved."""
     with pytest.raises((SecretError, DocumentError)) as caught:
         resolve_references(document(text, place), environ or {})
-    said = str(caught.value)
-    assert SECRET not in said
+    message = str(caught.value)
+    assert SECRET not in message
     assert SECRET not in repr(caught.value.args)
     return caught.value
 

@@ -112,7 +112,7 @@ REQUESTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(REQUESTS)
 def test_no_request_breaks_it(requests: list[Any]) -> None:
     """A few requests one after the other: each has an answer that can be sent, and the list is readable afterwards."""

@@ -136,8 +136,8 @@ class LabProcess:
         finally:
             writer.close()
         if not answer["ok"] or answer["status"] != 0:
-            said = answer.get("error") or answer["stderr"].strip() or answer["stdout"].strip()
-            raise BenchFailed(f"{node}: {said}: {script}")
+            reason = answer.get("error") or answer["stderr"].strip() or answer["stdout"].strip()
+            raise BenchFailed(f"{node}: {reason}: {script}")
         return str(answer["stdout"])
 
 
@@ -219,8 +219,8 @@ async def _start(directory: Path) -> LabProcess:
         if not line:
             await _stop(process)
     if not line:
-        said = log.read_text(errors="replace").strip()
-        raise BenchFailed(f"the lab did not come up within {UP_SECONDS:.0f} s: {said or 'no message'}")
+        message = log.read_text(errors="replace").strip()
+        raise BenchFailed(f"the lab did not come up within {UP_SECONDS:.0f} s: {message or 'no message'}")
     return LabProcess(process, directory / "lab-state" / SOCKET_NAME)
 
 

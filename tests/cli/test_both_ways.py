@@ -19,7 +19,7 @@ import pytest
 from hactl.cli.api_client.local import Local
 from hactl.cli.documents import server_side_apply
 from support.api.served_record import TOKEN, Served, document, filled, serving
-from support.command_line import Said, say
+from support.command_line import Completed, say
 
 READS: list[tuple[str, ...]] = [
     ("get",),
@@ -154,7 +154,7 @@ def object_of_the_api(record: Path) -> None:
     client.close()
 
 
-def written(directory: Path, **environment: str) -> list[Said]:
+def written(directory: Path, **environment: str) -> list[Completed]:
     """What each of WRITES said, without what is chance."""
     editor = directory / "editor.sh"
     change = "s/^metadata:/metadata:\\n  labels: {site: berlin}/"
@@ -173,7 +173,7 @@ def written(directory: Path, **environment: str) -> list[Said]:
 
 
 @pytest.fixture(scope="module")
-def written_alone(tmp_path_factory: pytest.TempPathFactory) -> list[Said]:
+def written_alone(tmp_path_factory: pytest.TempPathFactory) -> list[Completed]:
     """On a record of its own, without a server."""
     directory = tmp_path_factory.mktemp("alone")
     answers = Answers(directory)
@@ -181,7 +181,7 @@ def written_alone(tmp_path_factory: pytest.TempPathFactory) -> list[Said]:
     return written(directory, **answers.here)
 
 
-def test_what_is_changed_without_a_server_ends_as_it_should(written_alone: list[Said]) -> None:
+def test_what_is_changed_without_a_server_ends_as_it_should(written_alone: list[Completed]) -> None:
     """Each exit status; and no traceback."""
     for (wanted, words), (status, out, error) in zip(WRITES, written_alone, strict=True):
         assert status == wanted, (words, out, error)
@@ -189,13 +189,13 @@ def test_what_is_changed_without_a_server_ends_as_it_should(written_alone: list[
 
 
 @pytest.mark.parametrize("way", ["socket", "TLS"])
-def test_a_server_changes_the_same_and_says_the_same(way: str, written_alone: list[Said], tmp_path: Path) -> None:
+def test_a_server_changes_the_same_and_says_the_same(way: str, written_alone: list[Completed], tmp_path: Path) -> None:
     """Status, output and errors of each command, and so the names of what was made."""
     answers = Answers(tmp_path)
     object_of_the_api(answers.record)
     with serving(answers.record) as served:
-        said = written(tmp_path, **(answers.here if way == "socket" else answers.over_tls(served)))
-    for (_, words), ours, theirs in zip(WRITES, written_alone, said, strict=True):
+        with_a_server = written(tmp_path, **(answers.here if way == "socket" else answers.over_tls(served)))
+    for (_, words), ours, theirs in zip(WRITES, written_alone, with_a_server, strict=True):
         assert theirs == ours, words
 
 

@@ -16,7 +16,7 @@ from hactl.core.kube.codec import REFERENCES
 from hactl.core.operations import State
 from hactl.ports import API_ORIGIN, FILES_ORIGIN
 from support.api.served_record import TOKEN, Served, filled, serving
-from support.command_line import Said, say
+from support.command_line import Completed, say
 from support.documents import FIREWALL
 
 #: A document whose password is a file that only the machine of the controller may name.
@@ -96,10 +96,10 @@ def _address(body: Any) -> Any:
     return body["spec"]["groups"][0]["virtualIPs"][0]
 
 
-def good(said: Said) -> str:
+def good(done: Completed) -> str:
     """The output of a command that worked."""
-    assert said[0] == 0, said
-    return said[1]
+    assert done[0] == 0, done
+    return done[1]
 
 
 def test_apply_on_the_machine_of_the_server_hands_in_with_the_documents_directory(place: Place) -> None:
@@ -134,7 +134,7 @@ def test_what_was_handed_in_beside_the_server_stays_so_for_others(place: Place) 
     say("apply", "-f", str(place.file), "--timeout", "0.1s", **place.here)
     body = place.object("web")
 
-    def put(change: Any) -> Said:
+    def put(change: Any) -> Completed:
         changed = json.loads(json.dumps(body))
         change(changed)
         file = place.directory / "edited.yaml"

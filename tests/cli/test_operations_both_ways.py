@@ -20,7 +20,7 @@ WAITING = "  waiting  "
 #: Nodes at work in parallel: their lines come in any order.
 STEP = re.compile(r"  (nas-[ab])  ")
 
-Said = tuple[int, list[str], list[str]]
+Completed = tuple[int, list[str], list[str]]
 
 
 class Both:
@@ -30,9 +30,9 @@ class Both:
         self.alone = alone
         self.served = served
 
-    def say(self, *words: str) -> tuple[Said, Said]:
+    def say(self, *words: str) -> tuple[Completed, Completed]:
         """What a command said without a controller, and with one. `DOCUMENT` is the site's own file."""
-        first, second = (_said(site, words) for site in (self.alone, self.served))
+        first, second = (_completed(site, words) for site in (self.alone, self.served))
         return first, second
 
     def same(self, *words: str, status: int = 0) -> str:
@@ -49,7 +49,7 @@ class Both:
             site.document.write_text(site.document.read_text().replace(old, new))
 
 
-def _said(site: Site, words: tuple[str, ...]) -> Said:
+def _completed(site: Site, words: tuple[str, ...]) -> Completed:
     arguments = [str(site.document) if word == "DOCUMENT" else word for word in words]
     done = site.hactl(*arguments)
     return done.returncode, _normal(site, done.stdout), _normal(site, done.stderr)

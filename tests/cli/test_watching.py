@@ -72,11 +72,11 @@ class Watcher:
     def until(self, words: str) -> None:
         """Wait for a line with these words, bounded."""
 
-        def said() -> bool:
+        def appeared() -> bool:
             assert self.process.poll() is None, self.lines
             return any(words in line for line in self.lines)
 
-        wait_until(said, f"{words!r} in {self.lines}")
+        wait_until(appeared, f"{words!r} in {self.lines}")
 
     def close(self) -> None:
         """Nothing is read any more."""

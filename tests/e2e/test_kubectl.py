@@ -194,8 +194,8 @@ def test_deleting_and_waiting(kubectl: Kubectl, cluster: Path) -> None:
     assert kubectl.json("get", "hac", name)["metadata"]["deletionTimestamp"]
     waiting = kubectl.start("wait", f"hac/{name}", "--for=delete", WAIT)
     kubectl.ok("patch", "hac", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    said, _ = waiting.communicate(timeout=LIMIT_SECONDS)
-    assert waiting.returncode == 0, said
+    output, _ = waiting.communicate(timeout=LIMIT_SECONDS)
+    assert waiting.returncode == 0, output
     kubectl.ok("create", "-f", str(cluster))
     assert "deleted" in kubectl.ok("delete", "-f", str(cluster), "--cascade=foreground")
     assert "NotFound" in kubectl.refused("get", "hac", name)

@@ -51,7 +51,7 @@ class Run:
 
     status: int
     #: The first test that failed, or what else happened.
-    said: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Report:
 
     mutation: Mutation
     verdict: Verdict
-    said: str
+    detail: str
     seconds: float
     #: The chosen tests did not notice, others did.
     late: bool = False
@@ -91,13 +91,13 @@ class Workspace:
         kept["HACTL_SLOW"] = str(SLOW)
         options = ("-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-o", f"timeout={TEST_SECONDS}")
         command = [sys.executable, "-m", "pytest", *options]
-        with tempfile.TemporaryFile("w+", errors="replace") as said:
+        with tempfile.TemporaryFile("w+", errors="replace") as printed:
             process = subprocess.Popen(
                 [*command, *(f"tests/{selection}" for selection in selections)],
                 cwd=self.place,
                 env={**kept, "PYTHONPATH": str(self.place / "controller")},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=printed,
                 stderr=subprocess.STDOUT,
             )
             try:
@@ -106,8 +106,8 @@ class Workspace:
                 process.kill()
                 process.wait()
                 return Run(1, f"no end within {limit_seconds:.0f} s")
-            said.seek(0)
-            output = said.read()
+            printed.seek(0)
+            output = printed.read()
         return Run(process.returncode, _first_failure(output))
 
     def is_used(self) -> bool:
@@ -151,7 +151,7 @@ class Everything:
                 run = Workspace(self._place).pytest(EVERYTHING, EVERYTHING_SECONDS)
                 self._passes = run.status == 0
                 if not self._passes:
-                    print(f"only the chosen tests are run: without a mistake fails {run.said}", flush=True)
+                    print(f"only the chosen tests are run: without a mistake fails {run.detail}", flush=True)
             return self._passes
 
 
@@ -172,12 +172,12 @@ def judge(workspace: Workspace, mutation: Mutation, everything: Everything) -> R
         return Report(mutation, "survived", mutation.breaks, seconds)
     # 1: tests failed. Anything else (nothing collected, wrong usage) is no verdict of a test.
     verdict: Verdict = "killed" if run.status == 1 else "broken"
-    return Report(mutation, verdict, run.said, seconds, late)
+    return Report(mutation, verdict, run.detail, seconds, late)
 
 
 def _say(number: int, count: int, report: Report) -> None:
     words = f"[{number:3}/{count}] {report.verdict:8} {report.seconds:6.1f} s  {report.mutation.name}"
-    print(f"{words}  {'(late) ' if report.late else ''}{report.said}", flush=True)
+    print(f"{words}  {'(late) ' if report.late else ''}{report.detail}", flush=True)
 
 
 def _without_mistake(spaces: Sequence[Workspace], mutations: Sequence[Mutation]) -> Run:
@@ -200,7 +200,7 @@ def run_all(mutations: Sequence[Mutation], workers: int, *, quick: bool) -> int:
             return 2
         clean = _without_mistake(spaces, mutations)
         if clean.status != 0:
-            print(f"the tests fail without any mistake: {clean.said}")
+            print(f"the tests fail without any mistake: {clean.detail}")
             return 2
         print(f"without a mistake the chosen tests pass ({time.monotonic() - began:.0f} s)", flush=True)
         everything = Everything(Path(root) / "everything", wanted=not quick)
@@ -232,7 +232,7 @@ def _summary(reports: Sequence[Report], seconds: float) -> int:
         print(f"\n{report.verdict}: {report.mutation.name} ({report.mutation.invariant}), {report.mutation.file}")
         print(f"    {report.mutation.breaks}")
         if report.verdict == "broken":
-            print(f"    {report.said}")
+            print(f"    {report.detail}")
     counts = {word: sum(report.verdict == word for report in reports) for word in ("killed", "survived", "broken")}
     print(f"\n{', '.join(f'{count} {word}' for word, count in counts.items())} of {len(reports)} in {seconds:.0f} s")
     return 1 if bad else 0

@@ -15,6 +15,7 @@ def test_all_shell_is_checked() -> None:
     assert {
         "controller/hactl/core/hook/hook.sh",
         "controller/hactl/core/probe/probe.sh",
+        "controller/hactl/lab/rc/subr.sh",
         "manifests/freebsd/hactl",
         ".ci/run",
         ".ci/venv",

@@ -20,6 +20,8 @@ MODULES_IN_A_FOLDER = 12
 SIBLINGS_OF_ONE_PREFIX = 2
 LINES_OF_A_FUNCTION = 50
 PARAMETERS_OF_A_FUNCTION = 7
+#: Fewer are only the name again.
+WORDS_OF_A_SENTENCE = 5
 
 TESTS = ROOT / "tests"
 SUPPORT = TESTS / "support"
@@ -96,7 +98,11 @@ def test_every_folder_says_what_it_holds() -> None:
     """A package in one sentence of its own, a folder of tests in the README beside them."""
     for house in (HACTL, SUPPORT):
         for folder in {path.parent for path in house.rglob("*.py")}:
-            assert (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").endswith("."), folder
+            sentence, *_ = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").splitlines() or [
+                ""
+            ]
+            assert len(sentence.split()) >= WORDS_OF_A_SENTENCE, folder
+            assert re.search(r"[.:,]$", sentence), folder
     listed = re.findall(r"^\| \[(\w+)\]", (TESTS / "README.md").read_text(), re.MULTILINE)
     there = {folder.name for folder in TESTS.iterdir() if folder.is_dir() and any(folder.glob("[!_]*"))}
     assert set(listed) == there

@@ -70,7 +70,7 @@ def started() -> tuple[World, Desk]:
 
 
 def test_the_planner_is_given_what_people_asked_for_and_nothing_when_they_did_not() -> None:
-    """A move that is to begin later is no wish yet; the next look is when it begins."""
+    """A move that is to begin later counts for nothing yet; the next look is when it begins."""
 
     async def story() -> None:
         world, desk = started()

@@ -95,7 +95,7 @@ def test_following_other_nodes_ends_the_old_streams_and_opens_the_new_ones() -> 
     play(story)
 
 
-def test_events_of_a_moment_are_one_wish_and_later_ones_keep_their_distance() -> None:
+def test_events_of_a_moment_are_one_look_and_later_ones_keep_their_distance() -> None:
     """75 ms gather a burst; a second look comes a second after the first at the earliest."""
     overrides: set[float] = set()
 

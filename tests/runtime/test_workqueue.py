@@ -127,8 +127,8 @@ def test_a_stuck_name_delays_nobody_even_with_one_worker() -> None:
     assert max(at for name, at in seen.items() if name != "stuck") <= 3.1
 
 
-def test_delayed_names_come_when_due_and_the_earliest_wish_counts() -> None:
-    """add_after keeps one wish per name, and any look settles it."""
+def test_delayed_names_come_when_due_and_the_earliest_counts() -> None:
+    """add_after keeps one time per name, and any look settles it."""
     seen: list[tuple[str, float]] = []
 
     async def story() -> None:
@@ -254,7 +254,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(actions=ACTIONS, workers=st.integers(1, 3), seconds=st.floats(0, 2))
 def test_whatever_is_added_is_looked_at_afterwards_and_never_twice_at_once(
     actions: list[tuple[str, str, Priority, float]], workers: int, seconds: float

@@ -38,7 +38,7 @@ TESTS = Path(__file__).parents[1]
 DEPTH = int(os.environ.get("HACTL_DEPTH", "3"))
 #: First events that one process explores: about the same work in each.
 PARTS = {
-    "power-a": ("power-a", "freeze-a", "wish"),
+    "power-a": ("power-a", "freeze-a", "operation"),
     "power-b": ("power-b", "hastd-b", "pass", "die", "look", "2s", "6s", "30s"),
     "lan-a": ("lan-a",),
     "lan-b": ("lan-b", "replication", "hastd-a"),

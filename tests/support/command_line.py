@@ -9,7 +9,7 @@ import pytest
 
 from hactl.cli.main import run
 
-Said = tuple[int, str, str]
+Completed = tuple[int, str, str]
 #: What a person's environment may say, and must not say here unless a test does.
 VARIABLES = (
     "HACTL_SERVER",
@@ -23,7 +23,7 @@ VARIABLES = (
 )
 
 
-def say(*arguments: str, **environment: str) -> Said:
+def say(*arguments: str, **environment: str) -> Completed:
     """One command with that environment."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:

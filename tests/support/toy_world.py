@@ -368,10 +368,10 @@ class ToyNodes:
         if machine.lose_answer:
             machine.lose_answer = False
             raise NodeGarbled(name, "the connection broke")
-        said = f"loading {module} with {secret[1] if secret else 'nothing'}"
+        loading = f"loading {module} with {secret[1] if secret else 'nothing'}"
         if module in machine.cannot:
-            return answer("%begun", said, "No such file", "%exit 1")
-        return answer("%begun", said, "%exit 0", "%done")
+            return answer("%begun", loading, "No such file", "%exit 1")
+        return answer("%begun", loading, "%exit 0", "%done")
 
     async def _load(self, machine: ToyNode, module: str) -> None:
         await self._clock.sleep(machine.work_seconds)

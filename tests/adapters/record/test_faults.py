@@ -181,9 +181,9 @@ async def test_a_file_that_cannot_be_written(store: Store, path: Path, tmp_path:
         """,
         path,
     )
-    said = await asyncio.to_thread(finish, other)
-    assert str(path) in said
-    assert "--state" in said
+    output = await asyncio.to_thread(finish, other)
+    assert str(path) in output
+    assert "--state" in output
 
 
 async def test_a_record_removed_while_in_use(store: Store, path: Path) -> None:

@@ -126,11 +126,11 @@ async def test_a_killed_process_leaves_a_whole_record(path: Path) -> None:
             f"""
             from support.contracts.objects import create
             store = await open_record(path)
-            said = 0
+            statements = 0
             def count(statement):
-                nonlocal said
-                said += 1
-                if said == {words}:
+                nonlocal statements
+                statements += 1
+                if statements == {words}:
                     os.kill(os.getpid(), signal.SIGKILL)
             await store.backend.write(lambda tables: tables.connection.set_trace_callback(count))
             for n in range(100):

@@ -143,7 +143,7 @@ class Watch:
         async for hint in self.source.changes():
             self.hints.put_nowait(hint)
 
-    async def said(self) -> bool:
+    async def hinted(self) -> bool:
         """Whether there is a hint, now that everything had its turn."""
         for _ in range(20):
             await asyncio.sleep(0)
@@ -164,22 +164,22 @@ async def test_hints_are_about_documents(store: Store) -> None:
     await store.put_document(document("fw"), actor="controller", origin="/etc/hactl")
     source = ApiSource(store, "/secrets")
     watch = Watch(source)
-    assert await watch.said(), "nothing was read yet"
+    assert await watch.hinted(), "nothing was read yet"
     await source.read()
     for name in ("nas", "fw"):
         await store.put_status(name, {"a": 1})
     await store.put_document(document("fw", "d2"), actor="controller", origin="/etc/hactl")
     await store.record("NodeLost", "nas", "x")
     await store.unmanage("fw", why="gone")
-    assert not await watch.said()
+    assert not await watch.hinted()
     await post(store, cluster(labels={"a": "b"}))
-    assert await watch.said()
+    assert await watch.hinted()
     await source.read()
     await post(store, cluster("web"))
-    assert await watch.said()
+    assert await watch.hinted()
     await source.read()
     await store.delete_object("haclusters", "web", actor="a")
-    assert await watch.said()
+    assert await watch.hinted()
     await watch.stop()
 
 
@@ -189,9 +189,9 @@ async def test_what_becomes_the_apis_is_a_hint(store: Store) -> None:
     source = ApiSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
-    assert not await watch.said()
+    assert not await watch.hinted()
     await post(store, cluster(annotations={REFERENCES: "/srv/kim"}))
-    assert await watch.said()
+    assert await watch.hinted()
     assert set((await source.read()).documents) == {"nas"}
     await watch.stop()
 
@@ -202,7 +202,7 @@ async def test_a_change_between_reading_and_watching_is_not_lost(store: Store) -
     await source.read()
     await post(store, cluster())
     watch = Watch(source)
-    assert await watch.said()
+    assert await watch.hinted()
     await watch.stop()
 
 
@@ -215,7 +215,7 @@ async def test_many_changes_at_once_are_all_looked_at(store: Store) -> None:
         await store.put_status("nas", {"a": number})
     await post(store, cluster(labels={"a": "b"}))
     watch = Watch(source)
-    assert await watch.said()
+    assert await watch.hinted()
     await watch.stop()
 
 
@@ -227,10 +227,10 @@ async def test_a_watch_that_slept_too_long_reads_again(store: Store) -> None:
     for number in range(4200):
         await store.put_status("nas", {"a": number})
     watch = Watch(source)
-    assert await watch.said()
+    assert await watch.hinted()
     await source.read()
     await store.put_status("nas", {"a": "z"})
-    assert not await watch.said()
+    assert not await watch.hinted()
     await watch.stop()
 
 
@@ -264,7 +264,7 @@ async def test_a_watch_outlives_an_outage_of_the_record(store: Store, monkeypatc
     source = ApiSource(store, "/secrets")
     await source.read()
     watch = Watch(source)
-    assert not await watch.said()
+    assert not await watch.hinted()
 
     async def broken(revision: int, *, limit: int = 1000) -> Any:
         raise StoreError("locked")
@@ -272,7 +272,7 @@ async def test_a_watch_outlives_an_outage_of_the_record(store: Store, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(store, "changes_since", broken)
         await store.put_status("nas", {"a": 1})
-        assert await watch.said()
+        assert await watch.hinted()
     await post(store, cluster())
-    assert await watch.said()
+    assert await watch.hinted()
     await watch.stop()

@@ -289,8 +289,8 @@ async def test_a_server_that_hangs_ends_with_the_time_limit_and_leaves_no_proces
 
 def _runs(pid: int) -> bool:
     """Whether a process is there and is more than an entry that waits for its parent."""
-    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return said.stdout.strip()[:1] not in ("", "Z")
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] not in ("", "Z")
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c true", "http://127.0.0.1:1/x.git", "git://127.0.0.1:1/x.git"])

@@ -38,7 +38,7 @@ def vip(**fields):
     return {"name": "extra", "vhid": 81, "interface": "vtnet1", "addresses": ["192.0.2.81/24"], **fields}
 
 
-def said(data) -> list[str]:
+def fault_lines(data) -> list[str]:
     """`path: message; fix` of every fault; the data are valid in type."""
     cluster = read_cluster(data)
     assert isinstance(cluster, HACluster), cluster
@@ -48,7 +48,7 @@ def said(data) -> list[str]:
 @pytest.mark.parametrize("data", [nas_data, firewall_data])
 def test_examples_mean_something(data):
     """The examples break no rule."""
-    assert said(data()) == []
+    assert fault_lines(data()) == []
 
 
 NAS_CASES = [
@@ -165,7 +165,7 @@ def test_rule(changes, expected):
     data = nas_data()
     for path, value in changes.items():
         put(data, path, value)
-    assert any(expected in line for line in said(data)), said(data)
+    assert any(expected in line for line in fault_lines(data)), fault_lines(data)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_address_form(address, expected):
     """An address no vhid can carry is refused, with what to write."""
     data = nas_data()
     put(data, f"{VIP}.addresses", [address])
-    lines = said(data)
+    lines = fault_lines(data)
     assert len(lines) == 1
     assert lines[0].startswith("spec.groups[0].virtualIPs[0].addresses[0]: ")
     assert expected in lines[0]
@@ -213,7 +213,7 @@ def test_address_allowed(address):
     """Host routes, point-to-point prefixes and both families are fine."""
     data = nas_data()
     put(data, f"{VIP}.addresses", [address])
-    assert said(data) == []
+    assert fault_lines(data) == []
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_two_virtual_ips(extra, expected):
     """Two virtual IPs of a node must not collide; the same vhid on another segment is fine."""
     data = nas_data()
     put(data, "spec.groups.0.virtualIPs.1", extra)
-    lines = said(data)
+    lines = fault_lines(data)
     assert any(expected in line for line in lines) if expected else lines == []
 
 
@@ -243,7 +243,7 @@ def test_system_directories(path):
     """Nothing is mounted over the system."""
     data = nas_data()
     put(data, f"{DISK}.filesystem.ufs.mountpoint", path if path != "/" else "/.")
-    assert any("belongs to the system" in line for line in said(data))
+    assert any("belongs to the system" in line for line in fault_lines(data))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_ordinary_directories(path):
     """Ordinary mountpoints are fine."""
     data = nas_data()
     put(data, f"{DISK}.filesystem.ufs.mountpoint", path)
-    assert said(data) == []
+    assert fault_lines(data) == []
 
 
 def test_storage_needs_two_nodes():
@@ -261,9 +261,9 @@ def test_storage_needs_two_nodes():
     data = nas_data()
     put(data, "spec.nodes.2", {"name": "nas-c", "ssh": {"host": "127.0.0.3", "hostKey": KEY_B}})
     put(data, "spec.groups.0.preferred", ["nas-a", "nas-b", "nas-c"])
-    assert any("HAST replicates between two nodes, this cluster has 3" in line for line in said(data))
+    assert any("HAST replicates between two nodes, this cluster has 3" in line for line in fault_lines(data))
     put(data, "spec.groups.0.storage", [])
-    assert said(data) == []
+    assert fault_lines(data) == []
 
 
 @pytest.mark.parametrize("word", sorted(HAST_KEYWORDS))
@@ -271,7 +271,7 @@ def test_words_of_hast_conf(word):
     """Every word of hast.conf's scanner is refused as a resource name (docs/freebsd-facts.md#2.2)."""
     data = nas_data()
     put(data, f"{DISK}.name", word)
-    assert any("hast.conf's own" in line for line in said(data))
+    assert any("hast.conf's own" in line for line in fault_lines(data))
 
 
 def test_advskew_of_240_is_refused():

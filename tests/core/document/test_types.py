@@ -81,8 +81,8 @@ from support.documents import NAS, nas_data, problems, put
 def test_type_error(old, new, expected):
     """One wrong field: one message with its place, what is wrong and what would be right."""
     assert old in NAS
-    said = problems(NAS.replace(old, new, 1))
-    assert any(expected in line for line in said), said
+    found = problems(NAS.replace(old, new, 1))
+    assert any(expected in line for line in found), found
 
 
 def test_all_errors_at_once():
@@ -113,10 +113,10 @@ def test_errors_beside_a_broken_item_keep_their_index():
     data = nas_data()
     put(data, "spec.groups.0.virtualIPs.0.vhid", "x")
     put(data, "spec.groups.0.virtualIPs.1", {"name": "b", "vhid": 81, "interface": "lo0", "addresses": ["192.0.2.81"]})
-    said = problems(json.dumps(data))
-    assert any("virtualIPs[0].vhid: expected a whole number" in line for line in said)
-    assert any("spec.groups[0].virtualIPs[1].interface: CARP does not run on lo0" in line for line in said)
-    assert any('virtualIPs[1].addresses[0]: "192.0.2.81" has no prefix length' in line for line in said)
+    found = problems(json.dumps(data))
+    assert any("virtualIPs[0].vhid: expected a whole number" in line for line in found)
+    assert any("spec.groups[0].virtualIPs[1].interface: CARP does not run on lo0" in line for line in found)
+    assert any('virtualIPs[1].addresses[0]: "192.0.2.81" has no prefix length' in line for line in found)
 
 
 def test_nothing_is_invented_beside_errors():

@@ -125,9 +125,9 @@ def test_good_documents_of_a_file_load_beside_bad_ones():
     content = read(text)
     lines = NAS.count("\n")
     assert [document.source for document in content.documents] == ["nas.yaml", "nas.yaml#4"]
-    said = [str(problem) for problem in content.problems]
-    assert said[0].startswith(f"nas.yaml:{lines + 2}:")
-    assert f'nas.yaml:{lines + 6}:7: kind: hactl knows no kind "Deployment"; write HACluster' in said
+    found = [str(problem) for problem in content.problems]
+    assert found[0].startswith(f"nas.yaml:{lines + 2}:")
+    assert f'nas.yaml:{lines + 6}:7: kind: hactl knows no kind "Deployment"; write HACluster' in found
     assert content.broken == {"web"}
     assert content.nameless == 1
 
@@ -176,20 +176,20 @@ def test_secrets_are_not_repeated():
     """Who writes a password into a document is told where it belongs, and the message does not repeat it."""
     for line in ("password: 012345", "passwordFrom: hunter2-secret", "passwordFrom: {file: [hunter2-secret]}"):
         text = NAS.replace("passwordFrom:\n            file: secrets/files.carp", line)
-        said = problems(text)
-        assert said
-        assert not any("hunter2" in line or "012345" in line for line in said)
+        found = problems(text)
+        assert found
+        assert not any("hunter2" in line or "012345" in line for line in found)
 
 
 def test_messages_are_safe_for_a_terminal():
     """Control characters of a document never reach the terminal."""
     text = NAS.replace("site: example", '"a\\e[31mb\\n": "\\e]0;x\\a"').replace("mode: Apply", '"\\e[2J": 1')
-    said = problems(text)
-    assert len(said) >= 2
-    assert all(line.isprintable() for line in said)
+    found = problems(text)
+    assert len(found) >= 2
+    assert all(line.isprintable() for line in found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(
         st.binary(max_size=300), st.text(alphabet=" \n\t-:[]{}&*!|>'\"%@`#,?ab10~<=.\\", max_size=120).map(str.encode)
@@ -205,7 +205,7 @@ def test_no_bytes_raise(content):
     assert all("\n" not in str(problem) for problem in read_content.problems)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_no_damage_raises(data):
     """An example with a piece cut out or replaced loads or is refused, and never raises."""
@@ -225,9 +225,9 @@ def test_size_limit_is_exact():
 
 def test_many_problems_are_cut():
     """A hundred problems of a document are shown, and how many more there are."""
-    said = problems(NAS.replace("  mode: Apply\n", "".join(f"  field{number}: 1\n" for number in range(130))))
-    assert len(said) == 101
-    assert said[-1].endswith("and 30 more problems in this document")
+    found = problems(NAS.replace("  mode: Apply\n", "".join(f"  field{number}: 1\n" for number in range(130))))
+    assert len(found) == 101
+    assert found[-1].endswith("and 30 more problems in this document")
 
 
 def test_blank_lines_do_not_slow_the_search_for_a_name():

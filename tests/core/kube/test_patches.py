@@ -43,7 +43,6 @@ def test_merge_patch_of_the_rfc(target, patch, result):
     assert merge_patch(target, patch) == result
 
 
-@settings(deadline=None)
 @given(objects, objects)
 def test_a_merge_patch_changes_neither_side_and_is_idempotent(target, patch):
     """New data every time; a second time changes nothing."""
@@ -225,7 +224,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(objects, operations)
 def test_any_json_patch_applies_or_is_refused(body, found):
     """An object, or ApiError 400, 413, 422; the body stays as it is."""

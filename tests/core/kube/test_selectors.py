@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hactl.core.kube.errors import ApiError
@@ -127,7 +127,6 @@ def test_label_values():
     assert all(label_value_faults(value) for value in ("x" * 64, "a b", ".", "a/b", "\ud800"))
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab/=!,() in<>\t-.", max_size=30))
 def test_any_text_is_a_label_selector_or_a_refusal(text):
     """Nothing else than ApiError 400 comes out."""
@@ -138,7 +137,6 @@ def test_any_text_is_a_label_selector_or_a_refusal(text):
     assert result in (True, False, 400)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.from_regex(r"[a-z0-9]{0,8}", fullmatch=True)))
 def test_the_selector_of_some_labels_selects_them(labels):
     """`k=v` for each label matches, and `k!=v` for any of them does not."""
@@ -215,7 +213,6 @@ def test_escaped_values():
     assert selector.match({"reason": r"a,b=c\d", "type": "Warning"})
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="abmetadata.name=!,\\ ", max_size=40))
 def test_any_text_is_a_field_selector_or_a_refusal(text):
     """Nothing else than ApiError 400 comes out."""

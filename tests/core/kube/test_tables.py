@@ -306,7 +306,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(RESOURCES), JSON, JSON, JSON)
 def test_no_object_breaks_a_listing(resource, spec, found, other):
     """Whatever stands in an object, there is a row, and no cell has a character that plays tricks on a terminal."""

@@ -79,8 +79,8 @@ def test_why_a_plan_is_only_a_plan_is_a_hold(reason: Gate, known: dict[str, Any]
     plan = Plan("pair", 1, PLAN.stages, (known_before,))
     found = with_hold(plan, reason, circumstances(**known)).holds
     assert [each.reason for each in found] == ["NodeSilent", *([hold] if hold else [])]
-    said = f"{found[-1].message} {found[-1].remedy}"
+    text = f"{found[-1].message} {found[-1].remedy}"
     if reason is Gate.WAITING_FOR_APPROVAL:
-        assert plan.digest in said
+        assert plan.digest in text
     for value in known.values():
-        assert str(value) in said
+        assert str(value) in text

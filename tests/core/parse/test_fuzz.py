@@ -85,7 +85,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 @given(text=mutated())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_parsers_raise_nothing_but_refusals(text: str) -> None:
     """NotUnderstood or Failed, or a value."""
     for parse in PARSERS:
@@ -96,7 +96,7 @@ def test_parsers_raise_nothing_but_refusals(text: str) -> None:
 
 
 @given(text=mutated())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_hast_conf_of_any_text_is_a_value(text: str) -> None:
     """A configuration or hastd's error, never an exception."""
     assert isinstance(parse_hastconf(text), HastConf | HastConfError)
@@ -116,7 +116,7 @@ SECTIONS = (
     cut=st.integers(0, 4000),
     done=st.booleans(),
 )
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_any_answer_becomes_facts(parts: list[tuple[str, str, int]], cut: int, done: bool) -> None:
     """Whatever the sections hold and wherever the answer ends, there are facts and no exception."""
     text = f"{FRAME} {NONCE} begin start\n\n{FRAME} {NONCE} end start 0\n"
@@ -131,7 +131,7 @@ def test_any_answer_becomes_facts(parts: list[tuple[str, str, int]], cut: int, d
 
 
 @given(text=st.text())
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 def test_text_without_frames_is_refused(text: str) -> None:
     """ValueError, as promised, and nothing else."""
     with pytest.raises(ValueError, match="no frame"):

@@ -25,7 +25,7 @@ RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.json"))
 
 
 @dataclass(frozen=True)
-class Said:
+class Recorded:
     """One recorded command."""
 
     where: str
@@ -35,19 +35,23 @@ class Said:
     stderr: str
 
 
-def _steps() -> Iterator[Said]:
+def _steps() -> Iterator[Recorded]:
     for path in RECORDINGS:
         for number, step in enumerate(json.loads(path.read_text())["steps"]):
             if "command" in step:
                 where = f"{path.stem}[{number}]"
-                yield Said(where, step["command"], step["exit"], step["stdout"], step["stderr"])
+                yield Recorded(where, step["command"], step["exit"], step["stdout"], step["stderr"])
 
 
 STEPS = list(_steps())
 
 
 def _blocks(pattern: str) -> list[tuple[str, str]]:
-    found = [(said.where, match[0]) for said in STEPS for match in re.finditer(pattern, said.stdout, re.MULTILINE)]
+    found = [
+        (recorded.where, match[0])
+        for recorded in STEPS
+        for match in re.finditer(pattern, recorded.stdout, re.MULTILINE)
+    ]
     assert found, f"no recording has {pattern}"
     return found
 
@@ -114,11 +118,13 @@ def test_recorded_carp_lines_are_read(where: str, text: str) -> None:
     assert {re.sub(r" scopeid 0x\w+", "", line) for line in lines} == _shown(interface)
 
 
-@pytest.mark.parametrize("said", [s for s in STEPS if s.stderr.startswith("ifconfig: ")], ids=lambda said: said.where)
-def test_recorded_errors_of_ifconfig_are_no_interfaces(said: Said) -> None:
+@pytest.mark.parametrize(
+    "recorded", [s for s in STEPS if s.stderr.startswith("ifconfig: ")], ids=lambda recorded: recorded.where
+)
+def test_recorded_errors_of_ifconfig_are_no_interfaces(recorded: Recorded) -> None:
     """An error of ifconfig is refused, never read as a node without interfaces."""
     with pytest.raises(NotUnderstood):
-        parse_ifconfig(said.stderr, _key)
+        parse_ifconfig(recorded.stderr, _key)
 
 
 # --- hastctl ------------------------------------------------------------------------------------------------------
@@ -171,62 +177,66 @@ MEANINGS = {
 }
 
 
-@pytest.mark.parametrize("said", [s for s in STEPS if "hastctl" in s.command and s.stderr], ids=lambda said: said.where)
-def test_recorded_errors_of_hastctl_have_their_meaning(said: Said) -> None:
+@pytest.mark.parametrize(
+    "recorded", [s for s in STEPS if "hastctl" in s.command and s.stderr], ids=lambda recorded: recorded.where
+)
+def test_recorded_errors_of_hastctl_have_their_meaning(recorded: Recorded) -> None:
     """Each error text of the recordings is understood for what it is; metadata errors name what is on the disk."""
-    if "Unable to read metadata" in said.stderr:
-        assert hastctl.parse_dump(said.stderr, said.status) is NoMetadata.ABSENT
+    if "Unable to read metadata" in recorded.stderr:
+        assert hastctl.parse_dump(recorded.stderr, recorded.status) is NoMetadata.ABSENT
         return
-    expected = [meaning for text, meaning in MEANINGS.items() if text in said.stderr]
+    expected = [meaning for text, meaning in MEANINGS.items() if text in recorded.stderr]
     if expected:
-        assert hastctl.meaning(said.stderr)[0] is expected[0]
+        assert hastctl.meaning(recorded.stderr)[0] is expected[0]
         with pytest.raises(Failed):
-            hastctl.parse_dump(said.stderr, said.status)
+            hastctl.parse_dump(recorded.stderr, recorded.status)
     else:
         # The error of another command of a compound line.
-        assert re.match(r"(ls|umount|kldunload): ", said.stderr)
+        assert re.match(r"(ls|umount|kldunload): ", recorded.stderr)
 
 
 def test_recorded_unknown_resource_is_no_resource() -> None:
     """`error: 1` in a list is a resource hastd does not have."""
-    (said,) = [s for s in STEPS if s.command.startswith("hastctl list nosuch")]
-    assert hastctl.parse_list(said.stdout) == {}
+    (recorded,) = [s for s in STEPS if s.command.startswith("hastctl list nosuch")]
+    assert hastctl.parse_list(recorded.stdout) == {}
 
 
 # --- the kernel ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "said", [s for s in STEPS if re.match(r"sysctl (?!-n)", s.command)], ids=lambda said: said.where
+    "recorded", [s for s in STEPS if re.match(r"sysctl (?!-n)", s.command)], ids=lambda recorded: recorded.where
 )
-def test_recorded_sysctls_are_read(said: Said) -> None:
+def test_recorded_sysctls_are_read(recorded: Recorded) -> None:
     """`name: value` and `name: old -> new`; unknown oids have no value."""
-    values = kernel.parse_sysctl(said.stdout + said.stderr)
-    shown = [line.partition(": ") for line in said.stdout.splitlines()]
+    values = kernel.parse_sysctl(recorded.stdout + recorded.stderr)
+    shown = [line.partition(": ") for line in recorded.stdout.splitlines()]
     assert values == {name: value.rpartition(" -> ")[2] for name, _, value in shown}
-    assert kernel.parse_sysctl(said.stderr) == {}
-    if said.status:
+    assert kernel.parse_sysctl(recorded.stderr) == {}
+    if recorded.status:
         assert not values
 
 
-@pytest.mark.parametrize("said", [s for s in STEPS if "kern.boottime" in s.command], ids=lambda said: said.where)
-def test_recorded_boot_times_are_read(said: Said) -> None:
+@pytest.mark.parametrize(
+    "recorded", [s for s in STEPS if "kern.boottime" in s.command], ids=lambda recorded: recorded.where
+)
+def test_recorded_boot_times_are_read(recorded: Recorded) -> None:
     """The seconds of kern.boottime."""
-    (line,) = [line for line in said.stdout.splitlines() if line.startswith("{ sec")]
+    (line,) = [line for line in recorded.stdout.splitlines() if line.startswith("{ sec")]
     assert kernel.parse_boottime(line) == int(line.split()[3].rstrip(","))
 
 
-def _json_counters(said: Said) -> list[int]:
-    return list(json.loads(said.stdout)["statistics"]["carp"].values())
+def _json_counters(recorded: Recorded) -> list[int]:
+    return list(json.loads(recorded.stdout)["statistics"]["carp"].values())
 
 
 def test_recorded_netstat_counters_are_read() -> None:
     """All 13 counters; the JSON form of the same moment has the same numbers; no module, no counters."""
     text = [s for s in STEPS if s.command == "netstat -s -p carp"]
-    for said in text:
-        counters = kernel.parse_netstat_carp(said.stdout)
+    for recorded in text:
+        counters = kernel.parse_netstat_carp(recorded.stdout)
         assert [f"{count} {name}" for name, count in counters.items()] == [
-            line.strip() for line in said.stdout.splitlines()[1:]
+            line.strip() for line in recorded.stdout.splitlines()[1:]
         ]
     (as_json,) = [s for s in STEPS if "netstat" in s.command and "--libxo" in s.command]
     assert list(kernel.parse_netstat_carp(text[1].stdout).values()) == _json_counters(as_json)
@@ -234,17 +244,19 @@ def test_recorded_netstat_counters_are_read() -> None:
     assert bad == [None, 0, 5, 9]
 
 
-@pytest.mark.parametrize("said", [s for s in STEPS if s.command.startswith("kldstat -q")], ids=lambda said: said.where)
-def test_recorded_modules_are_read(said: Said) -> None:
+@pytest.mark.parametrize(
+    "recorded", [s for s in STEPS if s.command.startswith("kldstat -q")], ids=lambda recorded: recorded.where
+)
+def test_recorded_modules_are_read(recorded: Recorded) -> None:
     """kldstat -q says it with its status."""
-    assert kernel.parse_kldstat(said.status, said.stdout + said.stderr) is (said.status == 0)
+    assert kernel.parse_kldstat(recorded.status, recorded.stdout + recorded.stderr) is (recorded.status == 0)
 
 
-@pytest.mark.parametrize("said", [s for s in STEPS if "dmesg" in s.command], ids=lambda said: said.where)
-def test_recorded_kernel_logs_are_read(said: Said) -> None:
+@pytest.mark.parametrize("recorded", [s for s in STEPS if "dmesg" in s.command], ids=lambda recorded: recorded.where)
+def test_recorded_kernel_logs_are_read(recorded: Recorded) -> None:
     """Every demotion and every state change of the log, in order."""
-    demotions, changes = kernel.parse_carp_log(said.stdout)
-    lines = [line for line in said.stdout.splitlines() if line.startswith("carp: ")]
+    demotions, changes = kernel.parse_carp_log(recorded.stdout)
+    lines = [line for line in recorded.stdout.splitlines() if line.startswith("carp: ")]
     assert [f"carp: demoted by {by} to {to} ({why})" for by, to, why in demotions] == [
         line for line in lines if "demoted" in line
     ]
@@ -255,25 +267,27 @@ def test_recorded_kernel_logs_are_read(said: Said) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [s for s in STEPS if re.fullmatch(r"service \S+ (one)?status", s.command)], ids=lambda said: said.where
+    "recorded",
+    [s for s in STEPS if re.fullmatch(r"service \S+ (one)?status", s.command)],
+    ids=lambda recorded: recorded.where,
 )
-def test_recorded_service_states_are_read(said: Said) -> None:
+def test_recorded_service_states_are_read(recorded: Recorded) -> None:
     """Running, not running, no such script; and `status` of a disabled service says nothing."""
-    if said.stdout.startswith("Cannot"):
+    if recorded.stdout.startswith("Cannot"):
         with pytest.raises(Failed):
-            rc.parse_service_status(said.stdout, said.status)
+            rc.parse_service_status(recorded.stdout, recorded.status)
         return
-    exists, running = rc.parse_service_status(said.stdout, said.status)
-    assert exists is ("does not exist" not in said.stdout)
-    assert running is ("is running as pid" in said.stdout)
+    exists, running = rc.parse_service_status(recorded.stdout, recorded.status)
+    assert exists is ("does not exist" not in recorded.stdout)
+    assert running is ("is running as pid" in recorded.stdout)
 
 
 def test_recorded_mounts_are_read() -> None:
     """Every row of mount; the JSON form of the same moment has the same mounts."""
     row = r"^\S+ on \S+ \(.*\)$"
     seen = 0
-    for said in STEPS:
-        lines = re.findall(row, said.stdout, re.MULTILINE)
+    for recorded in STEPS:
+        lines = re.findall(row, recorded.stdout, re.MULTILINE)
         for line in lines:
             (mount,) = storage.parse_mount(line)
             fstype, *options = line.partition("(")[2].rstrip(")").split(", ")
@@ -292,14 +306,14 @@ def test_recorded_mounts_are_read() -> None:
 
 def test_recorded_disks_are_read() -> None:
     """geom disk list of a fresh node: three disks, the first in use."""
-    (said,) = [s for s in STEPS if s.command == "geom disk list"]
-    assert {p.name: (p.mediasize, p.opens) for p in storage.parse_geom_list(said.stdout).values()} == {
+    (recorded,) = [s for s in STEPS if s.command == "geom disk list"]
+    assert {p.name: (p.mediasize, p.opens) for p in storage.parse_geom_list(recorded.stdout).values()} == {
         "vtbd0": (1073741824, (1, 1, 1)),
         "vtbd1": (134217728, (0, 0, 0)),
         "vtbd2": (134217728, (0, 0, 0)),
     }
-    (said,) = [s for s in STEPS if s.command == "gpart show"]
-    assert storage.parse_gpart_show(said.stdout) == {}
+    (recorded,) = [s for s in STEPS if s.command == "gpart show"]
+    assert storage.parse_gpart_show(recorded.stdout) == {}
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -324,16 +338,16 @@ def test_recorded_hast_confs_are_read(where: str, text: str) -> None:
 def test_recorded_broken_hast_confs_are_refused_in_hastds_words() -> None:
     """The same line number and word as hastd itself names."""
     broken = "resource data {\n on nas-a {\n local /dev/vtbd1\n bogus 1\n }\n}\n"
-    (said,) = [s for s in STEPS if "bogus 1" in s.command]
+    (recorded,) = [s for s in STEPS if "bogus 1" in s.command]
     error = parse_hastconf(broken)
     assert isinstance(error, HastConfError)
-    assert f"[ERROR] {error}" == said.stderr.splitlines()[0]
+    assert f"[ERROR] {error}" == recorded.stderr.splitlines()[0]
 
 
 def test_recorded_rc_conf_alias_is_read() -> None:
     """The alias of recording 08 and 09, with `alias` among its words."""
-    (said,) = [s for s in STEPS if s.command == "cat /etc/rc.conf" and "alias0" in s.stdout]
-    variables = dict(re.findall(r'(?m)^(\w+)="(.*)"$', said.stdout))
+    (recorded,) = [s for s in STEPS if s.command == "cat /etc/rc.conf" and "alias0" in s.stdout]
+    variables = dict(re.findall(r'(?m)^(\w+)="(.*)"$', recorded.stdout))
     (alias,) = rc.carp_aliases(variables, ["vtnet0", "vtnet1", "vtnet2"], {}, _key).entries
     assert (alias.interface, alias.ip, alias.prefix_length, alias.vhid) == ("vtnet1", "192.0.2.80", 24, 80)
     assert (alias.advskew, alias.advbase, alias.key, alias.unknown_words) == (100, None, "key of s3cret", ())
@@ -383,14 +397,14 @@ WORDS = r"\b(ifconfig|hastctl|sysctl|kldstat|service|mount|netstat)\b"
 
 
 @pytest.mark.parametrize(
-    "said", [s for s in STEPS if s.stdout and re.search(WORDS, s.command)], ids=lambda said: said.where
+    "recorded", [s for s in STEPS if s.stdout and re.search(WORDS, s.command)], ids=lambda recorded: recorded.where
 )
-def test_no_recorded_output_is_left_unread(said: Said) -> None:
+def test_no_recorded_output_is_left_unread(recorded: Recorded) -> None:
     """Whatever ifconfig, hastctl, sysctl, kldstat, service, mount and netstat printed is covered by a test above."""
-    rest = said.stdout
+    rest = recorded.stdout
     for pattern in [*READ, *OTHERS]:
         rest = re.sub(pattern, "", rest, flags=re.MULTILINE)
-    if re.match(r"(service -e|kldload|ls|cat)\b", said.command):
+    if re.match(r"(service -e|kldload|ls|cat)\b", recorded.command):
         return
     assert rest.strip() == ""
 

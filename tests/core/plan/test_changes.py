@@ -27,8 +27,8 @@ def test_a_step_is_its_change_as_text(pair: object) -> None:
     for step in make_plan(scene.cluster, scene.snapshot, scene.now).steps:
         change = step.change
         assert change is not None
-        said = (change.verb, change.target, change.command, change.secrets)
-        assert said == (step.verb, step.target, step.command, step.secrets)
+        of_the_change = (change.verb, change.target, change.command, change.secrets)
+        assert of_the_change == (step.verb, step.target, step.command, step.secrets)
         assert str(step.key) == f"{step.node} {step.verb} {step.target}"
 
 

@@ -73,7 +73,7 @@ def test_a_node_takes_no_used_disk_for_unused(
 
 
 @pytest.mark.parametrize(
-    ("said", "none"),
+    ("printed", "none"),
     [
         ("[ERROR] Unable to read metadata from /dev/vtbd1: No such file or directory.", True),
         ("[ERROR] Unable to read metadata from /dev/vtbd1: Input/output error.", False),
@@ -82,10 +82,10 @@ def test_a_node_takes_no_used_disk_for_unused(
         ("", False),
     ],
 )
-def test_a_node_takes_only_the_right_words_for_no_metadata(tmp_path: Path, said: str, none: bool) -> None:
+def test_a_node_takes_only_the_right_words_for_no_metadata(tmp_path: Path, printed: str, none: bool) -> None:
     """Those that mean a zeroed disk (recording 03)."""
     test = checks.no_metadata("data", "/dev/vtbd1").test
-    assert node_says(test, tmp_path, hastctl=f'echo "{said}"; return 1') is none
+    assert node_says(test, tmp_path, hastctl=f'echo "{printed}"; return 1') is none
 
 
 @pytest.mark.parametrize(("role", "right"), [("primary", False), ("secondary", True), ("init", False)])

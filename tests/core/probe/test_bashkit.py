@@ -77,9 +77,9 @@ def test_bashkit_alone() -> None:
 
 
 def look(pair: Pair, machine: Machine) -> NodeFacts:
-    said = pair.sh(machine, probe_script(CLUSTER, machine.name, NONCE))
-    assert (said.err, said.status) == ("", 0)
-    return read(said.out, machine.name)
+    done = pair.sh(machine, probe_script(CLUSTER, machine.name, NONCE))
+    assert (done.err, done.status) == ("", 0)
+    return read(done.out, machine.name)
 
 
 def test_a_fresh_simulated_pair() -> None:

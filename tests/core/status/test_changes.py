@@ -33,7 +33,7 @@ def status_of(
     return cluster_status(view, plan, Origin("nas.yaml"), wall=WALL, previous=previous)
 
 
-def said(before: dict[str, Any] | None, after: dict[str, Any]) -> list[tuple[str, str]]:
+def events_between(before: dict[str, Any] | None, after: dict[str, Any]) -> list[tuple[str, str]]:
     """(kind, summary) of the events."""
     events = changes(before, after)
     assert all(kind in set(EventKind) for kind, _, _, _ in events)
@@ -43,7 +43,7 @@ def said(before: dict[str, Any] | None, after: dict[str, Any]) -> list[tuple[str
 def test_nothing_changed_nothing_said() -> None:
     """Two passes over the same world give no events, and neither do ages."""
     first = status_of(healthy_pair())
-    assert said(first, status_of(healthy_pair().aged(5), first)) == []
+    assert events_between(first, status_of(healthy_pair().aged(5), first)) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_nothing_changed_nothing_said() -> None:
 def test_one_change_one_event(scene: Scene, event: tuple[str, str]) -> None:
     """Each kind of change is said once, in words."""
     first = status_of(healthy_pair())
-    found = said(first, status_of(scene, first))
+    found = events_between(first, status_of(scene, first))
     assert found.count(event) == 1
     assert [entry for entry in found if entry[0] in ("StateChanged", "NodeLost", "NodeRebooted")] == [event]
 
@@ -81,7 +81,7 @@ def test_a_boot_time_that_moves_a_little_is_no_reboot() -> None:
     """kern.boottime moves when the clock is disciplined, even step by step over many passes."""
     status = status_of(healthy_pair())
     moved = status_of(healthy_pair().system("nas-b", boot_epoch=1795449304), status)
-    assert said(status, moved) == []
+    assert events_between(status, moved) == []
 
 
 def test_a_node_that_was_away_and_came_back_changed() -> None:
@@ -90,11 +90,11 @@ def test_a_node_that_was_away_and_came_back_changed() -> None:
     away = status_of(healthy_pair().silent("nas-a"), first)
     still = status_of(healthy_pair().silent("nas-a"), away)
     same = status_of(healthy_pair(), still)
-    kinds = [kind for kind, _ in said(still, same)]
+    kinds = [kind for kind, _ in events_between(still, same)]
     assert "NodeBack" in kinds
     assert "StateChanged" not in kinds
     rebooted = healthy_pair().vhid("nas-a", state=CarpState.BACKUP).system("nas-a", boot_epoch=1795450000)
-    found = said(still, status_of(rebooted, still))
+    found = events_between(still, status_of(rebooted, still))
     assert ("StateChanged", "CARP vhid 80 (files) on nas-a: MASTER -> BACKUP") in found
     assert ("NodeRebooted", "nas-a booted at 2026-11-23T16:06:40Z") in found
 
@@ -104,8 +104,8 @@ def test_what_cannot_be_read_is_no_change() -> None:
     first = status_of(healthy_pair())
     blind = healthy_pair().unknown("nas-a", "mounts", "resources", "services", "interfaces")
     second = status_of(blind, first)
-    assert not [kind for kind, _ in said(first, second) if kind == "StateChanged"]
-    assert not [kind for kind, _ in said(second, status_of(healthy_pair(), second)) if kind == "StateChanged"]
+    assert not [kind for kind, _ in events_between(first, second) if kind == "StateChanged"]
+    assert not [kind for kind, _ in events_between(second, status_of(healthy_pair(), second)) if kind == "StateChanged"]
 
 
 def test_conditions_holds_and_plans() -> None:
@@ -113,12 +113,12 @@ def test_conditions_holds_and_plans() -> None:
     hold = Hold(HoldReason.DEMOTED, "demoted by 240", node="nas-b", target="net.inet.carp.demotion")
     first = status_of(healthy_pair())
     second = status_of(healthy_pair(), first, holds=(hold,), stages=(STAGE,))
-    kinds = [(kind, summary.split(":")[0]) for kind, summary in said(first, second)]
+    kinds = [(kind, summary.split(":")[0]) for kind, summary in events_between(first, second)]
     assert ("ConditionChanged", "Ready is False") in kinds
     assert ("ConditionChanged", "Reconciling is True") in kinds
     assert ("HoldChanged", "Demoted") in kinds
     assert [kind for kind, _ in kinds].count("PlanChanged") == 1
-    third = said(second, status_of(healthy_pair(), second))
+    third = events_between(second, status_of(healthy_pair(), second))
     assert ("ConditionChanged", "Reconciling is over") in third
     assert ("HoldChanged", "Demoted is over: demoted by 240") in third
     assert any(kind == "PlanChanged" and "nothing is left" in summary for kind, summary in third)
@@ -126,5 +126,5 @@ def test_conditions_holds_and_plans() -> None:
 
 def test_the_first_status_says_what_is_wrong_only() -> None:
     """Without a previous status there are conditions, and nodes that do not answer; no states, no plan of nothing."""
-    kinds = {kind for kind, _ in said(None, status_of(healthy_pair().silent("nas-b")))}
+    kinds = {kind for kind, _ in events_between(None, status_of(healthy_pair().silent("nas-b")))}
     assert kinds == {"ConditionChanged", "NodeLost"}

@@ -37,8 +37,8 @@ def test_sizes(number: int, text: str) -> None:
 def test_usage(words: str) -> None:
     """Bad usage: the text on stderr, exit 64, whatever the configuration."""
     pair = Pair()
-    said = pair.sh(pair.a, f"hastctl {words}")
-    assert (said.out, said.err, said.status) == ("", USAGE, 64)
+    done = pair.sh(pair.a, f"hastctl {words}")
+    assert (done.out, done.err, done.status) == ("", USAGE, 64)
 
 
 def test_list_of_a_primary() -> None:
@@ -59,8 +59,8 @@ def test_create_options() -> None:
     """-e, -k and -m go into the metadata; what does not fit is refused with 65."""
     pair = Pair()
     pair.a.files.write_text("/etc/hast.conf", CONF)
-    said = pair.sh(pair.a, "hastctl create -e 1048576 -k 8 -m 67108864 data && hastctl dump data")
-    assert said.out == (
+    done = pair.sh(pair.a, "hastctl create -e 1048576 -k 8 -m 67108864 data && hastctl dump data")
+    assert done.out == (
         "resource: data\n    datasize: 67104256 (64MB)\n    extentsize: 1048576 (1.0MB)\n    keepdirty: 8\n"
         "    localoff: 4608\n    resuid: 0\n    localcnt: 0\n    remotecnt: 0\n    prevrole: init\n"
     )
@@ -88,17 +88,17 @@ def test_dump_failures(before: str, message: str) -> None:
     """Blank, garbage, somebody else's: each says so and ends with 255."""
     pair = Pair()
     pair.a.files.write_text("/etc/hast.conf", CONF)
-    said = pair.sh(pair.a, f"{before}; hastctl dump data")
-    assert (said.err, said.status) == (f"[ERROR] {message}\n", 255)
+    done = pair.sh(pair.a, f"{before}; hastctl dump data")
+    assert (done.err, done.status) == (f"[ERROR] {message}\n", 255)
 
 
 def test_ordinary_user_is_refused() -> None:
     """The socket and the disks are root's."""
     pair = Pair()
     pair.hastd()
-    said = pair.sh(pair.a, "export USER=hactl; hastctl status")
-    assert (said.out, said.status) == ("", 71)
-    assert said.err == "[ERROR] Unable to connect to hastd via /var/run/hastctl: Permission denied.\n"
+    done = pair.sh(pair.a, "export USER=hactl; hastctl status")
+    assert (done.out, done.status) == ("", 71)
+    assert done.err == "[ERROR] Unable to connect to hastd via /var/run/hastctl: Permission denied.\n"
 
 
 def test_host_names_are_looked_up() -> None:

@@ -134,9 +134,9 @@ def test_demotion_under_a_mount() -> None:
     pair = Pair()
     pair.mounted()
     pair.sh(pair.a, "echo hello > /data/file; sleep 40")
-    said = pair.sh(pair.a, "hastctl role secondary data; echo $?; mount | grep data; cat /data/file; ls /dev/hast")
-    assert said.out == "0\n/dev/hast/data on /data (ufs, local, noatime, soft-updates)\nhello\n"
-    assert said.err == "ls: /dev/hast: No such file or directory\n"
+    done = pair.sh(pair.a, "hastctl role secondary data; echo $?; mount | grep data; cat /data/file; ls /dev/hast")
+    assert done.out == "0\n/dev/hast/data on /data (ufs, local, noatime, soft-updates)\nhello\n"
+    assert done.err == "ls: /dev/hast: No such file or directory\n"
     assert pair.sh(pair.a, "umount -f /data").status == 0
     assert pair.sh(pair.a, "dmesg | tail -1").out == "UFS: forcibly unmounting /dev/hast/data from /data\n"
     assert pair.sh(pair.a, "ls /data").out == ""

@@ -17,9 +17,9 @@ def test_lost_secondary_freezes_writes_for_the_timeout() -> None:
     pair.sh(pair.a, "dd if=/dev/urandom of=/data/blob bs=1m count=8 2>/dev/null")
     pair.world.cut("nas-b", "vtnet2")
     began = pair.now
-    said = pair.sh(pair.a, "dd if=/dev/urandom of=/data/blob2 bs=1m count=5 2>&1")
+    done = pair.sh(pair.a, "dd if=/dev/urandom of=/data/blob2 bs=1m count=5 2>&1")
     assert 19 < pair.now - began < 21
-    assert said.out.startswith("5+0 records in\n5+0 records out\n5242880 bytes transferred in 20.")
+    assert done.out.startswith("5+0 records in\n5+0 records out\n5242880 bytes transferred in 20.")
     assert pair.status(pair.a) == "degraded"
     assert pair.dirty(pair.a) == 10485760
     assert pair.counters(pair.a) == (1, 0)

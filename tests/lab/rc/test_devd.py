@@ -61,8 +61,8 @@ def test_rules_count_from_the_next_start(pair: Pair) -> None:
     pair.sh(pair.a, VHID)
     pair.world.advance(5)
     assert seen(pair.a) == []
-    said = pair.sh(pair.a, "service devd restart")
-    assert (said.status, said.out.splitlines()[-1]) == (0, "Starting devd.")
+    done = pair.sh(pair.a, "service devd restart")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "Starting devd.")
     pair.sh(pair.a, "ifconfig vtnet1 vhid 80 state backup")
     pair.world.advance(5)
     assert seen(pair.a) == ["80@vtnet1 BACKUP", "80@vtnet1 MASTER"]
@@ -154,9 +154,9 @@ def test_a_broken_file_keeps_devd_from_starting(pair: Pair) -> None:
     pair.a.files.write_text("/usr/local/etc/devd/more.conf.bak", "nonsense")
     assert pair.sh(pair.a, "service devd restart").status == 0
     pair.a.files.write_text("/usr/local/etc/devd/more.conf", 'notify 10 {\n\tmatch "a" "b"\n\taction "x";\n};\n')
-    said = pair.sh(pair.a, "service devd restart")
-    assert said.status == 1
-    assert said.err.splitlines() == [
+    done = pair.sh(pair.a, "service devd restart")
+    assert done.status == 1
+    assert done.err.splitlines() == [
         "devd: Cannot parse /usr/local/etc/devd/more.conf at line 3",
         "/etc/rc.d/devd: WARNING: failed to start devd",
     ]

@@ -246,8 +246,8 @@ def test_configuration_of_a_script(pair: Pair) -> None:
         "service mine start >> /tmp/a",
     )
     assert pair.a.files.read_text("/tmp/a") == "two\nthree\n"
-    said = pair.sh(pair.a, "sysrc mine_enable=perhaps >/dev/null; service mine start")
-    assert said.err == "/usr/local/etc/rc.d/mine: WARNING: $mine_enable is not set properly - see rc.conf(5).\n"
+    done = pair.sh(pair.a, "sysrc mine_enable=perhaps >/dev/null; service mine start")
+    assert done.err == "/usr/local/etc/rc.d/mine: WARNING: $mine_enable is not set properly - see rc.conf(5).\n"
 
 
 def test_enabled_services_are_listed(pair: Pair) -> None:

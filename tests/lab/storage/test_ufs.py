@@ -58,10 +58,10 @@ def test_newfs_mount_df() -> None:
         "\twith soft updates\n"
         "super-block backups (for fsck_ffs -b #) at:\n 192, 65728, 131264, 196800\n"
     )
-    said = pair.sh(
+    done = pair.sh(
         pair.a, "mkdir -p /data && mount -o noatime /dev/hast/data /data && mount | grep data && df -k /data"
     )
-    assert said.out == (
+    assert done.out == (
         "/dev/hast/data on /data (ufs, local, noatime, soft-updates)\n"
         "Filesystem     1024-blocks Used  Avail Capacity  Mounted on\n"
         "/dev/hast/data      126612    8 116476     0%    /data\n"
@@ -117,8 +117,8 @@ def test_refusals(script: str, err: str) -> None:
     pair = Pair()
     pair.mounted()
     pair.sh(pair.a, "mkdir -p /mnt")
-    said = pair.sh(pair.a, script)
-    assert (said.err, said.status) == (err, 1)
+    done = pair.sh(pair.a, script)
+    assert (done.err, done.status) == (err, 1)
 
 
 def test_busy_holders() -> None:
@@ -153,8 +153,8 @@ def test_power_loss_leaves_it_dirty() -> None:
     pair.world.power_off("nas-a")
     pair.world.power_on("nas-a")
     pair.world.advance(30)
-    said = pair.sh(pair.a, "mount /dev/vtbd1 /one")
-    assert said.err == (
+    done = pair.sh(pair.a, "mount /dev/vtbd1 /one")
+    assert done.err == (
         "mount: /dev/vtbd1: R/W mount on /one denied. Filesystem is not clean - run fsck.: Operation not permitted\n"
     )
     assert (
@@ -223,6 +223,6 @@ def test_create_refuses_a_mounted_disk() -> None:
         pair.a,
         "echo 'resource data { on nas-a { local /dev/vtbd1 remote 1.2.3.4 } }' >/etc/hast.conf",
     )
-    said = pair.sh(pair.a, "hastctl create data")
-    assert said.err == "[ERROR] [data] Unable to open /dev/vtbd1: Operation not permitted.\n"
-    assert said.status == 66
+    done = pair.sh(pair.a, "hastctl create data")
+    assert done.err == "[ERROR] [data] Unable to open /dev/vtbd1: Operation not permitted.\n"
+    assert done.status == 66

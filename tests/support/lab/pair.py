@@ -24,7 +24,7 @@ CONF = """resource data {
 
 
 @dataclass
-class Said:
+class Completed:
     """What a script printed, and its exit status."""
 
     out: str
@@ -54,9 +54,9 @@ class Pair:
     def now(self) -> float:
         return self.world.clock.monotonic()
 
-    def sh(self, machine: Machine, script: str) -> Said:
+    def sh(self, machine: Machine, script: str) -> Completed:
         """Run a script to its end; virtual time passes as it needs."""
-        return Said(*drive(run_script(machine, script)))
+        return Completed(*drive(run_script(machine, script)))
 
     def both(self, script: str) -> None:
         for machine in (self.a, self.b):

@@ -68,7 +68,7 @@ class Digest:
         self._since: dict[tuple[str, int], float] = {}
 
     def of(self, *intent: object) -> str:
-        """The digest now; `intent` is what is known besides: what people wish, what is about to be done."""
+        """The digest now; `intent` is what is known besides: what people asked for, what is about to be done."""
         core = self.core(*intent)
         if core != self._last:
             self._last, self._changed = core, self.pair.now

@@ -1,4 +1,4 @@
-"""The alphabet of the small scope: a pass of the controller, time that goes by, a fault or its mending, a wish.
+"""The alphabet of the small scope: a pass of the controller, time that goes by, a fault or its mending, an operation.
 
 A pass is whole, dies after its first step, or looks now and acts later. "The controller dies before its first step" is
 no event: nothing happens.
@@ -82,8 +82,8 @@ def _kill_hooks(scope: Scope) -> None:
                 process.kill(9)
 
 
-def _wish(scope: Scope) -> None:
-    """A person asks for the other node, or drops the request."""
+def _operation(scope: Scope) -> None:
+    """A person asks for the other node, or takes it back."""
     to = B if scope.role(A) == "primary" else A
     scope.loop.overrides = Overrides() if scope.loop.overrides.moves else Overrides(moves={GROUP: to})
 
@@ -106,7 +106,7 @@ EVENTS: dict[str, Event] = {
     "hooks": Event(lambda scope: any(scope.hook_processes(n) for n in (A, B)), _kill_hooks),
     "hastd-a": _hastd(A),
     "hastd-b": _hastd(B),
-    "wish": Event(_always, _wish),
+    "operation": Event(_always, _operation),
 }
 #: Without a plan that is kept and without a hook at work these cannot come first.
 NEVER_FIRST = frozenset({"act", "hooks"})

@@ -200,12 +200,12 @@ class Server:
     async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
         """One request. What goes wrong before the service has it is answered as the service would."""
         self._silent.discard(request.protocol)
-        asking = Request(request.method, "/", anonymous(_address(listener, request)))
+        parsed = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
             if listener.plain:
                 _check_page(headers)
-            asking = Request(
+            parsed = Request(
                 request.method,
                 unquote(request.rel_url.raw_path),
                 await _who(listener, headers, _address(listener, request), _certificate(request)),
@@ -213,22 +213,22 @@ class Server:
                 headers,
                 await _body(request),
             )
-            response = await asyncio.shield(self._service.handle(asking))
+            response = await asyncio.shield(self._service.handle(parsed))
         except ApiError as refused:
             response = answer(refused)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and the log the rest
-            response = unexpected(asking)
+            response = unexpected(parsed)
         if self._answered is not None:
-            self._answered(*verb_and_resource(request.method, asking.path, asking.query), response.status)
+            self._answered(*verb_and_resource(request.method, parsed.path, parsed.query), response.status)
         try:
             return await _send(request, response, self._lines)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             # In the middle of an answer nothing else can be said.
-            log.exception("an answer could not be sent", extra={"path": asking.path[:200]})
+            log.exception("an answer could not be sent", extra={"path": parsed.path[:200]})
             if request.transport is not None:
                 request.transport.abort()
             raise

@@ -79,7 +79,7 @@ class Metrics:
         self._registry.register(_Newest(statuses, queue_depth, now))
 
     def passed(self, result: str, seconds: float) -> None:
-        """A look ended: `result` again, wait or failed (`runtime.passes.PassResult.next`)."""
+        """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
         self._reconcile.labels(result).observe(seconds)
 
     def took_in(self, row: Mapping[str, Any]) -> None:

@@ -13,9 +13,17 @@ from bashkit import FileSystem
 from hactl.lab.kernel.devd_conf import DEVD_CONF
 from hactl.lab.kernel.kernel import KernelHost
 from hactl.lab.program import COMMANDS, PLACES
-from hactl.lab.rc.etc import FSTAB, LOADER_CONF, SYSCTL_CONF, defaults_rc_conf, freebsd_version, rc_conf, rc_script
+from hactl.lab.rc.etc import (
+    FSTAB,
+    LOADER_CONF,
+    RC_SUBR,
+    SYSCTL_CONF,
+    defaults_rc_conf,
+    freebsd_version,
+    rc_conf,
+    rc_script,
+)
 from hactl.lab.rc.rc import Rc
-from hactl.lab.rc.subr import RC_SUBR
 from hactl.lab.shell.words import ONLY_WHERE, PLAYED
 
 _DIRECTORIES = (

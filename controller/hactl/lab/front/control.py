@@ -121,8 +121,8 @@ class ControlServer:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            asked = json.loads(line)
-            verb, arguments = str(asked["verb"]), dict(asked.get("arguments") or {})
+            request = json.loads(line)
+            verb, arguments = str(request["verb"]), dict(request.get("arguments") or {})
         except (ValueError, KeyError, TypeError):
             return {"ok": False, "error": "not a request: one JSON object per line with a verb"}
         if verb not in VERBS:

@@ -322,11 +322,8 @@ class Hast:
             raise ControlError(f"Unable to connect to hastd via {path}: No such file or directory.", 71)
         if self.socket == "stale":
             raise ControlError(f"Unable to connect to hastd via {path}: Connection refused.", 71)
-        asked, dead = (
-            self.pid,
-            ControlError(f"cannot receive reply from hastd via {path}: Socket is not connected.", 69),
-        )
-        await self._turn(asked, dead)
+        pid, dead = self.pid, ControlError(f"cannot receive reply from hastd via {path}: Socket is not connected.", 69)
+        await self._turn(pid, dead)
         chosen = list(names)
         if chosen == ["all"]:
             chosen = list(self.resources)
@@ -339,17 +336,17 @@ class Hast:
         found = [(name, self.resources.get(name)) for name in chosen]
         if role is not None:
             request = self.loop.perform(self._set_roles([resource for _, resource in found if resource], role))
-            await self.machine.world.wait_until(lambda: request.done or self.pid != asked, math.inf, 0.25)
+            await self.machine.world.wait_until(lambda: request.done or self.pid != pid, math.inf, 0.25)
             if not request.done:
                 raise dead
         return found
 
-    async def _turn(self, asked: int | None, dead: ControlError) -> None:
+    async def _turn(self, pid: int | None, dead: ControlError) -> None:
         """Wait until the main process takes the request."""
         while True:
-            await self.machine.world.wait_until(lambda: not self.busy or self.pid != asked, math.inf, 0.25)
+            await self.machine.world.wait_until(lambda: not self.busy or self.pid != pid, math.inf, 0.25)
             self.loop.wake()
-            if self.pid != asked or self.pid is None:
+            if self.pid != pid or self.pid is None:
                 raise dead
             if not self.busy:
                 return

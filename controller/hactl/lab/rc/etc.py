@@ -3,15 +3,22 @@
 Rules:
 - rc.conf and sysctl.conf are those of the recorded machines; /etc/defaults/rc.conf has the variables that matter here
   and the real `source_rc_confs`.
-- Man pages: rc.conf(5), sysctl.conf(5), loader.conf(5).
+- rc.subr is the part that installed scripts use. Those with commands of their own (`start_cmd=`, ...) are played by its
+  functions, in the shell; all others are daemons the lab plays: service(8) of the lab answers for them. Words, order
+  and exit statuses are those of 13.2 (libexec/rc/rc.subr: run_rc_command). Not there: required_files, required_vars,
+  required_modules, pid files, limits, jails.
+- Man pages: rc.conf(5), rc.subr(8), sysctl.conf(5), loader.conf(5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from hactl.core.packaged import packaged
 from hactl.lab.rc.scripts import Script
 
+#: /etc/rc.subr.
+RC_SUBR = packaged("hactl.lab.rc", "subr.sh")
 SYSCTL_CONF = """\
 # $FreeBSD$
 #

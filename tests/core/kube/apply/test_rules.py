@@ -55,7 +55,7 @@ SCHEMA = {
 FULL = object_schema(SCHEMA)
 V = "hactl.dev/v1alpha1"
 
-RULE = settings(max_examples=100, deadline=None)
+RULE = settings(max_examples=100)
 
 words = st.sampled_from(["x", "y", "z"])
 

@@ -1,15 +1,6 @@
-"""/etc/rc.subr of a simulated node: what rc scripts source, in the part that installed scripts use.
-
-Rules:
-- Scripts with commands of their own (`start_cmd=`, `stop_cmd=`, ...) are played by these functions, in the shell.
-- All others are daemons the lab plays: service(8) of the lab answers for them.
-- Words, order and exit statuses are those of rc.subr in 13.2 (rc.subr(8); libexec/rc/rc.subr: run_rc_command).
-- Not here: required_files, required_vars, required_modules, pid files, limits, jails.
-"""
-
-from __future__ import annotations
-
-RC_SUBR = r"""# rc.subr - functions used by various rc scripts
+# rc.subr - functions used by various rc scripts
+# Its own idioms: names put together by eval, words split on purpose, variables of the script that sources it.
+# shellcheck disable=SC1090,SC1091,SC2034,SC2086,SC2154,SC2231,SC2294,SC3043
 
 checkyesno() {
 	local _value
@@ -199,4 +190,3 @@ run_rc_command() {
 	esac
 	return 0
 }
-"""
