@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+import hactl
 from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
@@ -366,8 +367,8 @@ class Story:
 
 def example_text(name: str) -> str:
     """A document of manifests/examples: of this checkout, or of the installed package."""
-    here = Path(__file__).resolve()
-    for place in (here.parents[6] / "manifests" / "examples", here.parents[3] / "examples"):
+    package = Path(hactl.__file__).resolve().parent
+    for place in (package.parents[1] / "manifests" / "examples", package / "examples"):
         file = place / f"{name}.yaml"
         if file.is_file():
             return file.read_text()
