@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from hactl.core import catalogue, verbs
+from hactl.core.changes.boot import NETIF, SYSCTL_CONF
+from hactl.core.changes.change import STATE_DIRECTORY
+from hactl.core.changes.hast import HAST_CONF
+from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "controller" / "hactl").rglob("*.py"))
@@ -98,6 +102,14 @@ def test_the_readme_has_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
     assert "make test" in text
+
+
+def test_the_readme_lists_what_is_written_on_a_node() -> None:
+    """Every file and directory; of two in one directory the second by its name."""
+    text = (ROOT / "README.md").read_text().partition("What hactl writes on a node:")[2].partition("\n\n")[0]
+    for path in (HAST_CONF, NETIF, "/etc/rc.conf", SYSCTL_CONF, HOOK, DEVD_RULE, RC_GUARD, STATE_DIRECTORY):
+        assert f"`{path}`" in text
+    assert f"`{Path(RC_NODE).name}`" in text
 
 
 def test_the_version_is_written_once() -> None:
