@@ -372,7 +372,7 @@ class Cause(Named):
     HASTD_DOWN = ("HastdDown", "hastd does not run on the node.")
     HEALTHY = ("Healthy", "Nothing is wrong; the headline says why the group is active where it is.")
     HOOK_STOPPED = ("HookStopped", "The node hook began to take the group over and stopped.")
-    IT_IS = ("ItIs", "The node is what it was asked not to be: nothing is to be explained.")
+    IT_IS = ("ItIs", "The node is what the question says it is not.")
     MOUNTED_ELSEWHERE = ("MountedElsewhere", "The replicated device is mounted where the document does not say.")
     MOUNTED_ON_STANDBY = ("MountedOnStandby", "A filesystem or pool is in use on a node that is not primary.")
     NO_COPY = ("NoCopy", "The disk of the node holds no copy of the resource.")
