@@ -18,6 +18,11 @@ from typing import Generic, TypeAlias, TypeVar
 T_co = TypeVar("T_co", covariant=True)
 
 
+def device_of(resource: str) -> str:
+    """The replicated device of a HAST resource."""
+    return f"/dev/hast/{resource}"
+
+
 @dataclass(frozen=True, slots=True)
 class Known(Generic[T_co]):
     """A reading that was understood."""

@@ -254,11 +254,6 @@ class FilesystemSpec(Model):
     zfs: ZfsSpec | None = Field(None, description="A ZFS pool.")
 
 
-def device_of(resource: str) -> str:
-    """The replicated device of a HAST resource."""
-    return f"/dev/hast/{resource}"
-
-
 class StorageSpec(Model):
     """A replicated device and what lives on it."""
 
@@ -271,7 +266,7 @@ class StorageSpec(Model):
     @property
     def device(self) -> str:
         """The replicated device: it exists where the resource is primary."""
-        return device_of(self.name)
+        return f"/dev/hast/{self.name}"
 
 
 class ServiceSpec(Model):

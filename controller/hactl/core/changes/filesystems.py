@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.changes.change import Change, NamedChange
-from hactl.core.objects import device_of
+from hactl.core.facts import device_of
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
 

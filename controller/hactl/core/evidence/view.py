@@ -29,9 +29,10 @@ from hactl.core.facts import (
     Snapshot,
     Unknown,
     Vhid,
+    device_of,
     known,
 )
-from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP, device_of
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 
 #: Facts older than this are shown with their age and believed no more (docs/safety.md#I6), seconds.
 EVIDENCE_SECONDS = 30.0

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from hactl.core.facts import HastRole
-from hactl.core.objects import device_of
+from hactl.core.facts import HastRole, device_of
 from hactl.core.sh import quote
 from hactl.core.steps import Check
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from hactl.core.catalogue import EventKind
-from hactl.core.objects import device_of
+from hactl.core.facts import device_of
 
 #: kind, summary, node, detail.
 Event = tuple[EventKind, str, str | None, Any]

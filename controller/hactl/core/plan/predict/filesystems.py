@@ -19,8 +19,7 @@ from hactl.core.changes.filesystems import (
     Unmount,
 )
 from hactl.core.facts import Mount as MountRow
-from hactl.core.facts import NodeFacts, Pool, known
-from hactl.core.objects import device_of
+from hactl.core.facts import NodeFacts, Pool, device_of, known
 from hactl.core.plan.areas.filesystems import INVERSE_OPTIONS, printed_options
 from hactl.core.plan.predict.readings import seen
 

@@ -27,10 +27,10 @@ from hactl.core.facts import (
     HastRole,
     NodeFacts,
     NoMetadata,
+    device_of,
     known,
 )
 from hactl.core.hastconf import storages_of
-from hactl.core.objects import device_of
 from hactl.core.plan.predict.readings import seen, unconfirm
 
 
