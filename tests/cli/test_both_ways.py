@@ -16,11 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.api_client.local import Local
 from hactl.cli.documents import server_side_apply
+from hactl.cli.main import COMMANDS
 from support.api.served_record import TOKEN, Served, document, filled, serving
 from support.command_line import Completed, say
+from support.limits import LIMIT_SECONDS
 
+NAS_FILE = str(Path(__file__).resolve().parents[2] / "manifests" / "examples" / "nas.yaml")
 READS: list[tuple[str, ...]] = [
     ("get",),
     ("get", "-o", "wide"),
@@ -58,6 +62,35 @@ READS: list[tuple[str, ...]] = [
     ("token", "list", "-o", "json"),
 ]
 
+#: What a server elsewhere does not know (the record of this machine, files of this machine, keys for its nodes): a
+#: server on this machine, found by its Unix socket, changes nothing of what is printed.
+HERE: list[tuple[str, ...]] = [
+    ("status",),
+    ("status", "-o", "wide"),
+    ("status", "-o", "name"),
+    ("status", "nas"),
+    ("status", "nowhere"),
+    ("history",),
+    ("history", "nas", "-o", "wide"),
+    ("history", "-o", "json"),
+    ("validate", "--offline", "-f", NAS_FILE),
+    ("validate", "-f", "/nowhere/nas.yaml"),
+    ("render", "nas-a", "-f", NAS_FILE),
+    ("render", "nas-x", "-f", NAS_FILE),
+    ("config", "view"),
+    ("config", "get-contexts"),
+]
+#: Commands that ask no server and no record -> why.
+LOCAL = {
+    "explain": "the schema is part of the program",
+    "run": "it is the server",
+    "lab": "simulated nodes have a directory of their own",
+    "demo": "it makes a lab and a record of its own",
+    "version": "it is about this program",
+    "completion": "it is about this program",
+    "help": "the texts are part of the program",
+}
+
 
 class Answers:
     """What every command said, each way."""
@@ -66,7 +99,7 @@ class Answers:
         self.record = directory / "hactl.db"
         asyncio.run(filled(self.record))
         self.here = {"HACTL_STATE": str(self.record), "HACTL_CONFIG": str(directory / "config.yaml")}
-        self.before = {words: say(*words, **self.here) for words in READS}
+        self.before = {words: say(*words, **self.here) for words in READS + HERE}
 
     def over_tls(self, served: Served) -> dict[str, str]:
         """The environment for a client elsewhere."""
@@ -136,6 +169,9 @@ WRITES: list[tuple[int, tuple[str, ...]]] = [
     (0, ("token", "create", "kim", "--role", "viewer")),
     (1, ("token", "create", "kim", "--role", "viewer")),
     (0, ("token", "revoke", "kim")),
+    (0, ("kubeconfig", "https://ha:6443", "--name", "kube", "--authority", NAS_FILE)),
+    (1, ("kubeconfig", "https://ha:6443", "--name", "kube", "--authority", NAS_FILE)),
+    (1, ("kubeconfig", "https://ha:6443", "--authority", "/nowhere/ca.crt")),
 ]
 #: Who asks, when, and a token: what is different each time.
 _CHANCE = (
@@ -208,6 +244,26 @@ def test_a_server_gives_what_the_record_gave(words: tuple[str, ...], answers: An
     assert "Traceback" not in "".join(map(str, before))
 
 
+@pytest.mark.parametrize("words", HERE, ids=" ".join)
+def test_a_server_on_this_machine_changes_nothing_that_is_printed(
+    words: tuple[str, ...], answers: Answers, served: Served
+) -> None:
+    """Status, output and errors are the same, byte for byte, when its socket is found beside the record."""
+    assert served.socket.exists()
+    before = answers.before[words]
+    assert say(*words, **answers.here) == before
+    assert "Traceback" not in "".join(map(str, before))
+
+
+def test_every_command_is_compared_or_is_local() -> None:
+    """No command is forgotten: it is in a list above, in `test_operations_both_ways`, or local for a reason."""
+    operations = Path(__file__).with_name("test_operations_both_ways.py").read_text()
+    compared = {words[0] for words in READS + HERE + [words for _, words in WRITES]}
+    compared |= set(re.findall(r"""both\.(?:same|say)\(\s*"([a-z-]+)\"""", operations))
+    assert compared | LOCAL.keys() == set(COMMANDS)
+    assert not compared & LOCAL.keys()
+
+
 def test_the_socket_was_used(answers: Answers, served: Served) -> None:
     """Else the comparison above says nothing: a socket that is named and has no server is an error."""
     assert served.socket.exists()
@@ -231,16 +287,36 @@ def test_what_people_expect_is_shown(answers: Answers) -> None:
 
 
 def test_status_of_a_server_is_status_of_its_record(answers: Answers, served: Served) -> None:
-    """The same screen but for who looks; the same JSON but for ages and what only the object has."""
+    """The same screen but for who looks; the same JSON but for ages."""
     status, screen, _ = say("status", **answers.here)
     there, theirs, _ = say("status", **answers.over_tls(served))
     assert (status, screen.splitlines()[:-1]) == (there, theirs.splitlines()[:-1])
     assert "new switch" in screen
     (ours,) = json.loads(say("status", "nas", "-o", "json", **answers.here)[1])
     (other,) = json.loads(say("status", "nas", "-o", "json", **answers.over_tls(served))[1])
-    ours.pop("ageSeconds")
-    assert {key: other[key] for key in ours} == ours
+    assert ours.pop("ageSeconds") == pytest.approx(other.pop("ageSeconds"), abs=LIMIT_SECONDS)
+    assert ours == other
     assert say("status", "nowhere", **answers.over_tls(served))[0] == 1
+
+
+def test_a_cluster_whose_document_is_gone_is_shown_from_the_record(tmp_path: Path) -> None:
+    """Only the record knows it; with a server on this machine it is shown all the same, and last."""
+    answers = Answers(tmp_path)
+
+    async def unmanage() -> None:
+        store = await open_record(answers.record, actor="tester")
+        await store.unmanage("nas", why="its file was removed")
+        await store.close()
+
+    asyncio.run(unmanage())
+    screen = say("status", **answers.here)
+    (row,) = json.loads(say("status", "-o", "json", **answers.here)[1])
+    assert screen[0] == 0
+    assert "unmanaged: its document is gone" in screen[1]
+    assert (row["name"], row["managed"]) == ("nas", False)
+    with serving(answers.record) as served:
+        assert say("status", **answers.here) == screen
+        assert say("status", "-o", "name", **answers.over_tls(served)) == (0, "", "")
 
 
 def test_a_wrong_credential_or_authority_is_told_with_what_helps(answers: Answers, served: Served) -> None:

@@ -19,6 +19,8 @@ from support.limits import LIMIT_SECONDS
 WAITING = "  waiting  "
 #: Nodes at work in parallel: their lines come in any order.
 STEP = re.compile(r"  (nas-[ab])  ")
+#: What a step printed comes right before the line that says how it ended.
+PRINTED = "      | "
 
 Completed = tuple[int, list[str], list[str]]
 
@@ -38,7 +40,8 @@ class Both:
     def same(self, *words: str, status: int = 0) -> str:
         """The same both ways, with that exit status; what it printed."""
         without, with_a_controller = self.say(*words)
-        assert with_a_controller == without, words
+        for ours, theirs in zip(without, with_a_controller, strict=True):
+            assert theirs == ours, words
         assert without[0] == status, without
         assert "Traceback" not in "\n".join(without[2])
         return "\n".join(without[1] + without[2])
@@ -60,14 +63,20 @@ def _normal(site: Site, text: str) -> list[str]:
     text = re.sub(r"\b\d+(\.\d+)? ?[smh]\b", "N s", text)
     # How much is left is what one look found.
     text = re.sub(r"\(\d+ steps? to go\)", "(N steps to go)", text)
+    text = re.sub(r"\b(PIDS?:?) \d+", r"\1 N", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME", text)
     lines = [line for line in text.splitlines() if not line.startswith(WAITING)]
     # Within a stage the lines of each node in their order.
     ordered: list[str] = []
     stage: list[str] = []
+    printed: list[str] = []
     for line in [*lines, ""]:
+        if line.startswith(PRINTED):
+            printed.append(line)
+            continue
         if STEP.match(line):
-            stage.append(line)
+            stage.append("\n".join([line, *printed]))
+            printed = []
             continue
         ordered += sorted(stage, key=lambda each: STEP.match(each)[1])  # type: ignore[index]
         stage = []
@@ -89,10 +98,25 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             for site in sites:
                 applied = site.hactl("apply", "-f", str(site.document), "-q")
                 assert applied.returncode == 0, applied.stdout + applied.stderr
+                assert PRINTED not in applied.stdout
             yield Both(*sites)
         finally:
             controller.terminate()
             controller.communicate(timeout=LIMIT_SECONDS)
+
+
+def test_what_is_seen(both: Both) -> None:
+    """plan, why, why-not and status, by a look at the nodes and by the record."""
+    assert "nothing to do" in both.same("plan", "-f", "DOCUMENT")
+    assert "nas-a" in both.same("why", "nas")
+    both.same("why", "nas", "-f", "DOCUMENT")
+    assert "nas-b" in both.same("why-not", "nas-b", "master")
+    both.same("why-not", "nas-x", "active", status=1)
+    alone, served = both.say("status")
+    assert alone[0] == served[0] == 0
+    assert alone[1][:-1] == served[1][:-1]
+    assert alone[1][-1].startswith("no controller is running on this record")
+    assert served[1][-1].startswith("a controller is running (")
 
 
 def test_documents_and_moves(both: Both) -> None:
@@ -110,6 +134,7 @@ def test_documents_and_moves(both: Both) -> None:
     moved = both.same("switchover", "nas", "--yes", "--reason", "a test")
     assert "switchover-1 is on record" in moved
     assert "hastctl role primary data" in moved
+    assert PRINTED in moved
     assert "files: Done, at most N s without service" in moved
     assert "nothing to do" in both.same("switchover", "nas", "--to", "nas-b", "--yes")
     assert "no switchover of nas is open" in both.same("switchover", "nas", "--cancel", status=1)

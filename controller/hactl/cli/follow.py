@@ -16,7 +16,7 @@ import click
 from hactl.cli.api_client.client import CLUSTERS, EVENTS, Call, Client, StatusError, Unreachable
 from hactl.cli.api_client.watch import revision_of
 from hactl.cli.output import safe
-from hactl.core.kube.kinds import STEP_COMMAND, STEP_OUTCOME, STEP_REASON, STEP_SECONDS, STEP_WHY
+from hactl.core.kube.kinds import STEP_COMMAND, STEP_OUTCOME, STEP_OUTPUT, STEP_REASON, STEP_SECONDS, STEP_WHY
 
 _LIST = Call("GET", CLUSTERS)
 #: Between two tries to reach a server that does not answer.
@@ -165,7 +165,7 @@ class Screen:
         return event["metadata"]["name"] not in self._begun
 
     def step(self, event: Mapping[str, Any]) -> None:
-        """A step begins, or ends."""
+        """A step begins, or ends: what it printed comes with its end."""
         fields, node = event["metadata"]["annotations"], click.style(event["source"].get("host", ""), bold=True)
         if self.is_new(event):
             self._begun.add(event["metadata"]["name"])
@@ -173,6 +173,8 @@ class Screen:
         outcome = fields.get(STEP_OUTCOME)
         if outcome is None:
             return
+        for line in filter(str.strip, fields.get(STEP_OUTPUT, "").splitlines()):
+            self._say(f"      {click.style('|', dim=True)} {safe(line)}")
         self.done += outcome == "Done"
         if outcome == "Indeterminate":
             self.unknown.append(f"{event['source'].get('host', '')} {fields[STEP_COMMAND]}")

@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubeconfig": ("controller.kubeconfig", "Make a token and print kubectl's configuration."),
     "run": ("controller.run", "The controller: watch documents and nodes, and keep them together."),
     "lab": ("lab.lab", "Simulated FreeBSD nodes to try things on."),
-    "demo": ("lab.demo", "A told story on a simulated pair, in under two minutes."),
+    "demo": ("lab.demo", "A guided story on a simulated pair, in under two minutes."),
     "version": ("version", "Print the version of hactl and of what it runs on."),
     "completion": ("completion", "Print completion for a shell."),
     "help": ("topics", "Longer texts: exit-codes, modes, secrets, contexts."),
@@ -161,8 +161,8 @@ def run(arguments: list[str]) -> int:
         return 141
     except InvariantBroken as broken:
         click.echo(
-            f"hactl: stopped, because a promise of ours does not hold: {broken}\n"
-            "nothing was done on it and nothing more will be; this is a bug of hactl, please report it",
+            f"hactl: stopped, because something that must always hold does not: {broken}\n"
+            "nothing was done because of it and nothing more will be; this is a bug in hactl, please report it",
             err=True,
         )
         return 70

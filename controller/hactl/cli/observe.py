@@ -54,7 +54,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Recorded:
     """A document, and what the record says around it."""
 
     document: Document
@@ -71,7 +71,7 @@ def document_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
-async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Subject]:
+async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Recorded]:
     """Every document of `paths`, else of the record, that is wanted. Raises HactlError when it cannot be read."""
     from hactl.app import likely_generations, revive
 
@@ -79,7 +79,7 @@ async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], 
         documents = [document for document in load_all(paths) if wanted(document)]
         generations = await likely_generations(record, documents)
         if not await asyncio.to_thread(record.exists):
-            return [Subject(document, generations[document.cluster.name]) for document in documents]
+            return [Recorded(document, generations[document.cluster.name]) for document in documents]
     else:
         async with reading(record) as store:
             rows = await store.documents()
@@ -95,7 +95,7 @@ async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], 
             except StoreError as error:
                 click.echo(f"the open operations cannot be read: {error}", err=True)
                 overrides, rows_of = None, ()
-            found.append(Subject(document, generations[name], overrides, rows_of))
+            found.append(Recorded(document, generations[name], overrides, rows_of))
     return found
 
 
@@ -108,14 +108,14 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
     return overrides(await store.operations_in_force(cluster), cluster, wall), tuple(rows)
 
 
-async def look(subject: Subject, paths: Sequence[str]) -> Looked:
+async def look(recorded: Recorded, paths: Sequence[str]) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
     from hactl.core.evidence.view import View
     from hactl.core.operations import Overrides
     from hactl.runtime.passes.types import Accepted
 
-    accepted, overrides = Accepted(subject.document, subject.generation), subject.overrides or Overrides()
+    accepted, overrides = Accepted(recorded.document, recorded.generation), recorded.overrides or Overrides()
     async with opened(None) as app:
         resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
         before = None
@@ -124,9 +124,9 @@ async def look(subject: Subject, paths: Sequence[str]) -> Looked:
             before = snapshot
             await app.clock.sleep(BETWEEN_SECONDS)
             resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
-        source = paths[0] if len(paths) == 1 else subject.document.source.partition("#")[0]
+        source = paths[0] if len(paths) == 1 else recorded.document.source.partition("#")[0]
         now = app.clock.monotonic()
-        return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, subject.rows)
+        return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)
 
 
 def look_at(record: Path, cluster: str, paths: Sequence[str] = ()) -> Looked:

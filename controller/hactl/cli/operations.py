@@ -18,8 +18,8 @@ import click
 from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, StatusError, Unreachable
 from hactl.cli.api_client.watch import revision_of
 from hactl.cli.follow import Following
-from hactl.cli.output import safe, to_seconds
-from hactl.cli.worker import STOPPING, Reached, Work, controller_runs, why_ended, working
+from hactl.cli.output import to_seconds
+from hactl.cli.worker import HOW_ENDED, STOPPING, Reached, Work, controller_runs, why_ended, working
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ class Ending:
     @property
     def status(self) -> int:
         """Exit status of what is not over."""
-        end = "" if self.summary is None else self.summary.end
-        return {"stopped": 130, "refused": 1, "store": 1}.get(end, 3)
+        return HOW_ENDED["deadline" if self.summary is None else self.summary.end].status
 
     @property
     def stopped(self) -> bool:
@@ -271,7 +270,7 @@ def scope_options(function: Callable[..., int]) -> Callable[..., int]:
 def check_scope(cluster: str | None, group: str, node: str, *, everything: bool) -> None:
     """Raises UsageError for words that contradict each other."""
     if everything and (cluster or group or node):
-        raise click.UsageError("--all is the whole fleet: no cluster, group or node beside it")
+        raise click.UsageError("--all is the whole fleet: it goes with no cluster, --group or --node")
     if group and node:
         raise click.UsageError("a group or a node, not both")
     if not everything and not cluster and not node:
@@ -287,11 +286,3 @@ def scope(client: Client, name: str | None, group: str, node: str) -> Scope:
         if one and all(each["name"] != one for each in found["spec"][kind]):
             raise HactlError(f"{name_of(found)} has no {kind[:-1]} {one}")
     return Scope(name_of(found), group, node)
-
-
-def described(operation: Body) -> str:
-    """One line about an open operation: of what, by whom, why, and its name."""
-    spec, status = operation["spec"], status_of(operation)
-    what = " ".join(spec[key] for key in ("cluster", "group", "node") if spec.get(key)) or "the whole fleet"
-    why = f": {spec['reason']}" if spec.get("reason") else ""
-    return safe(f"{what}, by {status.get('actor', '-')}{why} ({name_of(operation)})")

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hactl.core.document.problems import printable
+from hactl.core.operations import Kind
 from hactl.core.steps import Hold, Plan, Risk, Step
 
 if TYPE_CHECKING:
-    from hactl.core.operations import Operation
     from hactl.core.why.answer import Explanation
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -169,35 +169,41 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def operation_line(operation: Operation) -> str:
-    """One line about an operation."""
+def operation_line(operation: Mapping[str, Any]) -> str:
+    """One line about an operation (an HAOperation)."""
+    spec, status = operation["spec"], operation["status"]
+    cluster, group, node = (spec.get(key, "") for key in ("cluster", "group", "node"))
     what = {
-        "Switchover": f"{operation.group} is to move to {operation.node}",
-        "Drain": f"{operation.node} is drained",
-        "Pause": f"{operation.node or operation.group or operation.cluster or 'the whole fleet'} is paused",
-        "Approve": f"plan {operation.detail.get('digest', '')} is approved",
-        "Resolve": f"the copy of {operation.resource} on {operation.node} is to be thrown away",
-    }[operation.kind.value]
-    since = f"not before {_local(operation.not_before)}, " if operation.not_before else ""
-    until = f"until {_local(operation.expires_at)}, " if operation.expires_at else ""
-    where = f"{operation.cluster}: " if operation.cluster else ""
-    return f"{where}{what}, {since}{until}by {operation.asked_by} (operation {operation.id})"
+        Kind.SWITCHOVER: f"{group} is to move to {node}",
+        Kind.DRAIN: f"{node} is drained",
+        Kind.PAUSE: f"{node or group or cluster or 'the whole fleet'} is paused",
+        Kind.APPROVE: f"plan {spec.get('digest', '')} is approved",
+        Kind.RESOLVE: f"the copy of {spec.get('resource', '')} on {node} is to be thrown away",
+    }[Kind(spec["type"])]
+    since = f"not before {_local(spec['notBefore'])}, " if "notBefore" in spec else ""
+    until = f"until {_local(spec['expiresAt'])}, " if "expiresAt" in spec else ""
+    where = f"{cluster}: " if cluster else ""
+    why = f": {spec['reason']}" if spec.get("reason") else ""
+    return safe(f"{where}{what}, {since}{until}by {status['actor']}{why} (operation {status['number']})")
 
 
-def _local(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
 
 
-def operation_data(operation: Operation) -> dict[str, Any]:
-    """An operation for `-o json`."""
+def operation_data(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """An operation (an HAOperation) for `-o json`."""
+    spec, status = operation["spec"], operation["status"]
+    times = {"openedAt": status.get("openedAt"), "notBefore": spec.get("notBefore"),
+             "expiresAt": spec.get("expiresAt"), "endedAt": status.get("endedAt")}  # fmt: skip
     return {
-        "id": operation.id, "kind": operation.kind.value, "cluster": operation.cluster, "group": operation.group,
-        "node": operation.node, "resource": operation.resource, "actor": operation.actor, "reason": operation.reason,
-        "detail": dict(operation.detail), "state": operation.state.value, "message": operation.message,
-        **{key: moment.isoformat() if moment else None for key, moment in (
-            ("openedAt", operation.opened_at), ("notBefore", operation.not_before),
-            ("expiresAt", operation.expires_at), ("endedAt", operation.ended_at))},
-        "seconds": operation.seconds,
+        "id": status["number"], "kind": spec["type"],
+        **{key: spec.get(key, "") for key in ("cluster", "group", "node", "resource")},
+        "actor": status["actor"], "reason": spec.get("reason", ""),
+        "detail": {key: spec[key] for key in ("digest", "preserve", "from") if key in spec},
+        "state": status["state"], "message": status.get("message", ""),
+        **{key: datetime.fromisoformat(moment).isoformat() if moment else None for key, moment in times.items()},
+        "seconds": status.get("seconds"),
     }  # fmt: skip
 
 

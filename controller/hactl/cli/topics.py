@@ -8,7 +8,7 @@ EXIT_STATUSES: dict[int, str] = {
     2: "plan, diff: there are changes",
     3: "apply, drain, switchover: held back or not there yet; wait: the time was up; status, why: not Ready",
     64: "the command line is wrong",
-    70: "a bug of ours; nothing is done any more",
+    70: "a bug in hactl; nothing is done any more",
     130: "stopped by Ctrl-C or SIGTERM; what was and was not done is printed",
     141: "whoever read the output went away",
 }

@@ -31,6 +31,32 @@ STOPPING = "\nstopping: a running step may end, no other is started"
 
 
 @dataclass(frozen=True, slots=True)
+class HowEnded:
+    """What a command says of work that ended so."""
+
+    #: Exit status.
+    status: int
+    #: After the name of the cluster.
+    words: str
+    #: As a reason, for people and for the record.
+    why: str
+
+
+HOW_ENDED = {
+    "converged": HowEnded(0, "Ready", "converged"),
+    "over": HowEnded(0, "done", "over"),
+    "stalled": HowEnded(3, "held back", "it cannot go on"),
+    "held": HowEnded(3, "held back", "it is held back"),
+    "deadline": HowEnded(3, "not there yet, time is up", "the time was up"),
+    "refused": HowEnded(1, "refused", "references of the document do not resolve"),
+    "store": HowEnded(1, "the record cannot be kept, so nothing more was done", "the record cannot be kept"),
+    "stopped": HowEnded(130, "stopped", "a person stopped it"),
+    #: Only told by a controller.
+    "overtaken": HowEnded(1, "another document was handed in meanwhile", "another document was handed in meanwhile"),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What is to be done."""
 
@@ -127,15 +153,7 @@ async def _end(app: App, number: int, summary: Summary) -> None:
 
 def why_ended(summary: Summary) -> str:
     """Why work ended before it was done, for people and for the record."""
-    words = {
-        "stalled": "it cannot go on",
-        "held": "it is held back",
-        "deadline": "the time was up",
-        "stopped": "a person stopped it",
-        "refused": "references of the document do not resolve",
-        "store": "the record cannot be kept",
-    }
-    says = [words.get(summary.end, summary.end)]
+    says = [HOW_ENDED[summary.end].why]
     says += [str(summary.error)] if summary.error is not None else []
     says += [hold.message for hold in summary.holds if not hold.passing][:3]
     says += [f"{e.step.key}: {e.result.reason}" for e in summary.ended[-1:] if e.result.reason]

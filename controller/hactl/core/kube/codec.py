@@ -18,6 +18,8 @@ from hactl.core.kube.kinds import (
     NAMESPACE,
     STEP_COMMAND,
     STEP_OUTCOME,
+    STEP_OUTPUT,
+    STEP_OUTPUT_CHARACTERS,
     STEP_REASON,
     STEP_SECONDS,
     STEP_WHY,
@@ -225,7 +227,10 @@ def _step(row: Mapping[str, Any]) -> dict[str, str]:
         return found
     found |= {STEP_OUTCOME: outcome, STEP_SECONDS: f"{row['seconds'] or 0.0:.1f}"}
     output = (row["output"] or "").strip().splitlines()
-    return found | ({STEP_REASON: output[-1]} if output and outcome != "Done" else {})
+    if output and outcome != "Done":
+        found[STEP_REASON] = output.pop()
+    printed = "\n".join(output)
+    return found | ({STEP_OUTPUT: printed[-STEP_OUTPUT_CHARACTERS:]} if printed else {})
 
 
 def _seconds(text: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 NAMESPACE = "default"
 
 #: Annotations of the Event of a step, for clients that show it: the command (of several lines only what it is about),
-#: why it runs; and once it has ended how, after how many seconds, and, unless it is done, the last line of its output.
+#: why it runs; and once it has ended how, after how many seconds, what it printed (the end of it, at most so many
+#: characters), and, unless it is done, the last line of what is on record as its output.
 STEP_COMMAND, STEP_WHY = "hactl.dev/command", "hactl.dev/why"
 STEP_OUTCOME, STEP_SECONDS, STEP_REASON = "hactl.dev/outcome", "hactl.dev/seconds", "hactl.dev/reason"
+STEP_OUTPUT, STEP_OUTPUT_CHARACTERS = "hactl.dev/output", 4096
 
 _ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 

@@ -94,7 +94,7 @@ def run(
     state = state_path(ctx)
     wanted = None if api.pop("no_api") else _wanted(state, **api)
     if wanted is None and (api["socket"] or api["listen"]):
-        raise click.UsageError("--no-api serves nothing: no --socket and no --listen beside it")
+        raise click.UsageError("--no-api serves nothing: it goes with no --socket and no --listen")
     options = parse_sources(sources)
     if wanted is None and not options:
         raise click.UsageError("nothing to do: give a --source, or leave out --no-api")
@@ -121,7 +121,7 @@ def _wanted(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")
     if insecure is not None and (tls_cert or client_ca):
-        raise click.UsageError("--insecure-loopback is without TLS: no certificates beside it")
+        raise click.UsageError("--insecure-loopback is without TLS: it goes with no certificates")
     if not listen and (tls_cert or client_ca or insecure):
         raise click.UsageError("certificates and --insecure-loopback are for --listen HOST:PORT")
     return Wanted(

@@ -17,18 +17,9 @@ from hactl.cli.documents import HandedIn, files_option, hand_in, load_all, nudge
 from hactl.cli.follow import Following, Screen, newest_event
 from hactl.cli.operations import create, wire_time
 from hactl.cli.output import condition, print_hold, safe, to_seconds
-from hactl.cli.worker import STOPPING, Work, Worker, working
-from hactl.core.catalogue import ConditionType
+from hactl.cli.worker import HOW_ENDED, STOPPING, Work, Worker, working
+from hactl.core.catalogue import ConditionReason, ConditionType
 
-#: How it ended -> exit status, and what is said (`held` is told apart by what fails).
-STATUSES = {
-    "converged": 0, "stalled": 3, "held": 3, "deadline": 3, "refused": 1, "store": 1, "overtaken": 1, "stopped": 130,
-}  # fmt: skip
-WORDS = {
-    "stalled": "held back", "held": "held back", "deadline": "not there yet, time is up", "stopped": "stopped",
-    "refused": "refused", "store": "the record cannot be kept, so nothing more was done",
-    "overtaken": "another document was handed in meanwhile",
-}  # fmt: skip
 #: What holds a cluster back may be over with the next look: it is believed after so long.
 SETTLE_SECONDS = 4.0
 
@@ -159,7 +150,9 @@ class _Run:
         ):
             return "converged"
         stalled = condition(status, ConditionType.STALLED)
-        if not stalled or (condition(status, ConditionType.RECONCILING) and stalled["reason"] != "StepFailing"):
+        if not stalled or (
+            condition(status, ConditionType.RECONCILING) and stalled["reason"] != ConditionReason.STEP_FAILING
+        ):
             self._stalled.pop(name, None)
             return ""
         now = time.monotonic()
@@ -174,14 +167,14 @@ class _Run:
             click.echo(f"{name}: {click.style('Ready', fg='green', bold=True)}, {took if screen.done else nothing}")
             return 0
         failing = status.get("failing") or {}
-        word = "cannot go on" if failing and end in ("held", "stalled") else WORDS[end]
+        word = "cannot go on" if failing and end in ("held", "stalled") else HOW_ENDED[end].words
         click.echo(f"{name}: {click.style(word, fg='red', bold=True)}, {took}")
         _tell_rest(screen, status, self._errors.get(name, ""))
         if left := (status.get("plan") or {}).get("steps"):
             click.echo(f"  not done: {left} step{'s' if left != 1 else ''}, next {status['plan']['next']['title']}")
             if end != "held":
                 click.echo("  run the same command again to go on; it looks first and repeats nothing that is done")
-        return STATUSES[end]
+        return HOW_ENDED[end].status
 
 
 def _tell_rest(screen: Screen, status: Mapping[str, Any], error: str) -> None:

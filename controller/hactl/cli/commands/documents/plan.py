@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from hactl.cli.documents import files_option, load_all, selected
-from hactl.cli.output import operation_line, output_option, plan_data, print_data, print_plan, safe
+from hactl.cli.output import operation_line, output_option, plan_data, print_data, print_plan
 from hactl.cli.record import state_path
 from hactl.core.catalogue import HoldReason
 from hactl.core.steps import Plan
@@ -45,6 +45,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], for
 
 async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan]:
     from hactl.app import likely_generations, opened, operations_in_force
+    from hactl.core.kube.codec import operation_body
     from hactl.core.operations import overrides
     from hactl.runtime.passes.types import Accepted
 
@@ -56,7 +57,7 @@ async def _plans(ctx: click.Context, documents: Sequence[Document]) -> list[Plan
             found = await operations_in_force(state_path(ctx), name)
             for each in found:
                 if each.state == "Open":
-                    click.echo(f"open: {safe(operation_line(each))}", err=True)
+                    click.echo(f"open: {operation_line(operation_body(each, ''))}", err=True)
             wanted = overrides(found, name, app.clock.now())
             looks.append(app.reconciler.look(Accepted(document, generations[name]), overrides=wanted))
         return [found for _, _, found in await asyncio.gather(*looks)]

@@ -1,4 +1,4 @@
-"""`hactl demo`: a told story on a simulated pair. Every expectation is checked; the exit status is honest."""
+"""`hactl demo`: a guided story on a simulated pair. Every expectation is checked; the exit status is honest."""
 
 from __future__ import annotations
 
@@ -377,8 +377,8 @@ def example_text(name: str) -> str:
 
 def _kubectl() -> str | None:
     """kubectl beside this Python, else on the path."""
-    beside = Path(sys.executable).parent / "kubectl"
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("kubectl")
+    kubectl = Path(sys.executable).parent / "kubectl"
+    return str(kubectl) if os.access(kubectl, os.X_OK) else shutil.which("kubectl")
 
 
 def _free(port: int) -> bool:

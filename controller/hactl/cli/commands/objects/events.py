@@ -17,7 +17,9 @@ from hactl.cli.output import output_option, print_data, safe
 @click.command()
 @click.argument("name", required=False, metavar="[CLUSTER]")
 @click.option("-w", "--watch", "follow", is_flag=True, help="Then show every new one, until Ctrl-C.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="Show this many, the newest ones."
+)
 @output_option("json", "yaml")
 @server_options
 @click.pass_context

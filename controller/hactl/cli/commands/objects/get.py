@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from hactl.cli.api_client.client import TABLE, Call, Client, StatusError
-from hactl.cli.api_client.connect import connected
+from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.api_client.watch import follow as followed
 from hactl.cli.api_client.watch import revision_of
 from hactl.cli.objects import path_of, split_names
 from hactl.cli.output import output_option, print_data, safe
 from hactl.core.kube.kinds import Resource
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def server_options(function: F) -> F:
-    """`--server` and `--context`."""
-    function = click.option(
-        "--context", "context", metavar="NAME", help="A context of `hactl config` (or HACTL_CONTEXT)."
-    )(function)
-    return click.option("--server", "server", metavar="URL", help="https://HOST:PORT or unix:PATH (or HACTL_SERVER).")(
-        function
-    )
 
 
 @click.command()

@@ -8,7 +8,8 @@ import click
 
 from hactl.cli import operations
 from hactl.cli.api_client.connect import connected, server_options
-from hactl.cli.operations import described, scope_options
+from hactl.cli.operations import scope_options
+from hactl.cli.output import operation_line
 from hactl.errors import HactlError
 
 
@@ -26,7 +27,7 @@ def resume(ctx: click.Context, /, *, server: str, context: str, **words: Any) ->
         scope = operations.scope(client, words["cluster"], words["group"], words["node"])
         found = operations.open_operations(client, "Pause", **scope.fields)
         if not found:
-            others = [described(each) for each in operations.open_operations(client, "Pause")]
+            others = [operation_line(each) for each in operations.open_operations(client, "Pause")]
             raise HactlError(f"{scope} is not paused" + ("; paused are:\n  " + "\n  ".join(others) if others else ""))
         operations.cancel(client, found)
     click.echo(f"{scope} is resumed")

@@ -190,7 +190,7 @@ def _show(move: Move, body: Body, *, later: bool) -> None:
     if not move.obstacles:
         click.echo(f"  {click.style('ready', fg='green')}  {move.node} could take it now")
     if any(not passing for _, passing in move.obstacles) and not later:
-        raise HactlError(f"refused: {move.node} could not take {move.group}; what is said above has to change first")
+        raise HactlError(f"refused: {move.node} could not take {move.group}; see the reasons above")
     steps = list(moving_steps(move.plan))
     for number, step in enumerate(steps, 1):
         print_step(number, step)

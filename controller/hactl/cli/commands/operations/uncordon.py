@@ -44,9 +44,8 @@ def uncordon(
             hooks = [each.get("hook") for each in status.get("nodes", ()) if each["name"] == node]
             return bool(status) and not any(hook and hook.get("drained") for hook in hooks)
 
-        ending = operations.carry_out(
-            client, name, operation=None, seconds=seconds, reached=released, aside=f"{node} is told so"
-        )
+        aside = f"the controller removes the note from {node}"
+        ending = operations.carry_out(client, name, operation=None, seconds=seconds, reached=released, aside=aside)
         if not ending.over:
             click.echo(
                 f"{node} still has the note that it is drained" + (f": {safe(ending.why)}" if ending.why else "")

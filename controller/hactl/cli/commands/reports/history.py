@@ -44,7 +44,9 @@ def to_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 )
 @click.option("--until", callback=to_moment, metavar="TIME", help="Up to this time.")
 @click.option("--failed", is_flag=True, help="Only what went wrong.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=200, show_default=True, help="Show this many, the newest ones."
+)
 @output_option("wide", "json", "yaml")
 @click.pass_context
 def history(
@@ -62,6 +64,8 @@ def history(
 
     -o wide adds the whole command, why it ran, for whom, and what it printed.
     """
+    from hactl.core.kube.codec import operation_body
+
     here_only(ctx, "hactl events tells what happened there")
     query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
     rows = asyncio.run(_read(ctx, {key: value for key, value in query.items() if value is not None}, failed=failed))
@@ -71,7 +75,7 @@ def history(
     for row in rows:
         _show(row, wide=form == "wide", named=name is None)
     for each in asyncio.run(_open(ctx, name)):
-        click.echo(f"{click.style('open', fg='magenta')}  {safe(operation_line(each))}")
+        click.echo(f"{click.style('open', fg='magenta')}  {operation_line(operation_body(each, ''))}")
     if not rows:
         click.echo("nothing on record" + (f" for {name}" if name else ""))
 

@@ -1,9 +1,10 @@
-"""`hactl status`: what the record says of every cluster, worst first. No node is asked."""
+"""`hactl status`: every cluster as the API has it, worst first. No node is asked."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,6 @@ from hactl.errors import HactlError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hactl.core.operations import Operation
-
 #: Conditions that are only there while something is the matter.
 TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECONCILING)
 
@@ -48,13 +47,17 @@ def status(
     Exit status: 0 everything shown is Ready, 3 something is not, 1 error.
     """
     with connected(ctx, server=server, context=context) as client:
-        if client.record is None:
-            rows, operations, holder = _by_objects(client, names)
-        else:
-            rows, operations, holder = asyncio.run(_by_record(client.record, names))
+        record = _of_a_server(client) if client.record is None else asyncio.run(_of_the_record(client.record))
+        rows = [row for row in _rows(client, record) if not names or row["cluster"] in names]
+        everything = client.send(Call("GET", OPERATIONS))["items"]
     missing = sorted(set(names) - {row["cluster"] for row in rows})
     if missing:
         raise HactlError(f"there is no cluster {', '.join(missing)}")
+    operations = [
+        each
+        for each in everything
+        if each["status"]["state"] == "Open" and (not names or any(_about(each, name) for name in names))
+    ]
     if form in ("json", "yaml"):
         print_data(
             form,
@@ -63,7 +66,7 @@ def status(
                     **row["status"],
                     "managed": row["managed"],
                     "ageSeconds": row["age_seconds"],
-                    "requests": [operation_data(each) for each in operations if each.about(row["cluster"])],
+                    "requests": [operation_data(each) for each in operations if _about(each, row["cluster"])],
                 }
                 for row in rows
             ],
@@ -72,7 +75,7 @@ def status(
         for row in rows:
             click.echo(row["cluster"])
     else:
-        _show(rows, operations, holder, wide=form == "wide" or bool(names))
+        _show(rows, operations, record.holder, wide=form == "wide" or bool(names))
     return (
         0
         if all(condition(row["status"], ConditionType.READY).get("status") == "True" for row in rows if row["managed"])
@@ -80,71 +83,50 @@ def status(
     )
 
 
-async def _by_record(path: Path, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
-    """Statuses, open operations, and the controller that runs."""
+@dataclass(frozen=True, slots=True)
+class RecordOnly:
+    """What the API does not tell, and the record on this machine does."""
+
+    #: The controller that runs; None: none does. Of a server elsewhere its address.
+    holder: str | None
+    #: Statuses as the record keeps them: also of clusters whose document is gone, and when each changed.
+    rows: Mapping[str, Mapping[str, Any]]
+
+
+def _of_a_server(client: Client) -> RecordOnly:
+    return RecordOnly(client.where, {})
+
+
+async def _of_the_record(path: Path) -> RecordOnly:
     from hactl.adapters.lock import ClusterLock, lock_directory
 
     async with reading(path) as store:
-        rows = [row for row in await store.statuses() if not names or row["cluster"] in names]
-        operations = [
-            each
-            for each in await store.operations(open_only=True)
-            if not names or any(each.about(name) for name in names)
-        ]
+        rows = {row["cluster"]: row for row in await store.statuses()}
     holder = ClusterLock(lock_directory(path)).controller_holder()
-    return sorted(rows, key=_badness), operations, None if holder is None else str(holder)
+    return RecordOnly(None if holder is None else str(holder), rows)
 
 
-def _by_objects(client: Client, names: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[Operation], str | None]:
-    """The same from a server's objects; clusters nobody has looked at yet are not in it, as they have no status."""
-    rows = []
+def _rows(client: Client, record: RecordOnly) -> list[Mapping[str, Any]]:
+    """Every cluster that somebody has looked at, worst first."""
+    rows = dict(record.rows)
     for body in client.send(Call("GET", CLUSTERS))["items"]:
-        name, found = body["metadata"]["name"], body.get("status")
-        if (names and name not in names) or not found:
-            continue
-        ago = (datetime.now(UTC) - _changed(found)).total_seconds()
-        found = {"name": name, "generation": body["metadata"]["generation"], **found}
-        rows.append({"cluster": name, "managed": True, "status": found, "age_seconds": ago})
-    everything = [_operation(body) for body in client.send(Call("GET", OPERATIONS))["items"]]
-    operations = [each for each in everything if each.state == "Open" and (not names or any(map(each.about, names)))]
-    return sorted(rows, key=_badness), sorted(operations, key=lambda each: each.id), client.where
+        if found := body.get("status"):
+            name = body["metadata"]["name"]
+            ago = rows[name]["age_seconds"] if name in rows else _changed_seconds(found)
+            found = {"name": name, "generation": found.get("observedGeneration"), **found}
+            rows[name] = {"cluster": name, "managed": True, "status": found, "age_seconds": ago}
+    return sorted(rows.values(), key=_badness)
 
 
-def _changed(found: Mapping[str, Any]) -> datetime:
-    """When a condition changed last; without any, when it was looked at."""
+def _changed_seconds(found: Mapping[str, Any]) -> float:
+    """Since a condition changed last; without any, since it was looked at."""
     times = [one["lastTransitionTime"] for one in found.get("conditions", ())] or [found["observedAt"]]
-    return max(datetime.fromisoformat(each) for each in times)
+    return (datetime.now(UTC) - max(datetime.fromisoformat(each) for each in times)).total_seconds()
 
 
-def _operation(body: Mapping[str, Any]) -> Operation:
-    """An operation, from its object."""
-    from hactl.core.operations import Kind, Operation, State
-
-    spec, state = body["spec"], body["status"]
-    times = {
-        key: datetime.fromisoformat(value) if value else None
-        for key, value in (
-            ("not_before", spec.get("notBefore")),
-            ("expires_at", spec.get("expiresAt")),
-            ("ended_at", state.get("endedAt")),
-        )
-    }
-    return Operation(
-        id=state["number"],
-        kind=Kind(spec["type"]),
-        cluster=spec.get("cluster", ""),
-        group=spec.get("group", ""),
-        node=spec.get("node", ""),
-        resource=spec.get("resource", ""),
-        actor=state["actor"],
-        reason=spec.get("reason", ""),
-        detail={key: spec[key] for key in ("digest", "preserve", "from") if key in spec},
-        opened_at=datetime.fromisoformat(state["openedAt"]),
-        state=State(state["state"]),
-        message=state.get("message", ""),
-        seconds=state.get("seconds"),
-        **times,
-    )
+def _about(operation: Mapping[str, Any], cluster: str) -> bool:
+    """Whether it is about that cluster, or the whole fleet."""
+    return operation["spec"].get("cluster", "") in ("", cluster)
 
 
 def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
@@ -160,7 +142,7 @@ def _badness(row: Mapping[str, Any]) -> tuple[int, int, str]:
 
 
 def _show(
-    rows: Sequence[Mapping[str, Any]], operations: Sequence[Operation], holder: str | None, *, wide: bool
+    rows: Sequence[Mapping[str, Any]], operations: Sequence[Mapping[str, Any]], holder: str | None, *, wide: bool
 ) -> None:
     if not rows:
         click.echo("no cluster is on record yet")
@@ -179,7 +161,7 @@ def _show(
     if operations:
         click.echo(f"\n{click.style('Operations', bold=True)}")
     for each in operations:
-        click.echo(f"  {click.style(each.kind.value.lower(), fg='magenta')}  {safe(operation_line(each))}")
+        click.echo(f"  {click.style(each['spec']['type'].lower(), fg='magenta')}  {operation_line(each)}")
     if wide:
         for row in rows:
             print_details(row)
