@@ -31,7 +31,7 @@ PLACES: dict[str, str] = {
         "/bin": "[ cat chmod cp date dd df echo expr freebsd-version hostname kill link ln ls mkdir mv pgrep pkill "
         "ps pwd realpath rm rmdir sh sleep stty sync test timeout unlink uuidgen",
         "/sbin": "camcontrol devd dmesg fsck fsck_ufs geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload "
-        "kldstat kldunload md5 mdmfs mount newfs nologin ping ping6 reboot sha256 shutdown swapinfo swapon "
+        "kldstat kldunload md5 mdmfs mount newfs nologin ping ping6 reboot route sha256 shutdown swapinfo swapon "
         "sysctl umount zfs zpool",
         "/usr/bin": "awk basename bc cmp column cut dirname du egrep env false fgrep find fstat fsync fuser grep head "
         "id install join less locate lockf logger mktemp nc netstat nice nohup od printf readlink sed sort "

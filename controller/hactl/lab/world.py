@@ -64,11 +64,15 @@ class World(Events, Generic[M]):
         """Whether a packet a sends on a segment is received and processed by b now (one way)."""
         sender = self._plug(a, segment)
         receiver = self._plug(b, segment)
-        return sender is not None and receiver is not None and sender.can_send and receiver.can_receive
+        if sender is None or receiver is None or not (sender.can_send and receiver.can_receive):
+            return False
+        return not (sender.network.refused and sender.network.refuses(receiver.network))
 
     def reaches(self, a: str, address: str) -> M | None:
         """The running machine that gets a packet a sends to an address now: the one that answers ARP for it."""
         found: M | None = None
+        if address in self.machines[a].net.refused:
+            return None
         for name, machine in self.machines.items():
             for interface in machine.net.interfaces.values():
                 held = interface.find(address)

@@ -35,6 +35,11 @@ class NetHost(Host, Protocol):
     osreldate: int
 
 
+def subnet(address: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The network an address lies in, by its prefix length."""
+    return ipaddress.ip_interface(f"{address.text.partition('%')[0]}/{address.prefixlen}").network
+
+
 class Interface:
     """One network interface."""
 
@@ -264,6 +269,8 @@ class Network:
         self.machine, self.segments = machine, segments
         self.interfaces: dict[str, Interface] = {}
         self.carp: Carp | None = None
+        #: Host routes that refuse: connecting fails at once (reject), packets vanish (blackhole). In memory only.
+        self.refused: dict[str, Literal["reject", "blackhole"]] = {}
 
     def plug(self, name: str, segment: str, ether: str | None, *, lease: tuple[str, int] | None = None) -> Interface:
         """Give the machine an interface (ether None: the loopback)."""
@@ -279,6 +286,7 @@ class Network:
         for interface in self.interfaces.values():
             interface.reset()
         self.carp = None
+        self.refused.clear()
 
     def boot(self) -> None:
         """What the kernel and the first line of rc.d/netif do: the loopback is there."""
@@ -290,6 +298,24 @@ class Network:
                 interface.set_up(True)
                 interface.addresses[0].tentative_until = interface.addresses[1].tentative_until = 0.0
                 interface.addresses.append(Address("inet", "127.0.0.1", 8))
+
+    def way_out(self, host: str) -> tuple[Interface, Address] | None:
+        """The interface behind which an address is, and our address there; None: `No route to host`."""
+        try:
+            target = ipaddress.ip_address(host)
+        except ValueError:
+            return None
+        if self.refused.get(host) == "reject":
+            return None
+        for interface in self.interfaces.values():
+            for address in interface.addresses:
+                if address.vhid is None and target in subnet(address) and interface.up and interface.carrier:
+                    return interface, address
+        return None
+
+    def refuses(self, other: Network) -> bool:
+        """Whether no packet of ours goes to the addresses of another machine that a route refuses."""
+        return any(port.find(host) is not None for host in self.refused for port in other.interfaces.values())
 
     def thaw(self, pause_seconds: float) -> None:
         """The machine was frozen: timers go on where they were, then the card's ring is worked off."""

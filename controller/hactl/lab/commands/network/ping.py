@@ -41,6 +41,9 @@ async def ping(call: Call) -> Result:
     last = float(values["W"]) / 1000 if "W" in values else _WAIT_SECONDS
     limit = float(values["t"]) if "t" in values else count - 1 + last
     host = str(address)
+    unreachable = not reachable(call, host)
+    if unreachable and six:
+        return Result("", "ping: UDP connect: No route to host\n", 1)
     sent = f"PING {host} ({host}): 56 data bytes\n"
     if answers(call, host):
         if count > 1:
@@ -57,13 +60,26 @@ async def ping(call: Call) -> Result:
         if limit > 0 and count > 1 and answers(call, host):
             return Result(f"{sent}\n--- {host} ping statistics ---\n{count} packets transmitted, 1 packets received\n")
     lost = f"{count} packets transmitted, 0 packets received, 100.0% packet loss\n"
-    return Result(f"{sent}\n--- {host} ping statistics ---\n{lost}", "", 2)
+    # It waits for the answer to a packet that it could not send.
+    complaint = "ping: sendto: No route to host\n" * count if unreachable else ""
+    return Result(f"{sent}\n--- {host} ping statistics ---\n{lost}", complaint, 2)
+
+
+def reachable(call: Call, host: str) -> bool:
+    """Whether there is a route to the host at all."""
+    machine = call.machine
+    if machine.net.refused.get(host) == "reject":
+        return False
+    own = any(port.find(host) is not None for port in machine.net.interfaces.values())
+    return own or host in machine.world.hosts or machine.net.way_out(host) is not None
 
 
 def answers(call: Call, host: str) -> bool:
     """Whether a packet gets there and one comes back."""
     machine = call.machine
     segment = machine.world.hosts.get(host)
+    if host in machine.net.refused:
+        return False
     if segment is not None:
         return any(
             port.segment == segment and port.can_send and port.can_receive for port in machine.net.interfaces.values()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from hactl.lab.commands.getopt import ANY, options
+from hactl.lab.commands.network.route import routing_table
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.kernel.carp import Counters
 from hactl.lab.kernel.errors import KernelError
@@ -140,7 +141,7 @@ def carp_values(counters: Counters) -> tuple[int, ...]:
 
 @command("netstat", quick=True)
 async def netstat(call: Call) -> Result:
-    """Protocol statistics of CARP: `netstat -s -p carp`, also as JSON."""
+    """Protocol statistics of CARP: `netstat -s -p carp`, also as JSON; the routes: `netstat -rn -f inet`."""
     argv = list(call.argv)
     as_json = "--libxo" in argv or "--libxo=json" in argv
     if "--libxo" in argv:
@@ -150,8 +151,10 @@ async def netstat(call: Call) -> Result:
         del argv[place : place + 2]
     argv = [word for word in argv if word != "--libxo=json"]
     flags, named, _, _ = options(argv, ANY, "pfwIMN")
+    if {"r", "n"} <= flags and named.get("f") == "inet":
+        return Result(routing_table(call.machine.net))
     if "s" not in flags or named.get("p") != "carp":
-        return Result("", "netstat: this machine only counts CARP packets (netstat -s -p carp)\n", 1)
+        return Result("", "netstat: this machine has only -s -p carp and -rn -f inet\n", 1)
     carp = call.machine.net.carp
     if carp is None:
         return Result()

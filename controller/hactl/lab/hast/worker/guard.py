@@ -2,7 +2,8 @@
 
 Rules:
 - It looks every ten seconds, counted from the end of what it did last: an attempt that nobody answers takes
-  `timeout`, then ten seconds pass (recordings 03, 05, 06).
+  `timeout`, then ten seconds pass (recordings 03, 05, 06). The first attempt is the worker's own: a guard whose ten
+  seconds pass meanwhile looks as soon as it ends.
 - While an attempt runs the worker does not end (docs/freebsd-facts.md#2.8); the first attempt also keeps requests
   waiting.
 - sbin/hastd/primary.c:guard_thread, primary_connect, init_remote.
@@ -29,6 +30,8 @@ class Guard:
         #: World time the running attempt ends if the peer says nothing; None: no attempt runs.
         self.attempt_ends: float | None = None
         self._first_until = self._now() + worker.resource.config.timeout
+        #: When the guard would look first; None: it has.
+        self._first_look: float | None = self._now() + KEEPALIVE_SECONDS
         self.worker.later(0.0, lambda: self.connect(first=True))
 
     def _now(self) -> float:
@@ -58,7 +61,12 @@ class Guard:
         """The attempt ended without a connection."""
         self.attempt_ends = None
         self.worker.serve()
-        self.worker.later(KEEPALIVE_SECONDS, self._look)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        """After the worker's own attempt the guard's first ten seconds may be over."""
+        due, self._first_look = self._first_look, None
+        self.worker.later(KEEPALIVE_SECONDS if due is None else max(0.0, due - self._now()), self._look)
 
     def connect(self, *, first: bool = False) -> None:
         """One connection attempt."""

@@ -1,21 +1,18 @@
 """Where a primary's connection attempt gets: out of its own machine, to an answering peer, to its hastd.
 
 Rules:
-- An attempt that fails at once inside the machine is reported by the main process; one that gets no answer costs
-  the whole `timeout`, and nobody logs it (recordings 05, 06).
+- An attempt that fails at once inside the machine, also by a route that rejects, is reported by the main process; one
+  that gets no answer costs the whole `timeout`, and nobody logs it (recordings 05 and 06, docs/freebsd-facts.md#7.3).
 - Addresses are as in hast.conf(5): `[tcp4://|tcp6://|tcp://]host[:port]`, default port 8457.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from hactl.lab.files import Files
 from hactl.lab.hast.config_grammar import ResourceConfig
 from hactl.lab.hast.processes import HastHost, Route
-from hactl.lab.kernel.address import Address
-from hactl.lab.kernel.net import Interface
 
 HAST_PORT = 8457
 
@@ -46,7 +43,7 @@ def find_route(machine: HastHost, config: ResourceConfig) -> Route:
     """What happens to a connection attempt now."""
     name, port = split_address(config.remote)
     host = resolve(machine.files, name)
-    found = _way_out(machine, host)
+    found = machine.net.way_out(host)
     if found is None:
         return Route("noroute", error="No route to host")
     interface, address = found
@@ -61,18 +58,3 @@ def find_route(machine: HastHost, config: ResourceConfig) -> Route:
     if not peer.hast.listens_on(host, port):
         return Route("refused", source=source, segment=interface.segment)
     return Route("ok", peer.hast, source, interface.segment)
-
-
-def _way_out(machine: HastHost, host: str) -> tuple[Interface, Address] | None:
-    try:
-        target = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    for interface in machine.net.interfaces.values():
-        for address in interface.addresses:
-            if address.vhid is not None:
-                continue
-            network = ipaddress.ip_interface(f"{address.text.partition('%')[0]}/{address.prefixlen}").network
-            if target in network and interface.up and interface.carrier:
-                return interface, address
-    return None
