@@ -49,7 +49,7 @@ class Looked:
     overrides: Overrides
     #: An earlier look, when two MASTERs made one worth it.
     before: Snapshot | None = None
-    #: Rows of the history (`History.history`) of the last hour.
+    #: Events and steps of the last hour (`History.history`).
     rows: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -104,7 +104,7 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
 
     wall = datetime.now(UTC)
     since = wall - timedelta(hours=FIGHT_HOURS)
-    rows = await store.history({"cluster": cluster, "kind": "Step", "since": since})
+    rows = await store.history({"cluster": cluster, "since": since})
     return overrides(await store.operations_in_force(cluster), cluster, wall), tuple(rows)
 
 
@@ -162,13 +162,21 @@ def usual_seconds(record: Path, cluster: str) -> dict[str, float]:
 
 def explained(looked: Looked, question: Question) -> Explanation:
     """The answer to one question. Raises HactlError for a group that does not exist."""
+    from hactl.core.evidence.hook_log import GAVE, TOOK, moves_of
     from hactl.core.evidence.view import View
     from hactl.core.why.ask import explain
     from hactl.core.why.fights import fights
     from hactl.core.why.subject import Background
 
     view = View.at(looked.cluster, looked.snapshot, looked.now)
-    background = Background(before=looked.before, fights=fights(looked.rows), source=looked.source)
+    moved = [
+        move.epoch
+        for group in looked.cluster.groups
+        for node in group.preferred
+        for move in moves_of(view.hook(node), group.name)
+        if move.what in (TOOK, GAVE)
+    ]
+    background = Background(before=looked.before, fights=fights(looked.rows, moved), source=looked.source)
     try:
         return explain(view, looked.plan, question, background)
     except KeyError as error:

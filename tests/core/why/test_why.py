@@ -13,7 +13,7 @@ from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Pool, V
 from hactl.core.steps import Hold
 from hactl.core.why.answer import Explanation, Question
 from hactl.core.why.ask import explain
-from hactl.core.why.fights import fights
+from hactl.core.why.fights import Fight
 from hactl.core.why.subject import Background
 from support.facts.builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from support.facts.hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
@@ -365,25 +365,28 @@ def test_paused_is_said() -> None:
 
 
 def test_a_fight_is_named_only_while_there_is_something_to_do() -> None:
-    """A step that was Done three times and is to be done again."""
-    row = {
-        "kind": "StepEnded",
-        "outcome": "Done",
-        "node": "nas-b",
-        "verb": "SetSysctl",
-        "target": "net.inet.carp.preempt",
-    }
-    undone = fights([row, row, row, {**row, "outcome": "Failed"}, {**row, "verb": "Mount"}])
-    assert [fight.sentence for fight in undone] == [
-        "nas-b SetSysctl net.inet.carp.preempt was done 3 times and is undone each time"
-    ]
-    assert fights([row, row]) == ()
-    scene = hooked_pair().sysctl("nas-b", preempt=0)
-    plan = plan_of(scene, a_step("nas-b", "SetSysctl", "net.inet.carp.preempt"))
-    found = explain(seen(scene), plan, background=Background(fights=undone))
+    """A step that was Done three times and is to be done again, for the same reason."""
+    step = a_step("nas-b", "SetSysctl", "net.inet.carp.preempt")
+    fight = Fight(step.key, step.why, 3)
+    plan = plan_of(hooked_pair(), step)
+    found = explain(seen(hooked_pair()), plan, background=Background(fights=[fight]))
     assert found.cause == "Fought"
+    assert fight.sentence in found.headline
+    assert "no group moved, no node booted" in told(found)
     assert "hactl history nas --node nas-b" in told(found)
-    assert why(hooked_pair(), fights=undone).cause == "Healthy"
+    assert why(hooked_pair(), fights=[fight]).cause == "Healthy"
+    other = Fight(step.key, "preempt is 7", 3)
+    assert explain(seen(hooked_pair()), plan, background=Background(fights=[other])).cause == "ChangesPending"
+
+
+def test_a_service_that_ends_again_and_again_blames_nobody() -> None:
+    """It does not run, and was started three times already."""
+    scene = hooked_pair().service("nas-a", running=False)
+    step = a_step("nas-a", "StartService", "nfsd")
+    fight = Fight(step.key, step.why, 3)
+    found = explain(seen(scene), plan_of(scene, step), background=Background(fights=[fight]))
+    assert found.cause == "ServiceStopped"
+    assert "hactl started nfsd 3 times on nas-a, and it ended again each time" in told(found)
 
 
 def test_what_else_is_wrong_is_named_in_a_line() -> None:

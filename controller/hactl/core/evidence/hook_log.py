@@ -14,6 +14,8 @@ from hactl.core.facts import HookFacts
 _LINE = re.compile(r"([0-9]{1,18}) (\S+) (\S+) ([0-9]{1,9}(?:\.[0-9]{0,9})?)(?: (.*))?")
 #: `what` of a move that brought the group to the node.
 TOOK = "took"
+#: `what` of a group that was given up because its addresses had gone.
+GAVE = "gave"
 #: `what` of a move that the hook gave up.
 STOPPED = "stopped"
 

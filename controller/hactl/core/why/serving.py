@@ -13,20 +13,32 @@ from hactl.core.facts import HastRole, known
 from hactl.core.objects import Failback, RunOn
 from hactl.core.status.timeline import predict_failover
 from hactl.core.why.answer import Explanation, Fact, Remedy, each
+from hactl.core.why.fights import Fight
 from hactl.core.why.subject import Subject
 
 
 def fought(subject: Subject) -> Explanation | None:
-    """A step that succeeds and is undone again, and is to be done now."""
-    pending = {step.key for step in subject.plan.steps} | set(subject.background.failing)
-    fight = next((fight for fight in subject.background.fights if fight.step in pending), None)
+    """A step that succeeds and is undone again by something else, and is to be done now."""
+    fight = next((fight for fight in _fights_now(subject) if not fight.keeps_ending), None)
     if fight is None:
         return None
-    head = f"something on {fight.step.node} fights hactl: {fight.sentence}"
-    look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", fight.step.node,
-                  "cron, a script, another tool")  # fmt: skip
-    history = Remedy(f"hactl history {subject.cluster} --node {fight.step.node}", None, "when, each time")
-    return Explanation(Cause.FOUGHT, head, (Fact(fight.sentence, fight.step.node),), (look, history))
+    node = fight.step.node
+    head = f"something on {node} fights hactl: {fight.sentence}"
+    facts = (
+        Fact(fight.sentence, node),
+        Fact("in between no group moved, no node booted, no document or operation came, and no step of ours did it"),
+    )
+    look = Remedy("ls /etc/cron.d /var/cron/tabs; ps -axww -o lstart,command", node, "cron, a script, another tool")
+    history = Remedy(f"hactl history {subject.cluster} --node {node}", None, "when, each time")
+    return Explanation(Cause.FOUGHT, head, facts, (look, history))
+
+
+def _fights_now(subject: Subject) -> Iterator[Fight]:
+    """What was put right again and again, and is to be put right once more."""
+    for fight in subject.background.fights:
+        failing = fight.step in subject.background.failing
+        if failing or any(fight.goes_on_in(step) for step in subject.plan.steps):
+            yield fight
 
 
 def not_serving(subject: Subject) -> Explanation | None:
@@ -46,8 +58,16 @@ def not_serving(subject: Subject) -> Explanation | None:
             head = f"{service.name} does not run on {active}, where {subject.name} is active"
             start = Remedy(f"service {service.name} onestart", active)
             fact = subject.fact(active, f"service {service.name} onestatus: stopped")
-            return Explanation(Cause.SERVICE_STOPPED, head + _step(subject, active), (fact,), (start,))
+            again = (Fact(fight.sentence, active) for fight in _ended(subject, service.name, active))
+            return Explanation(Cause.SERVICE_STOPPED, head + _step(subject, active), (fact, *again), (start,))
     return None
+
+
+def _ended(subject: Subject, service: str, node: str) -> Iterator[Fight]:
+    """Whether the service was started there again and again."""
+    for fight in subject.background.fights:
+        if fight.keeps_ending and (fight.step.node, fight.step.target) == (node, service):
+            yield fight
 
 
 def _step(subject: Subject, node: str) -> str:

@@ -177,8 +177,9 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     by_hand = [alias for alias in boot.aliases if not alias.managed]
     kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in by_hand)}
     block = tuple(item for item in wanted if item.alias.variable not in kept)
-    if _block_differs(block, [alias for alias in boot.aliases if alias.managed], boot, file):
-        yield _write_block(node, block)
+    have = [alias for alias in boot.aliases if alias.managed]
+    if _block_differs(block, have, boot, file):
+        yield _write_block(node, block, have)
     for alias in by_hand:
         if _contradicts(alias, wanted) and not any(_says_the_same(item.alias, alias) for item in wanted):
             yield _take_out(node, alias)
@@ -224,16 +225,41 @@ def _remove_variable(node: str, variable: str, why: str) -> Step:
     return Step.of(node, RemoveRcVariable(variable), why, Risk.NONE, after=(after,))
 
 
-def _write_block(node: str, block: tuple[BootAlias, ...]) -> Step:
-    count = f"{len(block)} address{'es' if len(block) != 1 else ''}"
-    why = f"the next boot does not bring up {count} as the document says"
-    return Step.of(
-        node,
-        WriteBootAliases(block),
-        why if block else "no CARP address is left to bring up",
-        Risk.NONE,
-        after=(_block_check(block),),
-    )
+def _write_block(node: str, block: tuple[BootAlias, ...], have: list[RcAlias]) -> Step:
+    found = "; ".join(_next_boot(block, have))
+    why = f"the next boot {found}" if found else "the next boot skips its IPv6 addresses, or others may read it"
+    return Step.of(node, WriteBootAliases(block), why, Risk.NONE, after=(_block_check(block),))
+
+
+def _next_boot(block: tuple[BootAlias, ...], have: list[RcAlias]) -> Iterator[str]:
+    """What of the addresses comes up otherwise than the document says."""
+    wanted = {item.alias.ip: item.alias for item in block}
+    there = {alias.ip: alias for alias in have}
+    for ip, alias in wanted.items():
+        if ip not in there:
+            yield f"does not bring up {ip}/{alias.prefix_length}"
+        elif not _says_the_same(alias, there[ip]):
+            yield f"brings up {ip} with {', '.join(_otherwise(alias, there[ip]))}"
+    surplus = [ip for ip in there if ip not in wanted]
+    if surplus:
+        yield f"brings up {', '.join(surplus)}, which is not the document's"
+
+
+def _otherwise(wanted: RcAlias, there: RcAlias) -> Iterator[str]:
+    """What an alias for the right address says besides what it should."""
+    for word, have, want in (
+        ("interface", there.interface, wanted.interface),
+        ("prefix", there.prefix_length, wanted.prefix_length),
+        ("vhid", there.vhid, wanted.vhid),
+        ("advbase", there.advbase or 1, wanted.advbase),
+        ("advskew", there.advskew or 0, wanted.advskew),
+    ):
+        if have != want:
+            yield f"{word} {have} instead of {want}"
+    if wanted.key is not None and there.key != wanted.key:
+        yield "another password"
+    if there.unknown_words:
+        yield "words that hactl does not know"
 
 
 def _block_check(block: tuple[BootAlias, ...]) -> Check:

@@ -168,7 +168,9 @@ def _write_step(scene: Scene, node: str, file: File) -> Step:
     return Step.of(
         node,
         WriteHastConf(render_hastconf(scene.view.cluster, node)),
-        "it does not say what the document says" if file.exists else "it does not exist",
+        f"it does not say what the document says (sha256 {(file.sha256 or '')[:12]} was found)"
+        if file.exists
+        else "it does not exist",
         Risk.NONE,
         before=(unchanged,),
         after=(Check(f"{HAST_CONF} is the new one", f"grep -q '^# Written by hactl' {HAST_CONF}"),),

@@ -53,17 +53,23 @@ def hook_steps(scene: Scene) -> Findings:
 
 def _install(node: str, files: tuple[HookFile, ...], hook: HookFacts) -> Iterator[Step]:
     for file in differing(files, hook):
-        yield _write(node, file, there=file.path in hook.files)
+        yield _write(node, file, hook.files.get(file.path))
     if not rule_loaded(files, hook):
         yield _restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE))
 
 
-def _write(node: str, file: HookFile, *, there: bool) -> Step:
+def _write(node: str, file: HookFile, there: tuple[str, int] | None) -> Step:
     digest = checksum(file.text)
+    why = "it does not exist"
+    if there is not None:
+        found, mode = there
+        why = f"its mode is {mode:o} instead of {file.mode:o}"
+        if found != digest:
+            why = f"it is not what this hactl makes of the document (sha256 {found[:12]} was found)"
     return Step.of(
         node,
         WriteHook(file.path, file.text, file.mode, digest),
-        "it is not what the document makes it" if there else "it does not exist",
+        why,
         Risk.NONE,
         before=(Check(f"{file.path} is no directory", f"[ ! -d {file.path} ]"),),
         after=(Check(f"{file.path} is the new one", f'[ "$(sha256 -q {file.path})" = {digest} ]'),),
