@@ -32,12 +32,13 @@ from hactl.core.operations import Operation
 from hactl.core.pace.convergence import Summary
 from hactl.core.pace.interval import Pace
 from hactl.core.pace.result import PassResult
-from hactl.errors import Busy, DocumentError
-from hactl.ports import Document, Source
+from hactl.core.probe.texts import parse_texts, texts_script
+from hactl.errors import Busy, DocumentError, NodeError
+from hactl.ports import Document, Source, Target
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
-from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.observe import Observer, make_nonce
 from hactl.runtime.passes.reconcile import Reconciler
 from hactl.runtime.passes.types import Accepted, Access, PassRequest, Resolve, ResolvedCluster
 from hactl.runtime.watch import DevdWatch
@@ -47,6 +48,8 @@ log = logging.getLogger("hactl.app")
 
 #: How long a pass waits for another process that holds the cluster, seconds.
 LOCK_WAIT_SECONDS = 2.0
+#: How long reading a few files of a node may take, seconds.
+TEXTS_SECONDS = 20.0
 
 
 def actor() -> str:
@@ -105,6 +108,23 @@ class App:
         watch = DevdWatch(self.nodes, self.clock, random.Random(), wake)
         controller = Controller(sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive)
         return controller
+
+    async def texts(
+        self, targets: Mapping[str, Target], wanted: Mapping[str, Sequence[str]]
+    ) -> dict[tuple[str, str], str]:
+        """(node, path) -> what is in that file now, of the files that could be read; nothing is changed."""
+
+        async def read(node: str, paths: Sequence[str]) -> dict[tuple[str, str], str]:
+            nonce = make_nonce()
+            try:
+                script = texts_script(paths, nonce)
+                answer = await self.nodes.run(targets[node], script, timeout_seconds=TEXTS_SECONDS)
+            except NodeError:
+                return {}
+            return {(node, path): text for path, text in parse_texts(paths, answer.stdout, nonce).items()}
+
+        found = await asyncio.gather(*(read(node, paths) for node, paths in wanted.items() if paths))
+        return {place: text for each in found for place, text in each.items()}
 
     async def accept(self, document: Document, *, who: str) -> Accepted:
         """Hand a document in. Raises Busy when a running controller manages the cluster from another text."""

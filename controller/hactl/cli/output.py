@@ -17,16 +17,12 @@ import click
 
 from hactl.core.document.problems import printable
 from hactl.core.operations import Kind
-from hactl.core.steps import Hold, Plan, Risk, Step
+from hactl.core.steps import Hold
 
 if TYPE_CHECKING:
     from hactl.core.why.answer import Explanation
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-RISK_COLOURS = {
-    Risk.NONE: None, Risk.BLIP: "yellow", Risk.OUTAGE: "yellow", Risk.REDUNDANCY: "yellow", Risk.DESTRUCTIVE: "red",
-}  # fmt: skip
 
 
 def output_option(*forms: str) -> Callable[[F], F]:
@@ -100,19 +96,6 @@ def indent(text: str, columns: int) -> str:
     return textwrap.indent(text, " " * columns)
 
 
-def print_step(number: int | None, step: Step) -> None:
-    """One step: where, what exactly, how risky, why."""
-    head = f"{number:>3}. " if number is not None else "     "
-    risk = click.style(step.risk, fg=RISK_COLOURS[step.risk]) if step.risk is not Risk.NONE else str(step.risk)
-    lines = step.command.splitlines()
-    if len(lines) == 1:
-        click.echo(f"{head}{click.style(step.node, bold=True)}  {lines[0]}")
-    else:
-        click.echo(f"{head}{click.style(step.node, bold=True)}  {step.verb} {step.target}:")
-        click.echo(indent(step.command, 9))
-    click.echo(f"       {click.style(f'[{step.verb}, risk: ', dim=True)}{risk}{click.style(f'] {step.why}', dim=True)}")
-
-
 def print_hold(hold: Mapping[str, Any]) -> None:
     """Why something is not done, and what a person can do: a hold as a status, or `hold_data`, has it."""
     mark, colour = ("waiting", "cyan") if hold["passing"] else ("held", "magenta")
@@ -121,51 +104,11 @@ def print_hold(hold: Mapping[str, Any]) -> None:
         click.echo(f"        {click.style('what helps:', dim=True)} {safe(hold['remedy'])}")
 
 
-def print_plan(plan: Plan) -> None:
-    """A whole plan, for people."""
-    number = 0
-    for position, stage in enumerate(plan.stages):
-        how = "one after the other" if stage.ordered else "nodes in parallel"
-        note = "" if position == 0 else click.style("  (expected; looked at again before)", dim=True)
-        click.echo(f"\n{click.style(stage.title, bold=True)} {click.style(f'({how})', dim=True)}{note}")
-        for step in stage.steps:
-            number += 1
-            print_step(number, step)
-    if plan.holds:
-        click.echo(f"\n{click.style('Not done, and why', bold=True)}")
-        for hold in plan.holds:
-            print_hold(hold_data(hold))
-
-
-def step_data(step: Step) -> dict[str, Any]:
-    """A step for `-o json`."""
-    return {
-        "node": step.node, "verb": step.verb, "target": step.target, "command": step.command, "risk": step.risk.value,
-        "why": step.why, "before": [check.says for check in step.before], "after": [check.says for check in step.after],
-    }  # fmt: skip
-
-
 def hold_data(hold: Hold) -> dict[str, Any]:
     """A hold for `-o json`."""
     return {
         "reason": hold.reason, "message": hold.message, "node": hold.node, "target": hold.target,
         "remedy": hold.remedy, "passing": hold.passing,
-    }  # fmt: skip
-
-
-def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan for `-o json`."""
-    return {
-        "cluster": plan.cluster,
-        "generation": plan.generation,
-        "digest": plan.digest,
-        "active": plan.active,
-        "stages": [
-            {"title": stage.title, "ordered": stage.ordered, "risk": stage.risk.value,
-             "steps": [step_data(step) for step in stage.steps]}
-            for stage in plan.stages
-        ],
-        "holds": [hold_data(hold) for hold in plan.holds],
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import FLUSH, Change, NamedChange, SecretUse
+from hactl.core.changes.change import FLUSH, Change, NamedChange, SecretUse, WrittenFile
 from hactl.core.facts import RcAlias
 from hactl.core.verbs import Verb
 
@@ -46,14 +46,23 @@ class WriteBootAliases(Change):
     block: tuple[BootAlias, ...]
 
     @property
-    def command(self) -> str:
+    def content(self) -> list[str]:
+        """The lines of the block; none: there is no block any more."""
         lines = [item.line() for item in self.block]
         # inet6 aliases are skipped unless this is set (network.subr, ipv6_up); what the operator set stays.
         lines += [
             f': "\\${{ifconfig_{mangle(interface)}_ipv6:=inet6 -ifdisabled}}"'
             for interface in sorted({item.alias.interface for item in self.block if ":" in item.alias.ip})
         ]
-        content = [BEGIN, *lines, END] if lines else []
+        return [BEGIN, *lines, END] if lines else []
+
+    @property
+    def writes(self) -> WrittenFile:
+        text = "".join(f"{line}\n" for line in self.content).replace("\\$", "$")
+        return WrittenFile(NETIF, text, 0o600, part=True)
+
+    @property
+    def command(self) -> str:
         return "\n".join(
             [
                 f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl",
@@ -63,7 +72,7 @@ class WriteBootAliases(Change):
                 f'  {{ [ ! -f "$hactl_file" ] || awk \'/^{BEGIN}/ {{ own = 1 }} ! own {{ print }} '
                 f'/^{END}/ {{ own = 0 }}\' "$hactl_file"; }} &&',
                 "  cat <<HACTL_END",
-                *content,
+                *self.content,
                 "HACTL_END",
                 f'}} > "$hactl_new" && chmod 600 "$hactl_new" && {FLUSH} && mv -f "$hactl_new" "$hactl_file" ||',
                 '  { rm -f "$hactl_new"; exit 1; }',
@@ -105,6 +114,10 @@ class SetSysctlConf(NamedChange):
 
     verb = Verb.SET_SYSCTL_CONF
     value: int
+
+    @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(SYSCTL_CONF, f"{self.name}={self.value}\n", part=True)
 
     @property
     def pattern(self) -> str:

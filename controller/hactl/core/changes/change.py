@@ -25,6 +25,18 @@ class SecretUse:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """What a step writes of a file, for people who decide on it."""
+
+    path: str
+    text: str
+    #: Permission bits; None: they stay.
+    mode: int | None = None
+    #: Only these lines of it; the rest stays.
+    part: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Change(ABC):
     """What every change can say of itself."""
 
@@ -44,6 +56,11 @@ class Change(ABC):
     def secrets(self) -> tuple[SecretUse, ...]:
         """The secrets its text names."""
         return ()
+
+    @property
+    def writes(self) -> WrittenFile | None:
+        """The file it writes; None: no file, or the command says it all."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

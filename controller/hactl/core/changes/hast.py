@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import FLUSH, Change
+from hactl.core.changes.change import FLUSH, Change, WrittenFile
 from hactl.core.facts import HastRole
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
@@ -24,6 +24,10 @@ class WriteHastConf(Change):
     verb = Verb.WRITE_HAST_CONF
     target = HAST_CONF
     text: str
+
+    @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(HAST_CONF, self.text, 0o644)
 
     @property
     def command(self) -> str:

@@ -9,7 +9,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import DEMOTION, FLUSH, STATE_DIRECTORY, Change
+from hactl.core.changes.change import DEMOTION, FLUSH, STATE_DIRECTORY, Change, WrittenFile
 from hactl.core.sh import quote
 from hactl.core.verbs import Verb
 
@@ -34,6 +34,10 @@ class WriteHook(Change):
     @property
     def target(self) -> str:
         return self.path
+
+    @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(self.path, self.text, self.mode)
 
     @property
     def command(self) -> str:

@@ -59,7 +59,7 @@ def apply(
     where = {key: how.pop(key) for key in ("server", "context")}
     with connected(ctx, **where, create=True) as client:
         if dry_run and client.record is not None:
-            return int(ctx.invoke(plan, paths=paths, names=names, form=None))
+            return int(ctx.invoke(plan, paths=paths, names=names, full=False, form=None))
         if dry_run:
             # The server may reach other nodes than we do: what can be shown is how the documents differ.
             return int(ctx.invoke(diff, paths=paths, names=names, force_conflicts=how["force_conflicts"], **where))

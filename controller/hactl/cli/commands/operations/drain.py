@@ -13,7 +13,8 @@ from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.observe import look_at, usual_seconds
 from hactl.cli.operations import Body, name_of, status_of, wait_options
-from hactl.cli.output import hold_data, print_hold, print_step, safe
+from hactl.cli.output import hold_data, print_hold, safe
+from hactl.cli.steps import print_step
 
 
 @click.command()

@@ -11,8 +11,9 @@ from hactl.cli import operations
 from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.observe import Looked, document_option, look_at
 from hactl.cli.operations import Body, name_of, status_of
-from hactl.cli.output import condition, print_step, safe, table
+from hactl.cli.output import condition, safe, table
 from hactl.cli.record import state_path
+from hactl.cli.steps import print_step
 from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 

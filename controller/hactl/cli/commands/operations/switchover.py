@@ -14,7 +14,8 @@ from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.observe import look_at, usual_seconds
 from hactl.cli.operations import Body, Ending, name_of, status_of, wait_options
-from hactl.cli.output import condition, hold_data, print_hold, print_step, safe, to_seconds
+from hactl.cli.output import condition, hold_data, print_hold, safe, to_seconds
+from hactl.cli.steps import print_step
 from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 

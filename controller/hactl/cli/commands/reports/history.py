@@ -18,6 +18,8 @@ from hactl.errors import HactlError
 if TYPE_CHECKING:
     from hactl.core.operations import Operation
 
+#: A command of more lines than this is shown with --full only.
+SHOWN_LINES = 20
 COLOURS = {"Done": "green", "Failed": "red", "Indeterminate": "yellow"}
 
 
@@ -47,22 +49,26 @@ def to_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option(
     "--limit", type=click.IntRange(1), default=200, show_default=True, help="Show this many, the newest ones."
 )
+@click.option("--full", is_flag=True, help="As -o wide, with commands of many lines whole.")
 @output_option("wide", "json", "yaml")
 @click.pass_context
 def history(
     ctx: click.Context,
+    /,
     name: str | None,
     node: str | None,
     kind: str | None,
     since: datetime | None,
     until: datetime | None,
     failed: bool,
+    *,
     limit: int,
+    full: bool,
     form: str | None,
 ) -> None:
     """What happened, oldest first: documents, changes of state, and every command with its outcome.
 
-    -o wide adds the whole command, why it ran, for whom, and what it printed.
+    -o wide adds the command, why it ran, for whom, and what it printed; --full also what was written to files.
     """
     from hactl.core.kube.codec import operation_body
 
@@ -73,7 +79,7 @@ def history(
         print_data(form, [dict(row) for row in rows])
         return
     for row in rows:
-        _show(row, wide=form == "wide", named=name is None)
+        _show(row, wide=full or form == "wide", full=full, named=name is None)
     for each in asyncio.run(_open(ctx, name)):
         click.echo(f"{click.style('open', fg='magenta')}  {operation_line(operation_body(each, ''))}")
     if not rows:
@@ -94,7 +100,7 @@ async def _open(ctx: click.Context, name: str | None) -> Sequence[Operation]:
         return await store.operations(name, open_only=True)
 
 
-def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
+def _show(row: Mapping[str, Any], *, wide: bool, full: bool, named: bool) -> None:
     at = datetime.fromisoformat(row["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     cluster = f"{row['cluster']}  " if named and row["cluster"] else ""
     if "outcome" not in row:
@@ -111,6 +117,7 @@ def _show(row: Mapping[str, Any], *, wide: bool, named: bool) -> None:
         click.echo(indent(f"why: {row['why']}\nby: {row['actor']} ({row['cause']}), generation {row['generation']}, "
                           f"plan {row['plan']}, risk {row['risk']}", 4))  # fmt: skip
         if len(command) > 1:
-            click.echo(indent(row["command"], 6))
+            cut = [] if full or len(command) <= SHOWN_LINES else [f"... {len(command)} lines in all: --full shows them"]
+            click.echo(indent("\n".join([*command[: 3 if cut else None], *cut]), 6))
     if row["output"] and (wide or outcome != "Done"):
         click.echo(indent(safe(row["output"]), 4))
