@@ -3,6 +3,7 @@
 #   make check   everything CI checks                     make bench   ratios, measured in one run
 #   make sim     seeded simulation (SEEDS=200)            make gen     write the generated files
 #   make fmt     format
+#   make real    exams on two real FreeBSD nodes (HACTL_REAL=..., EXAM=power-cut; docs/real-nodes.md)
 
 PYTHON = python3
 SEEDS = 200
@@ -14,7 +15,7 @@ STAMP = $(VENV)/.installed
 
 #   make mutants  mutations of the planner that the tests must catch
 
-.PHONY: needs-demo needs-test mutants demo test check lint bench sim gen fmt install clean
+.PHONY: needs-demo needs-test needs-real real mutants demo test check lint bench sim gen fmt install clean
 
 demo: needs-demo $(STAMP)
 	$(BIN)/hactl demo
@@ -40,6 +41,13 @@ needs-demo:
 
 needs-test:
 	@sh .ci/needs $(PYTHON) test
+
+needs-real:
+	@sh .ci/needs $(PYTHON) real
+
+# HACTL_REAL, EXAM, RELEASE, TRIES, SEED, OUT and RECORD reach it through the environment, however make was told.
+real: needs-real $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m real
 
 bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api

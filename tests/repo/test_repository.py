@@ -48,14 +48,17 @@ def test_nothing_is_swallowed_and_nothing_is_left_for_later(path: Path) -> None:
 
 
 def test_no_machine_path_and_no_registry_is_committed() -> None:
-    """The project stands alone: no absolute home, no shared folder beside it, no registry host."""
+    """The project stands alone: no absolute home, no shared folder beside it, no registry host.
+
+    CI alone looks beside it for the image of a FreeBSD machine.
+    """
     # Put together from pieces, so that this file is no finding of its own.
     bad = re.compile(
         "|".join([r"\.\./" + "shared", r"(?<![A-Za-z0-9.])/(work|root|home)/" + "[a-z.]", "--(extra-)?index" + "-url"])
     )
     found = []
     for path in _tracked():
-        if path.suffix == ".json" or not path.is_file():
+        if path.suffix == ".json" or not path.is_file() or path == ROOT / ".ci" / "run":
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
             if bad.search(line):

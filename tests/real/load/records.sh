@@ -1,0 +1,52 @@
+#!/bin/sh
+# records: what writes during the exams of hactl. Written to /usr/local/libexec/records on both nodes.
+#   records answer       on standard input `WRITER NUMBER` a line; each is appended to DIR/WRITER and flushed with
+#                        fsync(1), and only then `NUMBER ok NODE` is answered; anything else is `NUMBER no NODE`
+#   records start        what a service does where the group is active: the same on TCP, one client at a time
+#   records stop, status
+# It keeps nothing open between two records, so that it is in nobody's way. A record begins with a newline: what a power
+# cut leaves of an unfinished one cannot spoil the next.
+PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
+DIR=${RECORDS_DIR:-/data/records} PORT=${RECORDS_PORT:-7777} RUN=/var/run/records
+NODE=$(hostname -s)
+
+answer() {
+	while read -r writer number; do
+		if [ -e "$RUN.on" ] && printf '\n%s %s %s .\n' "$writer" "$number" "$NODE" >>"$DIR/$writer" &&
+			fsync "$DIR/$writer"; then
+			echo "$number ok $NODE"
+		else
+			echo "$number no $NODE"
+		fi
+	done 2>/dev/null
+}
+
+case "$1" in
+answer) answer ;;
+serve)
+	rm -f "$RUN.fifo" && mkfifo "$RUN.fifo" || exit 1
+	while [ -e "$RUN.on" ]; do
+		nc -l -w 10 "$PORT" <"$RUN.fifo" 2>/dev/null | answer >"$RUN.fifo"
+	done
+	;;
+start)
+	mount | grep -q " on ${DIR%/*} (" || { echo "${DIR%/*} is not mounted"; exit 1; }
+	mkdir -p "$DIR" && : >"$RUN.on" || exit 1
+	/usr/sbin/daemon -f -p "$RUN.pid" /bin/sh "$0" serve
+	;;
+stop)
+	rm -f "$RUN.on"
+	pkill -P "$(cat "$RUN.pid" 2>/dev/null || echo 0)"
+	pkill -f "nc -l -w 10 $PORT"
+	pkill -F "$RUN.pid" 2>/dev/null
+	rm -f "$RUN.pid"
+	;;
+status)
+	if [ -e "$RUN.on" ] && pgrep -F "$RUN.pid" >/dev/null 2>&1; then
+		echo "records is running as pid $(cat "$RUN.pid")."
+	else
+		echo "records is not running."
+		exit 1
+	fi
+	;;
+esac
