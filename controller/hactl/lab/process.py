@@ -52,9 +52,20 @@ class Process:
     on_kill: list[Callable[[], None]] = field(default_factory=list)
     #: What it had printed when it was killed.
     leftover: str = ""
+    #: Signals it handles itself (a shell with traps), and those that wait to be handled.
+    catches: frozenset[int] = frozenset()
+    caught: list[int] = field(default_factory=list)
+    #: The one program it runs took its place (`sh file &`): signals reach that.
+    replaced: bool = False
 
     def kill(self, signal: int = 15) -> None:
-        """End it and everything it started."""
+        """End it and everything it started; a shell that has a trap is told and goes on."""
+        if self.killed is None and signal in self.catches:
+            self.caught.append(signal)
+            return
+        if self.replaced and any(signal in child.catches for child in self.children):
+            self.children[0].kill(signal)
+            return
         if self.killed is None:
             self.killed = signal
             for wake in self.on_kill:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from hactl.lab.process import Result
+from hactl.lab.process import Process, Result
 from hactl.lab.program import Call
 from hactl.lab.shell.jobs import Jobs
 
@@ -29,6 +29,7 @@ class Shell(Protocol):
 
     umask: int
     script: str
+    process: Process
     jobs: Jobs
 
     def set_umask(self, mask: int) -> None: ...
@@ -51,7 +52,13 @@ async def _background(shell: Shell, call: Call) -> Result:
 
 
 async def _wait(shell: Shell, call: Call) -> Result:
-    return Result("", "", await shell.jobs.wait(call, [int(word) for word in call.argv if word.isdigit()]))
+    return await shell.jobs.wait(call, [int(word) for word in call.argv if word.isdigit()], shell.process)
+
+
+async def _pending(shell: Shell, call: Call) -> Result:
+    """The number of a signal that waits for the script's trap; 0: none."""
+    del call
+    return Result("", "", shell.process.caught.pop(0) if shell.process.caught else 0)
 
 
 async def _command_v(shell: Shell, call: Call) -> Result:
@@ -74,6 +81,7 @@ async def _missing(_shell: Shell, call: Call) -> Result:
 LOCAL: dict[str, Callable[[Shell, Call], Coroutine[Any, Any, Result]]] = {
     "umask": _umask,
     "wait": _wait,
+    "__pending": _pending,
     "__background": _background,
     "__command_v": _command_v,
     "__foreign": _missing,

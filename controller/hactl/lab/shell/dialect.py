@@ -31,6 +31,37 @@ _PLAIN_SH = re.compile(
     r"(?<![\w./'\"-])(?<!__run )sh(?=\s+-)|(?:(?<=^)|(?<=[;&|(\n])|(?<=then |exec ))sh(?=\s+(?:/|\"?\$))"
 )
 _BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
+#: Signals a script can catch, by number (sys/signal.h).
+SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ALRM": 14, "TERM": 15, "USR1": 30, "USR2": 31}
+_TRAP = re.compile(r"\btrap\s+(?:'[^']*'|\"[^\"]*\"|[\w-]+)((?:\s+(?:SIG)?(?:[A-Z]+[12]?|\d+))+)")
+#: Text in single quotes that is no action of a trap: another script's.
+_OTHERS_TEXT = re.compile(r"(?<!trap )'[^']*'")
+_OWN_PID = re.compile(r"(?<!\\)\$\$")
+_KILL = re.compile(r"(?<![\w./'\"-])kill(?=\s)")
+#: While these run a signal can come.
+_WHILE_THESE_RUN = (
+    "fsck",
+    "hastctl",
+    "lockf",
+    "mount",
+    "ping",
+    "service",
+    "sleep",
+    "timeout",
+    "umount",
+    "wait",
+    "zpool",
+)
+#: A signal that the script has a trap for is handed to the player when the program at work has ended.
+_DELIVERY = "".join(
+    (
+        "__caught() { __pending || case $? in ",
+        *(f"{number}) kill -{name} 1 ;; " for name, number in SIGNALS.items()),
+        "esac; return $1; }; ",
+        *(f'{name}() {{ __run {name} "$@"; __caught $?; }}; ' for name in _WHILE_THESE_RUN),
+        '__kill() { __run kill "$@"; __caught $?; }; ',
+    )
+)
 _BASHISMS = (
     (re.compile(r"<<<"), 'redirection unexpected (here-string "<<<")'),
     (re.compile(r"(?<![&>])&>"), 'word unexpected ("&>")'),
@@ -58,13 +89,27 @@ def syntax_error(script: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def caught(script: str) -> frozenset[int]:
+    """The signals a script has traps for; EXIT is none."""
+    if "trap" not in script:
+        return frozenset()
+    plain = _OTHERS_TEXT.sub("''", script)
+    words = [word.removeprefix("SIG") for found in _TRAP.findall(plain) for word in found.split()]
+    numbers = {SIGNALS.get(word, int(word) if word.isdigit() else 0) for word in words}
+    return frozenset(numbers & set(SIGNALS.values()))
+
+
 def prepare(script: str, pid: int) -> str:
     """The script as the player should see it."""
     if "[[" in script:
         script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
-    if "$$" in script:
-        script = re.sub(r"(?<!\\)\$\$", str(pid), script)
-    return _rewritten(script)
+    prefix = _DELIVERY if caught(script) else ""
+    if "$$" in script or "${__pid}" in script:
+        # Not the number itself: a script in quotes has another one.
+        prefix += f"__pid={pid}; "
+        script = _OWN_PID.sub("${__pid}", script)
+    return prefix + _rewritten(script)
 
 
 @lru_cache(maxsize=256)
@@ -74,6 +119,9 @@ def _rewritten(script: str) -> str:
     if "$!" in script:
         script = script.replace("$!", "${__background_pid}")
     script = _COMMAND_V.sub("__command_v", script)
+    if "trap" in script:
+        # The player's own delivers signals to itself.
+        script = _KILL.sub("__kill", script)
     if "sh" in script:
         # These two names the player keeps for itself.
         script = _PLAIN_SH.sub("__run sh", script)

@@ -3,7 +3,8 @@
 Rules:
 - A job is a shell of its own, with the variables, functions and positional parameters of the one that started it,
   and runs beside it: as a fiber under virtual time, as a task under asyncio. It outlives its script, not its machine.
-- It prints into the files the command names; without a redirection what it prints is lost.
+- It prints into the files the command names; without a redirection `wait` hands on what it printed.
+- `wait` ends early when a signal comes that the script has a trap for.
 - Man pages: sh(1).
 """
 
@@ -16,13 +17,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hactl.lab.fiber import Job, inherited
-from hactl.lab.process import Process, adopt
+from hactl.lab.process import Process, Result, adopt
 from hactl.lab.program import Call, Computer, pause
 
 _REDIRECTED = re.compile(r"^(?P<body>.*?)\s*>\s*(?P<file>[\w./-]+)\s*(?:2>&1)?\s*$", re.DOTALL)
 _ASSIGNMENT = re.compile(
     r"^(?!BASH|EUID|UID|PPID|PIPESTATUS|SHELLOPTS|OPTIND|_=|PS4|HOSTTYPE|MACHTYPE|OSTYPE|SHLVL)[A-Za-z_]\w*=(?!\()"
 )
+#: One command that is another shell: no process of its own stays in front of it.
+_ONE_SHELL = re.compile(r"""(?:__run )?(?:/bin/)?sh(?:[^\n;&|(){}'"]|'[^']*'|"[^"]*")*""")
 #: How often `wait` looks, seconds.
 _LOOK_SECONDS = 0.1
 
@@ -43,6 +46,8 @@ class _Started:
     process: Process
     job: Job | None = None
     status: int = 127
+    out: str = ""
+    err: str = ""
 
 
 class Jobs:
@@ -63,27 +68,38 @@ class Jobs:
             self.machine.files.write_text(path, "")
             write = lambda piece: self.machine.files.append(path, piece)  # noqa: E731
         text = text.strip()
+        process.replaced = _ONE_SHELL.fullmatch(text) is not None
         shell, started = self._another(process=process), _Started(process)
         script = f"{_assignments(variables)}{functions}\n{text}"
 
         async def work() -> None:
-            *_, started.status = await shell.run(
+            started.out, started.err, started.status = await shell.run(
                 script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write
             )
+            if target is not None:
+                started.out = started.err = ""
 
         adopt(self.machine.name, process.pid)
         self._started.append(started)
         started.job = self.machine.world.spawn(work(), machine=self.machine, context=inherited())
         return process
 
-    async def wait(self, call: Call, pids: Sequence[int]) -> int:
-        """`wait [pid ...]`: until these jobs, or all, ended; the status of the last one named, 0 for all."""
+    async def wait(self, call: Call, pids: Sequence[int], waiter: Process) -> Result:
+        """`wait [pid ...]`: until these jobs, or all, ended; the status of the last one named, 0 for all.
+
+        128 and the signal's number when `waiter` caught one meanwhile.
+        """
         chosen = [each for each in self._started if not pids or each.process.pid in pids]
         while any(each.job is not None and not each.job.done() for each in chosen):
+            if waiter.caught:
+                return Result("", "", 128 + waiter.caught[0])
             await pause(call, _LOOK_SECONDS)
-        if not pids:
-            return 0
-        return next((each.status for each in chosen if each.process.pid == pids[-1]), 127)
+        result = Result("".join(each.out for each in chosen), "".join(each.err for each in chosen), 127 if pids else 0)
+        for each in chosen:
+            each.out = each.err = ""
+            if pids and each.process.pid == pids[-1]:
+                result.status = each.status
+        return result
 
 
 def _assignments(variables: str) -> str:

@@ -118,6 +118,7 @@ class Shell:
         words = read_words(script)
         if on_output is not None and words.live:
             self._live = on_output
+        self.process.catches = dialect.caught(script)
         self._directories = words.directories | {cwd, "/tmp"} if words.redirects else frozenset()
         prepared = dialect.prepare(script, self.process.pid)
         given = " ".join(dialect.quote(argument) for argument in arguments)
@@ -139,7 +140,8 @@ class Shell:
         words = read_words(script)
         builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
         scripts = words.scripts | {self.name} if self.name.startswith("/") else words.scripts
-        builtins |= dict.fromkeys(words.programs | LOCAL.keys() | {"__run"} | scripts, self._dispatcher())
+        programs = words.programs - {"kill", "wait"} if self.process.catches else words.programs
+        builtins |= dict.fromkeys(programs | LOCAL.keys() | {"__run", "__kill"} | scripts, self._dispatcher())
         bash = Bash(
             username=self.env["USER"],
             hostname=self.machine.name,

@@ -185,7 +185,7 @@ async def pkill(call: Call) -> Result:
     return Result("", "", 0 if found else 1)
 
 
-@command("kill")
+@command("kill", "__kill")
 async def kill(call: Call) -> Result:
     """kill(1): -SIGNAL, -s SIGNAL, -0, -l."""
     argv, number = list(call.argv), 15

@@ -41,10 +41,12 @@ async def timeout(call: Call) -> Result:
     #: usr.bin/timeout/timeout.c, PROC_REAP_ACQUIRE: daemons become its children, and it waits for every child.
     reaped: set[tuple[str, int]] = set()
     ended = False
+    over: list[int] = []
 
     def end(number: int) -> None:
         nonlocal ended
         ended = ended or limit.kill_after is None or number == 9
+        over.append(number)
         process.kill(number)
         for row in _below(call, reaped):
             row.kill(number)
@@ -63,7 +65,7 @@ async def timeout(call: Call) -> Result:
                 REAPED.reset(token)
         for handle in handles:
             handle.cancel()
-    if process.killed is not None and not limit.preserve and call.process.killed is None:
+    if (over or process.killed is not None) and not limit.preserve and call.process.killed is None:
         result.status = 137 if process.killed == 9 else 124
     return result
 
