@@ -131,9 +131,11 @@ def test_every_form_of_what_is_shown(site: Site) -> None:
     dry = site.hactl("apply", "-f", file, "--dry-run")
     assert dry.returncode == 2
     assert not (site.directory / "hactl.db").exists(), "looking leaves no record"
+    full = site.hactl("plan", "-f", file, "--full").stdout
     for step in steps:
-        for line in step["command"].splitlines():
-            assert line in dry.stdout
+        lines = step["command"].splitlines()
+        assert all(line in full for line in lines)
+        assert (lines[0] if len(lines) == 1 else f"{step['verb']} {step['target']}:") in dry.stdout
         assert all(check in wide for check in [*step["before"], *step["after"]])
     assert plan["digest"] in dry.stdout
     assert site.hactl("apply", "-f", file, "-q").returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,25 +123,50 @@ def test_addresses_alone_need_no_hook() -> None:
     assert "HAST" not in found.message
 
 
+def parts(line: Timeline) -> dict[str, float]:
+    """Owner -> seconds, of what the hook does."""
+    return {phase.owner: phase.seconds for phase in line.work}
+
+
 def test_the_parts_of_the_prediction() -> None:
-    """Address by CARP, HAST's timeout twice, settling, check and mount, services."""
+    """Address by CARP, asking, role, check and mount, services; that it is an estimate is said."""
     line = timeline(hooked_pair())
     assert line.address_seconds == pytest.approx(3.390625)
-    assert (line.settle_seconds, line.storage_seconds, line.services_seconds) == (2.0, 30.0, 2.0)
-    assert line.filesystem_seconds == 2.0
-    assert line.total_seconds == pytest.approx(39.39, abs=0.01)
-    assert line.sentence.startswith("files: nas-b serves within about 39 s (address 3.4, HAST up to 30, settling 2")
+    assert parts(line) == {"asking the peer": 2.5, "role": 2.0, "check and mount": 2.0, "services": 2.0}
+    assert line.total_seconds == pytest.approx(11.89, abs=0.01)
+    assert line.sentence == (
+        "files: nas-b serves within about 12 s "
+        "(CARP 3.4, asking the peer 2, role 2, check and mount 2, services 2, estimated)"
+    )
 
 
 def test_the_prediction_follows_document_and_facts() -> None:
-    """A longer timeout, a slower standby, a pool, asynchronous replication."""
-    slow = wants(hooked_pair(), {"spec.groups.0.storage.0.hast.timeoutSeconds": 60, "spec.groups.0.storage.0.hast"
-                                 ".replication": "async"})  # fmt: skip
+    """Longer settling, a slower standby, a pool, two services, asynchronous replication."""
+    slow = wants(hooked_pair(), {"spec.failover": {"settleSeconds": 30},
+                                 "spec.groups.0.storage.0.hast.replication": "async"})  # fmt: skip
     line = timeline(slow.vhid("nas-b", advbase=2, advskew=128))
-    assert (line.storage_seconds, line.address_seconds) == (120.0, 6.5)
+    assert (parts(line)["asking the peer"], line.address_seconds) == (30.0, 6.5)
     assert line.may_lose_writes
     assert "may be lost" in line.sentence
-    assert timeline(hooked(zfs_pair())).filesystem_seconds == 5.0
+    assert parts(timeline(hooked(zfs_pair())))["check and mount"] == 5.0
+    two = wants(hooked_pair(), {"spec.groups.0.services": [{"name": "nfsd"}, {"name": "mountd"}]})
+    assert parts(timeline(two))["services"] == 4.0
+    alone = wants(hooked_pair(), {"spec.groups.0.storage": []}).vhid("nas-a", state=CarpState.MASTER)
+    assert parts(timeline(alone)) == {"settling": 2.0, "services": 2.0}
+
+
+def test_resources_of_a_group_are_taken_side_by_side() -> None:
+    """Four take as long as the largest of them."""
+    spec = nas_cluster().document.model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]
+    (data,) = spec["groups"][0]["storage"]
+    names = ["data", "data1", "data2", "data3"]
+    scene = wants(
+        hooked_pair(), {"spec.groups.0.storage": [{**data, "name": name, "filesystem": None} for name in names]}
+    )
+    resources = scene.known("nas-a", "resources")
+    scene = scene.node("nas-a", resources={name: replace(resources["data"], name=name) for name in names})
+    without_filesystem = {k: v for k, v in parts(timeline(hooked_pair())).items() if k != "check and mount"}
+    assert parts(timeline(scene)) == without_filesystem
 
 
 def test_data_at_risk_is_not_in_the_message() -> None:
@@ -151,23 +177,53 @@ def test_data_at_risk_is_not_in_the_message() -> None:
 
 
 def test_past_moves_correct_the_prediction() -> None:
-    """A short one met a peer that let go, so HAST's waits come on top; a long one had them; others do not count."""
-    short = hook(hooked_pair(), "nas-b", moves=("1795450000 files took 9 from devd",))
-    assert timeline(short).total_seconds == pytest.approx(3.39 + 30 + 9, abs=0.01)
-    long = hook(short, "nas-a", moves=("1795450100 files took 71.5 from devd", "1795450200 files gave 300 x"))
-    assert timeline(long).measured_seconds == 71.5
-    assert timeline(long).total_seconds == pytest.approx(3.39 + 71.5, abs=0.01)
-    assert "as measured, 72" in timeline(long).sentence
-    odd = hook(
-        hooked_pair(), "nas-b", moves=("files took", "1795450000 mail took 9 x", "x files took 9 x", "1 files took y")
+    """The slowest, with its phases; a peer that let go was asked less long than a silent one will be."""
+    moves = ("1795450000 files took 7 peer 2 role 1 filesystem 1 services 2",)
+    line = timeline(hook(hooked_pair(), "nas-b", moves=moves))
+    measured = {"asking the peer": 2.5, "role": 1.0, "check and mount": 1.0, "services": 2.0, "the rest": 1.0}
+    assert parts(line) == measured
+    assert line.sentence.endswith("services 2, the rest 1, but for CARP as in its last move)")
+    both = hook(
+        hook(hooked_pair(), "nas-b", moves=moves),
+        "nas-a",
+        moves=("1795450100 files took 30 peer 20 role 2 filesystem 3 services 5", "1795450200 files gave 300 "),
     )
-    assert timeline(odd).measured_seconds is None
+    assert timeline(both).total_seconds == pytest.approx(3.39 + 30, abs=0.01)
+    assert "but for CARP as in the slowest of 2 moves" in timeline(both).sentence
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1795450000 files took-by-hand 140 peer 131 role 2 filesystem 3 services 4",
+        "1795450000 files woke 140 role 2 filesystem 3 services 4",
+        "1795450000 files stopped 140 the peer is still primary for data and connected",
+        "1795450000 files took 53 peer 18 gone 12 role 17 fsck 1 filesystem 2 services 3",
+        "1795450000 files took 53 peer 18 role 17 filesystem 3 services 9 of 4/1",
+        "1795450000 files took 9 from devd",
+        "1795450000 mail took 9 peer 1",
+        "files took",
+        "x files took 9 x",
+        "1 files took y",
+    ],
+)
+def test_what_measures_nothing_is_not_counted(line: str) -> None:
+    """What a person began, an earlier hook's moves, a group with more resources, other groups, odd lines."""
+    assert timeline(hook(hooked_pair(), "nas-b", moves=(line,))) == timeline(hooked_pair())
+
+
+def test_a_move_of_the_group_as_it_is_counts() -> None:
+    """One resource and one service, as now."""
+    line = "1795450000 files took 53 peer 18 role 17 filesystem 3 services 9 of 1/1"
+    found = timeline(hook(hooked_pair(), "nas-b", moves=(line,)))
+    assert (found.moves, sum(phase.seconds for phase in found.work)) == (1, 53.0)
 
 
 def test_only_the_newest_moves_count() -> None:
     """A slow move of long ago is forgotten after five others."""
-    moves = ("1 files took 500 x", *(f"{at} files took 50 x" for at in range(2, 7)))
-    assert timeline(hook(hooked_pair(), "nas-b", moves=moves)).measured_seconds == 50
+    moves = ("1 files took 500 peer 500", *(f"{at} files took 50 peer 50" for at in range(2, 7)))
+    found = timeline(hook(hooked_pair(), "nas-b", moves=moves))
+    assert (found.moves, parts(found)["asking the peer"]) == (5, 50.0)
 
 
 def test_no_active_node_no_prediction() -> None:

@@ -7,13 +7,15 @@ about was us, anything else was the nodes; a group that moves too often is moved
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from hactl.core.catalogue import EventKind
+from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.evidence.hook_log import TOOK, moves_of
-from hactl.core.facts import Snapshot, known
+from hactl.core.facts import HastRole, Snapshot, known
 from hactl.core.operations import Kind, OpenOperations
 from hactl.core.steps import Plan
 
@@ -43,6 +45,10 @@ class Moves:
         self._active: dict[str, str] | None = None
         #: Group -> where our own steps move it.
         self._heading: dict[str, str] = {}
+        #: Resource -> node that our own steps make primary: nobody was, so the group came there because of us.
+        self._promoted: dict[str, str] = {}
+        #: Node -> the notes of its hook that were there when somebody last looked.
+        self._notes: dict[str, frozenset[str]] = {}
         #: Moves of the last hour, oldest first; None: to be read from the record.
         self._recent: list[tuple[datetime, str]] | None = None
 
@@ -83,26 +89,32 @@ class Moves:
         self._active = active_nodes(previous)
         lost = lost_groups(previous)
         self._active |= {r["detail"]["group"]: r["detail"]["to"] for r in rows if r["detail"]["group"] in lost}
+        self._note(previous)
 
     def acting(self, plan: Plan) -> None:
         """A stage of that plan is carried out: what moves now moves because of us."""
         for group, goal in plan.goals.items():
             if goal is not None and plan.active.get(group) not in (None, goal):
                 self._heading[group] = goal
+        for step in plan.next_stage.steps if plan.next_stage is not None else ():
+            if isinstance(step.change, SetRole) and step.change.role is HastRole.PRIMARY:
+                self._promoted[step.change.resource] = step.node
 
     def events(self, status: Mapping[str, Any], operations: OpenOperations, snapshot: Snapshot) -> list[Event]:
         """Events for the groups that are active on another node than last time."""
         known = self._active or {}
         return [
-            self._event(group, known[group], node, operations, snapshot)
-            for group, node in active_nodes(status).items()
-            if known.get(group, node) != node
+            self._event(group, known[group["name"]], operations, snapshot)
+            for group in status.get("groups", ())
+            if group["active"] is not None and known.get(group["name"], group["active"]) != group["active"]
         ]
 
-    def _event(self, group: str, before: str, node: str, operations: OpenOperations, snapshot: Snapshot) -> Event:
-        ours = self._heading.get(group) == node or operations.overrides.moves.get(group) == node
+    def _event(self, found: Mapping[str, Any], before: str, operations: OpenOperations, snapshot: Snapshot) -> Event:
+        group, node = found["name"], found["active"]
+        promoted = any(self._promoted.get(storage["name"]) == node for storage in found.get("storage", ()))
+        ours = promoted or node in (self._heading.get(group), operations.overrides.moves.get(group))
         numbers = [o.id for o in operations.operations if (o.kind, o.group, o.node) == (Kind.SWITCHOVER, group, node)]
-        seconds = None if ours else _hook_seconds(snapshot, node, group)
+        seconds = None if ours else _hook_seconds(snapshot, node, group, self._notes.get(node, frozenset()))
         who = "hactl" if ours else "the nodes themselves"
         took = f" in {seconds:.0f} s" if seconds is not None else ""
         detail = {
@@ -118,16 +130,27 @@ class Moves:
     def recorded(self, status: Mapping[str, Any], events: Sequence[Event]) -> None:
         """That status, and the moves in it, are on record."""
         self._active = (self._active or {}) | active_nodes(status)
+        self._note(status)
         for kind, _, _, detail in events:
             if kind == EventKind.GROUP_MOVED:
                 self._heading.pop(detail["group"], None)
+                self._promoted.clear()
                 # Read again: another process may have recorded some as well.
                 self._recent = None
 
+    def _note(self, status: Mapping[str, Any] | None) -> None:
+        """What the hooks have noted so far: it is about earlier moves."""
+        for node in (status or {}).get("nodes", ()):
+            if node.get("hook"):
+                self._notes[node["name"]] = frozenset(node["hook"]["moves"])
 
-def _hook_seconds(snapshot: Snapshot, node: str, group: str) -> float | None:
-    """How long the node's hook took to take the group over, by its own notes; None: not known."""
+
+def _hook_seconds(snapshot: Snapshot, node: str, group: str, before: frozenset[str]) -> float | None:
+    """How long the node's hook took to take the group over, by a note that was not there before; None: not known."""
     facts = known(snapshot.nodes.get(node))
     hook = known(facts.hook) if facts is not None else None
-    taken = [move.seconds for move in moves_of(hook, group) if move.what == TOOK]
+    if hook is None:
+        return None
+    new = replace(hook, moves=tuple(line for line in hook.moves if line not in before))
+    taken = [move.seconds for move in moves_of(new, group) if move.what == TOOK]
     return taken[-1] if taken else None
