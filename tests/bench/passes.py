@@ -145,7 +145,7 @@ async def _parts(
         nodes: dict[str, Reading[NodeFacts]] = {}
         for node, answer in answers.items():
             text = answer.replace(NONCE, nonce)
-            nodes[node] = Known(parse_probe(cluster, node, text, nonce=nonce, seen_at=now, salt=SALT), now)
+            nodes[node] = Known(parse_probe(cluster, node, text, nonce=nonce, seen_at=now, salt=SALT).facts, now)
         return Snapshot(now, nodes)
 
     snapshot = read()

@@ -23,6 +23,7 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Snapshot, Unknown
 from hactl.core.objects import HACluster
 from hactl.core.operations import Operation, Overrides, State
+from hactl.core.parse.question import Answered, Question, Remembered
 from hactl.core.script import FRAME
 from hactl.core.status.cluster import Origin
 from hactl.core.steps import Check, Hold, Plan, Risk, Stage, Step
@@ -139,18 +140,28 @@ async def resolve(document: Document, generation: int) -> ResolvedCluster:
 # -- core, toy size ---------------------------------------------------------------------------------------------------
 
 
-def toy_probe(cluster: Cluster, node: str, nonce: str) -> str:
+def toy_probe(cluster: Cluster, node: str, nonce: str, question: Question) -> str:
     """What the toy nodes answer with their state."""
     return f"probe {nonce}\n"
 
 
-def toy_parse(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: float, salt: bytes) -> NodeFacts:
+def toy_parse(
+    cluster: Cluster,
+    node: str,
+    text: str,
+    *,
+    nonce: str,
+    seen_at: float,
+    salt: bytes,
+    question: Question,
+    before: NodeFacts | None,
+) -> Answered:
     """Facts whose `modules` are the toy state; ValueError when the answer is not ours."""
     head, _, body = text.partition(" ")
     if head != nonce:
         raise ValueError("no frame")
     nothing = Unknown("NotLookedAt", seen_at)
-    return NodeFacts(
+    facts = NodeFacts(
         node=node,
         seen_at=seen_at,
         system=nothing,
@@ -170,6 +181,7 @@ def toy_parse(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: fl
         boot=nothing,
         files={},
     )
+    return Answered(facts, Remembered(), complete=True)
 
 
 def make_step(node: str, module: str, *, secret: bool = False, timeout_seconds: float = 30.0) -> Step:

@@ -138,6 +138,10 @@ class Files:
             return 0.0
         return max(0.0, float(self._stat(path)["modified"]) - self._born)
 
+    def changed_at(self, path: str) -> float:
+        """When the content of a file last changed: a number that is another one after every write."""
+        return 0.0 if self.node(path) is not None else float(self._stat(path)["modified"])
+
     def list(self, path: str) -> list[str]:
         """Sorted names in a directory. Raises FileNotFoundError or NotADirectoryError."""
         kind = self.kind(path)

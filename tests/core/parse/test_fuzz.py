@@ -123,7 +123,7 @@ def test_any_answer_becomes_facts(parts: list[tuple[str, str, int]], cut: int, d
     for name, body, status in parts:
         text += f"{FRAME} {NONCE} begin {name}\n{body}\n{FRAME} {NONCE} end {name} {status}\n"
     text = text + f"{FRAME} {NONCE} done\n" if done else text[: 80 + cut]
-    facts = parse_probe(CLUSTER, "nas-a", text, nonce=NONCE, seen_at=5.0, salt=b"salt")
+    facts = parse_probe(CLUSTER, "nas-a", text, nonce=NONCE, seen_at=5.0, salt=b"salt").facts
     assert facts.node == "nas-a"
     # Nothing is free of proof: no interface is known without the section that shows it.
     if isinstance(facts.interfaces, Known):

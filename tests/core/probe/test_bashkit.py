@@ -31,7 +31,7 @@ CLUSTER = replace(nas_cluster(), keys={("files", "files"): fingerprint(KEY, SALT
 
 
 def read(text: str, name: str) -> NodeFacts:
-    return parse_probe(CLUSTER, name, text, nonce=NONCE, seen_at=1.0, salt=SALT)
+    return parse_probe(CLUSTER, name, text, nonce=NONCE, seen_at=1.0, salt=SALT).facts
 
 
 def value(reading: Reading[object]) -> object:

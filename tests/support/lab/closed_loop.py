@@ -115,7 +115,9 @@ class Loop:
                 nodes[name] = Unknown("Unreachable", self.now)
                 continue
             out, _, _ = drive(run_script(self.machine(name), probe_script(cluster, name, NONCE)))
-            nodes[name] = Known(parse_probe(cluster, name, out, nonce=NONCE, seen_at=self.now, salt=SALT), self.now)
+            nodes[name] = Known(
+                parse_probe(cluster, name, out, nonce=NONCE, seen_at=self.now, salt=SALT).facts, self.now
+            )
         return Snapshot(self.now, nodes)
 
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:

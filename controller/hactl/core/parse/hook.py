@@ -1,7 +1,7 @@
 """What a node has of the node hook: its files, and the notes that the hook and earlier steps left.
 
-Section `hook` of the probe: `file PATH` for each file that exists, then their permission bits and their sha256 in the
-same order, then `note PATH TEXT` (first line of a note) and `move LINE` (of /var/db/hactl/moves).
+Section `hook` of the probe: `file PATH` for each file that exists, then their sha256 in the same order, then
+`move LINE` (of /var/db/hactl/moves); modes are in section `stat`. Section `notes`: `note PATH TEXT`, a first line each.
 Section `devd`: `FILE:LINE:TEXT`, every line of the files that could have rules devd prefers to the hook's.
 Man pages: stat(1), sha256(1), devd.conf(5).
 """
@@ -9,27 +9,53 @@ Man pages: stat(1), sha256(1), devd.conf(5).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hactl.core.cluster import hooked_groups
-from hactl.core.facts import DevdRule, HookFacts, Known, Reading
+from hactl.core.facts import DevdRule, HookFacts, Known, Reading, Unknown
 from hactl.core.hook.devd_rules import rules_before
 from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
+from hactl.core.parse.answer.stat import Stat
+from hactl.core.parse.question import Part
 from hactl.core.parse.text import NotUnderstood
 
 #: Bytes of devd's rules that are fetched; more is not understood.
 RULES_LIMIT = 65536
 
 
-def read_hook(reader: Reader) -> Reading[HookFacts]:
-    """The hook of the node."""
+def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[HookFacts]:
+    """The hook of the node: its files as they are or were when they were read last, and its notes."""
+    before = reader.before.hook if reader.before is not None else None
+    files = _files(reader, stats) if reader.reads_files else reader.of_files(before)
+    notes = reader.read("notes", lambda section: parse_notes(section.text)) if reader.asks(Part.NOTES) else before
+    if isinstance(files, Unknown):
+        return files
+    if not isinstance(notes, Known):
+        return notes or reader.missing("notes")
+    found = notes.value
+    hook = replace(
+        files.value,
+        devd_loaded=found.devd_loaded,
+        held=found.held,
+        confirmed=found.confirmed,
+        disconnected=found.disconnected,
+        drained=found.drained,
+        lease=found.lease,
+    )
+    return Known(hook, min(files.seen_at, notes.seen_at))
+
+
+def _files(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[HookFacts]:
     names = carp_subsystems(hooked_groups(reader.cluster, reader.node), reader.node)
     rules = reader.read("devd", lambda section: parse_rules(reader.good(section), names))
     overtaken_by = rules.value if isinstance(rules, Known) else None
-    return then(reader.read("hook", parse_hook), lambda hook: replace(hook, overtaken_by=overtaken_by))
+    if isinstance(stats, Unknown):
+        return stats
+    hook = reader.read("hook", lambda section: parse_hook(section, stats.value))
+    return then(hook, lambda found: replace(found, overtaken_by=overtaken_by))
 
 
 def parse_rules(text: str, subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
@@ -43,35 +69,43 @@ def parse_rules(text: str, subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
     return rules_before({path: "\n".join(lines) + "\n" for path, lines in files.items()}, subsystems)
 
 
-def parse_hook(section: Section) -> HookFacts:
+def parse_hook(section: Section, stats: Mapping[str, Stat]) -> HookFacts:
     """Raises NotUnderstood when the answer is not as the probe writes it."""
     paths: list[str] = []
-    described: list[str] = []
-    notes: dict[str, str] = {}
+    sums: list[str] = []
     moves: list[str] = []
     for line in section.text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "file":
             paths.append(rest)
-        elif kind == "note":
-            path, _, text = rest.partition(" ")
-            notes[path.rsplit("/", 1)[-1].removeprefix("hactl.")] = text.strip()
         elif kind == "move":
             moves.append(rest)
         elif line:
-            described.append(line)
-    if len(described) != 2 * len(paths):
+            sums.append(line)
+    files = dict(zip(paths, sums, strict=False))
+    if len(sums) != len(paths) or not files.keys() <= stats.keys():
         raise NotUnderstood("stat and sha256 do not tell of every file of the node hook")
-    count = len(paths)
     return HookFacts(
-        files={path: (described[count + at], _octal(described[at])) for at, path in enumerate(paths)},
+        files={path: (checksum, stats[path].mode) for path, checksum in files.items()},
+        moves=tuple(moves),
+    )
+
+
+def parse_notes(text: str) -> HookFacts:
+    """The notes alone: lines `note PATH FIRST-LINE`."""
+    notes: dict[str, str] = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "note":
+            path, _, first = rest.partition(" ")
+            notes[path.rsplit("/", 1)[-1].removeprefix("hactl.")] = first.strip()
+    return HookFacts(
         devd_loaded=notes.get("devd", ""),
         held=_whole(notes.get("held", "0")),
         confirmed=_numbered(notes, "confirmed."),
         disconnected=_numbered(notes, "disconnected."),
         drained=notes.get("drained"),
         lease=_whole(notes.get("lease", "0")),
-        moves=tuple(moves),
     )
 
 
@@ -86,9 +120,3 @@ def _numbered(notes: dict[str, str], prefix: str) -> dict[str, int]:
 def _whole(text: str) -> int:
     """A number; a note that was cut while it was written counts as 0."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
-
-
-def _octal(text: str) -> int:
-    if not re.fullmatch(r"[0-7]{1,5}", text):
-        raise NotUnderstood(f"not permission bits: {text[:40]!r}")
-    return int(text, 8)

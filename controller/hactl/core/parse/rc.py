@@ -235,15 +235,17 @@ class BootFiles:
     marks: tuple[str, ...]
     #: `USERLAND_VERSION` of freebsd-version(1); empty when it was not found.
     release: str
+    #: rc.conf runs or reads something of which stat(1) of these files cannot know.
+    live: bool = False
 
 
 def parse_boot_files(text: str) -> BootFiles:
-    """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `line TEXT` of the probe."""
+    """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `live`, `line TEXT`."""
     origins: dict[str, Origin] = {}
     rcvars: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     marks: list[str] = []
-    loader_carp, release, path = False, "", ""
+    loader_carp, release, path, live = False, "", "", False
     for line in filter(None, text.split("\n")):
         word, _, rest = line.partition(" ")
         if word == "file":
@@ -256,6 +258,8 @@ def parse_boot_files(text: str) -> BootFiles:
             service, _, variable = line.removeprefix("rcvar=").partition("=")
             # service(8) takes the script of the base system before the one of the same name of a port.
             rcvars.setdefault(service, variable)
+        elif word == "live":
+            live = True
         elif word == "line" and "sysctl.conf" in path:
             if pair := parse_sysctl_conf_line(rest):
                 sysctls[pair[0]] = pair[1]
@@ -266,7 +270,7 @@ def parse_boot_files(text: str) -> BootFiles:
             loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
         else:
             raise NotUnderstood("a line that the probe does not print")
-    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release)
+    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live)
 
 
 def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:

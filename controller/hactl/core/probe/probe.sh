@@ -1,12 +1,13 @@
 # shellcheck shell=sh disable=SC2154 # the settings stand in the head that hactl renders in front of this
 #
-# The probe: ONE pass over a node that reads everything the planner needs, and changes nothing.
+# The probe: ONE pass over a node that reads what was asked for (hactl.core.parse.question), and changes nothing. What
+# it is told of the last look lets it leave out what is still so.
 #
 # It works in FreeBSD's sh, in dash and in bashkit. Nothing runs before the whole script has arrived: there are only
 # functions until the last lines. No query reads the script's own standard input; no temporary files and no writes.
 # What can hang (hastd, disks that do not answer) is bounded, and what can hang without being killable (GEOM while a
-# device is being tasted) comes last. A healthy pass forks as little as possible (10 to 20 ms each on a slow node), and disks are
-# read only where blankness decides something. Every name begins with h_: rc.conf is sourced.
+# device is being tasted) comes last. A healthy pass forks as little as possible (10 to 20 ms each on a slow node), and
+# disks are read only where blankness decides something. Every name begins with h_: rc.conf is sourced.
 
 # A query is a section of the answer: its name, what it printed, its exit status (core/parse/answer/frames.py).
 h_say() { printf '%s %s\n' "$h_frame" "$*"; }
@@ -27,44 +28,49 @@ h_list='' h_pools='' h_undumped=' ' h_any=0 h_scan=0
 h_main() {
 	# Anything but FreeBSD ends the probe here, politely.
 	h_identity || return 0
-	h_network
-	if [ -n "$h_disks" ]; then h_hast; else h_b pgrep; pgrep -x hastd; h_e pgrep $?; fi
-	h_services
-	h_boot_files
-	h_b rc; (h_rc); h_e rc $?
-	h_written_files
-	h_hook
-	h_devd_rules
-	[ -z "$h_disks" ] || h_storage
+	if h_asked carp; then h_b ifconfig; ifconfig -k; h_e ifconfig $?; fi
+	if h_asked log; then h_log; fi
+	if h_asked storage; then h_mounted; fi
+	if h_asked storage && [ -n "$h_disks" ]; then h_hast; fi
+	if h_asked services; then h_processes; h_services; fi
+	if h_asked files; then h_files; fi
+	if h_asked notes; then h_notes; fi
+	if h_asked storage && [ -n "$h_disks" ]; then h_storage; fi
 	return 0
+}
+
+h_asked() { # PART: of hactl.core.parse.question
+	case "$h_parts" in *" $1 "*) return 0 ;; esac
+	return 1
 }
 
 h_identity() {
 	# In one sysctl(8).
 	h_sys=$(sysctl -i kern.ostype kern.osreldate kern.osrelease kern.hostname kern.hostuuid kern.boottime \
-		kern.securelevel net.inet.carp 2>&1)
+		kern.securelevel vfs.timestamp_precision net.inet.carp 2>&1)
 	h_s sysctl $? "$h_sys"
-	h_b who; id -u; date +%s; h_e who $?
+	# / belongs to root: whether we are root costs no fork. FreeBSD's test(1), dash and bashkit have -O.
+	# shellcheck disable=SC3067
+	h_b who; if [ -O / ]; then echo 0; else id -u; fi; h_e who $?
 	case "$h_l$h_sys$h_l" in *"${h_l}kern.ostype: FreeBSD$h_l"*) return 0 ;; esac
 	h_b uname; uname -s; h_e uname $?
 	return 1
 }
 
-h_network() {
-	h_b ifconfig; ifconfig -k; h_e ifconfig $?
-	case "$h_sys" in *net.inet.carp.*)
-		h_b netstat; netstat -s -p carp; h_e netstat $?
-		# The newest CARP lines since the last boot: a warm boot can leave the log of the one before in memory.
-		h_b dmesg
-		dmesg | awk '
-			/---<<BOOT>>---/ { n = 0 }
-			/^(\[[0-9.]+\] )?carp: / { l[n % 64] = $0; n++ }
-			END { for (i = (n > 64 ? n - 64 : 0); i < n; i++) print l[i % 64] }'
-		h_e dmesg $?
-		;;
-	esac
-	h_mounts=$(mount 2>&1); h_s mount $? "$h_mounts"
+# What has happened rather than what is: counters, and the newest CARP lines since the last boot (a warm boot can leave
+# the log of the one before in memory).
+h_log() {
+	case "$h_sys" in *net.inet.carp.*) ;; *) return ;; esac
+	h_b netstat; netstat -s -p carp; h_e netstat $?
+	h_b dmesg
+	dmesg | awk '
+		/---<<BOOT>>---/ { n = 0 }
+		/^(\[[0-9.]+\] )?carp: / { l[n % 64] = $0; n++ }
+		END { for (i = (n > 64 ? n - 64 : 0); i < n; i++) print l[i % 64] }'
+	h_e dmesg $?
 }
+
+h_mounted() { h_mounts=$(mount 2>&1); h_s mount $? "$h_mounts"; }
 
 # hastd, its resources, and what is on the disks. Without hast.conf hastctl can do nothing but complain.
 h_hast() {
@@ -72,35 +78,74 @@ h_hast() {
 	if [ -r "$h_root/var/run/hastd.pid" ]; then IFS= read -r h_pid <"$h_root/var/run/hastd.pid"; fi
 	h_s hastpid 0 "$h_pid"
 	h_conf=$h_root/etc/hast.conf
-	if [ -r "$h_conf" ]; then
-		h_b hastconf; head -c "$h_file_limit" "$h_conf"; h_e hastconf $?
-		h_list=$(timeout -k 1 5 hastctl list 2>&1); h_r=$?; h_s list "$h_r" "$h_list"
-	fi
+	if [ -r "$h_conf" ]; then h_list=$($h_bound hastctl list 2>&1); h_r=$?; h_s list "$h_r" "$h_list"; fi
 	# A list that came proves that hastd runs, and that geom_gate is loaded: hastd refuses to run without it.
 	if [ "$h_r" -ne 0 ]; then
 		h_b pgrep; pgrep -x hastd; h_e pgrep $?
 		h_b g_gate; kldstat -q -m g_gate; h_e g_gate $?
 	fi
 	if [ ! -r "$h_conf" ]; then h_undumped=" $h_disks "; return; fi
+	[ "$h_quick" -eq 0 ] || return 0
 	for h_n in $h_disks; do
 		h_disk "$h_n"
-		h_dump=$(timeout -k 1 5 hastctl dump "$h_name" 2>&1); h_r=$?; h_s "dump.$h_n" "$h_r" "$h_dump"
+		h_dump=$($h_bound hastctl dump "$h_name" 2>&1); h_r=$?; h_s "dump.$h_n" "$h_r" "$h_dump"
 		case "$h_r" in 0 | 124 | 137) ;; *) h_undumped="$h_undumped$h_n " ;; esac
 	done
 }
 
+# Every process; and of these the ones that tell whether a service of rc(8) has come or gone: children of init, and
+# what `onestatus` named last time.
+h_processes() {
+	h_ps=$(ps -axo ppid,pid,lstart,comm 2>&1); h_s ps $? "$h_ps"
+	h_now=''
+	[ "$h_quick" -eq 0 ] || return 0
+	set -f
+	IFS=$h_l
+	# shellcheck disable=SC2086
+	set -- $h_ps
+	unset IFS
+	for h_line in "$@"; do
+		# shellcheck disable=SC2086
+		set -- $h_line
+		case "$1$h_pids" in "1 "* | *" ${2-} "*) h_now="$h_now$*$h_l" ;; esac
+	done
+	set +f
+}
+
+# A service whose processes are the ones it had when it was asked last is as it was then; asking costs half a second.
 h_services() {
+	[ "$h_quick" -eq 0 ] || return 0
 	for h_n in $h_numbers; do
+		case "$h_known_services" in
+		*" $h_n "*) if [ "$h_now" = "$h_known_processes" ]; then h_b "same.$h_n"; h_e "same.$h_n" 0; continue; fi ;;
+		esac
 		h_service "$h_n"
-		h_b "service.$h_n"; timeout -k 1 5 service "$h_name" onestatus; h_e "service.$h_n" $?
+		h_b "service.$h_n"; $h_bound service "$h_name" onestatus; h_e "service.$h_n" $?
 	done
 }
 
-# Many small files in one process: where rc variables are assigned (names only, never a value: there are passwords),
-# hactl's block in netif, carp lines of loader.conf and sysctl.conf, rcvars of rc scripts, the release. In the order in
-# which rc and the loader read them: the last assignment wins.
-h_boot_files() {
-	set --
+# Everything that is read from files, unless all of them are the ones that were read last time: one stat(1) tells. It
+# comes before the reading, so that what changes meanwhile differs from it the next time.
+h_files() {
+	h_list_files
+	h_b stat; printf 'root %s\n' "$h_root"
+	h_stat=$(h_stated); h_r=$?
+	printf '%s\n' "$h_stat"; h_e stat "$h_r"
+	[ "$h_quick" -eq 0 ] || return 0
+	if [ -n "$h_known_files" ] && [ "$h_stat" = "$h_known_files" ]; then h_b same.files; h_e same.files 0; return; fi
+	if [ -n "$h_disks" ] && [ -r "$h_root/etc/hast.conf" ]; then
+		h_b hastconf; head -c "$h_file_limit" "$h_root/etc/hast.conf"; h_e hastconf $?
+	fi
+	h_boot_files
+	h_b rc; (h_rc); h_e rc $?
+	h_hook
+	h_devd_rules
+}
+
+# Names of files, one a line: what rc and the loader read, in their order (the last assignment wins), and the scripts of
+# the services; devd's files; the node hook's; and what else decides.
+h_list_files() {
+	h_boot='' h_devd='' h_hooks='' h_more=''
 	for h_f in \
 		"$h_root/bin/freebsd-version" \
 		"$h_root/boot/loader.conf" "$h_root"/boot/loader.conf.d/*.conf "$h_root/boot/loader.conf.local" \
@@ -110,14 +155,50 @@ h_boot_files() {
 		"$h_root/usr/local/etc/rc.conf.d/network" "$h_root"/usr/local/etc/rc.conf.d/network/* \
 		"$h_root/etc/rc.conf.d/netif" "$h_root"/etc/rc.conf.d/netif/* \
 		"$h_root/usr/local/etc/rc.conf.d/netif" "$h_root"/usr/local/etc/rc.conf.d/netif/*; do
-		if [ -f "$h_f" ] && [ -r "$h_f" ]; then set -- "$@" "$h_f"; fi
+		if [ -f "$h_f" ] && [ -r "$h_f" ]; then h_boot="$h_boot$h_f$h_l"; fi
 	done
 	for h_n in $h_numbers; do
 		h_service "$h_n"
 		for h_f in "$h_root/etc/rc.d/$h_name" "$h_root/usr/local/etc/rc.d/$h_name"; do
-			if [ -f "$h_f" ] && [ -r "$h_f" ]; then set -- "$@" "$h_f"; fi
+			if [ -f "$h_f" ] && [ -r "$h_f" ]; then h_boot="$h_boot$h_f$h_l"; fi
 		done
 	done
+	for h_f in hastd hactl_node $h_numbers; do
+		case "$h_f" in [0-9]*) h_service "$h_f"; h_f=$h_name ;; esac
+		for h_g in "$h_root/etc/rc.conf.d/$h_f" "$h_root/etc/rc.conf.d/$h_f"/* \
+			"$h_root/usr/local/etc/rc.conf.d/$h_f" "$h_root/usr/local/etc/rc.conf.d/$h_f"/*; do
+			if [ -f "$h_g" ]; then h_more="$h_more$h_g$h_l"; fi
+		done
+	done
+	for h_f in "$h_root/etc/devd.conf" "$h_root"/etc/devd/*.conf "$h_root"/usr/local/etc/devd/*.conf; do
+		if [ -f "$h_f" ] && [ "$h_f" != "$h_root$h_rule" ]; then h_devd="$h_devd$h_f$h_l"; fi
+	done
+	for h_f in $h_hook_files; do
+		if [ -f "$h_root$h_f" ]; then h_hooks="$h_hooks$h_root$h_f$h_l"; fi
+	done
+	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf"} "$h_root$h_state/moves"; do
+		if [ -e "$h_f" ]; then h_more="$h_more$h_f$h_l"; fi
+	done
+	# A directory of that name is not among the files rc reads.
+	if [ -d "$h_root/etc/rc.conf.d/netif" ]; then h_more="$h_more$h_root/etc/rc.conf.d/netif$h_l"; fi
+}
+
+h_stated() {
+	set -f
+	IFS=$h_l
+	# shellcheck disable=SC2086
+	set -- $h_boot$h_more$h_devd$h_hooks
+	if [ $# -gt 0 ]; then exec stat -f '%d %i %p %u %g %z %Fm %Fc %N' "$@" 2>&1; fi
+}
+
+# Many small files in one process: where rc variables are assigned (names only, never a value: there are passwords),
+# hactl's block in netif, carp lines of loader.conf and sysctl.conf, rcvars of rc scripts, the release; and whether
+# rc.conf runs or reads something else, which no stat(1) of ours could know about.
+h_boot_files() {
+	IFS=$h_l; set -f
+	# shellcheck disable=SC2086
+	set -- $h_boot
+	unset IFS; set +f
 	h_files=''
 	# shellcheck disable=SC2016
 	if [ $# -gt 0 ]; then h_files=$(awk '
@@ -135,6 +216,7 @@ h_boot_files() {
 		FILENAME ~ /freebsd-version$/ { if ($0 ~ /^USERLAND_VERSION=/) print "line " $0; next }
 		FILENAME ~ /\/sysctl\.conf/ { if ($0 ~ /^[ \t]*net\.inet\.carp\./) print "line " $0; next }
 		FILENAME ~ /\/loader\.conf/ { if ($0 ~ /^[ \t]*carp_load[ \t]*=/) print "line " $0; next }
+		/^[ \t]*(\.|source)[ \t]/ || /`/ || /\$\(/ { print "live" }
 		/^# BEGIN hactl[ \t]*$/ { print "mark BEGIN"; own = 1; next }
 		/^# END hactl[ \t]*$/ { print "mark END"; own = 0; next }
 		/^[ \t]*(export[ \t]+)?ifconfig_[A-Za-z0-9_]+=/ {
@@ -147,7 +229,7 @@ h_boot_files() {
 	for h_n in $h_numbers; do
 		h_service "$h_n"
 		case "$h_l$h_files" in *"${h_l}rcvar=$h_name="*) continue ;; esac
-		h_b "rcvar.$h_n"; timeout -k 1 5 service "$h_name" rcvar; h_e "rcvar.$h_n" $?
+		h_b "rcvar.$h_n"; $h_bound service "$h_name" rcvar; h_e "rcvar.$h_n" $?
 	done
 }
 
@@ -189,32 +271,22 @@ h_rc() {
 	h_say read
 }
 
-# Files that hactl writes: kinds, then modes.
-h_written_files() {
-	set --
-	h_b files
-	for h_f in ${h_disks:+/etc/hast.conf} /etc/rc.conf.d/netif; do
-		if [ -d "$h_root$h_f" ]; then
-			printf 'd %s\n' "$h_f"
-		elif [ -e "$h_root$h_f" ]; then
-			printf 'f %s\n' "$h_f"
-		else
-			continue
-		fi
-		set -- "$@" "$h_root$h_f"
-	done
-	if [ $# -gt 0 ]; then stat -f %Lp "$@"; fi
-	h_e files $?
+# The node hook: checksums of its files, and what it noted of its moves.
+h_hook() {
+	IFS=$h_l; set -f
+	# shellcheck disable=SC2086
+	set -- $h_hooks
+	unset IFS; set +f
+	h_b hook
+	for h_f in "$@"; do printf 'file %s\n' "${h_f#"$h_root"}"; done
+	if [ $# -gt 0 ]; then sha256 -q "$@"; fi
+	if [ -f "$h_root$h_state/moves" ]; then tail -n 20 "$h_root$h_state/moves" | sed 's/^/move /'; fi
+	h_e hook 0
 }
 
-# The node hook: its files with modes and checksums, and its notes, which are read without a fork each.
-h_hook() {
-	set --
-	h_b hook
-	for h_f in $h_hook_files; do
-		if [ -f "$h_root$h_f" ]; then printf 'file %s\n' "$h_f"; set -- "$@" "$h_root$h_f"; fi
-	done
-	if [ $# -gt 0 ]; then stat -f %Lp "$@"; sha256 -q "$@"; fi
+# First lines of notes, without a fork each.
+h_notes() {
+	h_b notes
 	h_d=$h_root$h_state
 	for h_f in "$h_d/lease" "$h_d/drained" "$h_d"/confirmed.* "$h_d"/disconnected.* \
 		"$h_root/var/run/hactl.held" "$h_root/var/run/hactl.devd"; do
@@ -223,27 +295,28 @@ h_hook() {
 		IFS= read -r h_v <"$h_f"
 		printf 'note %s %s\n' "$h_f" "$h_v"
 	done
-	if [ -f "$h_d/moves" ]; then tail -n 20 "$h_d/moves" | sed 's/^/move /'; fi
-	h_e hook 0
+	h_e notes 0
 }
 
 # devd's files but the hook's own, as FILE:LINE:TEXT: those that could have rules devd prefers to the hook's, that is a
-# notify with a priority of three digits or more, or one whose priority is on the next line. They are few (a fresh
-# FreeBSD has none or two), so that most passes fork one grep(1) for them.
+# notify with a priority of three digits or more, or one whose priority is on the next line; and the one that says in
+# which directories it looks for more.
 h_devd_rules() {
-	set --
+	IFS=$h_l; set -f
+	# shellcheck disable=SC2086
+	set -- $h_devd
+	unset IFS
 	h_b devd
-	for h_f in "$h_root/etc/devd.conf" "$h_root"/etc/devd/*.conf "$h_root"/usr/local/etc/devd/*.conf; do
-		if [ -f "$h_f" ] && [ "$h_f" != "$h_root$h_rule" ]; then set -- "$@" "$h_f"; fi
-	done
 	h_f='' h_r=1
 	if [ $# -gt 0 ]; then
-		h_f=$(grep -lE 'notify[[:space:]]+[0-9][0-9][0-9]|notify[[:space:]]*$' "$@"); h_r=$?
+		h_f=$(grep -lE 'notify[[:space:]]+[0-9][0-9][0-9]|notify[[:space:]]*$|^[[:space:]]*directory' "$@"); h_r=$?
 	fi
-	# Unquoted: of a name with blanks in it grep says that it is not there, which is not understood.
+	IFS=$h_l
 	# shellcheck disable=SC2086
+	set -- $h_f
+	unset IFS; set +f
 	case "$h_r" in
-	0) grep -n "" /dev/null $h_f | head -c $((h_rules_limit + 1)) ;;
+	0) grep -n "" /dev/null "$@" | head -c $((h_rules_limit + 1)) ;;
 	1) h_r=0 ;;
 	esac
 	h_e devd "$h_r"
@@ -259,6 +332,7 @@ h_storage() {
 	done
 	h_e nodes 0
 	h_zfs
+	[ "$h_quick" -eq 0 ] || return 0
 	h_examine
 	h_geom
 }
@@ -272,7 +346,7 @@ h_zfs() {
 	[ -n "$h_zfs_disks" ] || return 0
 	h_b zfs; kldstat -q -m zfs; h_r=$?; h_e zfs "$h_r"
 	[ "$h_r" -eq 0 ] || return 0
-	h_pools=$(timeout -k 1 5 zpool list -H -o name,health 2>&1); h_s zpool $? "$h_pools"
+	h_pools=$($h_bound zpool list -H -o name,health 2>&1); h_s zpool $? "$h_pools"
 	for h_n in $h_zfs_disks; do
 		h_disk "$h_n"
 		if [ -c "$h_root/dev/hast/$h_name" ] && ! h_imported; then h_scan=1; fi
@@ -309,7 +383,7 @@ h_examine() {
 # every one. Zeros are counted, not other bytes: a read that fails must not look like a blank disk.
 h_look() { # MARK DEVICE
 	h_i=$1 h_dev=$2
-	h_info=$(timeout -k 1 5 diskinfo "$h_dev" 2>&1); h_r=$?; h_s "diskinfo.$h_i" "$h_r" "$h_info"
+	h_info=$($h_bound diskinfo "$h_dev" 2>&1); h_r=$?; h_s "diskinfo.$h_i" "$h_r" "$h_info"
 	[ "$h_r" -eq 0 ] || return 0
 	# shellcheck disable=SC2086
 	set -- $h_info
@@ -322,10 +396,10 @@ h_look() { # MARK DEVICE
 }
 
 h_count() { # SECTION SKIP COUNT EXPECTED: whether all of it is zero
-	h_zero=$(timeout -k 1 5 dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | tr -cd '\000' | wc -c)
+	h_zero=$($h_bound dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | tr -cd '\000' | wc -c)
 	h_zero=${h_zero##* } h_all=${h_zero##* }
 	if [ "$h_zero" != "$4" ]; then
-		h_all=$(timeout -k 1 5 dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | wc -c); h_all=${h_all##* }
+		h_all=$($h_bound dd if="$h_dev" bs=1048576 skip="$2" count="$3" 2>/dev/null | wc -c); h_all=${h_all##* }
 	fi
 	h_s "$1" 0 "$h_zero $h_all"
 	[ "$h_zero" = "$4" ]
@@ -334,7 +408,7 @@ h_count() { # SECTION SKIP COUNT EXPECTED: whether all of it is zero
 # Who uses the disks that hactl may write to. Last: GEOM does not answer while a device is being tasted.
 h_geom() {
 	if [ "$h_any" -eq 1 ]; then
-		h_geom=$(timeout -k 1 5 geom disk list 2>&1); h_s geom $? "$h_geom"
+		h_geom=$($h_bound geom disk list 2>&1); h_s geom $? "$h_geom"
 		h_more=0
 		for h_n in $h_blank_disks; do
 			h_disk "$h_n"
@@ -342,14 +416,14 @@ h_geom() {
 		done
 		# Partitions and labels are providers of their own.
 		if [ "$h_more" -eq 1 ]; then
-			h_b gpartlist; timeout -k 1 5 gpart list; h_e gpartlist $?
-			h_b glabellist; timeout -k 1 5 glabel list; h_e glabellist $?
+			h_b gpartlist; $h_bound gpart list; h_e gpartlist $?
+			h_b glabellist; $h_bound glabel list; h_e glabellist $?
 		fi
-		h_b gpart; timeout -k 1 5 gpart show; h_e gpart $?
-		h_b glabel; timeout -k 1 5 glabel status; h_e glabel $?
+		h_b gpart; $h_bound gpart show; h_e gpart $?
+		h_b glabel; $h_bound glabel status; h_e glabel $?
 		h_b swapinfo; swapinfo; h_e swapinfo $?
 	fi
-	if [ "$h_scan" -eq 1 ]; then h_b import; timeout -k 1 5 zpool import -d /dev/hast; h_e import $?; fi
+	if [ "$h_scan" -eq 1 ]; then h_b import; $h_bound zpool import -d /dev/hast; h_e import $?; fi
 }
 
 printf '\n'

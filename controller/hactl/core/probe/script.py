@@ -18,15 +18,18 @@ from hactl.core.packaged import packaged
 from hactl.core.parse.answer.boot import FILE_LIMIT
 from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.hook import RULES_LIMIT
+from hactl.core.parse.question import EVERYTHING, Question
 from hactl.core.parse.rc import mangle
 from hactl.core.script import PATH
 from hactl.core.sh import quote
 
+#: In front of what can hang: hastctl, service, disks.
+BOUND = "timeout -k 1 5"
 #: The probe but for the settings of a node.
 PROGRAM = packaged("hactl.core.probe", "probe.sh")
 
 
-def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> str:
+def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = EVERYTHING, *, root: str = "") -> str:
     """The script for `/bin/sh -s`. `root`: a directory in front of every file that is read (a jail's, a test's).
 
     Raises ValueError for a nonce that is not 8 to 64 letters and digits.
@@ -44,6 +47,11 @@ def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> 
             "umask 077",
             f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
             f"h_frame={quote(f'{FRAME} {nonce}')} h_root={quote(root)}",
+            f"h_parts={quote(f' {_words_of(question)} ')} h_quick={int(question.quick)}",
+            f"h_bound={quote(BOUND if question.bounded else '')}",
+            f"h_known_files={quote(question.known.files)}",
+            f"h_known_processes={quote(question.known.processes)}",
+            f"h_known_services={quote(f' {_kept(question, services)} ')} h_pids={quote(f' {question.known.pids} ')}",
             f"h_file_limit={FILE_LIMIT} h_rules_limit={RULES_LIMIT}",
             f"h_hook_files={quote(f'{HOOK} {DEVD_RULE} {RC_GUARD} {RC_NODE}')}",
             f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY}",
@@ -56,6 +64,15 @@ def probe_script(cluster: Cluster, node: str, nonce: str, *, root: str = "") -> 
             PROGRAM,
         ]
     )
+
+
+def _words_of(question: Question) -> str:
+    return " ".join(sorted(question.parts))
+
+
+def _kept(question: Question, services: Iterable[str]) -> str:
+    """The numbers of the services that need not be asked while the processes are the same."""
+    return " ".join(str(number) for number, name in enumerate(services) if name in question.known.services)
 
 
 def _words(numbers: Iterable[int]) -> str:

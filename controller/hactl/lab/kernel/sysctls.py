@@ -94,6 +94,7 @@ def _carp(carp: Carp) -> Iterator[Oid]:
 
 
 def _rest() -> Iterator[Oid]:
+    yield Oid("vfs.timestamp_precision", lambda: "2")
     yield Oid("net.link.ether.inet.garp_rexmit_count", lambda: "0")
     yield Oid("hw.machine", lambda: "amd64")
     yield Oid("hw.model", lambda: "QEMU Virtual CPU version 2.5+")

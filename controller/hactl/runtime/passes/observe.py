@@ -1,7 +1,8 @@
 """Looking at all nodes of a cluster at once: one exec of one probe per node, and a Snapshot of what came back.
 
 Rules: trouble with a node is a reading (`Unknown` with a reason and the moment it began), never an exception; no node
-delays the others beyond the deadline; nothing is kept between looks but since when a node has been silent.
+delays the others beyond the deadline. What is kept of a node's last answer saves work and decides nothing: what the
+node finds unchanged it need not say again, and a quick look that finds anything else is followed by a full one.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
 from hactl.core.parse import parse_probe
+from hactl.core.parse.answer.quick import comparable, unchanged
+from hactl.core.parse.question import ALL_PARTS, DECIDING, EVERYTHING, Answered, Part, Question
 from hactl.core.probe.script import probe_script
 from hactl.errors import NodeError
 from hactl.ports import Answer, Clock, Nodes, Target
@@ -24,6 +29,13 @@ log = logging.getLogger("hactl.runtime.passes.observe")
 
 #: How long a look at a node may take, connecting included, seconds.
 DEADLINE_SECONDS = 25.0
+#: How long a look may take that trusts a node to answer at once, because it did the last time, seconds. Nothing on the
+#: node is bounded then but the whole; when it is not enough, everything is asked again with the other limit.
+PROMPT_SECONDS = 8.0
+#: A look that asks for some parts only leaves the others at most this old, seconds; else it asks for all.
+BASE_SECONDS = 15.0
+#: What a quick look is compared with is at most this old, seconds.
+COMPARED_SECONDS = 300.0
 #: Raw text kept for people when a node's answer is not ours, characters.
 RAW_LIMIT = 500
 
@@ -31,6 +43,25 @@ RAW_LIMIT = 500
 def make_nonce() -> str:
     """A word nobody else can print, to frame our lines in an answer."""
     return secrets.token_hex(8)
+
+
+class Depth(Enum):
+    """How closely to look."""
+
+    #: Everything is asked: before anything is changed, and whenever something may have happened.
+    FULL = "full"
+    #: What changes by itself is asked and compared; anything else than last time makes it a full one.
+    QUICK = "quick"
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What a node told last, and for which document."""
+
+    cluster: Cluster
+    answered: Answered
+    #: Monotonic seconds of the last answer that told everything.
+    full_at: float
 
 
 class Observer:
@@ -42,8 +73,9 @@ class Observer:
         clock: Clock,
         salt: bytes,
         *,
-        script: Callable[[Cluster, str, str], str] = probe_script,
-        parse: Callable[..., NodeFacts] = parse_probe,
+        script: Callable[[Cluster, str, str, Question], str] = probe_script,
+        parse: Callable[..., Answered] = parse_probe,
+        compare: Callable[..., NodeFacts | None] = unchanged,
     ) -> None:
         """`salt` is what CARP keys are fingerprinted with."""
         self._nodes = nodes
@@ -51,14 +83,27 @@ class Observer:
         self._salt = salt
         self._script = script
         self._parse = parse
+        self._compare = compare
         #: (cluster, node) -> monotonic seconds of the first look that had no answer.
         self._silent_since: dict[tuple[str, str], float] = {}
+        self._last: dict[tuple[str, str], _Last] = {}
 
-    async def observe(self, cluster: Cluster, targets: Mapping[str, Target]) -> Snapshot:
-        """One look at every node of the cluster, all at the same time. Never raises NodeError."""
+    async def observe(
+        self,
+        cluster: Cluster,
+        targets: Mapping[str, Target],
+        *,
+        depth: Depth = Depth.FULL,
+        parts: frozenset[Part] = ALL_PARTS,
+    ) -> Snapshot:
+        """One look at every node of the cluster, all at the same time. Never raises NodeError.
+
+        `parts`: ask for these only, where the rest is known and new (BASE_SECONDS): between the stages of an operation,
+        which changed nothing else. The facts are as old as the oldest of what decides.
+        """
         names = [node.name for node in cluster.nodes]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._look(cluster, targets[name])) for name in names]
+            tasks = [group.create_task(self._look(cluster, targets[name], depth, parts)) for name in names]
         readings = {name: task.result() for name, task in zip(names, tasks, strict=True)}
         return Snapshot(taken_at=self._clock.monotonic(), nodes=readings)
 
@@ -66,11 +111,21 @@ class Observer:
         """The cluster is no longer looked at."""
         for key in [key for key in self._silent_since if key[0] == cluster]:
             del self._silent_since[key]
+        for key in [key for key in self._last if key[0] == cluster]:
+            del self._last[key]
 
-    async def _look(self, cluster: Cluster, target: Target) -> Reading[NodeFacts]:
+    async def _look(self, cluster: Cluster, target: Target, depth: Depth, parts: frozenset[Part]) -> Reading[NodeFacts]:
         key = (cluster.name, target.node)
         began = self._clock.monotonic()
-        reading = await self._ask(cluster, target, began)
+        last = self._last.get(key)
+        if last is not None and last.cluster != cluster:
+            last = None
+        reading: Reading[NodeFacts] | None = None
+        if last is not None:
+            reading = await self._ask_again(cluster, target, last, depth, parts)
+        if reading is None:
+            left = max(1.0, DEADLINE_SECONDS - (self._clock.monotonic() - began))
+            reading = await self._ask(cluster, target, EVERYTHING, None, left)
         if isinstance(reading, Known):
             if self._silent_since.pop(key, None) is not None:
                 log.info("node answers again", extra={"cluster": cluster.name, "node": target.node})
@@ -83,21 +138,40 @@ class Observer:
             )
         return Unknown(reading.reason, self._silent_since[key], reading.raw)
 
-    async def _ask(self, cluster: Cluster, target: Target, began: float) -> Reading[NodeFacts]:
+    async def _ask_again(
+        self, cluster: Cluster, target: Target, last: _Last, depth: Depth, parts: frozenset[Part]
+    ) -> Reading[NodeFacts] | None:
+        """A look that builds on the last one; None: everything is to be asked, with all patience."""
+        before, known, now = last.answered.facts, last.answered.remembered, self._clock.monotonic()
+        if depth is Depth.QUICK and now - last.full_at <= COMPARED_SECONDS and comparable(before, known):
+            question = Question(DECIDING, quick=True, bounded=False, known=known)
+            reading = await self._ask(cluster, target, question, last, PROMPT_SECONDS)
+            if isinstance(reading, Known):
+                return reading
+        if now - before.seen_at > BASE_SECONDS:
+            parts = ALL_PARTS
+        question = Question(parts, bounded=False, known=known)
+        reading = await self._ask(cluster, target, question, last, PROMPT_SECONDS)
+        return reading if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled") else None
+
+    async def _ask(
+        self, cluster: Cluster, target: Target, question: Question, last: _Last | None, deadline: float
+    ) -> Reading[NodeFacts]:
+        began = self._clock.monotonic()
         nonce = make_nonce()
-        script = self._script(cluster, target.node, nonce)
+        script = self._script(cluster, target.node, nonce, question)
         # The node's own limit is shorter, so that what a half-stuck node did say still reaches us.
-        run = self._nodes.run(target, script, timeout_seconds=DEADLINE_SECONDS * 0.8)
+        run = self._nodes.run(target, script, timeout_seconds=deadline * 0.8)
         try:
-            answer = await within(self._clock, DEADLINE_SECONDS, run)
+            answer = await within(self._clock, deadline, run)
         except TimeoutError:
-            return Unknown("Timeout", began, f"no answer within {DEADLINE_SECONDS:.0f} s")
+            return Unknown("Timeout", began, f"no answer within {deadline:.0f} s")
         except NodeError as error:
             return Unknown(error.reason, began, str(error))
         # Readings are as old as the moment the probe began: what changed while it ran may not be in them.
         seen_at = max(began, self._clock.monotonic() - answer.seconds)
         try:
-            facts = self._parse(cluster, target.node, answer.stdout, nonce=nonce, seen_at=seen_at, salt=self._salt)
+            facts = self._read(cluster, target.node, answer, question, last, nonce=nonce, seen_at=seen_at)
         except ValueError:
             return Unknown("Garbled", began, _not_ours(answer))
         except Exception as error:  # noqa: BLE001 - logged below, without its message: it may quote an answer with keys
@@ -106,7 +180,40 @@ class Observer:
             trace = "".join(traceback.format_tb(error.__traceback__))
             log.error("the probe's answer could not be read", extra={**where, "traceback": trace})
             return Unknown("Garbled", began, "the probe's answer could not be read: a bug in hactl, see its log")
+        if facts is None:
+            return Unknown("Garbled", began, "something is not as it was")
         return Known(facts, seen_at)
+
+    def _read(
+        self,
+        cluster: Cluster,
+        node: str,
+        answer: Answer,
+        question: Question,
+        last: _Last | None,
+        *,
+        nonce: str,
+        seen_at: float,
+    ) -> NodeFacts | None:
+        """What the answer comes to, and what is kept of it; None: not enough, ask for everything. Raises ValueError."""
+        before = last.answered.facts if last is not None else None
+        told = {"nonce": nonce, "seen_at": seen_at, "salt": self._salt, "question": question, "before": before}
+        key = (cluster.name, node)
+        if question.quick and last is not None:
+            facts = self._compare(cluster, node, answer.stdout, **told)
+            if facts is not None:
+                again = Answered(facts, last.answered.remembered, complete=True)
+                self._last[key] = _Last(cluster, again, last.full_at)
+            return facts
+        answered = self._parse(cluster, node, answer.stdout, **told)
+        if not answered.complete and not question.bounded:
+            return None
+        everything = last is None or question.parts >= DECIDING
+        if answered.complete:
+            self._last[key] = _Last(cluster, answered, seen_at if everything or last is None else last.full_at)
+        else:
+            self._last.pop(key, None)
+        return answered.facts
 
 
 def _not_ours(answer: Answer) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 from hactl.core.cluster import interface_on
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
 from hactl.core.parse import rc
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader
+from hactl.core.parse.answer.stat import Stat
+from hactl.core.parse.question import Part
 from hactl.core.parse.text import NotUnderstood
 
 HAST_CONF = "/etc/hast.conf"
@@ -23,15 +27,49 @@ FILE_LIMIT = 262144
 def read_services(
     reader: Reader, boot: Reading[rc.BootFiles], variables: Reading[dict[str, str]]
 ) -> dict[str, Reading[Service]]:
-    """The services of the document, by name."""
+    """The services of the document, by name: which run, and which start at boot."""
+    before = reader.before.services if reader.before is not None else {}
+    if not reader.asks(Part.SERVICES) and not reader.reads_files:
+        return dict(before)
     names = list(dict.fromkeys(service.name for group in reader.cluster.groups for service in group.services))
-    return {name: _service(reader, index, name, boot, variables) for index, name in enumerate(names)}
+    found = {}
+    for index, name in enumerate(names):
+        status = _status(reader, index, before.get(name))
+        if reader.reads_files:
+            found[name] = _service(reader, index, name, status, boot, variables)
+        else:
+            found[name] = _running(status, reader.of_files(before.get(name)))
+    return found
+
+
+def _status(reader: Reader, index: int, before: Reading[Service] | None) -> Reading[tuple[bool, bool]]:
+    """Whether it exists and whether it runs."""
+    if reader.asks(Part.SERVICES) and not reader.says_same(str(index)):
+        return reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status))
+    old = reader.again(before) if reader.asks(Part.SERVICES) else before or reader.missing(f"service.{index}")
+    return old if isinstance(old, Unknown) else Known((old.value.exists, old.value.running), old.seen_at)
+
+
+def _running(status: Reading[tuple[bool, bool]], before: Reading[Service]) -> Reading[Service]:
+    """As its script and rc.conf had it, with what it does now."""
+    if isinstance(status, Unknown):
+        return status
+    if isinstance(before, Unknown):
+        return before
+    exists, running = status.value
+    if exists != before.value.exists:
+        return Unknown("its script came or went while the files were looked at", status.seen_at)
+    return Known(replace(before.value, running=running), status.seen_at)
 
 
 def _service(
-    reader: Reader, index: int, name: str, boot: Reading[rc.BootFiles], variables: Reading[dict[str, str]]
+    reader: Reader,
+    index: int,
+    name: str,
+    status: Reading[tuple[bool, bool]],
+    boot: Reading[rc.BootFiles],
+    variables: Reading[dict[str, str]],
 ) -> Reading[Service]:
-    status = reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status))
     if isinstance(status, Unknown):
         return status
     exists, running = status.value
@@ -59,6 +97,8 @@ def read_boot(
     interfaces: Reading[dict[str, Interface]],
 ) -> Reading[BootConfig]:
     """What rc, the loader and sysctl will do at the next boot."""
+    if not reader.reads_files:
+        return reader.of_files(reader.before.boot if reader.before is not None else None)
     if isinstance(boot, Unknown):
         return boot
     if isinstance(variables, Unknown):
@@ -90,9 +130,13 @@ def read_boot(
     )
 
 
-def read_files(reader: Reader, boot: Reading[rc.BootFiles]) -> dict[str, Reading[File]]:
+def read_files(
+    reader: Reader, boot: Reading[rc.BootFiles], shapes: Reading[Mapping[str, Stat]]
+) -> dict[str, Reading[File]]:
     """The files hactl writes, by path."""
-    shapes = reader.read("files", _shapes)
+    if not reader.reads_files:
+        before = reader.before.files if reader.before is not None else {}
+        return {path: reader.of_files(file) for path, file in before.items()}
     files: dict[str, Reading[File]] = {}
     for path in (HAST_CONF, rc.NETIF) if reader.storages else (rc.NETIF,):
         if isinstance(shapes, Unknown):
@@ -106,7 +150,7 @@ def read_files(reader: Reader, boot: Reading[rc.BootFiles]) -> dict[str, Reading
     return files
 
 
-def _netif(reader: Reader, shape: tuple[bool, int | None], boot: Reading[rc.BootFiles]) -> Reading[File]:
+def _netif(reader: Reader, shape: Stat, boot: Reading[rc.BootFiles]) -> Reading[File]:
     if isinstance(boot, Unknown):
         return boot
     marks = boot.value.marks
@@ -114,17 +158,17 @@ def _netif(reader: Reader, shape: tuple[bool, int | None], boot: Reading[rc.Boot
         File(
             rc.NETIF,
             exists=True,
-            mode=shape[1],
-            is_directory=shape[0],
+            mode=shape.mode,
+            is_directory=shape.is_directory,
             block_damaged=marks not in ((), ("BEGIN", "END")),
         ),
         reader.seen_at,
     )
 
 
-def _hast_conf(reader: Reader, shape: tuple[bool, int | None]) -> Reading[File]:
-    if shape[0]:
-        return reader.known(File(HAST_CONF, exists=True, mode=shape[1], is_directory=True))
+def _hast_conf(reader: Reader, shape: Stat) -> Reading[File]:
+    if shape.is_directory:
+        return reader.known(File(HAST_CONF, exists=True, mode=shape.mode, is_directory=True))
 
     def build(section: Section) -> File:
         text = reader.good(section)
@@ -133,16 +177,6 @@ def _hast_conf(reader: Reader, shape: tuple[bool, int | None]) -> Reading[File]:
         # The digest is only worth something when no byte was lost on the way here.
         exact = "�" not in text
         digest = hashlib.sha256(text.encode()).hexdigest() if exact else None
-        return File(HAST_CONF, exists=True, sha256=digest, mode=shape[1], text=text)
+        return File(HAST_CONF, exists=True, sha256=digest, mode=shape.mode, text=text)
 
     return reader.read("hastconf", build)
-
-
-def _shapes(section: Section) -> dict[str, tuple[bool, int | None]]:
-    """Files that exist: path -> (is a directory, permission bits). stat(1) prints in the order of the paths."""
-    lines = [line for line in section.text.split("\n") if line]
-    paths = [(line[2:], line[0] == "d") for line in lines if line[:2] in ("d ", "f ")]
-    modes = [line.strip() for line in lines if re.fullmatch(r"[0-7]{1,4}", line.strip())]
-    if len(modes) != len(paths):
-        raise NotUnderstood("not what stat prints")
-    return {path: (directory, int(mode, 8)) for (path, directory), mode in zip(paths, modes, strict=True)}

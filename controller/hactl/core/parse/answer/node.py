@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from hactl.core.cluster import Cluster
 from hactl.core.facts import (
@@ -28,9 +29,13 @@ from hactl.core.parse import hastctl, kernel, rc
 from hactl.core.parse.answer.boot import read_boot, read_files, read_services
 from hactl.core.parse.answer.disks import read_device, read_gate, read_mounts, read_pools
 from hactl.core.parse.answer.frames import FRAME, Section, split_frames
+from hactl.core.parse.answer.memory import remember
+from hactl.core.parse.answer.processes import Process, parse_processes
 from hactl.core.parse.answer.reading import Reader, then
+from hactl.core.parse.answer.stat import read_stats
 from hactl.core.parse.hook import read_hook
 from hactl.core.parse.ifconfig import parse_ifconfig
+from hactl.core.parse.question import DECIDING, EVERYTHING, Answered, Part, Question
 from hactl.core.parse.text import Failed, NotUnderstood, number
 
 T = TypeVar("T")
@@ -39,12 +44,60 @@ _CARP = "net.inet.carp."
 _Log = tuple[tuple[tuple[int, int, str], ...], tuple[str, ...]]
 
 
-def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: float, salt: bytes) -> NodeFacts:
+#: Part -> the fields that only its sections fill. Services, files and notes see to themselves.
+_FIELDS: Mapping[Part, tuple[str, ...]] = {
+    Part.CARP: ("interfaces",),
+    Part.STORAGE: ("hastd", "resources", "metadata", "devices", "hast_devices", "mounts", "pools"),
+    Part.LOG: ("carp_counters", "demotions", "carp_log"),
+}
+
+
+def parse_probe(
+    cluster: Cluster,
+    node: str,
+    text: str,
+    *,
+    nonce: str,
+    seen_at: float,
+    salt: bytes,
+    question: Question = EVERYTHING,
+    before: NodeFacts | None = None,
+) -> Answered:
     """What one probe of one node told. `seen_at`: monotonic seconds; `salt`: what keys are fingerprinted with.
 
-    Raises ValueError when the text has no frame of ours at all.
+    `before`: what the node told last; what the `question` leaves out is taken from it, with the age it has. The whole
+    is as old as the oldest of what decides. Raises ValueError when the text has no frame of ours at all.
     """
-    reader = Reader(cluster, node, split_frames(text, nonce), f"{FRAME} {nonce}", seen_at, salt)
+    frames = split_frames(text, nonce)
+    reader = Reader(cluster, node, frames, f"{FRAME} {nonce}", seen_at, salt, question, before)
+    facts = read_facts(reader)
+    if before is not None:
+        facts = _with_old(facts, before, question)
+    fits = _names(facts) == _names(before or facts)
+    return Answered(facts, remember(reader, facts), complete=frames.complete and fits)
+
+
+def _names(facts: NodeFacts) -> frozenset[str] | None:
+    """Of its interfaces: boot configuration is read with them."""
+    return frozenset(facts.interfaces.value) if isinstance(facts.interfaces, Known) else None
+
+
+def _with_old(facts: NodeFacts, before: NodeFacts, question: Question) -> NodeFacts:
+    """With what the question left out as it was."""
+    old: dict[str, Any] = {}
+    for part, names in _FIELDS.items():
+        if part not in question.parts:
+            old |= {name: getattr(before, name) for name in names}
+    if Part.STORAGE not in question.parts and isinstance(before.modules, Known):
+        known = before.modules.value
+        old["modules"] = then(facts.modules, lambda modules: {**known, **modules})
+    if not question.parts >= DECIDING:
+        old["seen_at"] = min(before.seen_at, facts.seen_at)
+    return replace(facts, **old)
+
+
+def read_facts(reader: Reader) -> NodeFacts:
+    """What the sections of one answer say."""
     storages = reader.storages
     sysctls = reader.read("sysctl", _sysctls)
     interfaces = reader.read("ifconfig", lambda s: _interfaces(reader, s))
@@ -54,16 +107,17 @@ def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: 
     metadata = {spec.name: _metadata(reader, index) for index, spec in enumerate(storages)}
     mounts = read_mounts(reader)
     devices = {
-        spec.hast.devices[node]: read_device(reader, index, spec, metadata[spec.name], resources, mounts)
+        spec.hast.devices[reader.node]: read_device(reader, index, spec, metadata[spec.name], resources, mounts)
         for index, spec in enumerate(storages)
     }
     files = reader.read("bootfiles", lambda s: rc.parse_boot_files(reader.good(s)))
     variables = reader.read("rc", lambda s: rc.parse_variables(s.text, reader.mark))
     boot = read_boot(reader, files, variables, interfaces)
+    stats = read_stats(reader)
     pools = read_pools(reader)
     return NodeFacts(
-        node=node,
-        seen_at=seen_at,
+        node=reader.node,
+        seen_at=reader.seen_at,
         system=_system(reader, sysctls, files),
         interfaces=interfaces,
         modules=_modules(reader, sysctls, resources),
@@ -72,17 +126,19 @@ def parse_probe(cluster: Cluster, node: str, text: str, *, nonce: str, seen_at: 
         demotions=then(log, lambda found: found[0]),
         hastd=_hastd(reader),
         resources=resources,
-        metadata={spec.name: _or_blank(metadata[spec.name], devices[spec.hast.devices[node]]) for spec in storages},
+        metadata={
+            spec.name: _or_blank(metadata[spec.name], devices[spec.hast.devices[reader.node]]) for spec in storages
+        },
         devices=devices,
         hast_devices={spec.name: read_gate(reader, index, spec, mounts, pools) for index, spec in enumerate(storages)},
         mounts=mounts,
         pools=pools,
         services=read_services(reader, files, variables),
         boot=boot,
-        files=read_files(reader, files),
+        files=read_files(reader, files, stats),
         notes=reader.notes(),
         carp_log=log.value[1] if isinstance(log, Known) else (),
-        hook=read_hook(reader),
+        hook=read_hook(reader, stats),
     )
 
 
@@ -121,7 +177,7 @@ def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.B
     if isinstance(sysctls, Unknown):
         return sysctls
     values = sysctls.value
-    release = boot.value.release if isinstance(boot, Known) and boot.value.release else values.get("kern.osrelease", "")
+    release = _release(reader, boot) or values.get("kern.osrelease", "")
 
     def build(section: Section) -> System:
         uid = _who(section)
@@ -142,10 +198,18 @@ def _system(reader: Reader, sysctls: Reading[dict[str, str]], boot: Reading[rc.B
     return reader.read("who", build)
 
 
+def _release(reader: Reader, boot: Reading[rc.BootFiles]) -> str:
+    """`freebsd-version -u`; empty when it was not found."""
+    if isinstance(boot, Known):
+        return boot.value.release
+    before = reader.before.system if reader.before is not None and not reader.reads_files else None
+    return before.value.release if isinstance(before, Known) else ""
+
+
 def _who(section: Section) -> int:
     words = section.text.split()
-    if len(words) != 2:
-        raise NotUnderstood("not what id -u and date +%s print")
+    if len(words) != 1:
+        raise NotUnderstood("not a uid")
     return number(words[0], "a uid")
 
 
@@ -193,7 +257,14 @@ def _hastd(reader: Reader) -> Reading[Hastd]:
             raise NotUnderstood("not what pgrep prints")
         return Hastd(running=True, pid=pid if str(pid) in pids else None)
 
+    if not reader.storages and reader.asks(Part.SERVICES):
+        return then(reader.read("ps", parse_processes), _among)
     return reader.read("pgrep", processes)
+
+
+def _among(processes: tuple[Process, ...]) -> Hastd:
+    pids = [each.pid for each in processes if each.name == "hastd"]
+    return Hastd(running=bool(pids))
 
 
 def _resources(reader: Reader) -> Reading[Mapping[str, HastResource]]:

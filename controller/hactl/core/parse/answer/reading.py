@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hactl.core.cluster import Cluster
-from hactl.core.facts import Known, Reading, Unknown, fingerprint
+from hactl.core.facts import Known, NodeFacts, Reading, Unknown, fingerprint
 from hactl.core.objects import StorageSpec
 from hactl.core.parse.answer.frames import Frames, Section
+from hactl.core.parse.question import EVERYTHING, Part, Question
 from hactl.core.parse.text import Failed, NotUnderstood, redact
 
 T = TypeVar("T")
@@ -34,6 +35,9 @@ class Reader:
     mark: str
     seen_at: float
     salt: bytes
+    question: Question = EVERYTHING
+    #: What the node told the last time.
+    before: NodeFacts | None = None
     #: What the node runs when it is not FreeBSD.
     uname: str | None = None
     #: Keys seen in this answer, in clear, only to take them out of raw text.
@@ -53,6 +57,31 @@ class Reader:
     def storages(self) -> list[StorageSpec]:
         """Storage with a disk on this node, in document order: the probe numbers its sections by it."""
         return [s for group in self.cluster.groups for s in group.storage if self.node in s.hast.devices]
+
+    def asks(self, part: Part) -> bool:
+        """Whether the answer was to tell of it."""
+        return part in self.question.parts
+
+    def says_same(self, name: str) -> bool:
+        """Whether the node found that nothing of it has changed (sections `same.files`, `same.N` of services)."""
+        return f"same.{name}" in self.frames.sections
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether the answer has what stands in files."""
+        return self.asks(Part.FILES) and not self.says_same("files")
+
+    def again(self, reading: Reading[T] | None) -> Reading[T]:
+        """What was read before and is still so, as of now."""
+        if reading is None:
+            return self.unknown("it was never read")
+        return reading if isinstance(reading, Unknown) else Known(reading.value, self.seen_at)
+
+    def of_files(self, reading: Reading[T] | None) -> Reading[T]:
+        """What was read from files before: as of now where the node says that they are the same."""
+        if reading is None or self.says_same("files"):
+            return self.again(reading)
+        return reading
 
     def known(self, value: T) -> Known[T]:
         """A reading of this answer."""

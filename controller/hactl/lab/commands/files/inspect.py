@@ -111,7 +111,7 @@ _FILE_TESTS = frozenset(f"-{letter}" for letter in "bcdefghkLprsSuwxOG")
 
 @command("stat")
 async def stat(call: Call) -> Result:
-    """stat(1) with -f FORMAT (%Lp %p %z %m %N %Su %Sg %HT ...), -n, -q, -L; GNU's -c does not exist."""
+    """stat(1) with -f FORMAT (%Lp %p %z %m %Fm %Fc %N %Su %Sg %HT ...), -n, -q, -L; GNU's -c does not exist."""
     flags, values, operands, bad = options(call.argv, "FLnqlrsx", "ft")
     if bad is not None:
         return _illegal("stat", bad, "stat [-FHLnq] [-f format | -l | -r | -s | -x] [-t timefmt] [file|handle ...]")
@@ -141,7 +141,8 @@ def _format_stat(call: Call, name: str, path: str, layout: str) -> str:
         "p": f"{full:o}",
         "z": str(files.size(path)),
         "m": str(int(_changed(call, path))),
-        "Fm": f"{_changed(call, path):.9f}",
+        "Fm": f"{files.changed_at(path):.9f}",
+        "Fc": f"{files.changed_at(path):.9f}",
         "N": name,
         "Su": "root",
         "Sg": node.group if node is not None else "wheel",

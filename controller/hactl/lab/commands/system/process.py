@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,8 @@ class Row:
     name: str
     command: str
     kill: Callable[[int], object]
+    #: When it was started, as far as the lab knows: not before the boot.
+    started: str = ""
 
     @property
     def shown(self) -> str:
@@ -73,15 +76,16 @@ class Row:
 def rows(call: Call) -> list[Row]:
     """Every process of the machine but the asking one, by pid."""
     machine = call.machine
+    booted = time.asctime(time.gmtime(round(machine.epoch() - machine.uptime_seconds())))
 
     def row(process: Process) -> Row:
         name = process.command.split()[0].rsplit("/", 1)[-1] if process.command else "sh"
-        return Row(process.pid, process.parent, name, process.command, process.kill)
+        return Row(process.pid, process.parent, name, process.command, process.kill, booted)
 
-    found = [Row(1, 0, "init", "/sbin/init --", lambda _: None)]
+    found = [Row(1, 0, "init", "/sbin/init --", lambda _: None, booted)]
     found += [row(process) for process in machine.rc.processes.values() if process is not call.process]
     found += [
-        Row(pid, parent, "hastd", title, partial(machine.hast.signal, pid))
+        Row(pid, parent, "hastd", title, partial(machine.hast.signal, pid), booted)
         for pid, parent, title in machine.hast.processes()
     ]
     return sorted(found, key=lambda each: each.pid)
@@ -89,7 +93,7 @@ def rows(call: Call) -> list[Row]:
 
 @command("ps")
 async def ps(call: Call) -> Result:
-    """ps(1): -a -x -w -o pid,ppid,command -p PIDS; other layouts print pid and command."""
+    """ps(1): -a -x -w -o pid,ppid,lstart,command -p PIDS; other layouts print pid and command."""
     argv = [word if word.startswith("-") or position else f"-{word}" for position, word in enumerate(call.argv)]
     _, values, operands, bad = options(argv, "aAcdefHhjlmrSTuvwxXZ", "oOpUtNMDG")
     if bad is not None:
@@ -121,7 +125,7 @@ async def ps(call: Call) -> Result:
     return Result("".join(f"{line}\n" for line in lines), "", 0 if listed else 1)
 
 
-_LEFT = frozenset({"command", "args", "comm", "user", "ucomm", "stat", "state"})
+_LEFT = frozenset({"command", "args", "comm", "user", "ucomm", "stat", "state", "lstart"})
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "pid": lambda row: str(row.pid),
     "ppid": lambda row: str(row.parent),
@@ -129,6 +133,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "args": lambda row: row.shown,
     "comm": lambda row: row.name,
     "ucomm": lambda row: row.name,
+    "lstart": lambda row: row.started,
     "user": lambda _: "root",
     "stat": lambda _: "S",
     "state": lambda _: "S",

@@ -1,0 +1,74 @@
+"""What a look asks a node for, and what it tells the node of the last one.
+
+Rules: a look that asks for less says which parts; a part that was not asked keeps the facts and the age it had. What a
+node is told lets it leave out what is still so, and nothing else: files whose device, inode, mode, owner, size and
+times are the ones they were read with, and services whose processes are the ones they had when they were asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hactl.core.facts import NodeFacts
+
+
+class Part(StrEnum):
+    """A part of what a node tells. Which machine it is, and net.inet.carp, are asked every time."""
+
+    #: Interfaces and vhids.
+    CARP = "carp"
+    #: hastd, roles, metadata, devices, mounts and pools.
+    STORAGE = "storage"
+    SERVICES = "services"
+    #: Boot configuration, files hactl writes, the node hook's files, rules of devd.
+    FILES = "files"
+    #: What the node hook and earlier steps noted.
+    NOTES = "notes"
+    #: Counters of CARP and the kernel log.
+    LOG = "log"
+
+
+ALL_PARTS = frozenset(Part)
+#: What steps are decided by; the rest explains.
+DECIDING = ALL_PARTS - {Part.LOG}
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a node is told of an earlier look."""
+
+    #: What stat(1) said of all files when they were read; empty: they are to be read.
+    files: str = ""
+    #: Processes that tell about services (`hactl.core.parse.answer.memory`), when services were asked; empty: ask.
+    processes: str = ""
+    #: Services of which those processes tell everything.
+    services: frozenset[str] = frozenset()
+    #: Pids that belong to services, in words.
+    pids: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a look asks."""
+
+    parts: frozenset[Part] = ALL_PARTS
+    #: Only what changes by itself, to be compared with the last look: nothing is read twice, nothing is concluded.
+    quick: bool = False
+    #: Each query that can hang has a limit of its own: it costs a program, and saves the rest of the answer.
+    bounded: bool = True
+    known: Remembered = field(default_factory=Remembered)
+
+
+EVERYTHING = Question()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an answer came to."""
+
+    facts: NodeFacts
+    #: What to tell the node the next time.
+    remembered: Remembered
+    #: False: something was lost, or does not fit to what was not asked again; ask for everything.
+    complete: bool
