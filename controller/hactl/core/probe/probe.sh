@@ -50,8 +50,10 @@ h_identity() {
 		kern.securelevel vfs.timestamp_precision net.inet.carp 2>&1)
 	h_s sysctl $? "$h_sys"
 	# / belongs to root: whether we are root costs no fork. FreeBSD's test(1), dash and bashkit have -O.
+	h_b who
 	# shellcheck disable=SC3067
-	h_b who; if [ -O / ]; then echo 0; else id -u; fi; h_e who $?
+	if [ -O / ]; then echo 0; else id -u; fi
+	h_e who $?
 	case "$h_l$h_sys$h_l" in *"${h_l}kern.ostype: FreeBSD$h_l"*) return 0 ;; esac
 	h_b uname; uname -s; h_e uname $?
 	return 1
