@@ -154,7 +154,6 @@ def toy_parse(
     seen_at: float,
     salt: bytes,
     question: Question,
-    before: NodeFacts | None,
 ) -> Answered:
     """Facts whose `modules` are the toy state; ValueError when the answer is not ours."""
     head, _, body = text.partition(" ")

@@ -34,14 +34,10 @@ from .test_script import (
 __all__ = ["cluster", "fresh", "healthy"]
 
 
-def ask(
-    node: Node, cluster: Cluster, question: Question, before: NodeFacts | None = None, seen_at: float = 20.0
-) -> Answered:
+def ask(node: Node, cluster: Cluster, question: Question, seen_at: float = 20.0) -> Answered:
     """One look that asks this."""
     text = node.run(probe_script(cluster, "nas-a", NONCE, question, root=str(node.root)))
-    return parse_probe(
-        cluster, "nas-a", text, nonce=NONCE, seen_at=seen_at, salt=SALT, question=question, before=before
-    )
+    return parse_probe(cluster, "nas-a", text, nonce=NONCE, seen_at=seen_at, salt=SALT, question=question)
 
 
 def first(node: Node, cluster: Cluster) -> Answered:
@@ -51,7 +47,7 @@ def first(node: Node, cluster: Cluster) -> Answered:
 
 def compare(node: Node, cluster: Cluster, before: Answered) -> NodeFacts | None:
     """A quick look."""
-    question = Question(DECIDING, quick=True, bounded=False, known=before.remembered)
+    question = Question(DECIDING, quick=True, bounded=False, last=before)
     text = node.run(probe_script(cluster, "nas-a", NONCE, question, root=str(node.root)))
     return unchanged(
         cluster,
@@ -61,7 +57,6 @@ def compare(node: Node, cluster: Cluster, before: Answered) -> NodeFacts | None:
         seen_at=30.0,
         salt=SALT,
         question=question,
-        before=before.facts,
     )
 
 
@@ -76,7 +71,7 @@ def programs(node: Node) -> list[str]:
 def test_what_is_the_same_is_neither_read_nor_asked_again(healthy: Node, cluster: Cluster) -> None:
     """A second full look asks the kernel for everything, one stat(1) for all files, one ps(1) for all services."""
     before = first(healthy, cluster)
-    again = ask(healthy, cluster, Question(known=before.remembered, bounded=False), before.facts)
+    again = ask(healthy, cluster, Question(last=before, bounded=False))
     assert programs(healthy) == sorted(
         ["sysctl", "ifconfig", "netstat", "dmesg", "awk", "mount", "hastctl", "hastctl", "ps", "stat"]
     )
@@ -95,7 +90,7 @@ def test_a_file_that_changed_is_read(healthy: Node, cluster: Cluster) -> None:
     """All of them are: their meaning hangs together."""
     before = first(healthy, cluster)
     healthy.write("/etc/rc.conf", 'hastd_enable="YES"\nkld_list="carp pf"\nnfs_server_enable="YES"\n')
-    again = ask(healthy, cluster, Question(known=before.remembered), before.facts)
+    again = ask(healthy, cluster, Question(last=before))
     assert isinstance(again.facts.boot, Known)
     assert again.facts.boot.value.rc["kld_list"] == "carp pf"
     # The service was not asked, and starts at boot now.
@@ -110,7 +105,7 @@ def test_a_service_whose_processes_changed_is_asked(healthy: Node, cluster: Clus
     assert before.remembered.pids == "900 901"
     healthy.answers["ps"] = (PS.replace("  901 Mon", "  977 Mon"), 0)
     healthy.answers["service nfsd onestatus"] = (NFSD_STOPPED, 1)
-    again = ask(healthy, cluster, Question(known=before.remembered), before.facts)
+    again = ask(healthy, cluster, Question(last=before))
     assert again.facts.services["nfsd"] == Known(Service("nfsd", True, False, False, "nfs_server_enable"), 20.0)
     assert "grep" not in programs(healthy)
 
@@ -121,11 +116,11 @@ def test_a_stopped_service_is_asked_when_a_daemon_appears(healthy: Node, cluster
     healthy.answers["ps"] = ("".join(line for line in PS.splitlines(True) if "nfsd" not in line), 0)
     before = first(healthy, cluster)
     assert before.remembered.services == {"nfsd"}
-    ask(healthy, cluster, Question(known=before.remembered), before.facts)
+    ask(healthy, cluster, Question(last=before))
     assert "service" not in programs(healthy)
     healthy.answers["ps"] = (PS, 0)
     healthy.answers["service nfsd onestatus"] = ("nfsd is running as pid 900 901.\n", 0)
-    again = ask(healthy, cluster, Question(known=before.remembered), before.facts)
+    again = ask(healthy, cluster, Question(last=before))
     assert again.facts.services["nfsd"].value.running  # type: ignore[union-attr]
 
 
@@ -157,7 +152,7 @@ def test_another_interface_makes_boot_configuration_mean_something_else(healthy:
     """The files are the same, what rc makes of them is not: such an answer is not enough."""
     before = first(healthy, cluster)
     healthy.answers["ifconfig"] = (IFCONFIG + "em7: flags=8843<UP> metric 0 mtu 1500\n", 0)
-    assert not ask(healthy, cluster, Question(known=before.remembered), before.facts).complete
+    assert not ask(healthy, cluster, Question(last=before)).complete
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
@@ -171,8 +166,8 @@ def test_parts_alone(healthy: Node, cluster: Cluster) -> None:
         "mount": (MOUNT, 0),
         "ifconfig": ("", 1),
     }
-    question = Question(frozenset({Part.STORAGE}), bounded=False, known=before.remembered)
-    facts = ask(healthy, cluster, question, before.facts).facts
+    question = Question(frozenset({Part.STORAGE}), bounded=False, last=before)
+    facts = ask(healthy, cluster, question).facts
     assert programs(healthy) == sorted(["sysctl", "mount", "hastctl", "hastctl"])
     assert isinstance(facts.resources, Known)
     assert (facts.resources.value["data"].role, facts.resources.seen_at) == (HastRole.SECONDARY, 20.0)
@@ -192,8 +187,11 @@ def test_services_and_notes_alone(healthy: Node, cluster: Cluster) -> None:
     before = first(healthy, cluster)
     healthy.write("/var/db/hactl/confirmed.data", "17 answers\n")
     healthy.answers["service nfsd onestatus"] = (NFSD_STOPPED, 1)
-    question = Question(frozenset({Part.SERVICES, Part.NOTES}), known=replace(before.remembered, processes=""))
-    facts = ask(healthy, cluster, question, before.facts).facts
+    question = Question(
+        frozenset({Part.SERVICES, Part.NOTES}),
+        last=replace(before, remembered=replace(before.remembered, processes="")),
+    )
+    facts = ask(healthy, cluster, question).facts
     assert facts.services["nfsd"] == Known(Service("nfsd", True, False, False, "nfs_server_enable"), 20.0)
     assert isinstance(facts.hook, Known)
     assert facts.hook.value.confirmed == {"data": 17}
@@ -286,9 +284,9 @@ def test_a_cut_quick_answer_is_none(healthy: Node, cluster: Cluster, tmp_path: P
     """Wherever it is cut."""
     assert tmp_path == healthy.root
     before = first(healthy, cluster)
-    question = Question(DECIDING, quick=True, known=before.remembered)
+    question = Question(DECIDING, quick=True, last=before)
     text = healthy.run(probe_script(cluster, "nas-a", NONCE, question, root=str(healthy.root)))
-    told = {"nonce": NONCE, "seen_at": 9.0, "salt": SALT, "question": question, "before": before.facts}
+    told = {"nonce": NONCE, "seen_at": 9.0, "salt": SALT, "question": question}
     assert unchanged(cluster, "nas-a", text, **told) is not None  # type: ignore[arg-type]
     for length in range(text.index(NONCE) + 40, len(text) - 2, 97):
         assert unchanged(cluster, "nas-a", text[:length], **told) is None  # type: ignore[arg-type]

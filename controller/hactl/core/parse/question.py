@@ -7,7 +7,7 @@ times are the ones they were read with, and services whose processes are the one
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from hactl.core.facts import NodeFacts
@@ -49,21 +49,6 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a look asks."""
-
-    parts: frozenset[Part] = ALL_PARTS
-    #: Only what changes by itself, to be compared with the last look: nothing is read twice, nothing is concluded.
-    quick: bool = False
-    #: Each query that can hang has a limit of its own: it costs a program, and saves the rest of the answer.
-    bounded: bool = True
-    known: Remembered = field(default_factory=Remembered)
-
-
-EVERYTHING = Question()
-
-
-@dataclass(frozen=True, slots=True)
 class Answered:
     """What an answer came to."""
 
@@ -72,3 +57,29 @@ class Answered:
     remembered: Remembered
     #: False: something was lost, or does not fit to what was not asked again; ask for everything.
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a look asks."""
+
+    parts: frozenset[Part] = ALL_PARTS
+    #: Only what changes by itself, to be compared with the last look: nothing is read twice, nothing is concluded.
+    quick: bool = False
+    #: Each query that can hang has a limit of its own: it costs a program, and saves the rest of the answer.
+    bounded: bool = True
+    #: What the node told last; what is not asked, or is still so, is taken from it.
+    last: Answered | None = None
+
+    @property
+    def known(self) -> Remembered:
+        """What the node is told of the last look."""
+        return Remembered() if self.last is None else self.last.remembered
+
+    @property
+    def before(self) -> NodeFacts | None:
+        """What the node told last."""
+        return None if self.last is None else self.last.facts
+
+
+EVERYTHING = Question()

@@ -12,8 +12,9 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
@@ -125,7 +126,7 @@ class Observer:
             reading = await self._ask_again(cluster, target, last, depth, parts)
         if reading is None:
             left = max(1.0, DEADLINE_SECONDS - (self._clock.monotonic() - began))
-            reading = await self._ask(cluster, target, EVERYTHING, None, left)
+            reading = await self._ask(cluster, target, EVERYTHING, 0.0, left)
         if isinstance(reading, Known):
             if self._silent_since.pop(key, None) is not None:
                 log.info("node answers again", extra={"cluster": cluster.name, "node": target.node})
@@ -144,18 +145,18 @@ class Observer:
         """A look that builds on the last one; None: everything is to be asked, with all patience."""
         before, known, now = last.answered.facts, last.answered.remembered, self._clock.monotonic()
         if depth is Depth.QUICK and now - last.full_at <= COMPARED_SECONDS and comparable(before, known):
-            question = Question(DECIDING, quick=True, bounded=False, known=known)
-            reading = await self._ask(cluster, target, question, last, PROMPT_SECONDS)
+            question = Question(DECIDING, quick=True, bounded=False, last=last.answered)
+            reading = await self._ask(cluster, target, question, last.full_at, PROMPT_SECONDS)
             if isinstance(reading, Known):
                 return reading
         if now - before.seen_at > BASE_SECONDS:
             parts = ALL_PARTS
-        question = Question(parts, bounded=False, known=known)
-        reading = await self._ask(cluster, target, question, last, PROMPT_SECONDS)
+        question = Question(parts, bounded=False, last=last.answered)
+        reading = await self._ask(cluster, target, question, last.full_at, PROMPT_SECONDS)
         return reading if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled") else None
 
     async def _ask(
-        self, cluster: Cluster, target: Target, question: Question, last: _Last | None, deadline: float
+        self, cluster: Cluster, target: Target, question: Question, full_at: float, deadline: float
     ) -> Reading[NodeFacts]:
         began = self._clock.monotonic()
         nonce = make_nonce()
@@ -171,7 +172,7 @@ class Observer:
         # Readings are as old as the moment the probe began: what changed while it ran may not be in them.
         seen_at = max(began, self._clock.monotonic() - answer.seconds)
         try:
-            facts = self._read(cluster, target.node, answer, question, last, nonce=nonce, seen_at=seen_at)
+            facts = self._read(cluster, target.node, answer, question, full_at, nonce=nonce, seen_at=seen_at)
         except ValueError:
             return Unknown("Garbled", began, _not_ours(answer))
         except Exception as error:  # noqa: BLE001 - logged below, without its message: it may quote an answer with keys
@@ -185,32 +186,22 @@ class Observer:
         return Known(facts, seen_at)
 
     def _read(
-        self,
-        cluster: Cluster,
-        node: str,
-        answer: Answer,
-        question: Question,
-        last: _Last | None,
-        *,
-        nonce: str,
-        seen_at: float,
+        self, cluster: Cluster, node: str, answer: Answer, question: Question, full_at: float, **told: Any
     ) -> NodeFacts | None:
         """What the answer comes to, and what is kept of it; None: not enough, ask for everything. Raises ValueError."""
-        before = last.answered.facts if last is not None else None
-        told = {"nonce": nonce, "seen_at": seen_at, "salt": self._salt, "question": question, "before": before}
+        told |= {"salt": self._salt, "question": question}
         key = (cluster.name, node)
-        if question.quick and last is not None:
+        if question.quick and question.last is not None:
             facts = self._compare(cluster, node, answer.stdout, **told)
             if facts is not None:
-                again = Answered(facts, last.answered.remembered, complete=True)
-                self._last[key] = _Last(cluster, again, last.full_at)
+                self._last[key] = _Last(cluster, replace(question.last, facts=facts), full_at)
             return facts
         answered = self._parse(cluster, node, answer.stdout, **told)
         if not answered.complete and not question.bounded:
             return None
-        everything = last is None or question.parts >= DECIDING
         if answered.complete:
-            self._last[key] = _Last(cluster, answered, seen_at if everything or last is None else last.full_at)
+            everything = question.parts >= DECIDING
+            self._last[key] = _Last(cluster, answered, answered.facts.seen_at if everything else full_at)
         else:
             self._last.pop(key, None)
         return answered.facts

@@ -61,16 +61,16 @@ def parse_probe(
     seen_at: float,
     salt: bytes,
     question: Question = EVERYTHING,
-    before: NodeFacts | None = None,
 ) -> Answered:
     """What one probe of one node told. `seen_at`: monotonic seconds; `salt`: what keys are fingerprinted with.
 
-    `before`: what the node told last; what the `question` leaves out is taken from it, with the age it has. The whole
-    is as old as the oldest of what decides. Raises ValueError when the text has no frame of ours at all.
+    What the `question` leaves out is taken from what the node told last, with the age it has. The whole is as old as
+    the oldest of what decides. Raises ValueError when the text has no frame of ours at all.
     """
     frames = split_frames(text, nonce)
-    reader = Reader(cluster, node, frames, f"{FRAME} {nonce}", seen_at, salt, question, before)
+    reader = Reader(cluster, node, frames, f"{FRAME} {nonce}", seen_at, salt, question)
     facts = read_facts(reader)
+    before = question.before
     if before is not None:
         facts = _with_old(facts, before, question)
     fits = _names(facts) == _names(before or facts)

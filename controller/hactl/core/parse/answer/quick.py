@@ -43,14 +43,14 @@ def unchanged(
     seen_at: float,
     salt: bytes,
     question: Question,
-    before: NodeFacts,
 ) -> NodeFacts | None:
-    """The facts of `before` as of `seen_at`; None when something is not as it was. Raises ValueError for an answer
+    """The facts of last time as of `seen_at`; None when something is not as it was. Raises ValueError for an answer
     without any frame of ours.
     """
     frames = split_frames(text, nonce)
-    reader = Reader(cluster, node, frames, f"{FRAME} {nonce}", seen_at, salt, question, before)
-    if not frames.complete or not _told_again(reader):
+    reader = Reader(cluster, node, frames, f"{FRAME} {nonce}", seen_at, salt, question)
+    before = question.before
+    if before is None or not frames.complete or not _told_again(reader):
         return None
     facts = read_facts(replace(reader, frames=_as_told(frames, len(before.services))))
     if facts.notes != before.notes or not _same(facts, before):

@@ -36,8 +36,6 @@ class Reader:
     seen_at: float
     salt: bytes
     question: Question = EVERYTHING
-    #: What the node told the last time.
-    before: NodeFacts | None = None
     #: What the node runs when it is not FreeBSD.
     uname: str | None = None
     #: Keys seen in this answer, in clear, only to take them out of raw text.
@@ -57,6 +55,11 @@ class Reader:
     def storages(self) -> list[StorageSpec]:
         """Storage with a disk on this node, in document order: the probe numbers its sections by it."""
         return [s for group in self.cluster.groups for s in group.storage if self.node in s.hast.devices]
+
+    @property
+    def before(self) -> NodeFacts | None:
+        """What the node told the last time."""
+        return self.question.before
 
     def asks(self, part: Part) -> bool:
         """Whether the answer was to tell of it."""
