@@ -56,8 +56,10 @@ def chosen(options: Options) -> list[tuple[Exam, str]]:
         name, _, only = word.partition("/")
         if name not in by_name:
             raise Wrong(f"EXAM={word}: there are {', '.join(by_name)}, and short")
-        rounds = by_name[name].names(options.tries)
-        found += [(by_name[name], each) for each in rounds if only in ("", each)]
+        rounds = [each for each in by_name[name].names(options.tries) if only in ("", each)]
+        if not rounds:
+            raise Wrong(f"EXAM={word}: its rounds are {', '.join(by_name[name].rounds)}")
+        found += [(by_name[name], each) for each in rounds]
     return found
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from . import blank, moves, power
+from .blank import blank
+from .cable import cable
+from .drift import drift
 from .exam import Exam
+from .full import full
+from .lost_writes import lost_writes
+from .moves import reboot, switchover
+from .power import power_cut, power_cut_both
+from .resources import resources
+from .sleep import freeze
+from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (
-    blank.blank,
-    power.power_cut,
-    moves.switchover,
-)
+    blank, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full, resources,
+    lost_writes,
+)  # fmt: skip
 #: What CI has time for.
 SHORT = ("blank/nas", "power-cut/01", "switchover/01")
