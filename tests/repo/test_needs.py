@@ -56,6 +56,12 @@ def test_without_root_one_line_names_what_is_missing(tmp_path: Path) -> None:
     assert ask(path, "demo") == (0, "")
 
 
+def test_real_nodes_need_what_emulates_them(tmp_path: Path) -> None:
+    """Unless they are somebody's machines."""
+    path = machine(tmp_path / "bin")
+    assert "qemu-system-x86 qemu-utils xz-utils" in ask(path, "real")[1]
+
+
 @pytest.mark.parametrize("purpose", ["demo", "test"])
 def test_without_venv_nothing_begins(tmp_path: Path, purpose: str) -> None:
     """And one line says why."""

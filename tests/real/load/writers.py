@@ -56,13 +56,18 @@ class Session(threading.Thread):
         """Session after session, until it is over."""
         words = [*self.node.ssh[:-1], "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=30", self.node.ssh[-1]]
         while not self.over.wait(_RETRY_SECONDS):
-            with subprocess.Popen(
+            self.child = subprocess.Popen(
                 [*words, f"/bin/sh {PROGRAM} answer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, text=True, bufsize=1,
-            ) as self.child:  # fmt: skip
-                with contextlib.suppress(OSError, ValueError):
-                    self._talk(self.child)
-                self.child.kill()
+            )  # fmt: skip
+            with contextlib.suppress(OSError, ValueError):
+                self._talk(self.child)
+            self.child.kill()
+            for pipe in (self.child.stdin, self.child.stdout):
+                with contextlib.suppress(OSError):
+                    if pipe:
+                        pipe.close()
+            self.child.wait()
 
     def _talk(self, child: subprocess.Popen[str]) -> None:
         if child.stdin is None or child.stdout is None:
