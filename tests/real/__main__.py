@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from .exams.catalogue import EXAMS, SHORT
-from .exams.exam import Bench, Exam
+from .exams.exam import Bench, Exam, furnish
 from .load.writers import RECORDS
 from .nodes.addresses import Addresses
 from .nodes.emulated import Emulated
@@ -79,6 +79,7 @@ def run_all(options: Options, nodes: Nodes, state: State, wanted: list[tuple[Exa
     document["spec"]["groups"][0]["services"].append(dict(RECORDS))
     site = Site(nodes, options.out / nodes.release / "hactl")
     site.write(document)
+    furnish(nodes)
     clean = False
     for exam, name in wanted:
         full = key(nodes.release, exam.name, name)
@@ -92,6 +93,7 @@ def run_all(options: Options, nodes: Nodes, state: State, wanted: list[tuple[Exa
         bench = Bench(
             nodes, site, document, folder, f"{exam.name}-{name}-{int(time.time())}",
             chance(options.seed, nodes.release, exam.name, name), evidence.Timeline(folder / "timeline"), clean=clean,
+            keep=options.exams != ("short",),
         )  # fmt: skip
         clean = run_one(bench, exam, name, options.record)
         state.record(full, bench.outcome)

@@ -41,6 +41,8 @@ def blank(bench: Bench, name: str) -> None:
     bench.outcome.must(second.ready and second.steps == 0, f"the second apply took {second.steps} steps")
     bench.outcome.seconds["nothing"] = second.seconds
     bench.outcome.details.append(bench.site.hactl("status").out)
-    if name == "nas" and first.ready:
+    bench.clean = name == "nas" and second.ready
+    if bench.clean and bench.keep:
         bench.nodes.keep(READY)
         bench.nodes.bring_back(READY)
+        bench.clean = False

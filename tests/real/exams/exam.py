@@ -46,6 +46,8 @@ class Bench:
     outcome: Outcome = field(default_factory=Outcome)
     #: Ready, and nothing was broken since.
     clean: bool = False
+    #: Disks of a Ready pair are kept, for exams after which there is no way back.
+    keep: bool = True
 
     @property
     def address(self) -> str:
@@ -128,8 +130,7 @@ class Bench:
 
     def furnish(self) -> None:
         """What the load needs on the nodes."""
-        for node in self.nodes.both:
-            writers.install(node)
+        furnish(self.nodes)
 
     @contextlib.contextmanager
     def load(self, pace: float = writers.PACE_SECONDS, port: int = 2049) -> Iterator[Load]:
@@ -219,6 +220,12 @@ class Bench:
         self.say(f"records: {judgement.words()}")
         self.outcome.details.append(f"records: {judgement.words()}")
         self.outcome.must(judgement.sound, f"records: {judgement.words()}")
+
+
+def furnish(nodes: Nodes) -> None:
+    """What the load needs, on both."""
+    for node in nodes.both:
+        writers.install(node)
 
 
 def _kinds(load: Load) -> set[str]:
