@@ -33,14 +33,14 @@ def test_the_worst_verdict_counts() -> None:
 def test_a_row_for_each_exam_and_release() -> None:
     """Median and worst seconds, the range of predictions, each remark once."""
     outcome = {
-        "13.2/power-cut/01": Outcome(Verdict.PASSED, {"service": 7.0}, 8.0),
+        "13.2/power-cut/01": Outcome(Verdict.PASSED, {"service": 7.0}, 8.0, start_ms=65.0),
         "13.2/power-cut/02": Outcome(Verdict.GOAL_MISSED, {"service": 12.0}, 9.0, remarks=["slow"]),
         "13.2/power-cut/03": Outcome(Verdict.GOAL_MISSED, {"service": float("inf")}, 8.0, remarks=["slow"]),
         "15/power-cut/01": Outcome(Verdict.NOT_RUN, remarks=["needs a handle for power"]),
     }
     assert rows(outcome) == [
-        ("power-cut", "13.2", "goal missed", "1 of 3", "service 12.0 (never)", "8 to 9", "slow [02, 03]"),
-        ("power-cut", "15", "not run", "0 of 1", "", "-", "needs a handle for power [01]"),
+        ("power-cut", "13.2", "goal missed", "1 of 3", "service 12.0 (never)", "8 to 9", "65 ms", "slow [02, 03]"),
+        ("power-cut", "15", "not run", "0 of 1", "", "-", "-", "needs a handle for power [01]"),
     ]
     assert render(outcome).splitlines()[1].startswith("power-cut  13.2     goal missed")
 

@@ -29,6 +29,8 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     predicted: float | None = None
     phases: str = ""
+    #: What a program start took on the active node when the round began: how slow or busy the machines were.
+    start_ms: float | None = None
     remarks: list[str] = field(default_factory=list)
     #: What the table has no column for: commands of each drift, for one.
     details: list[str] = field(default_factory=list)

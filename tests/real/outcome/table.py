@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .rounds import Outcome, Verdict, worst
 
-HEAD = ("EXAM", "RELEASE", "VERDICT", "ROUNDS", "SECONDS: MEDIAN (WORST)", "PREDICTED", "REMARKS")
+HEAD = ("EXAM", "RELEASE", "VERDICT", "ROUNDS", "SECONDS: MEDIAN (WORST)", "PREDICTED", "START", "REMARKS")
 #: So many tries of a hundred must reach a goal: 19 of 20.
 ENOUGH = 0.95
 #: The exams whose goal is one of so many tries, not of every one.
@@ -50,6 +50,12 @@ def predicted_of(outcomes: Iterable[Outcome]) -> str:
     return f"{said[0]:g}" if len(said) == 1 else f"{said[0]:g} to {said[-1]:g}"
 
 
+def starts_of(outcomes: Iterable[Outcome]) -> str:
+    """What a program start took meanwhile: seconds of a busy machine are not those of a calm one."""
+    found = [each.start_ms for each in outcomes if each.start_ms is not None]
+    return f"{statistics.median(found):.0f} ms" if found else "-"
+
+
 def rows(outcomes: Mapping[str, Outcome]) -> list[tuple[str, ...]]:
     """Outcomes by `RELEASE/EXAM/ROUND`, in the order in which they ran."""
     exams: dict[tuple[str, str], list[tuple[str, Outcome]]] = {}
@@ -60,7 +66,8 @@ def rows(outcomes: Mapping[str, Outcome]) -> list[tuple[str, ...]]:
     for (exam, release), each in exams.items():
         results = [outcome for _, outcome in each]
         good = sum(outcome.verdict is Verdict.PASSED for outcome in results)
-        cells = (verdict_of(exam, results), f"{good} of {len(results)}", seconds_of(results), predicted_of(results))
+        seconds, predicted, starts = seconds_of(results), predicted_of(results), starts_of(results)
+        cells = (verdict_of(exam, results), f"{good} of {len(results)}", seconds, predicted, starts)
         found.append((exam, release, *(str(cell) for cell in cells), remarks_of(each)))
     return found
 
