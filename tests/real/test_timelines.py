@@ -15,6 +15,10 @@ EVENTS = [
     {"t": 25.7, "kind": "tcp", "what": "lost", "from": 25.0},
     {"t": 29.0, "kind": "tcp", "what": "back", "from": 25.0, "node": "nas-b"},
 ]
+LATE = [
+    {"t": 60.7, "kind": "ping", "what": "lost", "from": 60.2},
+    {"t": 60.8, "kind": "ping", "what": "back", "from": 60.2, "node": "nas-b"},
+]
 
 
 def test_an_outage_lasts_from_the_last_good_answer_to_the_next() -> None:
@@ -27,7 +31,7 @@ def test_an_outage_lasts_from_the_last_good_answer_to_the_next() -> None:
 def test_away_counts_from_the_fault_to_the_end_of_the_last_outage() -> None:
     """A service that comes and goes again is not back."""
     assert away(EVENTS, "tcp", 20.0) == 9.0
-    assert away(EVENTS, "ping", 20.0) == 23.4 - 20.0
+    assert away(EVENTS + LATE, "ping", 20.0) == 23.4 - 20.0
     assert away(EVENTS, "ping", 24.0) == 0.0
 
 

@@ -21,7 +21,7 @@ from ..nodes.node import Broken, Nodes
 from ..nodes.site import Site
 from ..outcome.evidence import Timeline
 from ..outcome.rounds import Outcome, Verdict
-from ..outcome.timelines import away, moves, outages
+from ..outcome.timelines import LATE_SECONDS, away, moves, outages
 
 READY, BLANK = "ready", "blank"
 #: Boot of an emulated node under load, in seconds.
@@ -171,7 +171,7 @@ class Bench:
         def steady() -> bool:
             events = load.seen()
             gone = [each for kind in ("ping", "tcp") for each in outages(events, kind, fault)]
-            calm = max([fault + 1.0, *(each.until or float("inf") for each in gone)])
+            calm = max([fault + 1.0, *(each.until or float("inf") for each in gone if each.seconds > LATE_SECONDS)])
             return time.time() > calm + _STEADY_SECONDS
 
         return self.comes(steady, seconds)
