@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..scenes.facts import facts
 from .blank import blank
 from .cable import cable
 from .drift import drift
@@ -16,7 +17,7 @@ from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (
     blank, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full, resources,
-    lost_writes,
+    lost_writes, facts,
 )  # fmt: skip
 #: What CI has time for.
 SHORT = ("blank/nas", "power-cut/01", "switchover/01")
