@@ -9,12 +9,11 @@ from ..load.writers import Load
 from ..nodes.site import seconds_said
 from ..outcome.rounds import Verdict, within
 from ..outcome.timelines import away, longest
-from .exam import Bench, exam, numbers
+from .exam import BOOT_SECONDS, Bench, exam, numbers
 
 AWAY_GOAL, COMMAND_GOAL = 8.0, 20.0
 RELEASE_GOAL, BOTH_GOAL = 8.0, 60.0
-#: shutdown(8) takes a while to end sshd.
-_DOWN_SECONDS = 120.0
+_BOOT = "sysctl -n kern.boottime"
 
 
 @exam("switchover", numbers(10))
@@ -62,22 +61,21 @@ def reboot(bench: Bench, name: str) -> None:
             bench.outcome.must(drained.exit == 0, f"hactl drain: exit {drained.exit}")
             bench.outcome.seconds["drain"] = drained.seconds
         fault = bench.say(f"reboot of {', '.join(names)}")
+        boots = {each: bench.nodes[each].must(_BOOT) for each in names}
         for each in names:
             bench.nodes[each].run("shutdown -r now >/dev/null 2>&1 &")
-        _wait_for_boot(bench, load, fault, names)
+        _wait_for_boot(bench, load, fault, boots)
     if name == "active-drained":
         bench.site.hactl("uncordon", active)
     bench.judge(load)
 
 
-def _wait_for_boot(bench: Bench, load: Load, fault: float, names: tuple[str, ...]) -> None:
-    for each in names:
-        bench.comes(partial(_silent, bench, each), _DOWN_SECONDS)
-    for each in names:
-        bench.await_ssh(each)
+def _wait_for_boot(bench: Bench, load: Load, fault: float, boots: dict[str, str]) -> None:
+    for each, before in boots.items():
+        bench.wait(partial(_booted, bench, each, before), BOOT_SECONDS, f"{each} boots")
     both = time.time()
     bench.outcome.must(bench.back(load, fault), "the service does not come back")
-    if len(names) == 2:
+    if len(boots) == 2:
         gone = away(load.seen(), "tcp", fault) - (both - fault)
         bench.outcome.goal("service", gone, BOTH_GOAL)
         return
@@ -85,5 +83,6 @@ def _wait_for_boot(bench: Bench, load: Load, fault: float, names: tuple[str, ...
     bench.outcome.goal("service", longest(load.seen(), "tcp", fault), RELEASE_GOAL)
 
 
-def _silent(bench: Bench, name: str) -> bool:
-    return not bench.nodes.answers(name)
+def _booted(bench: Bench, name: str, before: str) -> bool:
+    ran = bench.nodes[name].run(_BOOT)
+    return ran.exit == 0 and ran.out != before
