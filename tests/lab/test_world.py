@@ -156,6 +156,7 @@ def alias_at_boot(made: Pair) -> None:
     with_alias += 'ifconfig_vtnet1_alias0="inet vhid 80 advskew 100 pass s3cret alias 192.0.2.80/24"\nkld_list="carp"\n'
     made.b.files.write_text("/etc/rc.conf", with_alias)
     made.b.files.append("/etc/sysctl.conf", "net.inet.carp.preempt=1\n")
+    made.b.disks.root.write_all()
 
 
 def test_power_loss_takes_memory_and_leaves_the_disk() -> None:
@@ -164,6 +165,7 @@ def test_power_loss_takes_memory_and_leaves_the_disk() -> None:
     made.carp("ifconfig vtnet1 inet 192.0.2.50/32 vhid 1 alias")
     call(made.a, "sysctl net.inet.carp.demotion=7")
     made.a.files.write_text("/var/db/kept", "kept")
+    call(made.a, "fsync /var/db/kept")
     uuid = made.a.hostuuid
     made.world.power_off("nas-a")
     assert (made.a.powered, made.a.running) == (False, False)

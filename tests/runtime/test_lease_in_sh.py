@@ -23,10 +23,10 @@ def step(*, before: str = "true") -> Step:
     return Step("a", Verb.SET_SYSCTL, "x", "why", "echo ran", Risk.NONE, before=(Check("it may be", before),))
 
 
-def run(directory: Path, lease: int, *, before: str = "true") -> StepResult:
+def run(directory: Path, lease: int, *, before: str = "true", fsync: str = "true") -> StepResult:
     """One step on a node whose /var/db is that directory."""
     script = step_script(step(before=before), {}, NONCE, lease=lease)
-    script = script.replace(LEASE_FILE.rsplit("/", 1)[0], str(directory / "hactl"))
+    script = f"fsync() {{ {fsync}; }}\n" + script.replace(LEASE_FILE.rsplit("/", 1)[0], str(directory / "hactl"))
     done = subprocess.run([DASH, "-s"], input=script.encode(), capture_output=True, timeout=LIMIT_SECONDS, check=False)
     assert done.stderr == b""
     return read_answer(step(), done.stdout.decode(), NONCE, exit_status=done.returncode, timed_out=False)
@@ -51,6 +51,13 @@ def test_the_same_and_a_newer_lease_run_and_an_older_one_does_not(tmp_path: Path
         "not run: a newer controller (lease 1001) acts on this node; this one (lease 1000) is out of date"
     )
     assert (tmp_path / "hactl" / "lease").read_text() == "1001\n"
+
+
+def test_a_lease_that_does_not_reach_the_disk_is_not_acted_under(tmp_path: Path) -> None:
+    """A power cut would bring back a node that takes an older controller for the newest."""
+    refused = run(tmp_path, 1000, fsync="return 1")
+    assert (refused.outcome, refused.output) == (Outcome.FAILED, "")
+    assert refused.reason == "not run: /var/db/hactl/lease on the node cannot be written"
 
 
 def test_the_same_lease_is_not_written_again(tmp_path: Path) -> None:

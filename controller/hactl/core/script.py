@@ -9,6 +9,7 @@ Man pages: sh(1), timeout(1).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 
 from hactl.core.changes.change import STATE_DIRECTORY
@@ -80,7 +81,7 @@ def _whole(seconds: float) -> int:
 def _lease(lease: int) -> str:
     """Refuse when the node has seen a newer lease; note ours when it has not seen it yet.
 
-    A file that is empty is what a power cut leaves of one just written; anything else that is no number is not ours.
+    An empty file is what a power cut left of one that an older hactl wrote; anything else but a number is not ours.
     """
     directory, _, name = LEASE_FILE.rpartition("/")
     return f"""\
@@ -89,7 +90,8 @@ case ${{hactl_seen:=0}} in *[!0-9]*|???????????????????*) hactl_say "lease ? {le
 [ "$hactl_seen" -le {lease} ] || {{ hactl_say "lease $hactl_seen {lease}"; exit 0; }}
 [ "$hactl_seen" -eq {lease} ] || (
   umask 077
-  mkdir -p {directory} && cd {directory} && echo {lease} >{name}.new && mv -f {name}.new {name}
+  {{ [ -d {directory} ] || {{ mkdir -p {directory} && fsync {posixpath.dirname(directory)}; }}; }} && cd {directory} &&
+  echo {lease} >{name}.new && fsync {name}.new && mv -f {name}.new {name} && fsync .
 ) 2>/dev/null || {{ hactl_say "leaseless"; exit 0; }}"""
 
 

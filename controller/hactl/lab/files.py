@@ -54,6 +54,8 @@ class Files:
         self.full = False
         #: Directories mounted read-only: "/etc" makes everything below it refuse writes.
         self.read_only: set[str] = set()
+        #: Source and target of every rename(2): whoever keeps the disk reads them off.
+        self.renames: list[tuple[str, str]] = []
         self._nodes: dict[str, Node] = {}
         #: Modes given on purpose: the player's redirections make every file they write 0644 again.
         self._modes: dict[str, int] = {}
@@ -234,6 +236,7 @@ class Files:
             self.fs.remove(target)
         source, target = posixpath.normpath(source), posixpath.normpath(target)
         self.fs.rename(source, target)
+        self.renames.append((source, target))
         self._forget_modes(target)
         for name in [name for name in self._modes if name == source or name.startswith(source + "/")]:
             self._modes[target + name[len(source) :]] = self._modes.pop(name)
@@ -308,9 +311,14 @@ class Files:
         """Take everything below a directory away and return it: what unmounting does to a path."""
         found = self.tree(path)
         for name in self.list(path):
-            self.fs.remove(posixpath.join(path, name), True)
-            self._forget_modes(posixpath.join(path, name))
+            self.discard(posixpath.join(path, name))
         return found
+
+    def discard(self, path: str) -> None:
+        """Take a file, a link or a directory with all below it away, whatever faults there are."""
+        if self.fs.exists(path) or self.link(path) is not None:
+            self.fs.remove(path, True)
+        self._forget_modes(path)
 
     def reboot(self) -> None:
         """Forget what does not survive a boot: /tmp, /var/run, every node of /dev."""

@@ -94,6 +94,7 @@ class Machine:
         """Services and running programs; when first asked for, the disk gets what a fresh installation has."""
         rc = Rc(self, self.hast, self.devctl)
         furnish(self, rc)
+        self.disks.root.write_all()
         return rc
 
     # power

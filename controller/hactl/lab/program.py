@@ -28,8 +28,8 @@ _BASE = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/rescue"})
 PLACES: dict[str, str] = {
     name: directory
     for directory, names in {
-        "/bin": "[ cat chmod cp date dd df echo expr freebsd-version hostname kill link ln ls mkdir mv pgrep pkill "
-        "ps pwd realpath rm rmdir sh sleep stty sync test timeout unlink uuidgen",
+        "/bin": "[ cat chflags chmod cp date dd df echo expr freebsd-version hostname kill link ln ls mkdir mv pgrep "
+        "pkill ps pwd realpath rm rmdir sh sleep stty sync test timeout unlink uuidgen",
         "/sbin": "camcontrol devd dmesg fsck fsck_ufs geom ggatec ggatel glabel gpart hastctl hastd ifconfig kldload "
         "kldstat kldunload md5 mdmfs mount newfs nologin ping ping6 reboot route sha256 shutdown swapinfo swapon "
         "sysctl umount zfs zpool",

@@ -203,7 +203,18 @@ cat > "$new" <<END
 ifconfig_vtnet1_alias8000="inet vhid 80 advskew {advskew} pass $HACTL_PASS_1 192.0.2.80/24"
 # END hactl
 END
-chmod 600 "$new" && mv -f "$new" /etc/rc.conf.d/netif
+chmod 600 "$new" && fsync "$new" && mv -f "$new" /etc/rc.conf.d/netif && fsync /etc/rc.conf.d
+"""
+
+
+def edited(words: str, path: str = "/etc/rc.conf") -> str:
+    """sysrc on a copy that takes the place of the file."""
+    return f"""\
+cp -p {path} /etc/.hactl.new &&
+cp /etc/.hactl.new /var/run/hactl.rc.conf &&
+sysrc -f /var/run/hactl.rc.conf {words} &&
+cat /var/run/hactl.rc.conf > /etc/.hactl.new &&
+fsync /etc/.hactl.new && mv -f /etc/.hactl.new {path} && fsync /etc
 """
 
 
@@ -218,7 +229,7 @@ def test_boot_aliases() -> None:
     assert says(complaints(bare, [step("nas-b", "WriteBootAliases", loose)]), "I8")
     clear = BLOCK.format(advskew=100).replace("$HACTL_PASS_1", "s3cret")
     assert says(complaints(bare, [step("nas-b", "WriteBootAliases", clear)]), "I8", "clear")
-    elsewhere = BLOCK.format(advskew=100).replace("/etc/rc.conf.d/netif", "/etc/rc.conf")
+    elsewhere = BLOCK.format(advskew=100).replace("/etc/rc.conf.d/netif", "/etc/rc.local")
     assert says(complaints(bare, [step("nas-b", "WriteBootAliases", elsewhere)]), "I10")
     foreign = BLOCK.format(advskew=100).replace("vhid 80", "vhid 81")
     assert says(complaints(bare, [step("nas-b", "WriteBootAliases", foreign)]), "vhid 81")
@@ -228,19 +239,26 @@ def test_boot_aliases() -> None:
 @pytest.mark.parametrize(
     ("verb", "command", "word"),
     [
-        ("SetRcVariable", "sysrc hastd_enable=NO", "hastd_enable"),
-        ("SetRcVariable", "sysrc hastd_enable=YES", "I7"),
-        ("SetRcVariable", "sysrc kld_list=carp", "I10"),
-        ("SetRcVariable", "sysrc kld_list+=zfs", "carp"),
-        ("SetRcVariable", "sysrc ifconfig_vtnet1='inet 192.0.2.12/24'", "I10"),
+        ("SetRcVariable", edited("hastd_enable=NO"), "hastd_enable"),
+        ("SetRcVariable", edited("hastd_enable=YES"), "I7"),
+        ("SetRcVariable", edited("kld_list=carp"), "I10"),
+        ("SetRcVariable", edited("kld_list+=zfs"), "carp"),
+        ("SetRcVariable", edited("ifconfig_vtnet1='inet 192.0.2.12/24'"), "I10"),
         ("SetRcVariable", "sysrc -f /boot/loader.conf hastd_enable=YES", "I10"),
-        ("RemoveRcVariable", "sysrc -x sshd_enable", "I10"),
-        ("RemoveRcVariable", "sysrc -x ifconfig_vtnet1_alias8000", "I7"),
-        ("RemoveRcVariable", "sysrc -x ifconfig_vtnet1_alias7", "I7"),
-        ("EnableService", "sysrc nfs_server_enable=YES", "does not start at boot"),
-        ("DisableService", "sysrc sshd_enable=NO", "I10"),
-        ("DisableService", "sysrc nfs_server_enable=YES", "sets nfs_server_enable=YES"),
-        ("DisableService", "sysrc nfs_server_enable=NO", "I7"),
+        ("SetRcVariable", edited("hastd_enable=YES", "/etc/hosts"), "I10"),
+        ("SetRcVariable", "sysrc hastd_enable=YES", "rename"),
+        (
+            "SetRcVariable",
+            edited("hastd_enable=YES").replace("cat /var/run/hactl.rc.conf", "cat /etc/hosts"),
+            "made of it",
+        ),
+        ("RemoveRcVariable", edited("-x sshd_enable"), "I10"),
+        ("RemoveRcVariable", edited("-x ifconfig_vtnet1_alias8000"), "I7"),
+        ("RemoveRcVariable", edited("-x ifconfig_vtnet1_alias7"), "I7"),
+        ("EnableService", edited("nfs_server_enable=YES"), "does not start at boot"),
+        ("DisableService", edited("sshd_enable=NO"), "I10"),
+        ("DisableService", edited("nfs_server_enable=YES"), "sets nfs_server_enable=YES"),
+        ("DisableService", edited("nfs_server_enable=NO"), "I7"),
         ("SetSysctlConf", "echo net.inet.carp.preempt=1 >> /etc/sysctl.conf", "rename"),
     ],
 )
@@ -255,13 +273,13 @@ def test_boot_steps_that_are_right() -> None:
     scene = scene.boot("nas-a", sysctl_conf={"net.inet.carp.preempt": "0"})
     line = (
         "new=$(mktemp /etc/sysctl.conf.XXXXXX)\n{ grep -v preempt /etc/sysctl.conf; echo 'net.inet.carp.preempt=1'; }"
-        ' > "$new" && mv -f "$new" /etc/sysctl.conf'
+        ' > "$new" && fsync "$new" && mv -f "$new" /etc/sysctl.conf && fsync /etc'
     )
     steps = [
-        step("nas-a", "SetRcVariable", "sysrc hastd_enable=YES"),
-        step("nas-a", "SetRcVariable", "sysrc kld_list+=carp"),
+        step("nas-a", "SetRcVariable", edited("hastd_enable=YES")),
+        step("nas-a", "SetRcVariable", edited("kld_list+=carp")),
         step("nas-a", "SetSysctlConf", line),
-        step("nas-a", "DisableService", "sysrc nfs_server_enable=NO", target="nfsd"),
+        step("nas-a", "DisableService", edited("nfs_server_enable=NO"), target="nfsd"),
     ]
     assert not complaints(scene, steps, ordered=False)
 
@@ -312,7 +330,8 @@ def test_i10_no_vital_service_is_switched_off_under_the_name_of_another() -> Non
     """The step calls itself DisableService nfsd."""
 
     def disables(variable: str) -> tuple[str, ...]:
-        return complaints(_without_rcvar(), [step("nas-b", "DisableService", f"sysrc {variable}=NO", target="nfsd")])
+        command = edited(f"{variable}=NO")
+        return complaints(_without_rcvar(), [step("nas-b", "DisableService", command, target="nfsd")])
 
     assert not disables("nfs_server_enable")
     for vital in ("sshd_enable", "hastd_enable", "netif_enable", "devd_enable"):

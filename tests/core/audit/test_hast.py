@@ -111,7 +111,8 @@ def test_i2_no_forced_unmount_of_a_device_that_exists() -> None:
 def _conf_step(node: str, text: str) -> Step:
     command = (
         f"new=$(mktemp /etc/hast.conf.XXXXXX)\ncat > \"$new\" <<'END'\n{text}END\n"
-        'cp -p /etc/hast.conf /etc/hast.conf.old && mv -f "$new" /etc/hast.conf'
+        'cp -p /etc/hast.conf /etc/hast.conf.old && fsync "$new" /etc/hast.conf.old && mv -f "$new" /etc/hast.conf && '
+        "fsync /etc"
     )
     return step(node, "WriteHastConf", command)
 

@@ -75,6 +75,6 @@ def test_i10_a_hook_file_is_one_of_ours_and_says_what_the_document_makes_it() ->
     write = planned(new, "WriteHook")
     assert not complaints(new, [write])
     assert says(complaints(new, [replace(write, target="/etc/rc.conf")]), "I10", "is no file of the node hook")
-    other = replace(write, command=write.command.replace("Written by hactl", "Written by eve", 1))
+    other = replace(write, command=write.command.replace("# Written by hactl", "# Written by eve", 1))
     assert other != write
     assert says(complaints(new, [other]), "does not write what the document makes of")

@@ -12,6 +12,7 @@ from hactl.core.facts import CarpState, File, HastRole, Known, Mount, RcAlias, f
 from hactl.core.plan import make_plan
 from hactl.core.steps import Plan
 from support.facts.builder import KEY, NOW, SALT, Scene, edge_pair, healthy_pair, nas_cluster, zfs_cluster
+from support.facts.planned import shortened
 
 WRONG_KEY = fingerprint("changed-by-hand", SALT)
 Tweak = Callable[[Scene], Scene]
@@ -24,7 +25,7 @@ def plan_of(scene: Scene) -> Plan:
 
 def commands(plan: Plan) -> list[str]:
     """`node: command` of every step, in order."""
-    return [f"{step.node}: {step.command}" for step in plan.steps]
+    return [f"{step.node}: {shortened(step)}" for step in plan.steps]
 
 
 @pytest.mark.parametrize("pair", [healthy_pair, edge_pair])

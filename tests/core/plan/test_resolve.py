@@ -167,7 +167,7 @@ def test_the_image_is_whole_or_not_there(tmp_path: Path) -> None:
     device.write_bytes(b"hast" * 262144)
     command = steps_of(diverged(), preserve="/var/tmp/data.img")[0].command
     command = command.replace("/dev/vtbd1", str(device)).replace("/var/tmp/data.img", str(image))
-    sizes = 'stat() { wc -c < "$3" | tr -d " "; }\ndiskinfo() { echo "$1 512 $hactl_media 0"; }'
+    sizes = 'fsync() { sync "$@"; }\nstat() { wc -c < "$3" | tr -d " "; }\ndiskinfo() { echo "$1 512 $hactl_media 0"; }'
     shell = shutil.which("dash") or "/bin/sh"
 
     def run(media: int) -> int:

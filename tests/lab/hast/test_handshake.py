@@ -89,7 +89,7 @@ def test_stale_primary_is_brought_up_to_date_from_its_secondary() -> None:
     """The node that missed writes becomes primary again: it reads from the other side until it is in sync."""
     pair = Pair()
     pair.mounted()
-    pair.sh(pair.a, "umount /data")
+    pair.sh(pair.a, "umount /data; fsync /")
     pair.world.power_off("nas-a")
     pair.sh(pair.b, "hastctl role primary data; while [ ! -c /dev/hast/data ]; do sleep 1; done; mkdir -p /data")
     pair.sh(pair.b, "mount /dev/hast/data /data; echo newer > /data/file; umount /data")

@@ -144,6 +144,7 @@ def test_a_frozen_machine_acts_when_it_thaws(pair: Pair) -> None:
     pair.world.advance(1.5)
     assert seen(pair.a) == ["80@vtnet1 BACKUP"]
     pair.world.advance(2.0)
+    pair.sh(pair.a, "fsync /var/db/seen")
     pair.world.power_off("nas-a")
     pair.world.advance(60)
     assert seen(pair.a) == ["80@vtnet1 BACKUP"]

@@ -149,7 +149,7 @@ def test_power_loss_leaves_it_dirty() -> None:
     """Without soft updates a dirty filesystem is not mounted before fsck; with them the kernel only warns."""
     pair = Pair()
     pair.sh(pair.a, "newfs /dev/vtbd1 >/dev/null; newfs -U /dev/vtbd2 >/dev/null; mkdir -p /one /two")
-    pair.sh(pair.a, "mount /dev/vtbd1 /one; mount /dev/vtbd2 /two")
+    pair.sh(pair.a, "mount /dev/vtbd1 /one; mount /dev/vtbd2 /two; fsync /")
     pair.world.power_off("nas-a")
     pair.world.power_on("nas-a")
     pair.world.advance(30)

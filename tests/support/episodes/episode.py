@@ -16,6 +16,7 @@ from hactl.core.steps import Outcome, Plan, Stage, Step
 from hactl.runtime.passes.execute import STANDSTILL_SECONDS
 from support.episodes.faults import Faults
 from support.episodes.judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge
+from support.facts.planned import shortened
 from support.lab.closed_loop import Fate, Loop
 from support.lab.converged import converged
 from support.lab.serving import complaints
@@ -147,7 +148,7 @@ class Episode:
 
     def carry_out(self, step: Step, fate: str, lease: int | None = None) -> StepResult:
         """One step, judged."""
-        shown = f"{step.verb} {step.target}" if "\n" in step.command else step.command
+        shown = shortened(step)
         told = "" if lease is None else f" with lease {lease}"
         self.note(f"hactl {step.node}: {shown}{told}{'' if fate == 'ok' else f' ({fate})'}")
         if fate == "late":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
@@ -63,3 +65,10 @@ def commands(plan: Plan, node: str) -> list[str]:
 def looks(step: Step) -> list[str]:
     """What the node looks at before the step, and after it with the seconds it may take."""
     return [check.says for check in step.before] + [f"> {c.says} ({c.within_seconds:.0f} s)" for c in step.after]
+
+
+def shortened(step: Step) -> str:
+    """A step as a transcript has it: its command, or what it does where that has several lines; what sysrc is told."""
+    if edit := re.search(r"^sysrc -f \S+ (.*?) &&$", step.command, re.MULTILINE):
+        return f"sysrc {edit[1]}"
+    return f"{step.verb} {step.target}" if "\n" in step.command else step.command

@@ -30,6 +30,7 @@ from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
 from hactl.lab.shell.shell import drive, run_script
+from support.facts.planned import shortened
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "examples"
 NONCE = "0123456789abcdef"
@@ -130,7 +131,7 @@ class Loop:
 
     def step(self, step: Step, fate: Fate = "ok", *, lease: int | None = None) -> StepResult:
         """Carry out one step, or lose it. `lease`: another one than the loop's own."""
-        shown = f"{step.verb} {step.target}" if "\n" in step.command else step.command
+        shown = shortened(step)
         self.executed.append(f"{step.node}: {shown}")
         if fate == "unsent" or not self.reaches(step.node):
             return StepResult(Outcome.FAILED, None, "", "not sent")

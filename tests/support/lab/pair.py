@@ -66,6 +66,7 @@ class Pair:
         """hastd runs on both, disks created, roles init."""
         for machine in (self.a, self.b):
             machine.files.write_text("/etc/hast.conf", conf)
+            machine.disks.root.flush("/etc/hast.conf")
         self.both("hastctl create all 2>/dev/null; hastctl create data; service hastd onestart")
 
     def replicating(self) -> None:

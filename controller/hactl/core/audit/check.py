@@ -31,8 +31,9 @@ from hactl.core.audit.effects import (
 )
 from hactl.core.audit.model import ANY_ROLE, HAST_CONF, HAST_DEVICES, Node, World, applied, first_world, known
 from hactl.core.audit.reader.lexer import Unreadable, clear_passwords, read_commands, secret_variables
-from hactl.core.audit.reader.programs import SECRET_MAY_BE_SEEN_BY, read_effects
+from hactl.core.audit.reader.programs import BESIDE, SECRET_MAY_BE_SEEN_BY, read_effects
 from hactl.core.audit.rules import boot, carp, filesystems, hast, hook
+from hactl.core.audit.rules.durable import durable
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Snapshot
 from hactl.core.steps import Plan, Risk, Stage, Step
@@ -51,8 +52,10 @@ class _Demand:
     single: bool = True
 
 
-_HAST_CONF_FILES = r"/etc/hast\.conf([.][\w.-]+)?"
-_SYSCTL_CONF_FILES = r"/etc/sysctl\.conf([.][\w.-]+)?"
+_BESIDE_ETC = r"/etc/\.hactl\.new"
+_HAST_CONF_FILES = rf"/etc/hast\.conf([.][\w.-]+)?|{_BESIDE_ETC}"
+_SYSCTL_CONF_FILES = rf"/etc/sysctl\.conf([.][\w.-]+)?|{_BESIDE_ETC}"
+_RC_FILES = rf"/etc/rc\.conf(\.local)?|{_BESIDE_ETC}"
 _NETIF_FILES = r"/etc/rc\.conf\.d(/(netif(/[\w.-]+|\.[\w.-]+)?|\.hactl[\w.-]*))?"
 
 _DEMANDS: Mapping[str, _Demand] = {
@@ -63,8 +66,8 @@ _DEMANDS: Mapping[str, _Demand] = {
     Verb.REMOVE_ADDRESS: _Demand((Ifconfig,), carp.remove_address),
     Verb.SET_VHID: _Demand((Ifconfig,), carp.set_vhid),
     Verb.WRITE_BOOT_ALIASES: _Demand((WritesFile,), boot.write_boot_aliases, _NETIF_FILES, single=False),
-    Verb.SET_RC_VARIABLE: _Demand((SetsRc,), boot.set_rc_variable),
-    Verb.REMOVE_RC_VARIABLE: _Demand((SetsRc,), boot.remove_rc_variable),
+    Verb.SET_RC_VARIABLE: _Demand((SetsRc,), boot.set_rc_variable, _RC_FILES),
+    Verb.REMOVE_RC_VARIABLE: _Demand((SetsRc,), boot.remove_rc_variable, _RC_FILES, single=False),
     Verb.SET_SYSCTL_CONF: _Demand((WritesFile,), boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
     Verb.WRITE_HAST_CONF: _Demand((WritesFile,), hast.write_hast_conf, _HAST_CONF_FILES, single=False),
     Verb.RELOAD_HASTD: _Demand((RunsService,), hast.reload_hastd),
@@ -81,8 +84,8 @@ _DEMANDS: Mapping[str, _Demand] = {
     Verb.EXPORT_POOL: _Demand((Zpool,), filesystems.export_pool),
     Verb.START_SERVICE: _Demand((RunsService,), filesystems.start_service),
     Verb.STOP_SERVICE: _Demand((RunsService,), filesystems.stop_service),
-    Verb.ENABLE_SERVICE: _Demand((SetsRc, RunsService), boot.enable_service),
-    Verb.DISABLE_SERVICE: _Demand((SetsRc, RunsService), boot.disable_service),
+    Verb.ENABLE_SERVICE: _Demand((SetsRc, RunsService), boot.enable_service, _RC_FILES),
+    Verb.DISABLE_SERVICE: _Demand((SetsRc, RunsService), boot.disable_service, _RC_FILES),
     Verb.WRITE_HOOK: _Demand((WritesFile,), hook.write_hook, hook.HOOK_FILES, single=False),
     Verb.PRESERVE_COPY: _Demand((WritesFile,), hast.preserve_copy, single=False),
     Verb.DISCARD_COPY: _Demand((SetsRole, CreatesMetadata), hast.discard_copy, single=False),
@@ -185,6 +188,8 @@ def _judge(plan: Plan, step: Step, stage: int, world: World) -> Iterator[str]:
         yield from _does_what_it_says(case, demand)
         yield from demand.rule(case)
         yield from _risk(case)
+        if step.verb != Verb.MOUNT:  # whoever mounts makes the mount point anew
+            yield from durable(step.command)
     except Unreadable as what:
         yield f"the command cannot be read: {what}"
 
@@ -265,7 +270,7 @@ def _file(case: Case, effect: WritesFile, demand: _Demand) -> Iterator[str]:
         yield f"I10: {effect.how} of {effect.path}"
     elif _is_image(case, effect.path):
         return
-    elif effect.how in ("rm", "rmdir") and "XXXX" not in effect.path and not (temporary or _is_note(effect.path)):
+    elif effect.how in ("rm", "rmdir") and not BESIDE.search(effect.path) and not (temporary or _is_note(effect.path)):
         yield f"I10: removes {effect.path}"
 
 

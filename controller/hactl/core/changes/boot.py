@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import FLUSH, Change, NamedChange, SecretUse, WrittenFile
+from hactl.core.changes.change import Change, NamedChange, SecretUse, WrittenFile
+from hactl.core.changes.replace import making, replacing
 from hactl.core.facts import RcAlias
 from hactl.core.verbs import Verb
 
@@ -65,23 +66,54 @@ class WriteBootAliases(Change):
     def command(self) -> str:
         return "\n".join(
             [
-                f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl",
-                "umask 077 && mkdir -p -m 755 /etc/rc.conf.d && hactl_new=$(mktemp /etc/rc.conf.d/.hactl.XXXXXX) &&",
-                "{",
-                # awk ends a last line without a newline; sed does not, and BEGIN would stand in the middle of it.
-                f'  {{ [ ! -f "$hactl_file" ] || awk \'/^{BEGIN}/ {{ own = 1 }} ! own {{ print }} '
-                f'/^{END}/ {{ own = 0 }}\' "$hactl_file"; }} &&',
-                "  cat <<HACTL_END",
-                *self.content,
-                "HACTL_END",
-                f'}} > "$hactl_new" && chmod 600 "$hactl_new" && {FLUSH} && mv -f "$hactl_new" "$hactl_file" ||',
-                '  { rm -f "$hactl_new"; exit 1; }',
+                making("/etc/rc.conf.d"),
+                # The file has its final mode before it has its content.
+                "umask 077",
+                f"hactl_netif={NETIF}; [ ! -d {NETIF} ] || hactl_netif={NETIF}/hactl",
+                replacing(
+                    '"$hactl_netif"',
+                    '[ ! -e "$hactl_new" ] || chmod 600 "$hactl_new" || hactl_undo',
+                    "{",
+                    # awk ends a last line without a newline; sed does not, and BEGIN would stand in the middle of it.
+                    f'  {{ [ ! -f "$hactl_file" ] || awk \'/^{BEGIN}/ {{ own = 1 }} ! own {{ print }} '
+                    f'/^{END}/ {{ own = 0 }}\' "$hactl_file"; }} &&',
+                    "  cat <<HACTL_END",
+                    *self.content,
+                    "HACTL_END",
+                    '} > "$hactl_new"',
+                ),
             ]
         )
 
     @property
     def secrets(self) -> tuple[SecretUse, ...]:
         return tuple({item.secret.variable: item.secret for item in self.block if item.secret}.values())
+
+
+#: Where sysrc(8) finds variables (rc_conf_files); of two assignments the last one in this order is in force.
+RC_CONF, RC_CONF_LOCAL = "/etc/rc.conf", "/etc/rc.conf.local"
+#: The copy that sysrc edits; it writes a new file with mode and owner of the old, but not its flags.
+RC_COPY = "/var/run/hactl.rc.conf"
+
+
+def edited_by_sysrc(words: str) -> tuple[str, ...]:
+    """The lines that make what sysrc makes of the old file the new one."""
+    return (
+        f'cp "$hactl_new" {RC_COPY} &&',
+        f"sysrc -f {RC_COPY} {words} &&",
+        f'cat {RC_COPY} > "$hactl_new" || {{ rm -f {RC_COPY}; hactl_undo; }}',
+        f"rm -f {RC_COPY}",
+    )
+
+
+def setting(name: str, words: str) -> str:
+    """sysrc on a copy of the file it would write: the one that has the variable last, or rc.conf."""
+    where = f"hactl_rc={RC_CONF_LOCAL}; {_assigns(name, RC_CONF_LOCAL)} || hactl_rc={RC_CONF}"
+    return "\n".join([where, replacing('"$hactl_rc"', *edited_by_sysrc(words))])
+
+
+def _assigns(name: str, path: str) -> str:
+    return f"{{ [ -f {path} ] && grep -aq '^[[:space:]]*{name}=' {path}; }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +126,27 @@ class SetRcVariable(NamedChange):
 
     @property
     def command(self) -> str:
-        return f"sysrc {self.name}{'+=' if self.append else '='}{self.value}"
+        return setting(self.name, f"{self.name}{'+=' if self.append else '='}{self.value}")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveRcVariable(NamedChange):
-    """A variable out of rc.conf."""
+    """A variable out of every rc.conf that has it."""
 
     verb = Verb.REMOVE_RC_VARIABLE
 
     @property
     def command(self) -> str:
-        return f"sysrc -x {self.name}"
+        lines = []
+        for path in (RC_CONF, RC_CONF_LOCAL):
+            removal = replacing(path, *edited_by_sysrc(f"-x {self.name}"))
+            lines += [f"if {_assigns(self.name, path)}; then", removal, "fi || exit 1"]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class SetSysctlConf(NamedChange):
-    """A line of sysctl.conf, replaced or appended; the file keeps its owner and mode."""
+    """A line of sysctl.conf, replaced or appended; every other line is kept."""
 
     verb = Verb.SET_SYSCTL_CONF
     value: int
@@ -126,14 +162,12 @@ class SetSysctlConf(NamedChange):
 
     @property
     def command(self) -> str:
-        old = f"[ ! -e {SYSCTL_CONF} ] || grep -Ev '^[[:space:]]*{self.pattern}[[:space:]]*=' {SYSCTL_CONF}"
-        return "\n".join(
-            [
-                f"hactl_new=$(mktemp {SYSCTL_CONF}.hactl.XXXXXX) &&",
-                f'if [ -e {SYSCTL_CONF} ]; then cp -p {SYSCTL_CONF} "$hactl_new"; else chmod 644 "$hactl_new"; fi &&',
-                f"{{ {old}; echo '{self.name}={self.value}'; }} > \"$hactl_new\" &&",
-                f'{FLUSH} && mv -f "$hactl_new" {SYSCTL_CONF} || {{ rm -f "$hactl_new"; exit 1; }}',
-            ]
+        others = f"grep -aEv '^[[:space:]]*{self.pattern}[[:space:]]*=' \"$hactl_file\""
+        return replacing(
+            SYSCTL_CONF,
+            # grep exits with 1 when no line is left, with 2 when it could not read.
+            f'{{ [ ! -e "$hactl_file" ] || {others} || [ $? -eq 1 ]; }} > "$hactl_new" &&',
+            f"  echo '{self.name}={self.value}' >> \"$hactl_new\"",
         )
 
 
@@ -146,7 +180,7 @@ class EnableService(NamedChange):
 
     @property
     def command(self) -> str:
-        return f"sysrc {self.rcvar}=YES"
+        return setting(self.rcvar, f"{self.rcvar}=YES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +192,7 @@ class DisableService(NamedChange):
 
     @property
     def command(self) -> str:
-        return f"sysrc {self.rcvar}=NO"
+        return setting(self.rcvar, f"{self.rcvar}=NO")
 
 
 BootChange: TypeAlias = (

@@ -8,8 +8,6 @@ from typing import ClassVar
 
 from hactl.core.verbs import Verb
 
-#: fsync(1) is in the base system; without it a power loss could leave the renamed file empty.
-FLUSH = '{ ! command -v fsync >/dev/null || fsync "$hactl_new"; }'
 DEMOTION = "net.inet.carp.demotion"
 #: What the hook and the controller's steps write down on a node.
 STATE_DIRECTORY = "/var/db/hactl"

@@ -5,10 +5,12 @@ Man pages: hastctl(8), hastd(8), hast.conf(5), diskinfo(8), dd(1).
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import FLUSH, Change, WrittenFile
+from hactl.core.changes.change import Change, WrittenFile
+from hactl.core.changes.replace import replacing, text_into_new
 from hactl.core.facts import HastRole
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
@@ -31,20 +33,16 @@ class WriteHastConf(Change):
 
     @property
     def command(self) -> str:
-        path = HAST_CONF
-        return "\n".join(
-            [
-                f"hactl_new=$(mktemp {path}.hactl.XXXXXX) || exit 1",
-                'cat > "$hactl_new" <<\'HACTL_END\' || { rm -f "$hactl_new"; exit 1; }',
-                self.text.rstrip("\n"),
-                "HACTL_END",
-                'hactl_said=$(hastctl dump -c "$hactl_new" all 2>&1)',
-                'case $? in 64|70|72|78|126|127) printf \'%s\\n\' "$hactl_said"; rm -f "$hactl_new"; exit 1 ;; esac',
-                f"hactl_old={path}.old",
-                f"grep -q '^# Written by hactl' {path} 2>/dev/null || hactl_old={path}.$(date +%Y%m%d%H%M%S)",
-                f'{{ [ ! -e {path} ] || cp -p {path} "$hactl_old"; }} && chmod 644 "$hactl_new" && {FLUSH} &&',
-                f'  mv -f "$hactl_new" {path} || {{ rm -f "$hactl_new"; exit 1; }}',
-            ]
+        return replacing(
+            HAST_CONF,
+            *text_into_new(self.text),
+            'hactl_said=$(hastctl dump -c "$hactl_new" all 2>&1)',
+            'case $? in 64|70|72|78|126|127) printf \'%s\\n\' "$hactl_said"; rm -f "$hactl_new"; exit 1 ;; esac',
+            "hactl_old=$hactl_file.old",
+            "grep -q '^# Written by hactl' \"$hactl_file\" 2>/dev/null ||",
+            "  hactl_old=$hactl_file.$(date +%Y%m%d%H%M%S)",
+            '[ ! -e "$hactl_file" ] || { cp -p "$hactl_file" "$hactl_old" && fsync "$hactl_old"; }',
+            mode=0o644,
         )
 
 
@@ -102,7 +100,8 @@ class SetRole(_ResourceChange):
 
 @dataclass(frozen=True, slots=True)
 class PreserveCopy(_ResourceChange):
-    """An image of the whole local device, metadata and bitmap with it; a cut one never has the name.
+    """An image of the whole local device, metadata and bitmap with it; a cut one never has the name, and one that has
+    it is on the disk: the copy itself is destroyed next.
 
     The node asks diskinfo(8) for the size, because a probe does not measure a disk that has metadata on it.
     """
@@ -118,13 +117,15 @@ class PreserveCopy(_ResourceChange):
     @property
     def command(self) -> str:
         device, part, image = (quote_plain(word) for word in (self.device, f"{self.path}.part", self.path))
+        directory = quote_plain(posixpath.dirname(self.path) or "/")
         return "\n".join(
             [
                 f"if [ -e {image} ]; then cmp -s {device} {image}; exit $?; fi",
                 "umask 077",
                 f"hactl_size=$({size_of(device)}) &&",
                 f"  dd if={device} of={part} bs=1048576 &&",
-                f'  [ "$(stat -f %z {part})" = "$hactl_size" ] && mv -f {part} {image} || {{ rm -f {part}; exit 1; }}',
+                f'  [ "$(stat -f %z {part})" = "$hactl_size" ] && fsync {part} && mv -f {part} {image} &&',
+                f"  fsync {directory} || {{ rm -f {part}; exit 1; }}",
             ]
         )
 

@@ -9,7 +9,8 @@ import posixpath
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import DEMOTION, FLUSH, STATE_DIRECTORY, Change, WrittenFile
+from hactl.core.changes.change import DEMOTION, STATE_DIRECTORY, Change, WrittenFile
+from hactl.core.changes.replace import making, replacing, text_into_new
 from hactl.core.sh import quote
 from hactl.core.verbs import Verb
 
@@ -42,17 +43,19 @@ class WriteHook(Change):
     @property
     def command(self) -> str:
         directory, name = posixpath.split(self.path)
+        kept = f"{STATE_DIRECTORY}/{name}.old"
         return "\n".join(
             [
-                f"umask 022 && mkdir -p {directory} && mkdir -p -m 700 {STATE_DIRECTORY} &&",
-                f"hactl_new=$(mktemp {directory}/.hactl.XXXXXX) || exit 1",
-                'cat > "$hactl_new" <<\'HACTL_END\' || { rm -f "$hactl_new"; exit 1; }',
-                self.text.rstrip("\n"),
-                "HACTL_END",
-                f"{{ [ ! -e {self.path} ] || grep -q 'Written by hactl' {self.path} ||",
-                f"  cp -p {self.path} {STATE_DIRECTORY}/{name}.old; }} &&",
-                f'  chmod {self.mode:o} "$hactl_new" && {FLUSH} &&',
-                f'  mv -f "$hactl_new" {self.path} || {{ rm -f "$hactl_new"; exit 1; }}',
+                making(directory),
+                making(STATE_DIRECTORY, 0o700),
+                replacing(
+                    self.path,
+                    # Somebody's own file, under our name.
+                    '[ ! -e "$hactl_file" ] || grep -q "Written by hactl" "$hactl_file" ||',
+                    f'  {{ cp -p "$hactl_file" {kept} && fsync {kept} {STATE_DIRECTORY}; }} || hactl_undo',
+                    *text_into_new(self.text),
+                    mode=self.mode,
+                ),
             ]
         )
 
@@ -69,7 +72,10 @@ class RemoveHook(Change):
 
     @property
     def command(self) -> str:
-        return f"rm -f {' '.join(self.paths)} {LOADED} && service devd onerestart"
+        directories = sorted({posixpath.dirname(path) for path in self.paths})
+        flush = [f"[ ! -d {directory} ] || fsync {directory} || exit 1" for directory in directories]
+        removed = f"rm -f {' '.join(self.paths)} {LOADED} || exit 1"
+        return "\n".join([removed, *flush, "service devd onerestart"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +114,9 @@ class ConfirmCopy(Change):
     def command(self) -> str:
         gone = f"{STATE_DIRECTORY}/disconnected.{self.resource}"
         ping = f"ping -6 -c 1 {self.peer}" if ":" in self.peer else f"ping -c 1 -t 2 {self.peer}"
-        return (
-            f"umask 022 && mkdir -p -m 700 {STATE_DIRECTORY} && rm -f {gone} &&\n"
-            f"hactl_says=$(timeout --foreground 4 {ping} >/dev/null 2>&1 && echo answers); "
-            f'echo "$(date +%s) $hactl_says" > {self.note}'
-        )
+        says = f"hactl_says=$(timeout --foreground 4 {ping} >/dev/null 2>&1 && echo answers)"
+        note = replacing(self.note, 'echo "$(date +%s) $hactl_says" > "$hactl_new"')
+        return "\n".join([making(STATE_DIRECTORY, 0o700), f"rm -f {gone} || exit 1", says, note])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,8 @@ class NoteDrained(Change):
 
     @property
     def command(self) -> str:
-        return f"umask 022 && mkdir -p -m 700 {STATE_DIRECTORY} && printf '%s\\n' {quote(self.text)} > {DRAINED}"
+        note = f"printf '%s\\n' {quote(self.text)} > \"$hactl_new\""
+        return f"{making(STATE_DIRECTORY, 0o700)}\n{replacing(DRAINED, note)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,7 @@ class ForgetDrained(Change):
 
     verb = Verb.FORGET_DRAINED
     target = DRAINED
-    command = f"rm -f {DRAINED}"
+    command = f"rm -f {DRAINED} && fsync {STATE_DIRECTORY}"
 
 
 HookChange: TypeAlias = WriteHook | RemoveHook | RestartDevd | ConfirmCopy | LiftHold | NoteDrained | ForgetDrained

@@ -123,7 +123,7 @@ async def shutdown(machine: Computer) -> None:
     alarm.cancel()
     for process in list(rc.processes.values()):
         process.kill(15)
-    machine.disks.mounts.unmount_all()
+    machine.disks.unmount_all()
 
 
 def _shutdown_seconds(machine: Computer) -> float:

@@ -11,6 +11,7 @@ from hactl.lab.host import Host
 from hactl.lab.storage import ufs
 from hactl.lab.storage.mounts import Mounts
 from hactl.lab.storage.provider import DISK_BYTES, MIB, Disk, Provider
+from hactl.lab.storage.root import Root
 from hactl.lab.storage.zfs import Pools
 
 
@@ -24,6 +25,7 @@ class Disks:
         #: Providers of running HAST primaries by name ("hast/data"), device node present or not yet.
         self.gates: dict[str, Provider] = {}
         self.mounts = Mounts(machine)
+        self.root = Root(machine, self.mounts)
         self.pools = Pools(machine, self)
 
     def add(self, name: str, mediasize: int = DISK_BYTES) -> Disk:
@@ -80,12 +82,19 @@ class Disks:
             self.machine.files.make_node(disk.path)
         self.disks["vtbd0"].open("mount /", 1, 1, 1)
         self.mounts.on_boot()
+        self.root.on_boot()
         self.pools.on_boot()
+
+    def unmount_all(self) -> None:
+        """What the kernel does last when it goes down in order: everything is written."""
+        self.mounts.unmount_all()
+        self.root.write_all()
 
     def on_power_off(self) -> None:
         """Memory is gone: what was not written is lost, what was mounted read-write stays dirty."""
         self.mounts.on_power_off()
         self.pools.on_power_off()
+        self.root.on_power_off()
         self.gates.clear()
         for disk in self.disks.values():
             disk.opens.clear()

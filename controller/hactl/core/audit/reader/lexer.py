@@ -315,15 +315,22 @@ class _Reader:
             if kind == "text":
                 out.append(value)
             elif kind == "variable":
-                out.append(self.values.get(value, f"${{{value}}}"))
+                out.append(self._variable(value))
             else:
                 if re.fullmatch(r"\s*date\s+\+\S+\s*", value):
                     out.append("DATE")  # part of a backup's name
                     continue
-                made = re.fullmatch(r"\s*mktemp\s+(?:-[a-z]\s+)*(\S+)\s*", value)
+                # What a link points to stands for the link.
+                made = re.fullmatch(r"\s*(?:mktemp\s+(?:-[a-z]\s+)*|readlink\s+-f\s+)(\S+)\s*", value)
                 template = _one_word(made.group(1), self.values) if made else None
                 out.append(f"$({value})" if template is None else template)
         return "".join(out)
+
+    def _variable(self, name: str) -> str:
+        """What a variable holds, or the part of it that `%/*` leaves: the directory of a path."""
+        if name.endswith("%/*") and "/" in self.values.get(name[:-3], ""):
+            return self.values[name[:-3]].rpartition("/")[0]
+        return self.values.get(name, f"${{{name}}}")
 
     def _substitutions(self, token: Token) -> None:
         """Commands inside `$( )` run too."""

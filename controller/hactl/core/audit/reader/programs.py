@@ -36,11 +36,13 @@ _LOOKING = frozenset(
         ":", "[", "awk", "basename", "break", "cat", "cd", "cmp", "continue", "cut", "date", "dd", "df", "diff",
         "diskinfo", "dirname", "echo", "egrep", "exit", "expr", "export", "false", "fgrep", "file", "fstat",
         "fsync", "fuser", "geom", "getopts", "glabel", "gpart", "grep", "head", "hostname", "id", "kldstat",
-        "local", "logger", "ls", "md5", "mktemp", "netstat", "pgrep", "ping", "printf", "ps", "read", "return",
-        "sed", "seq", "set", "sha256", "shift", "sleep", "sort", "stat", "swapinfo", "sync", "tail", "test",
+        "local", "logger", "ls", "md5", "mktemp", "netstat", "pgrep", "ping", "printf", "ps", "read", "readlink",
+        "return", "sed", "seq", "set", "sha256", "shift", "sleep", "sort", "stat", "swapinfo", "sync", "tail", "test",
         "time", "tr", "trap", "true", "tsort", "umask", "uname", "uniq", "unset", "wait", "wc", "which", "zdb",
     }
 )  # fmt: skip
+#: Files that stand beside another one until it is replaced, and may be left there half-written.
+BESIDE = re.compile(r"XXXX|/\.hactl\.new$|\.part$")
 #: Programs a secret may be a word of: they are built into sh(1), or are ifconfig itself.
 SECRET_MAY_BE_SEEN_BY = frozenset({"ifconfig", "printf", "echo", "[", "test", ":", "export", "local", "case"})
 
@@ -299,4 +301,5 @@ _READERS: dict[str, Callable[[list[str]], Iterator[Effect]]] = {
     "tee": _every_operand("tee"),
     "chmod": _every_operand("chmod", skip=1),
     "chown": _every_operand("chown", skip=1),
+    "chflags": _every_operand("chflags", skip=1),
 }

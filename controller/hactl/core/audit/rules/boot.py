@@ -20,6 +20,8 @@ from hactl.core.hook.render import RCVAR
 from hactl.core.objects import GroupSpec, RunOn, VirtualIP
 
 NETIF = "/etc/rc.conf.d/netif"
+#: The copy of rc.conf that sysrc edits.
+RC_COPY = "/var/run/hactl.rc.conf"
 _ENTRY = re.compile(r"ifconfig_([A-Za-z0-9_]+)_alias[0-9]+=[\"']?([^\"'\n]*)")
 _SYSCTL = re.compile(r"(?<![\w.])net\.inet\.carp\.(\w+)=(-?\d+)")
 #: Without these the node is lost, whatever service they are called for.
@@ -135,7 +137,7 @@ def set_rc_variable(case: Case) -> Iterator[str]:
 
 
 def _rc_differs(case: Case, effect: SetsRc) -> Iterator[str]:
-    yield from _rc_file(effect)
+    yield from _rc_file(case, effect)
     if case.here.rc is None:
         yield "rc.conf of the node is not known"
         return
@@ -146,15 +148,21 @@ def _rc_differs(case: Case, effect: SetsRc) -> Iterator[str]:
         yield f"I7: {effect.variable} has {effect.value} already"
 
 
-def _rc_file(effect: SetsRc) -> Iterator[str]:
-    if effect.file not in ("", "/etc/rc.conf"):
-        yield f"I10: sysrc writes {effect.file}"
+def _rc_file(case: Case, effect: SetsRc) -> Iterator[str]:
+    """sysrc edits a copy (its own writing flushes nothing), and rc.conf becomes that copy."""
+    if effect.file != RC_COPY:
+        yield f"I10: sysrc writes {effect.file or '/etc/rc.conf itself'}"
+    replaced = {done.path for done in case.all_of(WritesFile) if done.how == "mv"}
+    if not replaced or not replaced <= {"/etc/rc.conf", "/etc/rc.conf.local"}:
+        yield f"does not replace rc.conf by one rename: {', '.join(sorted(replaced)) or 'nothing is'}"
+    if not re.search(rf"cp \S+ {RC_COPY} &&\n.*\ncat {RC_COPY} > \S+", case.step.command):
+        yield "does not make rc.conf what sysrc made of it"
 
 
 def remove_rc_variable(case: Case) -> Iterator[str]:
     """RemoveRcVariable: only CARP aliases."""
     for effect in case.all_of(SetsRc):
-        yield from _rc_file(effect)
+        yield from _rc_file(case, effect)
         if effect.change != "-x" or not re.fullmatch(r"ifconfig_\w+_alias(es|\d+)", effect.variable):
             yield f"I10: sysrc {effect.change} {effect.variable} does not remove a CARP alias"
             continue
@@ -220,7 +228,7 @@ def _at_boot(case: Case, *, enabled: bool) -> Iterator[str]:
     for effect in case.effects:
         match effect:
             case SetsRc(variable=variable, change=change, value=value):
-                yield from _rc_file(effect)
+                yield from _rc_file(case, effect)
                 if change != "=" or value != ("YES" if enabled else "NO"):
                     yield f"sets {variable}{change}{value}"
                 if not _is_rcvar(case, variable, service):

@@ -14,6 +14,7 @@ from hactl.core.audit.effects import CreatesMetadata, SetsRole, WritesFile
 from hactl.core.audit.model import HAST_CONF, Node
 from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictions, meaning
 from hactl.core.audit.reader.lexer import read_commands
+from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.audit.rules.hook import lets_go
 from hactl.core.facts import HastMetadata, HastResource, NoMetadata
 from hactl.core.objects import Initialize, StorageSpec
@@ -33,7 +34,8 @@ def write_hast_conf(case: Case) -> Iterator[str]:
     if not writes or any(effect.how != "mv" for effect in writes):
         yield f"does not replace {HAST_CONF} by one rename"
     file = case.here.seen(lambda facts: facts.files.get(HAST_CONF))
-    if (file is None or file.exists) and not any(effect.how == "cp" for effect in case.all_of(WritesFile)):
+    kept = any(effect.how == "cp" and not BESIDE.search(effect.path) for effect in case.all_of(WritesFile))
+    if (file is None or file.exists) and not kept:
         yield f"I10: does not keep the old {HAST_CONF}"
     parts = written_hast_conf(case.step.command)
     if not parts:

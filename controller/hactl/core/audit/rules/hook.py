@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from hactl.core.audit.case import Case
 from hactl.core.audit.effects import SetsSysctl, WritesFile
+from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.cluster import hooked_groups
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
@@ -39,7 +40,7 @@ def write_hook(case: Case) -> Iterator[str]:
         yield f"does not write what the document makes of {file.path}"
     if not re.search(rf"chmod 0?{file.mode:o}\b", case.step.command):
         yield f"does not give {file.path} mode {file.mode:o}"
-    if not any(effect.how == "cp" for effect in case.all_of(WritesFile)):
+    if not any(effect.how == "cp" and effect.path.endswith(".old") for effect in case.all_of(WritesFile)):
         yield f"I10: does not keep what {file.path} was"
 
 
@@ -64,7 +65,7 @@ def confirm_copy(case: Case) -> Iterator[str]:
         yield f"{case.step.target} is no resource of this node"
         return
     storage = found[1]
-    notes = [effect.path for effect in case.all_of(WritesFile) if effect.how == "redirection"]
+    notes = [effect.path for effect in case.all_of(WritesFile) if effect.how == "mv"]
     if notes != [f"/var/db/hactl/confirmed.{storage.name}"]:
         yield f"writes {', '.join(notes) or 'nothing'}, not the note about {storage.name}"
     if case.here.roles.get(storage.name) != frozenset({"secondary"}):
@@ -103,7 +104,7 @@ def lift_hold(case: Case) -> Iterator[str]:
 
 def note_drained(case: Case) -> Iterator[str]:
     """NoteDrained, ForgetDrained: one note."""
-    paths = {effect.path for effect in case.all_of(WritesFile)} - {"/var/db/hactl"}
+    paths = {effect.path for effect in case.all_of(WritesFile) if not BESIDE.search(effect.path)} - {"/var/db/hactl"}
     if paths != {"/var/db/hactl/drained"}:
         yield f"writes {', '.join(sorted(paths)) or 'nothing'}, not the note that the node is drained"
 

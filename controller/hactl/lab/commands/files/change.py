@@ -1,8 +1,8 @@
-"""Programs that change files: mkdir, chmod, touch, rm, rmdir, mv, cp, mktemp, install, sed -i.
+"""Programs that change files: mkdir, chmod, chflags, touch, rm, rmdir, mv, cp, mktemp, install, sed -i.
 
 Rules:
 - BSD flags only; errors in FreeBSD's words; what a fault of the disk refuses is refused here too.
-- Man pages: mkdir(1), chmod(1), chown(8), touch(1), rm(1), mv(1), cp(1), mktemp(1), install(1), sed(1).
+- Man pages: mkdir(1), chmod(1), chflags(1), chown(8), touch(1), rm(1), mv(1), cp(1), mktemp(1), install(1), sed(1).
 """
 
 from __future__ import annotations
@@ -89,6 +89,13 @@ def _mode(text: str, old: int) -> int:
 async def chown(call: Call) -> Result:
     """chown(8): everything stays root's; the files must exist."""
     _, _, operands, _ = options(call.argv, "fhRvxnHLP")
+    return _each(call, operands[1:], call.files.stat_mode)
+
+
+@command("chflags")
+async def chflags(call: Call) -> Result:
+    """chflags(1): no file of the lab has flags; the files must exist."""
+    _, _, operands, _ = options(call.argv, "fhRvxHLP")
     return _each(call, operands[1:], call.files.stat_mode)
 
 

@@ -320,6 +320,7 @@ async def fsync(call: Call) -> Result:
             continue
         row = mounts.of(path)
         if row is None or row.image is None:
+            call.machine.disks.root.flush(path)
             continue
         try:
             mounts.settle(row)

@@ -295,7 +295,7 @@ async def reboot(call: Call) -> Result:
     machine = call.machine
 
     def go() -> None:
-        machine.disks.mounts.unmount_all()
+        machine.disks.unmount_all()
         machine.world.power_off(machine.name)
         machine.world.power_on(machine.name)
 
