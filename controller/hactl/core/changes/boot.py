@@ -125,6 +125,10 @@ class SetRcVariable(NamedChange):
     append: bool = False
 
     @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(RC_CONF, f"{self.name}{'+=' if self.append else '='}{self.value}\n", part=True)
+
+    @property
     def command(self) -> str:
         return setting(self.name, f"{self.name}{'+=' if self.append else '='}{self.value}")
 
@@ -179,6 +183,10 @@ class EnableService(NamedChange):
     rcvar: str
 
     @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(RC_CONF, f"{self.rcvar}=YES\n", part=True)
+
+    @property
     def command(self) -> str:
         return setting(self.rcvar, f"{self.rcvar}=YES")
 
@@ -189,6 +197,10 @@ class DisableService(NamedChange):
 
     verb = Verb.DISABLE_SERVICE
     rcvar: str
+
+    @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(RC_CONF, f"{self.rcvar}=NO\n", part=True)
 
     @property
     def command(self) -> str:

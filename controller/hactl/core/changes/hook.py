@@ -106,6 +106,10 @@ class ConfirmCopy(Change):
         return self.resource
 
     @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(self.note, "$(date +%s) $hactl_says\n")
+
+    @property
     def note(self) -> str:
         """The file."""
         return f"{STATE_DIRECTORY}/confirmed.{self.resource}"
@@ -139,6 +143,10 @@ class NoteDrained(Change):
     verb = Verb.NOTE_DRAINED
     target = DRAINED
     text: str
+
+    @property
+    def writes(self) -> WrittenFile:
+        return WrittenFile(DRAINED, f"{self.text}\n")
 
     @property
     def command(self) -> str:
