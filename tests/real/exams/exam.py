@@ -140,13 +140,12 @@ class Bench:
         furnish(self.nodes)
 
     @contextlib.contextmanager
-    def load(self, pace: float = writers.PACE_SECONDS, port: int = 2049) -> Iterator[Load]:
-        """Clients and writers, answered when the block begins."""
+    def load(self, pace: float | None = writers.PACE_SECONDS, port: int = 2049) -> Iterator[Load]:
+        """Clients and writers (without a pace: clients only), answered when the block begins."""
         load = Load(self.nodes, self.folder, self.tag)
+        wanted = {"ping", "tcp"} if pace is None else {"ping", "tcp", "ack"}
         with load.running(self.address, port, pace):
-            self.wait(
-                lambda: _kinds(load) >= {"ping", "tcp", "ack"} and load.acks, 60, "the service answers the clients"
-            )
+            self.wait(lambda: _kinds(load) >= wanted and (load.acks or pace is None), 60, "the clients are answered")
             self.clean = False
             yield load
 

@@ -17,7 +17,10 @@ PLIGHTS = {
         "mount /dev/md9 /var/db/hactl && cp -Rp /tmp/keep/ /var/db/hactl && " + _FILL.format("/var/db/hactl"),
         "cd /; rm -f /var/db/hactl/exam.fill*; umount -f /var/db/hactl; mdconfig -d -u 9; rm -rf /tmp/keep",
     ),
-    "etc": ("kldload -n nullfs; mount -t nullfs -o ro /etc /etc", "umount -f /etc"),
+    "etc": (
+        "cd /; rm -rf /exam.etc; cp -Rp /etc/ /exam.etc && kldload -n nullfs && mount -t nullfs -o ro /exam.etc /etc",
+        "cd /; umount -f /etc; rm -rf /exam.etc",
+    ),
 }
 #: What apply would mend, if it could write.
 _DRIFT = "sysctl net.inet.carp.preempt=0; sed -i '' /carp/d /etc/sysctl.conf; fsync /etc/sysctl.conf"

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ..nodes.node import Broken, NotHere
-from .exam import READY, Bench, exam
+from .exam import Bench, exam
 from .power import SERVICE_GOAL, cut_and_measure
 
 #: "The same with four resources, give or take three seconds."
@@ -42,8 +42,8 @@ def resources(bench: Bench, name: str) -> None:
         time.sleep(3)
     bench.judge(load)
     bench.outcome.details.append(bench.site.hactl("status").out.strip())
-    bench.nodes.bring_back(READY)
-    bench.clean = False
+    bench.site.write(bench.document)
+    bench.rebuild()
 
 
 def _more(count: int) -> Any:

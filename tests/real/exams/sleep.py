@@ -20,7 +20,7 @@ def freeze(bench: Bench, name: str) -> None:
     seconds, _, how = name.partition("-")
     idle = how == "idle"
     with bench.site.controller(wanted=how == "controller"):
-        with bench.load(_NO_PAUSE if not idle else 3600.0) as load:
+        with bench.load(None if idle else _NO_PAUSE) as load:
             time.sleep(bench.chance.uniform(1, 6))
             bench.nodes.freeze(active)
             fault = bench.say(f"{active} is frozen")

@@ -77,7 +77,8 @@ def main() -> int:
         (connects, (address, int(port), tcp, over)),
         (records, (address, int(records_port), writer, tell, over)),
     ):
-        threading.Thread(target=target, args=arguments, daemon=True).start()
+        if target is not records or int(records_port):
+            threading.Thread(target=target, args=arguments, daemon=True).start()
     while not over.wait(PING_SECONDS):
         ping.tick(time.time())
     for watch in (ping, tcp):

@@ -108,10 +108,12 @@ class Load:
         self.folder = folder
 
     @contextlib.contextmanager
-    def running(self, address: str, port: int, pace: float = PACE_SECONDS) -> Iterator[Load]:
-        """From now until the block ends."""
-        sessions = [Session(node, f"{node.name}-{self.tag}", self.acks, pace) for node in self.nodes.both]
-        words = self.nodes.client(address, (port, PORT), f"lan-{self.tag}", self.events)
+    def running(self, address: str, port: int, pace: float | None = PACE_SECONDS) -> Iterator[Load]:
+        """From now until the block ends; without a pace nothing is written."""
+        sessions = [
+            Session(node, f"{node.name}-{self.tag}", self.acks, pace) for node in self.nodes.both if pace is not None
+        ]
+        words = self.nodes.client(address, (port, 0 if pace is None else PORT), f"lan-{self.tag}", self.events)
         with (self.folder / "client.err").open("w") as errors:
             client = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stderr=errors, stdout=subprocess.DEVNULL, cwd=HERE.parents[1]
