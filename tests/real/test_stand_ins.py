@@ -1,0 +1,97 @@
+"""Every round of every exam on stand-ins for nodes, hactl and load: it ends, and praises nothing that did not work."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from ruamel.yaml import YAML
+
+from real.exams import blank
+from real.exams.catalogue import EXAMS
+from real.exams.exam import Bench, Exam
+from real.nodes.emulated import EVERYTHING, EXAMPLES
+from real.nodes.node import Node, Nodes, NotHere, Ran
+from real.nodes.site import Applied
+from real.outcome.evidence import Timeline
+from real.outcome.rounds import Verdict, chance
+from support.acknowledged import Judgement
+
+_EVENTS = [
+    {"t": 0.0, "kind": "ping", "what": "first", "node": "nas-a"},
+    {"t": 0.0, "kind": "ping", "what": "end", "sent": 9, "answered": 9, "last": 0.0},
+]
+
+
+class StandIn(Bench):
+    """A bench on which nothing takes time and everything comes, or nothing does."""
+
+    comes_back = True
+
+    def comes(self, until: Any, seconds: float) -> bool:
+        """Asked once, so that what it asks is run too."""
+        until()
+        return self.comes_back
+
+    @contextlib.contextmanager
+    def load(self, pace: float | None = 0.0, port: int = 2049) -> Any:
+        """Nothing was ever away."""
+        load = MagicMock()
+        load.seen.return_value, load.all_acks.return_value = _EVENTS, []
+        load.judge.return_value = Judgement(5) if self.comes_back else Judgement(5, lost=(("w", 1),))
+        yield load
+
+
+def _bench(place: Path, exam: Exam, name: str) -> StandIn:
+    nodes, site = MagicMock(spec=Nodes), MagicMock()
+    both = {each: MagicMock(spec=Node) for each in ("nas-a", "nas-b")}
+    for each, node in both.items():
+        node.name, node.files.return_value, node.must.return_value = each, {}, "said"
+        node.run.return_value = Ran(0, "", "real 1.30", 1.0)
+    nodes.both, nodes.can, nodes.release = tuple(both.values()), EVERYTHING, "13.2"
+    nodes.__getitem__.side_effect = both.__getitem__
+    nodes.peer.side_effect = {"nas-a": "nas-b", "nas-b": "nas-a"}.__getitem__
+    site.active.return_value, site.name, site.folder, site.steps.return_value = "nas-a", "nas", place, []
+    site.predicted_failover.return_value = 9.0
+    site.apply.return_value = Applied(True, 0, 2.0, "nas: Ready")
+    site.hactl.return_value = Ran(0, "about 0 s", "", 2.0)
+    document = YAML(typ="safe").load(EXAMPLES / "nas.yaml")
+    timeline = Timeline(place / "timeline", aloud=False)
+    return StandIn(nodes, site, document, place, name, chance(1, "13.2", exam.name, name), timeline)
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(blank, "Site", lambda nodes, folder: MagicMock(apply=lambda: Applied(True, 0, 1.0, "")))
+
+
+@pytest.mark.parametrize("exam", EXAMS, ids=lambda exam: exam.name)
+def test_every_round_ends(tmp_path: Path, exam: Exam) -> None:
+    """Where everything comes back at once; only what hactl did not do is held against it."""
+    for name in exam.rounds:
+        bench = _bench(tmp_path, exam, name)
+        with contextlib.suppress(NotHere):  # what the document cannot say
+            exam.run(bench, name)
+        wrong = [remark for remark in bench.outcome.remarks if "did not run" not in remark]
+        assert wrong == [], name
+
+
+#: No load runs there.
+_WITHOUT_LOAD = ("blank", "facts")
+
+
+@pytest.mark.parametrize("exam", [each for each in EXAMS if each.name not in _WITHOUT_LOAD], ids=lambda exam: exam.name)
+def test_nothing_is_praised_that_lost_a_record(tmp_path: Path, exam: Exam) -> None:
+    """Nor a service that does not come back; of a boot that never comes nothing is known."""
+    bench = _bench(tmp_path, exam, exam.rounds[0])
+    bench.comes_back = False
+    if exam.name == "reboot":
+        bench.wait = MagicMock()  # type: ignore[method-assign]
+    exam.run(bench, exam.rounds[0])
+    assert bench.outcome.verdict is Verdict.FAILED
