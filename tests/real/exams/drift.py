@@ -107,6 +107,7 @@ def drift(bench: Bench, name: str) -> None:
         for wrong in unexpected(change, where, steps):
             bench.outcome.must(False, wrong)
     bench.judge(load)
+    bench.outcome.must(bench.steps == 0, f"another apply took {bench.steps} steps more")
 
 
 def commands_of(step: dict[str, Any]) -> str:

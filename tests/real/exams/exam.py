@@ -48,6 +48,8 @@ class Bench:
     outcome: Outcome = field(default_factory=Outcome)
     #: Ready, and nothing was broken since.
     clean: bool = False
+    #: How many the last time it was converged.
+    steps: int = 0
     #: Disks of a Ready pair are kept, for exams after which there is no way back.
     keep: bool = True
 
@@ -100,9 +102,10 @@ class Bench:
 
     def converge(self) -> float | None:
         """`hactl apply` until Ready; None: it is not. Seconds."""
-        began = time.monotonic()
+        began, self.steps = time.monotonic(), 0
         for _ in range(_APPLY_TRIES):
             applied = self.site.apply()
+            self.steps += applied.steps
             last = applied.text.strip().splitlines()[-1:] or ["nothing was printed"]
             self.say(f"hactl apply: {last[0]}")
             if applied.ready:
