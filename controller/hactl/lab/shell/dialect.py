@@ -35,7 +35,7 @@ _BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ALRM": 14, "TERM": 15, "USR1": 30, "USR2": 31}
 _TRAP = re.compile(r"\btrap\s+(?:'[^']*'|\"[^\"]*\"|[\w-]+)((?:\s+(?:SIG)?(?:[A-Z]+[12]?|\d+))+)")
 #: Text in single quotes that is no action of a trap: another script's.
-_OTHERS_TEXT = re.compile(r"(?<!trap )'[^']*'")
+_QUOTES = re.compile(r"(\btrap\s+)?'[^']*'")
 _OWN_PID = re.compile(r"(?<!\\)\$\$")
 _KILL = re.compile(r"(?<![\w./'\"-])kill(?=\s)")
 #: While these run a signal can come.
@@ -94,7 +94,7 @@ def caught(script: str) -> frozenset[int]:
     """The signals a script has traps for; EXIT is none."""
     if "trap" not in script:
         return frozenset()
-    plain = _OTHERS_TEXT.sub("''", script)
+    plain = _QUOTES.sub(lambda found: found[0] if found[1] else "''", script)
     words = [word.removeprefix("SIG") for found in _TRAP.findall(plain) for word in found.split()]
     numbers = {SIGNALS.get(word, int(word) if word.isdigit() else 0) for word in words}
     return frozenset(numbers & set(SIGNALS.values()))
