@@ -8,19 +8,23 @@ Rules:
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
-from bashkit import Bash, BashError
+from bashkit import Bash, BashError, FileSystem
 
 from hactl.lab.files import Files
 from hactl.lab.process import RC_ENVIRONMENT
 
 #: What checkyesno of rc.subr takes for yes, in capitals.
 YES = frozenset({"YES", "TRUE", "ON", "1"})
+DEFAULTS = "/etc/defaults/rc.conf"
+#: A configuration file that does more than give variables values.
+_MORE_THAN_VALUES = re.compile(r"[`<>&|;]|\$\(|^[ \t]*(?![A-Za-z_]\w*=|#|[ \t]*$)", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z_]\w*$")
 #: Variables the player's shell has by itself.
 _PLAYER = re.compile(
@@ -34,14 +38,30 @@ class RcSyntaxError(Exception):
 
 def source(files: Files, script: str) -> Mapping[str, str]:
     """Run a script that sources configuration files; returns the variables it leaves. Raises RcSyntaxError."""
-    bash = Bash(env=RC_ENVIRONMENT, max_commands=100_000, max_loop_iterations=100_000)
     sourced = re.findall(r"(?m)^\. (\S+)$", script)
     if "source_rc_confs" in script:
         sourced += ["/etc/rc.conf", "/etc/rc.conf.local"]
-    for path in sourced:
-        if files.kind(path) == "file":
-            _check_syntax(bash, path, files.read_text(path))
-    bash.mount("/", files.fs)
+    texts = tuple((path, files.read_text(path)) for path in sourced if files.kind(path) == "file")
+    if any(_MORE_THAN_VALUES.search(text) for path, text in texts if path != DEFAULTS):
+        return _sourced(script, texts, files.fs)
+    return _values(script, texts)
+
+
+@lru_cache(maxsize=256)
+def _values(script: str, texts: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Files that only assign values leave what their texts say, whatever else the node has."""
+    fs = FileSystem()
+    for path, text in texts:
+        fs.mkdir(posixpath.dirname(path), True)
+        fs.write_file(path, text.encode("utf-8", "surrogateescape"))
+    return _sourced(script, texts, fs)
+
+
+def _sourced(script: str, texts: Sequence[tuple[str, str]], fs: FileSystem) -> Mapping[str, str]:
+    bash = Bash(env=RC_ENVIRONMENT, max_commands=100_000, max_loop_iterations=100_000)
+    for path, text in texts:
+        _check_syntax(bash, path, text)
+    bash.mount("/", fs)
     result = bash.execute_sync(f"{script}\nset")
     if result.error or "syntax error" in result.stderr:
         raise RcSyntaxError(result.stderr.strip())
@@ -71,7 +91,7 @@ def _variables(text: str) -> Mapping[str, str]:
 
 def load_rc_config(files: Files, name: str | None, *, defaults: bool = True) -> Mapping[str, str]:
     """The variables a script of that name sees (rc.subr, load_rc_config). Raises RcSyntaxError."""
-    lines = [". /etc/defaults/rc.conf", "source_rc_confs"] if defaults else [". /etc/rc.conf"]
+    lines = [f". {DEFAULTS}", "source_rc_confs"] if defaults else [". /etc/rc.conf"]
     for part in () if name is None else ("network", "netif") if name == "netif" else (name,):
         for top in ("/etc", "/usr/local/etc"):
             path = f"{top}/rc.conf.d/{part}"

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 #: Builtin tools of bashkit that FreeBSD 13.2's base system and /bin/sh do not have.
@@ -25,19 +26,43 @@ FOREIGN = frozenset((
 
 _LONE_AMPERSAND = re.compile(r"(?<![&<>|])&(?![&>])")
 _DOUBLE_BRACKET = re.compile(r"(^|[;&|(\s!])\[\[(?=\s)", re.MULTILINE)
-_COMMAND_V = re.compile(r"\bcommand\s+-v\b")
-_ZEROS = re.compile(r"(?<![\w./'\"-])tr(?=\s+-c?d\s+'\\000')")
-_PLAIN_SH = re.compile(
-    r"(?<![\w./'\"-])(?<!__run )sh(?=\s+-)|(?:(?<=^)|(?<=[;&|(\n])|(?<=then |exec ))sh(?=\s+(?:/|\"?\$))"
+#: Text that is no code of this script, and the code that is rewritten, in the order in which they are tried.
+_LITERALS = (
+    r"(?P<escaped>\\.)",
+    r"(?P<comment>(?<![^\s;&|(])#[^\n]*)",
+    r"(?P<single>'[^']*')",
+    r'(?P<double>"(?:[^"\\]|\\.)*")',
+    r"(?P<document><<-?[ \t]*(?P<mark>[\\'\"]?)(?P<end>\w+)[^\n]*\n(?:[^\n]*\n)*?\t*(?P=end)(?=\n|\Z))",
 )
-_BASH = re.compile(r"(?:(?<=^)|(?<=[;&|(\n]))(\s*)bash(?=\s|$)")
+_EXPANDED = (r"(?P<job>\$!)", r"(?P<pid>(?<!\\)\$\$)")
+_CODE = (
+    r"(?P<command_v>\bcommand\s+-v\b)",
+    r"(?P<zeros>(?<![\w./'\"-])tr(?=\s+-c?d\s+'\\000'))",
+    # These two names the player keeps for itself.
+    r"(?P<sh>(?<![\w./'\"-])(?<!__run )sh(?=\s+-)|(?:(?<=^)|(?<=[;&|(\n])|(?<=then |exec ))sh(?=\s+(?:/|\"?\$)))",
+    r"(?P<bash>(?:(?<=^)|(?<=[;&|(\n]))\s*bash(?=\s|$))",
+    # A test of something the player knows nothing of: device nodes, sockets, modes, links as such.
+    r"(?P<test>(?:(?<=^)|(?<=[\s;&|(!`]))(?<!__test )(?:\[|test)"
+    r"(?=(?:[ \t]+(?!\]|[;&|])[^\s;&|]+)*?[ \t]+-[bcegkhLOGprStuwx][ \t]))",
+    r"(?P<kill>(?<![\w./'\"-])kill(?=\s))",
+)
+_REWRITTEN = re.compile("|".join((*_LITERALS, *_EXPANDED, *_CODE)), re.MULTILINE)
+_IN_TEXT = re.compile("|".join(_EXPANDED))
+_INSTEAD: dict[str, Callable[[str], str]] = {
+    "job": lambda _: "${__background_pid}",
+    # Not the number: a script in quotes has another one.
+    "pid": lambda _: "${__pid}",
+    "command_v": lambda _: "__command_v",
+    "zeros": lambda _: "__tr",
+    "sh": lambda _: "__run sh",
+    "bash": lambda found: found.replace("bash", "__foreign bash"),
+    "test": lambda found: f"__test {found}",
+    "kill": lambda _: "__kill",
+}
 #: Signals a script can catch, by number (sys/signal.h).
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ALRM": 14, "TERM": 15, "USR1": 30, "USR2": 31}
 _TRAP = re.compile(r"\btrap\s+(?:'[^']*'|\"[^\"]*\"|[\w-]+)((?:\s+(?:SIG)?(?:[A-Z]+[12]?|\d+))+)")
-#: Text in single quotes that is no action of a trap: another script's.
-_QUOTES = re.compile(r"(\btrap\s+)?'[^']*'")
-_OWN_PID = re.compile(r"(?<!\\)\$\$")
-_KILL = re.compile(r"(?<![\w./'\"-])kill(?=\s)")
+_TEXT = re.compile("|".join(_LITERALS), re.MULTILINE)
 #: While these run a signal can come.
 _WHILE_THESE_RUN = (
     "fsck",
@@ -94,7 +119,7 @@ def caught(script: str) -> frozenset[int]:
     """The signals a script has traps for; EXIT is none."""
     if "trap" not in script:
         return frozenset()
-    plain = _QUOTES.sub(lambda found: found[0] if found[1] else "''", script)
+    plain = _TEXT.sub(lambda found: found[0] if _is_code(found) else "''", script)
     words = [word.removeprefix("SIG") for found in _TRAP.findall(plain) for word in found.split()]
     numbers = {SIGNALS.get(word, int(word) if word.isdigit() else 0) for word in words}
     return frozenset(numbers & set(SIGNALS.values()))
@@ -105,30 +130,35 @@ def prepare(script: str, pid: int) -> str:
     if "[[" in script:
         script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
     prefix = _DELIVERY if caught(script) else ""
-    if "$$" in script or "${__pid}" in script:
-        # Not the number itself: a script in quotes has another one.
+    if "$$" in script:
         prefix += f"__pid={pid}; "
-        script = _OWN_PID.sub("${__pid}", script)
     return prefix + _rewritten(script)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _rewritten(script: str) -> str:
     """What does not depend on who runs it; simulations run the same scripts again and again."""
-    script = _ZEROS.sub("__tr", script)
-    if "$!" in script:
-        script = script.replace("$!", "${__background_pid}")
-    script = _COMMAND_V.sub("__command_v", script)
-    if "trap" in script:
-        # The player's own delivers signals to itself.
-        script = _KILL.sub("__kill", script)
-    if "sh" in script:
-        # These two names the player keeps for itself.
-        script = _PLAIN_SH.sub("__run sh", script)
-        script = _BASH.sub(r"\1__foreign bash", script)
+    script = _REWRITTEN.sub(_instead, script)
     if _LONE_AMPERSAND.search(script):
         script = _Scanner(script).rewrite()
     return script
+
+
+def _is_code(found: re.Match[str]) -> bool:
+    """Whether what stands in quotes is run by this shell."""
+    return found.string[max(0, found.start() - 5) : found.start()] in ("trap ", "eval ")
+
+
+def _instead(found: re.Match[str]) -> str:
+    """What stands there for the player."""
+    kind, text = found.lastgroup or "", found[0]
+    if kind in _INSTEAD:
+        return _INSTEAD[kind](text)
+    if kind in ("single", "double"):
+        if _is_code(found) or (kind == "double" and ("$(" in text or "`" in text)):
+            return text[0] + _REWRITTEN.sub(_instead, text[1:-1]) + text[-1]
+        return text if kind == "single" else _IN_TEXT.sub(_instead, text)
+    return _IN_TEXT.sub(_instead, text) if kind == "document" and not found["mark"] else text
 
 
 #: How the player begins a complaint: its own name or the sourced file, and a line number.
@@ -139,6 +169,7 @@ _MESSAGES = tuple(
     for pattern, replacement in (
         (_WHO + r"([^\n:]+): command not found(?:\. Did you mean: [^\n]*)?$", r"\1: not found"),
         (_WHO + r"(\S+): unbound variable$", r"\1: parameter not set"),
+        (_WHO + r"\[: (.*): integer expression expected$", r"[: \1: bad number"),
         (_WHO + r"(\S+): filesystem is read-only$", r"cannot create \1: {readonly}"),
         (_WHO + _PROGRAMS + r"(\S+): No such file or directory$", r"\1\2: not found"),
         (_WHO + r"(\S+): No such file or directory$", r"cannot open \1: No such file or directory"),
@@ -169,6 +200,9 @@ def translate(text: str, *, full: bool = False) -> str:
 def quote(text: str) -> str:
     """Single-quoted for sh."""
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+_PLAIN = re.compile(r"""[^ \t;\n&|()'"`\\#$<]+""")
 
 
 class _Scanner:
@@ -257,8 +291,11 @@ class _Scanner:
             self._heredoc_start()
             return ""
         if c not in " \t;\n&|()":
-            self._take(1)
-            return word + c
+            # What stands for itself, in one go; a character that began nothing above stands for itself too.
+            plain = _PLAIN.match(self.text, self.at)
+            run = plain[0] if plain is not None else c
+            self._take(len(run))
+            return word + run
         return None
 
     def _is_lone(self) -> bool:

@@ -141,7 +141,7 @@ class Shell:
         builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
         scripts = words.scripts | {self.name} if self.name.startswith("/") else words.scripts
         programs = words.programs - {"kill", "wait"} if self.process.catches else words.programs
-        builtins |= dict.fromkeys(programs | LOCAL.keys() | {"__run", "__kill"} | scripts, self._dispatcher())
+        builtins |= dict.fromkeys(programs | LOCAL.keys() | {"__run", "__kill", "__test"} | scripts, self._dispatcher())
         bash = Bash(
             username=self.env["USER"],
             hostname=self.machine.name,

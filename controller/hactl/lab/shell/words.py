@@ -2,7 +2,8 @@
 
 Rules:
 - A look is coarse: a name in a string counts as well as one that is run.
-- What bashkit plays by itself is `PLAYED`; the lab's own programs go before it, except where `ONLY_WHERE` says when.
+- What bashkit plays by itself is `PLAYED`; the lab's own programs go before it, except where `ONLY_WHERE` says when;
+  test(1) is its own but for what `dialect` hands to `__test`.
 - Man pages: sh(1).
 """
 
@@ -60,7 +61,7 @@ class Words:
 def read_words(script: str) -> Words:
     """Look at a script's words."""
     words = set(_WORDS.findall(script))
-    known, paths, plain = words & COMMANDS.keys(), _PATHS.findall(script), _QUOTED.sub("", script)
+    known, paths, plain = words & COMMANDS.keys() - {"[", "test"}, _PATHS.findall(script), _QUOTED.sub("", script)
     return Words(
         programs=frozenset(word for word in known if word not in ONLY_WHERE or ONLY_WHERE[word].search(script)),
         foreign=frozenset(words & dialect.FOREIGN),
