@@ -13,6 +13,7 @@ def test_all_shell_is_checked() -> None:
     """Files of the project, and what the examples' nodes get: hook, devd's command, rc.d scripts, probe."""
     found = {str(path.relative_to(shellcheck.ROOT)) for path in shellcheck.shell_files()}
     assert {
+        "controller/hactl/core/changes/trial.sh",
         "controller/hactl/core/hook/hook.sh",
         "controller/hactl/core/probe/probe.sh",
         "controller/hactl/lab/rc/subr.sh",

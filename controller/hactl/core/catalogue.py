@@ -80,6 +80,11 @@ class HoldReason(Named):
     DEMOTED = ("Demoted", "net.inet.carp.demotion is not 0 and not all of it was added by hand.", About.SITUATION)
     DEVICE_IN_USE = ("DeviceInUse", "A device to be initialised is used by something.", About.CONFIGURATION)
     DEVICE_MISSING = ("DeviceMissing", "A device of the document does not exist on the node.", About.CONFIGURATION)
+    DEVICE_NEVER_CAME = (
+        "DeviceNeverCame",
+        "A node is primary and its worker lives, but its /dev/hast device never appeared although the peer answers.",
+        About.SITUATION,
+    )
     DEVICE_NOT_READY = (
         "DeviceNotReady",
         "The node is primary and its /dev/hast device is not there yet.",
@@ -108,6 +113,11 @@ class HoldReason(Named):
     FOREIGN_RESOURCE = (
         "ForeignResource",
         "hastd has a resource in use that the document does not have.",
+        About.CONFIGURATION,
+    )
+    HASTD_NEVER_CONNECTS = (
+        "HastdNeverConnects",
+        "The hastd of a node does not connect when it is primary, as in FreeBSD 15.0 and 15.1 (bug 292322).",
         About.CONFIGURATION,
     )
     HASTD_SILENT = ("HastdSilent", "hastd runs and does not answer hastctl.", About.UNKNOWN)
@@ -288,6 +298,10 @@ class ConditionReason(Named):
         "The standby's hook would not promote its copy: not confirmed, or it lost its primary.",
     )
     DEGRADED = ("Degraded", "A primary and its secondary are not connected, as one of them says.")
+    DEVICE_NEVER_CAME = (
+        "DeviceNeverCame",
+        "A node is primary and its worker lives, but its /dev/hast device never appeared although the peer answers.",
+    )
     DIVERGED = (
         "Diverged",
         "Both copies of a resource were written while they were apart; the metadata counters show it.",
@@ -295,6 +309,10 @@ class ConditionReason(Named):
     DRAINED = ("Drained", "The standby is drained: its hook takes nothing over.")
     DUPLICATE_ADDRESS = ("DuplicateAddress", "Another machine uses an IPv6 address of a vhid.")
     FALLING_BEHIND = ("FallingBehind", "More and more data is on the primary only.")
+    HASTD_NEVER_CONNECTS = (
+        "HastdNeverConnects",
+        "The hastd of a node does not connect when it is primary: it could not serve while its peer answers.",
+    )
     HELD = ("Held", "Something differs and hactl does not act on it; the message names the holds.")
     HELD_AT_BOOT = ("HeldAtBoot", "The standby is held back (demotion) since it booted, until it could really serve.")
     HOOK_MISSING = ("HookMissing", "A file of the node hook is missing or is not as the document makes it.")

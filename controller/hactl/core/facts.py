@@ -177,6 +177,8 @@ class HastResource:
     writes: int = 0
     #: Sum of local read, write, delete and flush errors.
     local_errors: int = 0
+    #: How long the worker of a primary without its device runs, seconds; None: not asked, or not known.
+    worker_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,17 @@ class Hastd:
 
     running: bool
     pid: int | None = None
+
+
+class Connects(StrEnum):
+    """Whether the hastd of a node connects to its peer when it is primary (docs/freebsd-facts.md#7.18)."""
+
+    #: Every hastd before FreeBSD 15 does, and one without a resource has nothing to connect: nobody tries it.
+    SURE = "sure"
+    #: FreeBSD 15 or later, and this hastd was not tried on this kernel.
+    UNTRIED = "untried"
+    WORKS = "works"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +361,8 @@ class HookFacts:
     drained: str | None = None
     #: Generation of the lease that last acted here.
     lease: int = 0
+    #: Of the last trial of hastd: which one it was, on which release, and what it came to (core/changes/trial.sh).
+    tried: str = ""
     #: The last lines of /var/db/hactl/moves: "EPOCH GROUP WHAT SECONDS TEXT", oldest first.
     moves: tuple[str, ...] = ()
     #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: not known.
@@ -390,6 +405,8 @@ class NodeFacts:
     carp_log: tuple[str, ...] = ()
     #: The node hook; Unknown when the probe could not read it.
     hook: Reading[HookFacts] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
+    #: Whether hastd connects as a primary.
+    connects: Reading[Connects] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
 
 
 @dataclass(frozen=True, slots=True)

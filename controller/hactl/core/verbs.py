@@ -23,6 +23,7 @@ class Verb(StrEnum):
     REMOVE_RC_VARIABLE = "RemoveRcVariable"
     SET_SYSCTL_CONF = "SetSysctlConf"
     WRITE_HAST_CONF = "WriteHastConf"
+    TRY_HASTD = "TryHastd"
     RELOAD_HASTD = "ReloadHastd"
     START_HASTD = "StartHastd"
     CREATE_METADATA = "CreateMetadata"
@@ -122,6 +123,9 @@ VERBS: dict[Verb, VerbTraits] = {
     Verb.WRITE_HAST_CONF: VerbTraits(
         "Replaces /etc/hast.conf after hastctl has checked the new one; the old one is kept.",
         reversed_by=Verb.WRITE_HAST_CONF,
+    ),
+    Verb.TRY_HASTD: VerbTraits(
+        "Tries a node's hastd on a file and loopback addresses: does it connect as a primary? FreeBSD 15 and later."
     ),
     Verb.RELOAD_HASTD: VerbTraits("Tells hastd to read its configuration again."),
     Verb.START_HASTD: VerbTraits("Starts hastd."),

@@ -31,7 +31,7 @@ from hactl.lab.storage.disks import Disks
 from hactl.lab.world import World
 
 #: The major number a release has in `osreldate`; anything that is not listed is taken from the release's name.
-OSRELDATES = {"13.2-RELEASE": 1302001, "14.0-RELEASE": 1400097, "15.1-RELEASE": 1501502}
+OSRELDATES = {"13.2-RELEASE": 1302001, "14.0-RELEASE": 1400097, "15.1-RELEASE": 1501000}
 
 
 #: After how long syslogd writes down that a message repeats, seconds; it gets more patient (syslogd.c: repeatinterval).
@@ -79,6 +79,7 @@ class Machine:
         self.hostuuid = str(uuid.UUID(int=world.random.getrandbits(128), version=4))
         self.hostid = world.random.getrandbits(32)
         self._pid = 100
+        self.born: dict[int, float] = {}
         self._repeats: dict[str, Repeats] = {}
         self.files = Files()
         self.files.mkdir("/var/log")
@@ -115,6 +116,7 @@ class Machine:
         self.lost_seconds = 0.0  # the clock of the mainboard went on
         self.booted_at = self.world.clock.monotonic()
         self._pid = 400
+        self.born.clear()
         self.files.reboot()
         self.net.reset()
         self.kernel.boot()
@@ -180,6 +182,7 @@ class Machine:
     def pid(self) -> int:
         """The next process id."""
         self._pid = self._pid + 1 if self._pid < 99999 else 100
+        self.born[self._pid] = self.uptime_seconds()
         return self._pid
 
     def epoch(self) -> float:

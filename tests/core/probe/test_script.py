@@ -21,6 +21,7 @@ import pytest
 from hactl.core.cluster import Cluster
 from hactl.core.facts import (
     CarpState,
+    Connects,
     Device,
     HastMetadata,
     HastRole,
@@ -821,3 +822,83 @@ def test_no_secret_is_in_the_script(cluster: Cluster) -> None:
     script = probe_script(cluster, "nas-a", NONCE)
     assert KEY not in script
     assert fingerprint(KEY, SALT) not in script
+
+
+# --- FreeBSD 15 ---------------------------------------------------------------------------------------------------
+
+RELEASE = "15.1-RELEASE-p1"
+
+
+@pytest.fixture
+def on_15(healthy: Node) -> Node:
+    """The healthy node with FreeBSD 15.1 and its hastd."""
+    system = healthy.answers["sysctl"][0].replace("1302001", "1501000").replace("13.2-RELEASE", RELEASE)
+    healthy.answers["sysctl"] = (system, 0)
+    healthy.write("/sbin/hastd", "a program", 0o555)
+    return healthy
+
+
+def tried(node: Node) -> str:
+    """What a trial of that hastd notes of it: stat -f '%i %z %Fm %Fc'."""
+    found = (node.root / "sbin/hastd").stat()
+    times = [f"{each // 10**9}.{each % 10**9:09d}" for each in (found.st_mtime_ns, found.st_ctime_ns)]
+    return " ".join([str(found.st_ino), str(found.st_size), *times])
+
+
+@pytest.mark.parametrize(
+    ("said", "connects"),
+    [
+        ("THIS 15.1-RELEASE-p1 works", Connects.WORKS),
+        ("THIS 15.1-RELEASE-p1 never", Connects.NEVER),
+        ("THIS 15.0-RELEASE never", Connects.UNTRIED),
+        ("THIS 15.1-RELEASE-p1 perhaps", Connects.UNTRIED),
+        ("541 185648 1795989116.0 1795989116.0 15.1-RELEASE-p1 works", Connects.UNTRIED),
+        ("", Connects.UNTRIED),
+        (None, Connects.UNTRIED),
+    ],
+)
+def test_a_trial_counts_for_the_hastd_and_the_release_it_was_made_with(
+    on_15: Node, cluster: Cluster, said: str | None, connects: Connects
+) -> None:
+    """Another hastd, or another kernel, is to be tried again; a note that is torn says nothing."""
+    if said is not None:
+        on_15.write("/var/db/hactl/hastd", said.replace("THIS", tried(on_15)) + "\n")
+    facts = on_15.look(cluster)
+    assert dict(unknowns(facts)) == {}
+    assert value(facts.connects) is connects
+
+
+def test_a_hastd_that_was_changed_is_to_be_tried_again(on_15: Node, cluster: Cluster) -> None:
+    """A mended one has another size, or at least another time of change."""
+    on_15.write("/var/db/hactl/hastd", f"{tried(on_15)} {RELEASE} never\n")
+    assert value(on_15.look(cluster).connects) is Connects.NEVER
+    on_15.write("/sbin/hastd", "A PROGRAM", 0o555)
+    assert value(on_15.look(cluster).connects) is Connects.UNTRIED
+
+
+def test_a_hastd_that_is_not_there_is_not_known_to_connect(on_15: Node, cluster: Cluster) -> None:
+    """Not even as untried."""
+    (on_15.root / "sbin/hastd").unlink()
+    assert isinstance(on_15.look(cluster).connects, Unknown)
+
+
+def test_asking_costs_no_program_and_before_15_counts_for_nothing(on_15: Node, cluster: Cluster) -> None:
+    """hastd is one more file of the one stat(1) that there is."""
+    on_15.look(cluster)
+    assert len([line for line in on_15.commands if line.startswith("stat")]) == 1
+    on_15.answers["sysctl"] = (on_15.answers["sysctl"][0].replace("1501000", "1402000"), 0)
+    on_15.write("/var/db/hactl/hastd", f"{tried(on_15)} {RELEASE} never\n")
+    assert value(on_15.look(cluster).connects) is Connects.SURE
+
+
+def test_the_age_of_a_worker_without_a_device_is_asked_for(healthy: Node, cluster: Cluster) -> None:
+    """Only then: with the device, and on a secondary, ps is not run."""
+    healthy.answers = {"ps -o etimes= -p 1519": ("    4711\n", 0)} | healthy.answers
+    assert value(healthy.look(cluster).resources)["data"].worker_seconds is None
+    assert "ps -o etimes= -p 1519" not in healthy.commands
+    (healthy.root / "dev/hast/data").unlink()
+    facts = healthy.look(cluster)
+    assert value(facts.resources)["data"].worker_seconds == 4711
+    assert "ps -o etimes= -p 1519" in healthy.commands
+    healthy.answers["hastctl list"] = (LIST.replace("primary", "init"), 0)
+    assert value(healthy.look(cluster).resources)["data"].worker_seconds is None

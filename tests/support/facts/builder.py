@@ -17,6 +17,7 @@ from hactl.core.facts import (
     Address,
     BootConfig,
     CarpState,
+    Connects,
     Device,
     File,
     Hastd,
@@ -445,6 +446,7 @@ def _facts(node: str, **values: Any) -> NodeFacts:
         "services": {},
         "files": {},
         "hook": HookFacts(),
+        "connects": Connects.SURE,
     }
     merged = {**blank, **values}
     nested = ("metadata", "devices", "hast_devices", "services", "files")

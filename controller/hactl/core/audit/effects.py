@@ -57,6 +57,17 @@ class CreatesMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class TriesHastd:
+    """hastd, or hastctl that changes something, with the configuration of a trial; nc that listens for it.
+
+    `where`: the address that nc listens on; empty for the others.
+    """
+
+    program: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunsService:
     """service NAME ACTION; the `one`, `force` or `quiet` in front of the action is kept in `action`."""
 
@@ -132,6 +143,7 @@ Effect: TypeAlias = (
     | Ifconfig
     | SetsRole
     | CreatesMetadata
+    | TriesHastd
     | RunsService
     | SetsRc
     | MakesFilesystem

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from hactl.core.changes.change import Change, WrittenFile
 from hactl.core.changes.replace import replacing, text_into_new
 from hactl.core.facts import HastRole
+from hactl.core.packaged import packaged
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
 
@@ -44,6 +45,18 @@ class WriteHastConf(Change):
             '[ ! -e "$hactl_file" ] || { cp -p "$hactl_file" "$hactl_old" && fsync "$hactl_old"; }',
             mode=0o644,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TryHastd(Change):
+    """A trial of hastd beside the one that runs; what came of it is noted on the node.
+
+    It writes and starts what it needs in a directory of its own, and takes all of it away again.
+    """
+
+    verb = Verb.TRY_HASTD
+    target = "hastd"
+    command = packaged("hactl.core.changes", "trial.sh").rstrip("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +164,6 @@ class DiscardCopy(_ResourceChange):
         return f"hastctl role init {name} &&\n{create}"
 
 
-HastChange: TypeAlias = WriteHastConf | ReloadHastd | StartHastd | CreateMetadata | SetRole | PreserveCopy | DiscardCopy
+HastChange: TypeAlias = (
+    WriteHastConf | TryHastd | ReloadHastd | StartHastd | CreateMetadata | SetRole | PreserveCopy | DiscardCopy
+)

@@ -44,6 +44,7 @@ def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[Hoo
         disconnected=found.disconnected,
         drained=found.drained,
         lease=found.lease,
+        tried=found.tried,
     )
     return Known(hook, min(files.seen_at, notes.seen_at))
 
@@ -106,6 +107,7 @@ def parse_notes(text: str) -> HookFacts:
         disconnected=_numbered(notes, "disconnected."),
         drained=notes.get("drained"),
         lease=_whole(notes.get("lease", "0")),
+        tried=notes.get("hastd", ""),
     )
 
 

@@ -24,6 +24,7 @@ from hactl.core.plan.areas.hook import hook_steps, lift_steps, note_steps
 from hactl.core.plan.areas.kernel import kernel_steps
 from hactl.core.plan.areas.services import start_steps, stop_steps
 from hactl.core.plan.areas.storage import metadata_steps, primary_steps, secondary_steps
+from hactl.core.plan.areas.trial import trial_steps
 from hactl.core.plan.pauses import paused, pauses
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
@@ -37,6 +38,7 @@ STAGE_LIMIT = 40
 
 #: The areas in order: title, whether its steps run one after the other over all nodes, and what asks it.
 AREAS: tuple[tuple[str, bool, Callable[[Scene], Findings]], ...] = (
+    ("HAST: does hastd connect?", False, trial_steps),
     ("Kernel: module and sysctls", False, kernel_steps),
     ("Hook: what the nodes do by themselves", True, hook_steps),
     ("Addresses: repair, standby first", True, repair_steps),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hactl.core.catalogue import HoldReason
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.carp import master_down_seconds
+from hactl.core.evidence.connects import device_never_came, never_connects
 from hactl.core.evidence.copies import choose
 from hactl.core.evidence.two_masters import two_masters_cause
 from hactl.core.evidence.view import View
@@ -43,6 +44,8 @@ def storage_waits(scene: Scene) -> Iterator[Hold]:
         resource = scene.view.resource(storage.name, active) if active else None
         if active is None or resource is None or resource.role is not HastRole.PRIMARY:
             continue
+        if never_connects(scene.view, active) or device_never_came(scene.view, storage, active):
+            continue  # time brings nothing; the trial's area says so
         peers = [n for n in storage.hast.devices if n != active]
         refusal = _never_connects(scene, group, storage) if resource.status != "complete" else None
         if refusal is not None:

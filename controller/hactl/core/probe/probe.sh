@@ -178,7 +178,8 @@ h_list_files() {
 	for h_f in $h_hook_files; do
 		if [ -f "$h_root$h_f" ]; then h_hooks="$h_hooks$h_root$h_f$h_l"; fi
 	done
-	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf"} "$h_root$h_state/moves"; do
+	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf" "$h_root/sbin/hastd"} \
+		"$h_root$h_state/moves"; do
 		if [ -e "$h_f" ]; then h_more="$h_more$h_f$h_l"; fi
 	done
 	# A directory of that name is not among the files rc reads.
@@ -290,7 +291,7 @@ h_hook() {
 h_notes() {
 	h_b notes
 	h_d=$h_root$h_state
-	for h_f in "$h_d/lease" "$h_d/drained" "$h_d"/confirmed.* "$h_d"/disconnected.* \
+	for h_f in "$h_d/lease" "$h_d/drained" "$h_d/hastd" "$h_d"/confirmed.* "$h_d"/disconnected.* \
 		"$h_root/var/run/hactl.held" "$h_root/var/run/hactl.devd"; do
 		[ -f "$h_f" ] || continue
 		h_v=''
@@ -333,10 +334,24 @@ h_storage() {
 		h_node "h$h_n" "$h_root/dev/hast/$h_name"
 	done
 	h_e nodes 0
+	for h_n in $h_disks; do
+		h_disk "$h_n"
+		[ -c "$h_root/dev/hast/$h_name" ] || h_stuck
+	done
 	h_zfs
 	[ "$h_quick" -eq 0 ] || return 0
 	h_examine
 	h_geom
+}
+
+# How long the worker of a primary runs that has no device: it comes within hastd's timeouts, or never.
+h_stuck() {
+	case "$h_l$h_list$h_l" in *"$h_l$h_name:$h_l  role: primary$h_l"*) ;; *) return 0 ;; esac
+	h_v=${h_list#*"$h_name:$h_l  role: primary$h_l"}
+	case "$h_v" in *"  workerpid: "*) ;; *) return 0 ;; esac
+	h_v=${h_v#*"  workerpid: "} h_v=${h_v%%"$h_l"*}
+	case "$h_v" in '' | *[!0-9]*) return 0 ;; esac
+	h_b "worker.$h_n"; ps -o etimes= -p "$h_v"; h_e "worker.$h_n" $?
 }
 
 h_node() { # MARK PATH

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hactl.core.catalogue import About, ConditionReason, ConditionType, HoldReason
+from hactl.core.evidence.connects import device_never_came
 from hactl.core.evidence.copies import diverged
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, MountState, ReportedRole, VhidState, View
 from hactl.core.facts import HastResource
@@ -202,6 +203,8 @@ def _resource(view: View, storage: StorageSpec, dirty_before: int | None) -> _Ve
 def _broken(view: View, storage: StorageSpec, resource: HastResource, primary: str) -> _Verdict | None:
     """What keeps the primary from having everything on both disks."""
     name = storage.name
+    if stuck := device_never_came(view, storage, primary):
+        return _Verdict("False", ConditionReason.DEVICE_NEVER_CAME, stuck)
     if resource.status != "complete":
         message = f"{name} is {resource.status or 'without a worker'} on {primary}"
         return _Verdict("False", ConditionReason.DEGRADED, message)

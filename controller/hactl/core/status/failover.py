@@ -13,6 +13,7 @@ from typing import Literal
 
 from hactl.core.catalogue import ConditionReason
 from hactl.core.cluster import failover_of, hooked_groups
+from hactl.core.evidence.connects import never_connects
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
 from hactl.core.facts import HookFacts, known
 from hactl.core.hook.installed import differing, rule_loaded
@@ -75,12 +76,21 @@ def obstacles_of(view: View, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]
         yield Obstacle(ConditionReason.NO_STANDBY, f"{name}: there is no other node")
     yield from policy_obstacles(view, group)
     if active is None:
+        yield from _hastd(view, group)
         return
     for node in standbys:
         yield from _standby(view, plan, group, node)
     if active in view.facts and group in hooked_groups(view.cluster, active):
         yield from _hook_there(view, active)
     yield from _storage(view, group, active)
+    yield from _hastd(view, group)
+
+
+def _hastd(view: View, group: GroupSpec) -> Iterator[Obstacle]:
+    """A hastd that never connects: on a standby it could not serve, on the active node it brings no standby back."""
+    for node in group.preferred if group.storage else ():
+        if wrong := never_connects(view, node):
+            yield Obstacle(ConditionReason.HASTD_NEVER_CONNECTS, wrong, node, about="hastd")
 
 
 def _moves_more(group: GroupSpec) -> list[str]:

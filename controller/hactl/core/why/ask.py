@@ -16,7 +16,7 @@ from hactl.core.why.answer import Explanation, Fact, Question, each
 from hactl.core.why.carp import demoted, nobody, orphan, two_masters, why_backup, why_no_part, wrong_vhid
 from hactl.core.why.serving import fought, healthy, not_serving, service_elsewhere
 from hactl.core.why.standby import hook_reason, not_ready, silent
-from hactl.core.why.storage import apart, mounted_outside, split_brain, two_primaries, why_not_primary
+from hactl.core.why.storage import apart, device_missing, mounted_outside, split_brain, two_primaries, why_not_primary
 from hactl.core.why.subject import Background, Subject
 from hactl.core.why.waiting import asked_for, pending
 
@@ -25,6 +25,7 @@ _WRONG: tuple[Callable[[Subject], Explanation | None], ...] = (
     two_primaries,
     split_brain,
     two_masters,
+    device_missing,
     mounted_outside,
     fought,
     apart,

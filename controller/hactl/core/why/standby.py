@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hactl.core.catalogue import ConditionReason, HoldReason
+from hactl.core.evidence.connects import cure
 from hactl.core.evidence.view import VhidState
 from hactl.core.status.failover import Obstacle, hook_obstacles, obstacles_of, policy_obstacles
 from hactl.core.why.answer import Explanation, Fact, Remedy
@@ -74,6 +75,8 @@ def _remedy(subject: Subject, obstacle: Obstacle) -> Remedy:
         return Remedy(command.format(about=obstacle.about), node, note)
     if reason in _APPLY:
         return subject.applied(_APPLY[reason])
+    if reason is ConditionReason.HASTD_NEVER_CONNECTS and node is not None:
+        return Remedy(cure(subject.view, node))
     if reason is ConditionReason.DRAINED:
         return Remedy(f"hactl uncordon {node}")
     if reason is ConditionReason.STANDBY_SILENT and node is not None:

@@ -7,6 +7,7 @@ Man pages: hastctl(8), mount(8).
 from __future__ import annotations
 
 from hactl.core.catalogue import Cause, ConditionReason, HoldReason
+from hactl.core.evidence.connects import device_never_came, never_connects, remedy_of_stuck
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
 from hactl.core.evidence.hook_log import STOPPED, moves_of
 from hactl.core.evidence.view import MountState, ReportedRole
@@ -56,6 +57,25 @@ def split_brain(subject: Subject) -> Explanation | None:
             tuple(_copy_fact(subject, comparison, node) for node in nodes),
             tuple(_resolve(subject, storage, node) for node in losers),
         )
+    return None
+
+
+def device_missing(subject: Subject) -> Explanation | None:
+    """A primary that waits for ever for its own connection."""
+    for storage in subject.group.storage:
+        for node in storage.hast.devices:
+            head = device_never_came(subject.view, storage, node)
+            resource = subject.view.resource(storage.name, node)
+            if not head or resource is None:
+                continue
+            said = f"{storage.name}: role {resource.role}, status {resource.status}, workerpid {resource.workerpid}"
+            facts = [subject.fact(node, said), subject.fact(node, f"{storage.device}: not there")]
+            peers = [peer for peer in storage.hast.devices if peer != node]
+            facts += [subject.fact(peer, f"{storage.name}: secondary") for peer in peers]
+            if broken := never_connects(subject.view, node):
+                facts.append(subject.fact(node, broken))
+            remedy = Remedy(remedy_of_stuck(subject.view, storage, node))
+            return Explanation(HoldReason.DEVICE_NEVER_CAME, head, tuple(facts), (remedy,))
     return None
 
 

@@ -20,6 +20,7 @@ from hactl.lab.hast.config_grammar import EX_OSFILE, ConfigError, HastConfig, Re
 from hactl.lab.hast.loop import SelectLoop
 from hactl.lab.hast.processes import Answer, HastHost, Level, Primary, Resource, Role, Route, Worker
 from hactl.lab.hast.reload import reload
+from hactl.lab.hast.trial import Loopback, Trial, connects
 from hactl.lab.hast.worker.primary import PrimaryWorker
 from hactl.lab.hast.worker.route import find_route, split_address
 from hactl.lab.hast.worker.secondary import WorkerExit
@@ -56,6 +57,11 @@ class Hast:
         #: Hooks run so far: (world time, argv).
         self.hooks: list[tuple[float, tuple[str, ...]]] = []
         self.loop = SelectLoop(machine)
+        #: Whether the program that runs connects when it is primary (`hast.trial`).
+        self.connects = True
+        #: The one that is tried beside it.
+        self.trial: Trial | None = None
+        self.loopback = Loopback()
         self._asked = False
 
     # what others ask
@@ -166,7 +172,7 @@ class Hast:
                 machine.kernel.load("geom_gate")
             except KernelError as problem:
                 return config.echo, f"[ERROR] Unable to load geom_gate module: {problem}.\n", 71
-        self.config, self.pid = config, machine.pid()
+        self.config, self.pid, self.connects = config, machine.pid(), connects(machine)
         adopt(machine.name, self.pid)
         self.resources = {name: Resource(name, found) for name, found in config.resources.items()}
         self._asked = False
@@ -253,7 +259,8 @@ class Hast:
         for resource in self.resources.values():
             if resource.worker is not None:
                 resource.worker.vanish()
-        self.pid, self.resources = None, {}
+        self.pid, self.resources, self.trial = None, {}, None
+        self.loopback.ears.clear()
         self.loop.end()
 
     # roles

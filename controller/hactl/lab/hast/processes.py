@@ -76,6 +76,7 @@ class MainProcess(Protocol):
     machine: HastHost
     resources: dict[str, Resource]
     sync_bytes_per_second: float
+    connects: bool
 
     @property
     def busy(self) -> bool: ...

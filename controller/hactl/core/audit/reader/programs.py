@@ -23,6 +23,7 @@ from hactl.core.audit.effects import (
     SetsRc,
     SetsRole,
     SetsSysctl,
+    TriesHastd,
     Unmounts,
     WritesFile,
     Zpool,
@@ -45,6 +46,10 @@ _LOOKING = frozenset(
 BESIDE = re.compile(r"XXXX|/\.hactl\.new$|\.part$")
 #: Programs a secret may be a word of: they are built into sh(1), or are ifconfig itself.
 SECRET_MAY_BE_SEEN_BY = frozenset({"ifconfig", "printf", "echo", "[", "test", ":", "export", "local", "case"})
+
+
+#: The only configuration besides hast.conf that hastd and hastctl are run with.
+TRIAL_CONF = "/var/run/hactl.trial/conf"
 
 
 def read_effects(text: str) -> tuple[Effect, ...]:
@@ -164,8 +169,9 @@ def _hastctl(words: list[str]) -> Iterator[Effect]:
         return
     found, operands = getopt(rest, "d", "cekm")
     if "c" in found:
-        raise Unreadable("hastctl with a configuration of its own")
-    if action == "role" and len(operands) >= 2:
+        _of_a_trial(found["c"], "hastctl")
+        yield TriesHastd("hastctl")
+    elif action == "role" and len(operands) >= 2:
         yield SetsRole(operands[0], tuple(operands[1:]))
     elif action == "create" and operands:
         size = found.get("m", ["0"])[-1]
@@ -174,6 +180,36 @@ def _hastctl(words: list[str]) -> Iterator[Effect]:
         yield CreatesMetadata(tuple(operands), int(size))
     else:
         raise Unreadable(f"hastctl {' '.join(words)}")
+
+
+def _hastd(words: list[str]) -> Iterator[Effect]:
+    """Only in the foreground and with a configuration and a pidfile of its own: the other one is rc's."""
+    found, operands = getopt(words, "dF", "cP")
+    if operands or not {"F", "c", "P"} <= set(found):
+        raise Unreadable(f"hastd {' '.join(words)}")
+    yield WritesFile(known_word(found["P"][-1]), "hastd")
+    _of_a_trial(found["c"], "hastd")
+    yield TriesHastd("hastd")
+
+
+def _of_a_trial(configurations: list[str], program: str) -> None:
+    if configurations != [TRIAL_CONF]:
+        raise Unreadable(f"{program} with a configuration of its own")
+
+
+def _nc(words: list[str]) -> Iterator[Effect]:
+    """Only to listen."""
+    found, operands = getopt(words, "dlnv", "")
+    if "l" not in found or len(operands) != 2:
+        raise Unreadable(f"nc {' '.join(words)}")
+    yield TriesHastd("nc", operands[0])
+
+
+def _kill(words: list[str]) -> Iterator[Effect]:
+    """Only processes that the text itself started in the background."""
+    if not words or any(word != "${!}" for word in words):
+        raise Unreadable(f"kill {' '.join(words)}")
+    yield from ()
 
 
 _LOOKING_ACTIONS = frozenset({"onestatus", "status", "rcvar", "enabled", "describe", "extracommands"})
@@ -284,6 +320,9 @@ _READERS: dict[str, Callable[[list[str]], Iterator[Effect]]] = {
     "sysctl": _sysctl,
     "ifconfig": _ifconfig,
     "hastctl": _hastctl,
+    "hastd": _hastd,
+    "nc": _nc,
+    "kill": _kill,
     "service": _service,
     "sysrc": _sysrc,
     "newfs": _newfs,
@@ -298,6 +337,7 @@ _READERS: dict[str, Callable[[list[str]], Iterator[Effect]]] = {
     "rm": _every_operand("rm"),
     "rmdir": _every_operand("rmdir"),
     "touch": _every_operand("touch"),
+    "truncate": _last_operand("truncate"),
     "tee": _every_operand("tee"),
     "chmod": _every_operand("chmod", skip=1),
     "chown": _every_operand("chown", skip=1),

@@ -7,16 +7,17 @@ hast.conf(5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hactl.core.audit.case import PROMOTION_LIMIT_SECONDS, Case, pool_of
-from hactl.core.audit.effects import CreatesMetadata, SetsRole, WritesFile
+from hactl.core.audit.effects import CreatesMetadata, SetsRole, TriesHastd, WritesFile
 from hactl.core.audit.model import HAST_CONF, Node
 from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictions, meaning
 from hactl.core.audit.reader.lexer import read_commands
 from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.audit.rules.hook import lets_go
-from hactl.core.facts import HastMetadata, HastResource, NoMetadata
+from hactl.core.facts import Connects, HastMetadata, HastResource, NoMetadata
 from hactl.core.objects import Initialize, StorageSpec
 
 
@@ -62,6 +63,31 @@ def _standby_has(case: Case, parts: dict[str, ResourcePart]) -> Iterator[str]:
                 yield old
             elif (other.hast_conf or {}).get(name) != part:
                 yield f"I5: disturbs the active node of {name} before {other.name} has the same hast.conf"
+
+
+#: What a trial of hastd may write: a directory of its own, and its note.
+TRIAL_FILES = r"/var/run/hactl\.trial(/\w+)?|/var/db/hactl(/hastd(\.new)?)?"
+
+
+def try_hastd(case: Case) -> Iterator[str]:
+    """TryHastd: beside the hastd that runs, on a file and loopback addresses, where nobody knows the answer."""
+    for effect in case.all_of(TriesHastd):
+        if effect.where not in ("", "127.0.0.1"):
+            yield f"I10: {effect.program} listens on {effect.where}"
+    texts = [command.here for command in read_commands(case.step.command)[0] if command.here]
+    if len(texts) != 1:
+        yield "does not write one configuration of its own"
+    for line in "\n".join(texts).splitlines():
+        word, _, value = line.strip().partition(" ")
+        own = value.removeprefix("uds://").startswith("/var/run/hactl.trial/") and ".." not in value
+        if word in ("local", "control", "listen", "pidfile", "exec") and not own:
+            yield f"I3: the trial's {word} is {value}"
+        elif word == "remote" and not re.fullmatch(r"tcp4://127\.0\.0\.1:\d+", value):
+            yield f"I10: the trial connects to {value}"
+        elif word == "resource" and case.storage(value.split()[0]) is not None:
+            yield f"the trial's resource is called {value.split()[0]}, as one of the document's"
+    if case.here.seen(lambda facts: facts.connects) is not Connects.UNTRIED:
+        yield "I7: whether hastd connects is known, or was not asked"
 
 
 def reload_hastd(case: Case) -> Iterator[str]:
@@ -131,6 +157,9 @@ def create_metadata(case: Case) -> Iterator[str]:
         yield from _provably_blank(case, case.here, storage)
         if case.here.may_be_primary(storage.name):
             yield f"I3: {case.here.name} may be primary for {storage.name}"
+        for node in (case.here, *case.peers(storage)):
+            if node.seen(lambda facts: facts.connects) is Connects.NEVER:
+                yield f"creates {storage.name} although the hastd of {node.name} never connects"
         for peer in case.peers(storage):
             yield from _peer_lets_create(case, peer, storage, effect)
 

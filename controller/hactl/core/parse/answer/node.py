@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from hactl.core.cluster import Cluster
 from hactl.core.facts import (
+    Connects,
     Device,
     Hastd,
     HastMetadata,
     HastResource,
+    HookFacts,
     Interface,
     Known,
     NodeFacts,
@@ -32,7 +34,7 @@ from hactl.core.parse.answer.frames import FRAME, Section, split_frames
 from hactl.core.parse.answer.memory import remember
 from hactl.core.parse.answer.processes import Process, parse_processes
 from hactl.core.parse.answer.reading import Reader, then
-from hactl.core.parse.answer.stat import read_stats
+from hactl.core.parse.answer.stat import Stat, read_stats
 from hactl.core.parse.hook import read_hook
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.question import DECIDING, EVERYTHING, Answered, Part, Question
@@ -40,6 +42,9 @@ from hactl.core.parse.text import Failed, NotUnderstood, number
 
 T = TypeVar("T")
 _CARP = "net.inet.carp."
+#: `kern.osreldate` from which hastd has to be tried: the unix sockets of 15.0 are others (docs/freebsd-facts.md#7.18).
+FIRST_TO_TRY = 1500000
+HASTD = "/sbin/hastd"
 #: What the kernel log tells: demotions, and the last state changes.
 _Log = tuple[tuple[tuple[int, int, str], ...], tuple[str, ...]]
 
@@ -114,6 +119,7 @@ def read_facts(reader: Reader) -> NodeFacts:
     variables = reader.read("rc", lambda s: rc.parse_variables(s.text, reader.mark))
     boot = read_boot(reader, files, variables, interfaces)
     stats = read_stats(reader)
+    hook = read_hook(reader, stats)
     pools = read_pools(reader)
     return NodeFacts(
         node=reader.node,
@@ -138,7 +144,8 @@ def read_facts(reader: Reader) -> NodeFacts:
         files=read_files(reader, files, stats),
         notes=reader.notes(),
         carp_log=log.value[1] if isinstance(log, Known) else (),
-        hook=read_hook(reader, stats),
+        hook=hook,
+        connects=_connects(reader, sysctls, stats, hook),
     )
 
 
@@ -270,7 +277,7 @@ def _among(processes: tuple[Process, ...]) -> Hastd:
 def _resources(reader: Reader) -> Reading[Mapping[str, HastResource]]:
     if not reader.storages:
         return reader.known({}) if reader.uname is None else reader.missing("list")
-    listed = reader.read("list", _list)
+    listed = then(reader.read("list", _list), lambda found: _with_workers(reader, found))
     if isinstance(listed, Unknown):
         hastd = _hastd(reader)
         # Without a daemon there are no roles: that is known whatever hastctl thinks of hast.conf.
@@ -284,6 +291,46 @@ def _list(section: Section) -> Mapping[str, HastResource]:
         return hastctl.parse_list(section.text)
     error, words = hastctl.meaning(section.text)
     raise Failed(f"{error}: {words}" if words else str(error))
+
+
+def _with_workers(reader: Reader, resources: Mapping[str, HastResource]) -> Mapping[str, HastResource]:
+    """How long the workers run that have no device yet: what ps(1) prints of `etimes`, seconds."""
+    found = dict(resources)
+    for index, spec in enumerate(reader.storages):
+        section = reader.frames.sections.get(f"worker.{index}")
+        text = section.text.strip() if section is not None and section.status == 0 else ""
+        if spec.name in found and re.fullmatch(r"[0-9]{1,9}", text):
+            found[spec.name] = replace(found[spec.name], worker_seconds=int(text))
+    return found
+
+
+def _connects(
+    reader: Reader,
+    sysctls: Reading[dict[str, str]],
+    stats: Reading[Mapping[str, Stat]],
+    hook: Reading[HookFacts],
+) -> Reading[Connects]:
+    """What the last trial came to, if it was one of the hastd that is there on the release that runs."""
+    if isinstance(sysctls, Unknown):
+        return sysctls
+    if not reader.storages or number(sysctls.value.get("kern.osreldate", "0"), "kern.osreldate") < FIRST_TO_TRY:
+        return reader.known(Connects.SURE)
+    if not reader.asks(Part.FILES):
+        return reader.before.connects if reader.before is not None else reader.missing("stat")
+    if isinstance(stats, Unknown):
+        return stats
+    if isinstance(hook, Unknown):
+        return hook
+    if HASTD not in stats.value:
+        return reader.unknown(f"there is no {HASTD}")
+    return reader.known(_of_trial(hook.value.tried, stats.value[HASTD], sysctls.value.get("kern.osrelease", "")))
+
+
+def _of_trial(note: str, hastd: Stat, release: str) -> Connects:
+    tried, _, said = note.rpartition(" ")
+    if tried != f"{hastd.identity} {release}" or said not in (Connects.WORKS, Connects.NEVER):
+        return Connects.UNTRIED
+    return Connects(said)
 
 
 def _metadata(reader: Reader, index: int) -> Reading[HastMetadata | NoMetadata]:

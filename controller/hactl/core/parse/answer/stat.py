@@ -16,7 +16,7 @@ from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader
 from hactl.core.parse.text import NotUnderstood
 
-_ROW = re.compile(r"-?[0-9]+ [0-9]+ ([0-7]{4,7}) ([0-9]+) [0-9]+ [0-9]+ -?[0-9.]+ -?[0-9.]+ (/.*)", re.ASCII)
+_ROW = re.compile(r"-?[0-9]+ ([0-9]+) ([0-7]{4,7}) ([0-9]+) [0-9]+ ([0-9]+ -?[0-9.]+ -?[0-9.]+) (/.*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Stat:
     mode: int
     is_directory: bool
     uid: int
+    #: Inode, size and times as stat(1) prints `%i %z %Fm %Fc`: another file, or another content, has another one.
+    identity: str
 
 
 def read_stats(reader: Reader) -> Reading[Mapping[str, Stat]]:
@@ -43,6 +45,7 @@ def parse_stats(section: Section) -> Mapping[str, Stat]:
         row = _ROW.fullmatch(line)
         if row is None:
             raise NotUnderstood("not what stat prints")
-        mode = int(row[1], 8)
-        found[row[3].removeprefix(root)] = Stat(mode & 0o7777, mode & 0o170000 == 0o040000, int(row[2]))
+        mode = int(row[2], 8)
+        stat = Stat(mode & 0o7777, mode & 0o170000 == 0o040000, int(row[3]), f"{row[1]} {row[4]}")
+        found[row[5].removeprefix(root)] = stat
     return found

@@ -23,6 +23,7 @@ from hactl.core.changes.filesystems import (
     Remount,
     Unmount,
 )
+from hactl.core.evidence.connects import device_never_came
 from hactl.core.facts import Device, HastMetadata, HastRole, known
 from hactl.core.facts import Mount as MountRow
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec, UfsSpec, ZfsSpec
@@ -66,6 +67,8 @@ def filesystem_steps(scene: Scene) -> Findings:
         if scene.view.role(storage.name, active) is not HastRole.PRIMARY:
             continue
         device = known(scene.view.facts[active].hast_devices.get(storage.name))
+        if device_never_came(scene.view, storage, active):
+            continue  # the trial's area says so
         if device is None or not device.exists:
             yield Hold(
                 HoldReason.DEVICE_NOT_READY,

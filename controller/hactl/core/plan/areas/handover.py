@@ -15,6 +15,7 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.filesystems import ExportPool, Unmount
 from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.connects import never_connects
 from hactl.core.facts import CarpState, HastRole, Vhid, known
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan import checks
@@ -92,6 +93,8 @@ def obstacles_of(scene: Scene, group: GroupSpec, active: str, goal: str) -> Iter
         yield f"{goal} is held back since it booted", True
     if goal in scene.overrides.drained:
         yield f"{goal} is drained", False
+    if group.storage and (wrong := never_connects(scene.view, goal)):
+        yield wrong, False
     for vip in group.virtual_ips:
         yield from _address(scene, goal, interface_on(vip, goal), vip.vhid, scene.view.vhid(vip, goal))
         if vip.advskews is not None and group.storage and goal != kept_by_advskews(scene, group):

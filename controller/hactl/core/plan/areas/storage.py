@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import CreateMetadata, SetRole
+from hactl.core.evidence.connects import never_connects
 from hactl.core.evidence.copies import choose
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata, known
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
 from hactl.core.plan.areas.filesystems import clear_dead
+from hactl.core.plan.areas.trial import unproven
 from hactl.core.plan.placement import newer_elsewhere, unheard
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.steps import Hold, Risk, Step
@@ -44,6 +46,8 @@ def _metadata(scene: Scene, group: GroupSpec, storage: StorageSpec) -> Findings:
     absent = [node for node, copy in copies.items() if copy is NoMetadata.ABSENT]
     if not absent:
         yield from _different_sizes(storage, copies)
+    elif unproven(scene, nodes):
+        return  # the trial's area says why: nothing is created for a hastd that may never connect
     elif storage.hast.initialize is not Initialize.IF_BLANK:
         for node in absent:
             yield Hold(
@@ -236,6 +240,8 @@ def become_secondary(storage: StorageSpec, node: str, why: str) -> Step:
 
 def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, role: HastRole) -> Findings:
     """Make the node where the group is primary, when both nodes say that they are not and no copy is newer (I1, I6)."""
+    if never_connects(scene.view, node):
+        return  # the trial's area says why: its device would never come
     nodes = (node, *(other for other in storage.hast.devices if other != node))
     against = unheard(scene, storage.name, nodes)
     if against is None:

@@ -15,10 +15,12 @@ from hactl.core.changes.hast import (
     ReloadHastd,
     SetRole,
     StartHastd,
+    TryHastd,
     WriteHastConf,
 )
 from hactl.core.cluster import Cluster
 from hactl.core.facts import (
+    Connects,
     Device,
     File,
     Hastd,
@@ -39,6 +41,8 @@ def after_hast_change(change: HastChange, cluster: Cluster, node: str, facts: No
     match change:
         case WriteHastConf():
             return _write_hast_conf(change, cluster, node, facts)
+        case TryHastd():
+            return replace(facts, connects=seen(Connects.WORKS, facts))
         case ReloadHastd():
             return replace(facts, resources=seen(_listed(cluster, node, known(facts.resources) or {}), facts))
         case StartHastd():

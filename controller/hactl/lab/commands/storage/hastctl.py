@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
@@ -18,8 +19,10 @@ from hactl.lab.hast.config_grammar import ConfigError, HastConfig, ResourceConfi
 from hactl.lab.hast.daemon import CONFIG_PATH, ControlError
 from hactl.lab.hast.metadata import EXTENT_BYTES, KEEP_DIRTY, InvalidMetadata, NoMetadata
 from hactl.lab.hast.processes import Resource, Role, Statistics
+from hactl.lab.hast.trial import SPEAK_SECONDS, Trial, connects
+from hactl.lab.kernel.errors import KernelError
 from hactl.lab.process import Result
-from hactl.lab.program import Call, command
+from hactl.lab.program import Call, command, pause
 from hactl.lab.storage.provider import Provider
 
 USAGE = """usage: hastctl create [-d] [-c config] [-e extentsize] [-k keepdirty]
@@ -70,7 +73,9 @@ async def hastctl(call: Call) -> Result:
     except ConfigError as error:
         return Result("", f"[ERROR] {error.text}\n", error.status)
     out = _Output()
-    if subcommand == "create":
+    if hast.trial is not None and config.control == hast.trial.config.control and subcommand in ("role", "list"):
+        await _trial(call, hast.trial, subcommand, names, out)
+    elif subcommand == "create":
         _create(call, config, options, names, out)
     elif subcommand == "dump":
         _dump(call, config, names or ["all"], out)
@@ -130,6 +135,24 @@ async def _control(call: Call, config: HastConfig, subcommand: str, names: list[
         _status(answer, out)
     else:
         _list(answer, out)
+
+
+async def _trial(call: Call, trial: Trial, subcommand: str, names: list[str], out: _Output) -> None:
+    """The same of a hastd that is only tried (`hast.trial`)."""
+    if subcommand == "list":
+        for name in names:
+            out.say(f"{name}:")
+            out.say(f"  role: {trial.role(name)}")
+            if trial.role(name) == "primary":
+                out.say("  status: degraded")
+                out.say(f"  workerpid: {trial.pid + 1}")
+        return
+    role: Role = names[0]  # type: ignore[assignment]
+    for name in names[1:]:
+        trial.roles[name] = role
+        arrive = partial(call.machine.hast.loopback.arrive, trial, name)
+        call.machine.world.at(SPEAK_SECONDS, arrive, machine=call.machine)
+    await call.machine.world.clock.sleep(ROLE_SECONDS)
 
 
 def _status(answer: list[tuple[str, Resource | None]], out: _Output) -> None:
@@ -204,6 +227,8 @@ def _create(call: Call, config: HastConfig, options: dict[str, str], names: list
         if resource is None:
             out.error(f"Unknown resource {name}.", EX_DATAERR)
             continue
+        if call.files.kind(resource.local) == "file":
+            continue  # what a trial uses: nobody reads its metadata
         disk = _local(call, resource, out, EX_NOINPUT, writing=True)
         if disk is None:
             continue
@@ -256,7 +281,7 @@ def _dump(call: Call, config: HastConfig, names: list[str], out: _Output) -> Non
 
 @command("hastd")
 async def hastd(call: Call) -> Result:
-    """Start the daemon; -c FILE, -P FILE, -d, -F as on FreeBSD (it always becomes a daemon here)."""
+    """Start the daemon; -c FILE, -P FILE, -d as on FreeBSD; with -F a trial of it (`hast.trial`)."""
     path = CONFIG_PATH
     rest = list(call.argv)
     while rest:
@@ -267,5 +292,26 @@ async def hastd(call: Call) -> Result:
             rest.pop(0)
         elif word not in ("-d", "-dd", "-F", "-h"):
             return Result("", "usage: hastd [-dFh] [-c config] [-P pidfile]\n", EX_USAGE)
+    if "-F" in call.argv:
+        return await _foreground(call, path)
     stdout, stderr, status = call.machine.hast.start(path)
     return Result(stdout, stderr, status)
+
+
+async def _foreground(call: Call, path: str) -> Result:
+    """A hastd that is tried, until somebody ends it."""
+    hast, kernel = call.machine.hast, call.machine.kernel
+    try:
+        config = hast.read_config(path)
+        if not kernel.has_module("g_gate"):
+            kernel.load("geom_gate")
+    except (ConfigError, KernelError) as error:
+        return Result("", f"[ERROR] {error}\n", 71)
+    hast.trial = Trial(config, connects(call.machine), call.process.pid)
+    call.files.make_node(config.control, "socket", mode=0o755)
+    try:
+        while True:
+            await pause(call, 1.0)
+    finally:
+        call.files.remove_node(config.control)
+        hast.trial = None

@@ -66,6 +66,8 @@ class Row:
     kill: Callable[[int], object]
     #: When it was started, as far as the lab knows: not before the boot.
     started: str = ""
+    #: How long it runs, seconds.
+    seconds: int = 0
 
     @property
     def shown(self) -> str:
@@ -78,14 +80,18 @@ def rows(call: Call) -> list[Row]:
     machine = call.machine
     booted = time.asctime(time.gmtime(round(machine.epoch() - machine.uptime_seconds())))
 
+    def runs(pid: int) -> int:
+        now = machine.uptime_seconds()
+        return int(now - machine.born.get(pid, now))
+
     def row(process: Process) -> Row:
         name = process.command.split()[0].rsplit("/", 1)[-1] if process.command else "sh"
-        return Row(process.pid, process.parent, name, process.command, process.kill, booted)
+        return Row(process.pid, process.parent, name, process.command, process.kill, booted, runs(process.pid))
 
     found = [Row(1, 0, "init", "/sbin/init --", lambda _: None, booted)]
     found += [row(process) for process in machine.rc.processes.values() if process is not call.process]
     found += [
-        Row(pid, parent, "hastd", title, partial(machine.hast.signal, pid), booted)
+        Row(pid, parent, "hastd", title, partial(machine.hast.signal, pid), booted, runs(pid))
         for pid, parent, title in machine.hast.processes()
     ]
     return sorted(found, key=lambda each: each.pid)
@@ -137,6 +143,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "user": lambda _: "root",
     "stat": lambda _: "S",
     "state": lambda _: "S",
+    "etimes": lambda row: str(row.seconds),
 }
 
 
@@ -223,13 +230,15 @@ async def kill(call: Call) -> Result:
 
 @command("nc")
 async def nc(call: Call) -> Result:
-    """nc(1), only `-U PATH` (with -d, -N): reads devd's stream socket until it or the process ends."""
+    """nc(1): `-U PATH` (with -d, -N) reads devd's stream socket until it or the process ends; `-l 127.0.0.1 PORT`."""
     flags, _, operands, bad = options(call.argv, "46DdEFhklNnrStuvzU", "IieMmOPpqsTVwXxY")
     if bad is not None or not operands:
         return Result(
             "", "usage: nc [-46DdEFhklNnrStUuvz] [-e policy] [-I length] [-i interval] [hostname] [port]\n", 1
         )
     path = call.path(operands[0])
+    if "l" in flags and len(operands) == 2:
+        return await _listen(call, int(operands[1]))
     if "U" not in flags:
         return Result("", f"nc: connect to {operands[0]} failed: Connection refused\n", 1)
     if call.files.kind(path) != "socket":
@@ -257,6 +266,20 @@ async def nc(call: Call) -> Result:
         if hear in listeners:
             listeners.remove(hear)
     return Result("".join(heard))
+
+
+async def _listen(call: Call, port: int) -> Result:
+    """Print what comes to a port of 127.0.0.1, until somebody ends it."""
+    ears = call.machine.hast.loopback.ears
+    if port in ears:
+        return Result("", "nc: Address already in use\n", 1)
+    unheard: list[str] = []
+    ears[port] = call.emit or unheard.append
+    try:
+        while True:
+            await pause(call, 1.0)
+    finally:
+        ears.pop(port, None)
 
 
 @command("tail")

@@ -75,6 +75,8 @@ class Guard:
             self._over()
             return
         route = hast.route(resource)
+        if route.outcome != "noroute" and not hast.connects:
+            return  # it waits for the connection that was made for it, for ever
         if route.outcome == "noroute":
             hast.log_main("warning", f"Unable to connect to {resource.config.remote}: {route.error}.", resource)
             self._over()
