@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 
+from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.generated import GENERATORS, main, reference
 from hactl.cli.main import COMMANDS
 from hactl.cli.output import safe, table, to_seconds
 from hactl.cli.topics import EXIT_STATUSES
+from hactl.core.evidence.view import View
+from hactl.core.facts import Connects
+from hactl.core.plan import make_plan
+from hactl.core.status.cluster import Origin, cluster_status
 from support.command_line import say
+from support.facts.builder import NOW, healthy_pair
 from support.limits import LIMIT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +101,30 @@ def test_a_valid_document_is_said_to_be_valid(nas: Path) -> None:
     done = hactl("validate", "-f", str(nas))
     assert done.returncode == 0
     assert "HACluster nas is valid" in done.stdout
+
+
+def test_a_valid_document_for_unsuitable_nodes_is_warned_of(nas: Path, tmp_path: Path) -> None:
+    """What the last look found is on record; no node is asked, and the document stays valid."""
+    record = tmp_path / "h.db"
+    scene = healthy_pair().system("nas-b", release="15.1-RELEASE").node("nas-b", connects=Connects.NEVER)
+    plan = make_plan(scene.cluster, scene.snapshot, NOW)
+    view = View.at(scene.cluster, scene.snapshot, NOW)
+
+    async def remember() -> None:
+        store = await open_record(record, actor="tester")
+        await store.put_status("nas", cluster_status(view, plan, Origin("here"), wall=datetime.now(UTC)))
+        await store.close()
+
+    asyncio.run(remember())
+    done = hactl("--state", str(record), "validate", "-f", str(nas))
+    assert done.returncode == 0
+    assert "warning: as seen at " in done.stderr
+    assert "the hastd of FreeBSD 15.1-RELEASE on nas-b never connects" in done.stderr
+    assert "leave nas-a on the release it has" in done.stderr
+    record.write_text("not a record\n")
+    done = hactl("--state", str(record), "validate", "-f", str(nas))
+    assert done.returncode == 0
+    assert "what the last look found is not known" in done.stderr
 
 
 BAD: list[tuple[str, str, str]] = [
