@@ -10,7 +10,7 @@ import pytest
 
 from hactl.core.catalogue import ConditionReason
 from hactl.core.evidence.view import View
-from hactl.core.facts import CarpState, HastRole, Unknown
+from hactl.core.facts import CarpState, Connects, HastRole, Unknown
 from hactl.core.hook.render import DEVD_RULE, HOOK
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.status.timeline import Timeline, predict_failover
@@ -86,6 +86,12 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, str, str]] = {
     "standby demoted": (lambda s: s.sysctl("nas-b", demotion=240), "False", "StandbyDemoted", "demoted by 240"),
     "degraded": (lambda s: s.resource("nas-a", status="degraded"), "False", "Degraded", "degraded on nas-a"),
     "being copied": (lambda s: s.resource("nas-a", dirty=2**30), "False", "NotSynchronised", "being copied"),
+    "the standby's hastd never connects": (
+        lambda s: s.node("nas-b", connects=Connects.NEVER), "False", "HastdNeverConnects", "on nas-b never connects",
+    ),
+    "the active node's hastd never connects": (
+        lambda s: s.node("nas-a", connects=Connects.NEVER), "False", "HastdNeverConnects", "no peer is ever brought",
+    ),
     "not secondary": (
         lambda s: s.resource("nas-b", role=HastRole.INIT), "False", "StandbyNotSecondary", "init for data",
     ),

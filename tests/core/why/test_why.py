@@ -9,7 +9,7 @@ import pytest
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.evidence.view import View
-from hactl.core.facts import Address, CarpState, Hastd, HastRole, Mount, Pool, Vhid
+from hactl.core.facts import Address, CarpState, Connects, Hastd, HastRole, Mount, Pool, Vhid
 from hactl.core.steps import Hold
 from hactl.core.why.answer import Explanation, Question
 from hactl.core.why.ask import explain
@@ -110,6 +110,12 @@ def both_ahead(scene: Scene) -> Scene:
     """Recording 05."""
     scene = scene.resource("nas-a", status="degraded", dirty=10485760).resource("nas-b", status=None, workerpid=None)
     return scene.metadata("nas-a", localcnt=1).metadata("nas-b", localcnt=1)
+
+
+def stuck(scene: Scene) -> Scene:
+    """nas-a is primary and has waited for its own connection for ten minutes."""
+    scene = scene.unmounted("nas-a").service("nas-a", running=False).hast_device("nas-a", exists=False, used_by=())
+    return scene.resource("nas-a", status="degraded", worker_seconds=600)
 
 
 #: name -> (scene, cause, words that must be told, words that must not be told).
@@ -272,6 +278,24 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, tuple[str, ...], tuple[str
         (),
     ),
     "not mounted": (lambda s: s.unmounted("nas-a"), "NotMounted", ("/dev/hast/data is not mounted",), ()),
+    "device never came": (
+        stuck,
+        "DeviceNeverCame",
+        ("/dev/hast/data never appeared although nas-b answers", "status degraded, workerpid", "CLOSE_WAIT"),
+        ("hactl apply",),
+    ),
+    "device never came, and hastd is known for it": (
+        lambda s: stuck(s).node("nas-a", connects=Connects.NEVER),
+        "DeviceNeverCame",
+        ("never connects", "role init data on nas-a", "leave nas-b on the release it has", "proto_common.c"),
+        ("onerestart",),
+    ),
+    "standby not ready, its hastd never connects": (
+        lambda s: s.node("nas-b", connects=Connects.NEVER),
+        "HastdNeverConnects",
+        ("served by nas-a, but the standby would not", "bug 292322", "leave nas-a on the release it has", "13 or 14"),
+        ("never appeared",),
+    ),
     "mounted elsewhere": (moved_mount, "MountedElsewhere", ("/mnt of nas-a", "umount /mnt"), ()),
     "mounted behind HAST's back": (
         lambda s: mounted(s, "nas-b", "/dev/vtbd1p1", "/mnt"),
