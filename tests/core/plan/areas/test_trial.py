@@ -137,7 +137,7 @@ def test_the_audit_knows_a_trial_from_what_is_none() -> None:
         (
             "-c /var/run/hactl.trial/conf primary",
             "-c /etc/hast.conf primary",
-            ("cannot be read", "configuration of its own"),
+            ("cannot be read", "its own"),
         ),
         ("127.0.0.1 18457", "192.0.2.11 18457", ("I10", "192.0.2.11")),
         ("hactl-trial", "data", ("called data",)),
