@@ -34,6 +34,16 @@ def test_a_pair_converges_and_is_corrected_on_every_release(release: str, name: 
     assert loop.converge() == [f"{node}: ifconfig {interface} vhid {vhid} advskew 100"]
 
 
+@pytest.mark.parametrize(("release", "shell"), [("13.2-RELEASE", "/bin/csh"), ("15.1-RELEASE-p1", "/bin/sh")])
+def test_what_a_release_has_of_its_own(release: str, shell: str) -> None:
+    """Root's shell, its number, and what ifconfig shows from 14 on; as on the real pair."""
+    loop = Loop(example("nas"), release=release)
+    osreldate = {"13.2-RELEASE": "1302001", "15.1-RELEASE-p1": "1501000"}[release]
+    assert loop.sh("nas-a", "echo $SHELL; sysctl -n kern.osreldate") == f"{shell}\n{osreldate}\n"
+    shown = loop.sh("nas-a", "kldload carp; ifconfig vtnet1 vhid 80 192.0.2.80/24 alias; ifconfig vtnet1")
+    assert ("LOWER_UP" in shown) is ("peer 224.0.0.18 peer6 ff02::12" in shown) is (shell == "/bin/sh")
+
+
 def test_the_hastd_of_15_is_found_out_before_anything_is_created() -> None:
     """By a trial, once; the disks stay blank; a mended one is tried again by itself and serves."""
     loop = Loop(example("nas"), release="15.1-RELEASE")

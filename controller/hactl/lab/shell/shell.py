@@ -31,17 +31,23 @@ from hactl.lab.shell.jobs import Jobs
 from hactl.lab.shell.words import read_words
 
 T = TypeVar("T")
-#: What sshd and rc give a script of root.
+#: What sshd and rc give a script of root, and his shell besides.
 ENVIRONMENT = {
     "HOME": "/root",
-    "SHELL": "/bin/csh",
     "USER": "root",
     "LOGNAME": "root",
     "PATH": "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin",
     "LANG": "C.UTF-8",
 }
+#: Major number of the first release whose root has sh.
+FIRST_WITH_SH = 14
 #: Programs before which files the script made must have the modes its umask gives them.
 _MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
+
+
+def login_shell(release: str) -> str:
+    """Root's shell of a fresh installation (docs/freebsd-facts.md#5)."""
+    return "/bin/csh" if int(release.partition(".")[0]) < FIRST_WITH_SH else "/bin/sh"
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -83,7 +89,7 @@ class Shell:
         self.machine = machine
         self.name = name
         self.stdin = stdin
-        self.env = {**ENVIRONMENT, **(env or {})}
+        self.env = {**ENVIRONMENT, "SHELL": login_shell(machine.release), **(env or {})}
         self.process = process or Process(machine.pid(), "/bin/sh -s")
         self.umask = 0o022
         self.script = ""
