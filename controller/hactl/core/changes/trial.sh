@@ -52,7 +52,7 @@ else
 fi
 rm -rf /var/run/hactl.trial
 umask 077
-mkdir -p /var/db/hactl &&
-	echo "$hactl_hastd $(sysctl -n kern.osrelease) $hactl_says" >/var/db/hactl/hastd.new &&
+[ -d /var/db/hactl ] || { mkdir -p /var/db/hactl && fsync /var /var/db; } || exit 1
+echo "$hactl_hastd $(sysctl -n kern.osrelease) $hactl_says" >/var/db/hactl/hastd.new &&
 	fsync /var/db/hactl/hastd.new && mv -f /var/db/hactl/hastd.new /var/db/hactl/hastd && fsync /var/db/hactl &&
 	echo "hastd connects: $hactl_says"
