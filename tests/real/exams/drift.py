@@ -10,7 +10,7 @@ from typing import Any
 from .exam import Bench, exam
 
 ACTIVE, STANDBY = "active", "standby"
-_PACE_SECONDS = 1.0
+_PACE_SECONDS = 2.0
 _COMMAND = 160
 _LIST = "{ cat /etc/hast.conf; } >/tmp/h && "
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..pair.client import CONNECT_LIMIT, CONNECT_SECONDS, PING_LIMIT, PING_SECONDS, Tell, Watch, into
 
 _ANSWER_SECONDS = 3.0
-_RECORD_SECONDS = 0.5
+_RECORD_SECONDS = 1.0
 
 
 def connects(address: str, port: int, watch: Watch, over: threading.Event) -> None:

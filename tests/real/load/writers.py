@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 PROGRAM, SERVICE = "/usr/local/libexec/records", "/usr/local/etc/rc.d/records"
 FOLDER = "/data/records"
 PORT = 7777
-PACE_SECONDS = 0.5
+PACE_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 #: The image of release 15 has a hastd that works beside the one that does not (docs/real-nodes.md).

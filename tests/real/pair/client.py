@@ -73,7 +73,7 @@ class Client:
     #: 0: no records. Each is `WRITER NUMBER`; the answer `NUMBER ok NODE` acknowledges it.
     records_port: int = 0
     writer: str = "lan"
-    pace: float = 0.5
+    pace: float = 1.0
     link: socket.socket = field(init=False)
     vip: Host = field(init=False)
     due: dict[str, float] = field(init=False)
