@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from real.nodes.emulated import EVERYTHING, EXAMPLES
 from real.nodes.node import Node, Nodes, NotHere, Ran
 from real.nodes.site import Applied
 from real.outcome.evidence import Timeline
+from real.outcome.recording import Recording
 from real.outcome.rounds import Verdict, chance
 from support.acknowledged import Judgement
+from support.source_tree import ROOT
 
 _EVENTS = [
     {"t": 0.0, "kind": "ping", "what": "first", "node": "nas-a"},
@@ -95,3 +98,21 @@ def test_nothing_is_praised_that_lost_a_record(tmp_path: Path, exam: Exam) -> No
         bench.wait = MagicMock()  # type: ignore[method-assign]
     exam.run(bench, exam.rounds[0])
     assert bench.outcome.verdict is Verdict.FAILED
+
+
+def test_a_recording_has_the_format_of_the_others(tmp_path: Path) -> None:
+    """Each program with what it printed, handles as notes; nothing is told to it once it is closed."""
+    both = (Node("nas-a", ["true"]), Node("nas-b", ["true"]))
+    nodes = Nodes("13.2", both, EVERYTHING)
+    recording = Recording(nodes, "nfsd-stops", "A stop that fails and has worked")
+    both[0].run("service nfsd onestop")
+    nodes.note("nas-b: power off")
+    recording.close(tmp_path)
+    both[0].run("not told any more")
+    recorded = json.loads((tmp_path / "13.2" / "nfsd-stops.json").read_text())
+    old = json.loads((ROOT / "tests" / "recordings" / "01-baseline.json").read_text())
+    assert recorded.keys() == old.keys()
+    first, note = recorded["steps"]
+    assert first.keys() == {key for key in old["steps"][0] if key != "note"}
+    assert (first["command"], first["node"], first["exit"]) == ("service nfsd onestop", "nas-a", 0)
+    assert note["note"] == "nas-b: power off"
