@@ -31,8 +31,8 @@ def never_connects(view: View, node: str) -> str:
     release = f" of FreeBSD {system.release}" if system is not None else ""
     return (
         f"the hastd{release} on {node} never connects to its peer when it is primary ({BUG}; a trial on {node} showed "
-        "it): while the peer answers, the role is primary, the copy degraded and /dev/hast stays empty; after a "
-        "failover no peer is ever brought up to date"
+        "it): the role becomes primary, the copy stays degraded and /dev/hast empty, and no peer is ever brought up "
+        "to date"
     )
 
 
