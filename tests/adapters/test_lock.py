@@ -61,9 +61,9 @@ async def test_one_at_a_time(directory: Path) -> None:
 async def test_busy_says_who_holds_it(directory: Path) -> None:
     """Pid, command, and since when."""
     clock = ManualClock()
-    mine = ClusterLock(directory, clock=clock, command="hactl apply -f nas.yaml")
+    mine = ClusterLock(directory, clock=clock, command="hactl --state x.db apply -f nas.yaml")
     async with mine.cluster("nas"):
-        with pytest.raises(Busy, match=r"cluster nas is in use by hactl apply -f nas\.yaml \(pid \d+ on ") as caught:
+        with pytest.raises(Busy, match=r"cluster nas is in use by hactl apply \(pid \d+ on ") as caught:
             async with mine.cluster("nas"):
                 pass
     assert "since 2026-11-24T03:00:00Z" in str(caught.value)
@@ -73,7 +73,7 @@ async def test_a_dead_holder_holds_nothing(directory: Path) -> None:
     """kill -9: the kernel lets go, and what still stands in the file does not matter."""
     process = await asyncio.to_thread(holder, directory)
     locks = ClusterLock(directory)
-    with pytest.raises(Busy, match=rf"in use by hactl run --source clusters \(pid {process.pid} on "):
+    with pytest.raises(Busy, match=rf"in use by hactl run \(pid {process.pid} on "):
         async with locks.cluster("nas"):
             pass
     process.kill()

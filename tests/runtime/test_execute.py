@@ -455,3 +455,61 @@ def test_a_secret_in_a_complaint_is_blacked_out(broken: bool) -> None:
         assert PASSWORD not in shown
 
     play(story)
+
+
+def test_steps_of_a_move_on_one_node_share_an_exec_and_have_their_own_records() -> None:
+    """What takes service away for as long as it runs is not taken apart."""
+
+    async def story() -> Bench:
+        bench = Bench()
+        bench.nodes.node("a").work_seconds = 2.0
+        steps = [make_step("a", word, moves=True) for word in ("one", "two")]
+        outcome = await bench.execute(*steps, make_step("b", "one", moves=True), ordered=True)
+        assert outcome.done
+        return bench
+
+    bench = play(story)
+    sent = [at for at, _ in bench.nodes.node("a").received]
+    assert sent[0] == sent[1]
+    assert [(each["target"], each["outcome"], round(each["seconds"])) for each in bench.store.steps.values()][:2] == [
+        ("one", "Done", 2),
+        ("two", "Done", 2),
+    ]
+
+
+def test_what_comes_after_a_failed_step_of_one_exec_was_not_run() -> None:
+    """It is on record so, and it is nobody's failure."""
+
+    async def story() -> tuple[Bench, StageOutcome]:
+        bench = Bench()
+        bench.nodes.node("a").cannot.add("two")
+        steps = [make_step("a", word, moves=True) for word in ("one", "two", "three")]
+        return bench, await bench.execute(*steps, ordered=True)
+
+    bench, outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Done"), ("a", "two", "Failed")]
+    assert [step.target for step in outcome.not_run] == ["three"]
+    last = list(bench.store.steps.values())[-1]
+    assert (last["outcome"], last["output"]) == ("Failed", "[not run: Failed before it: a Mount two]")
+    assert bench.nodes.node("a").modules == {"one": True}
+
+
+def test_a_lost_answer_leaves_every_step_of_the_exec_in_doubt() -> None:
+    """Nobody knows how far the node got; it rests until all of them are surely over."""
+
+    async def story() -> StageOutcome:
+        bench = Bench()
+        bench.nodes.node("a").lose_answer = True
+        steps = [make_step("a", word, moves=True) for word in ("one", "two")]
+        return await bench.execute(*steps, ordered=True)
+
+    outcome = play(story)
+    assert outcomes(outcome) == [("a", "one", "Indeterminate"), ("a", "two", "Indeterminate")]
+    alone = play(_lost_alone)
+    assert outcome.ended[0].quiet_at > alone.ended[0].quiet_at
+
+
+async def _lost_alone() -> StageOutcome:
+    bench = Bench()
+    bench.nodes.node("a").lose_answer = True
+    return await bench.execute(make_step("a", "one", moves=True))

@@ -25,11 +25,11 @@ def step(*, before: str = "true") -> Step:
 
 def run(directory: Path, lease: int, *, before: str = "true", fsync: str = "true") -> StepResult:
     """One step on a node whose /var/db is that directory."""
-    script = step_script(step(before=before), {}, NONCE, lease=lease)
+    script = step_script([step(before=before)], {}, NONCE, lease=lease)
     script = f"fsync() {{ {fsync}; }}\n" + script.replace(LEASE_FILE.rsplit("/", 1)[0], str(directory / "hactl"))
     done = subprocess.run([DASH, "-s"], input=script.encode(), capture_output=True, timeout=LIMIT_SECONDS, check=False)
     assert done.stderr == b""
-    return read_answer(step(), done.stdout.decode(), NONCE, exit_status=done.returncode, timed_out=False)
+    return read_answer([step()], done.stdout.decode(), NONCE, exit_status=done.returncode, timed_out=False)[0]
 
 
 def test_the_first_lease_is_noted_privately_before_anything_else(tmp_path: Path) -> None:

@@ -92,6 +92,27 @@ def test_the_planner_is_given_what_people_asked_for_and_nothing_when_they_did_no
     play(story)
 
 
+def test_a_person_who_asks_again_is_not_answered_from_what_failed_before() -> None:
+    """What rested for minutes is tried at once, and the new operation is not judged by the old failure."""
+
+    async def story() -> None:
+        world, desk = started()
+        desk.nodes.node("a").cannot.add("one")
+        for _ in range(12):
+            await desk.look()
+        tried = len(desk.nodes.node("a").received)
+        await desk.look()
+        assert len(desk.nodes.node("a").received) == tried
+        desk.nodes.node("a").cannot.clear()
+        await desk.store.open_operation(MOVE)
+        world.judged.clear()
+        await desk.look()
+        assert world.judged[0] == (1, {})
+        assert len(desk.nodes.node("a").received) == tried + 1
+
+    play(story)
+
+
 def test_a_request_ends_when_the_facts_say_so_once() -> None:
     """Its end is on record with how; the planner is not given it any more."""
 

@@ -183,11 +183,13 @@ def toy_parse(
     return Answered(facts, Remembered(), complete=True)
 
 
-def make_step(node: str, module: str, *, secret: bool = False, timeout_seconds: float = 30.0) -> Step:
-    """Load one module, which must not be loaded yet."""
+def make_step(
+    node: str, module: str, *, secret: bool = False, timeout_seconds: float = 30.0, moves: bool = False
+) -> Step:
+    """Load one module, which must not be loaded yet; `moves`: as a part of a move."""
     return Step(
         node=node,
-        verb=Verb.LOAD_MODULE,
+        verb=Verb.MOUNT if moves else Verb.LOAD_MODULE,
         target=module,
         why=f"{module} is not loaded",
         command=f"kldload {module}" + (' "$HACTL_PASS_1"' if secret else ""),
@@ -343,10 +345,10 @@ class ToyNodes:
         on_output: Callable[[str], None] | None,
     ) -> Answer:
         frame = re.search(re.escape(FRAME) + r" (\w+)", script)
-        command = re.search(r"^kldload (\w+)", script, re.MULTILINE)
+        modules = re.findall(r"^kldload (\w+)", script, re.MULTILINE)
         assert frame is not None
-        assert command is not None
-        nonce, module = frame[1], command[1]
+        assert modules
+        nonce = frame[1]
         ours = re.search(r'"\$hactl_seen" -le (\d+)', script)
         assert ours is not None, "a step without a lease"
         if machine.hook_at_work:
@@ -355,34 +357,41 @@ class ToyNodes:
         if machine.lease > int(ours[1]):
             return Answer(0, f"{FRAME} {nonce} lease {machine.lease} {ours[1]}\n", "", machine.latency_seconds)
         machine.lease = int(ours[1])
-        machine.received.append((self._clock.monotonic(), module))
+        machine.received += [(self._clock.monotonic(), module) for module in modules]
         secret = re.search(r"^HACTL_PASS_1='(.*)'$", script, re.MULTILINE)
+        said: list[str] = []
 
-        def answer(*lines: str) -> Answer:
+        def say(*lines: str) -> None:
             text = [f"{FRAME} {nonce} {line[1:]}" if line.startswith("%") else line for line in lines]
-            for line in text:
-                if on_output is not None:
-                    on_output(line)
-            return Answer(0, "\n".join(text) + "\n", "", machine.work_seconds)
+            said.extend(text)
+            for line in text if on_output is not None else ():
+                on_output(line)
 
-        if machine.modules.get(module):
-            return answer("%refused 0")
-        # The machine works on its own: whoever waits for it may give up.
+        for module in modules:
+            if machine.modules.get(module):
+                say("%refused 0")
+                break
+            work = self._work(machine, module)
+            if machine.overrun:
+                machine.overrun = False
+                await self._clock.sleep(timeout_seconds + 7.0)
+                return Answer(None, f"{FRAME} {nonce} begun\n", "", timeout_seconds + 7.0, timed_out=True)
+            await asyncio.shield(work)
+            if machine.lose_answer:
+                machine.lose_answer = False
+                raise NodeGarbled(name, "the connection broke")
+            say("%begun", f"loading {module} with {secret[1] if secret else 'nothing'}")
+            say(*(("No such file", "%exit 1", "%unmet 0") if module in machine.cannot else ("%exit 0", "%done")))
+            if module in machine.cannot:
+                break
+        return Answer(0, "\n".join(said) + "\n", "", machine.work_seconds)
+
+    def _work(self, machine: ToyNode, module: str) -> asyncio.Future[None]:
+        """The machine works on its own: whoever waits for it may give up."""
         work = asyncio.ensure_future(self._load(machine, module))
         self._late.add(work)
         work.add_done_callback(self._late.discard)
-        if machine.overrun:
-            machine.overrun = False
-            await self._clock.sleep(timeout_seconds + 7.0)
-            return Answer(None, f"{FRAME} {nonce} begun\n", "", timeout_seconds + 7.0, timed_out=True)
-        await asyncio.shield(work)
-        if machine.lose_answer:
-            machine.lose_answer = False
-            raise NodeGarbled(name, "the connection broke")
-        loading = f"loading {module} with {secret[1] if secret else 'nothing'}"
-        if module in machine.cannot:
-            return answer("%begun", loading, "No such file", "%exit 1")
-        return answer("%begun", loading, "%exit 0", "%done")
+        return work
 
     async def _load(self, machine: ToyNode, module: str) -> None:
         await self._clock.sleep(machine.work_seconds)

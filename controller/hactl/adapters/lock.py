@@ -40,8 +40,17 @@ class Holder:
     host: str
 
     def __str__(self) -> str:
-        """For people: `hactl run --source clusters (pid 4711 on gw1, since 2026-11-24T03:12:00Z)`."""
-        return f"{self.command} (pid {self.pid} on {self.host}, since {self.since})"
+        """For people: `hactl run (pid 4711 on gw1, since 2026-11-24T03:12:00Z)`."""
+        return f"{self.name} (pid {self.pid} on {self.host}, since {self.since})"
+
+    @property
+    def name(self) -> str:
+        """Program and subcommand: a whole command line says nothing more to who waits, in many more words."""
+        program, *rest = self.command.split()
+        while rest and rest[0].startswith("-"):
+            # An option of the program itself has its value in the same word or in the next.
+            rest = rest[1:] if "=" in rest[0] else rest[2:]
+        return " ".join([program, *rest[:1]])
 
 
 def lock_directory(state: Path) -> Path:

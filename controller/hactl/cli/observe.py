@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hactl.core.cluster import Cluster
     from hactl.core.facts import Snapshot
     from hactl.core.operations import Overrides
+    from hactl.core.plan.durations import Durations
     from hactl.core.steps import Plan
     from hactl.core.why.answer import Explanation, Question
     from hactl.ports import Document
@@ -149,15 +150,15 @@ def record_of(ctx: click.Context, paths: Sequence[str]) -> Path:
     return state_path(ctx)
 
 
-def usual_seconds(record: Path, cluster: str) -> dict[str, float]:
-    """How long steps take, by verb, from the newest ones on record."""
-    from hactl.core.plan.durations import seconds_by_verb
+def durations_of(record: Path, cluster: str) -> Durations:
+    """How long steps take, from the newest ones on record."""
+    from hactl.core.plan.durations import measured
 
-    async def measured() -> dict[str, float]:
+    async def durations() -> Durations:
         async with reading(record) as store:
-            return seconds_by_verb(await store.history({"cluster": cluster, "kind": "Step", "limit": 1000}))
+            return measured(await store.history({"cluster": cluster, "kind": "Step", "limit": 1000}))
 
-    return asyncio.run(measured())
+    return asyncio.run(durations())
 
 
 def explained(looked: Looked, question: Question) -> Explanation:

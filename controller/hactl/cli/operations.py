@@ -199,8 +199,8 @@ def carry_out(
                 if not over and reached is not None:
                     over = reached(following.status(cluster)) if worker is None else _over(summary)
                     revision = following.revision_of(cluster)
-                if over or summary is not None:
-                    following.last(revision if over else "")
+                if (over and worker is None) or summary is not None:
+                    following.last(revision if over and worker is None else "")
                     return Ending(state, over, summary)
         except KeyboardInterrupt:
             if worker is None:

@@ -73,7 +73,22 @@ class Work:
         """What a pass has to show; None: convergence."""
         if reached := self.reached:
             return lambda result: reached(result.status)
-        return (lambda result: any(each.id == self.awaited for each in result.ended)) if self.awaited else None
+        return _Over(self.awaited) if self.awaited else None
+
+
+class _Over:
+    """Whether an operation is over and what it left to do is done: the notes and the boot configuration after a move,
+    or the way back after one that failed.
+    """
+
+    def __init__(self, awaited: int) -> None:
+        self._awaited = awaited
+        self._ended = False
+
+    def __call__(self, result: PassResult) -> bool:
+        """Asked about each pass, in order."""
+        self._ended = self._ended or any(each.id == self._awaited for each in result.ended)
+        return self._ended and (not result.plan.stages or result.next == "wait")
 
 
 class Worker:

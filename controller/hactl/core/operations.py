@@ -45,12 +45,14 @@ class KindTraits:
     needs: tuple[str, ...] = ()
     #: Two open ones that have these in common are the same, and the second is refused; (): they may overlap.
     same: tuple[str, ...] = ()
+    #: A person waits for something to be done: it is tried now, whatever failed before it was asked for.
+    tries_now: bool = True
 
 
 KINDS: dict[Kind, KindTraits] = {
     Kind.SWITCHOVER: KindTraits("Switchover", ("cluster", "group", "node"), ("cluster", "group")),
     Kind.DRAIN: KindTraits("Drained", ("cluster", "node"), ("cluster", "node")),
-    Kind.PAUSE: KindTraits("Paused"),
+    Kind.PAUSE: KindTraits("Paused", tries_now=False),
     Kind.APPROVE: KindTraits("Approved", ("cluster", "digest"), ("cluster", "detail")),
     Kind.RESOLVE: KindTraits("Resolving", ("cluster", "resource", "node"), ("cluster", "resource")),
 }

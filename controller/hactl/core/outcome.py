@@ -17,6 +17,8 @@ class StepResult:
     output: str
     #: Why it is not Done, for people; empty when Done.
     reason: str = ""
+    #: What is odd about it although it is Done, for people.
+    note: str = ""
     #: The node's own hook was at work: nothing was run, and it is no failure.
     busy: bool = False
     #: The lease of a newer controller that the node has seen; 0: none. Nothing was run.

@@ -1,16 +1,18 @@
-"""A step as the sh script that a node runs, and the reading of what came back.
+"""Steps as the sh script that a node runs, and the reading of what came back.
 
 One exec does it all: conditions are tested by the node just before the command, so that nothing can change in
-between; then the command; then the conditions after it, waited for. Frame lines carry a nonce that the caller
-makes, so that no output of a command can be mistaken for ours. Secrets are shell variables set at the top: the
-script travels on standard input, so they are on no command line but ifconfig's own.
-Man pages: sh(1), timeout(1).
+between; then the command; then the conditions after it, waited for; then the next step. Nothing comes after a step
+that is not Done. Frame lines carry a nonce that the caller makes, so that no output of a command can be mistaken for
+ours. Secrets are shell variables set before their step: the script travels on standard input, so they are on no
+command line but ifconfig's own.
+Rules: what a step was to bring about is asked of the node; where the conditions after it tell all of it
+(`Step.state_decides`) the exit status is only a hint (docs/freebsd-facts.md#7.2). Man pages: sh(1), timeout(1).
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.outcome import StepResult
@@ -25,6 +27,10 @@ FRAME = "%%hactl"
 SLACK_SECONDS = 15.0
 #: Output of one step that is kept, characters.
 OUTPUT_LIMIT = 20_000
+#: How much of it the sentence of what went wrong quotes, characters.
+QUOTED_LIMIT = 2_000
+#: How long the state of a step is waited for when its command failed, at most, seconds.
+FAILED_WAIT_SECONDS = 5.0
 #: How long a step waits for the node's own hook, and the hook for it, seconds (lockf(1)).
 LOCK_WAIT_SECONDS = 20
 #: What lockf(1) exits with when it did not get the lock in time (EX_TEMPFAIL).
@@ -34,16 +40,21 @@ LEASE_FILE = f"{STATE_DIRECTORY}/lease"
 
 
 def step_budget_seconds(step: Step) -> float:
-    """What a node needs at most for the whole exec of a step."""
+    """What a node needs at most for a step, in an exec of its own."""
     return step.timeout_seconds + sum(check.within_seconds for check in step.after) + SLACK_SECONDS
 
 
-def step_script(step: Step, secrets: Mapping[str, str], nonce: str, *, lease: int | None = None) -> str:
-    """The script for `/bin/sh -s`. `secrets` maps the variables of `step.secrets` to their values.
+def budget_seconds(steps: Sequence[Step]) -> float:
+    """What a node needs at most for the whole exec of these steps."""
+    return sum(step_budget_seconds(step) for step in steps)
+
+
+def step_script(steps: Sequence[Step], secrets: Mapping[str, str], nonce: str, *, lease: int | None = None) -> str:
+    """The script for `/bin/sh -s`. `secrets` maps the variables of the steps' secrets to their values.
 
     `lease`: the generation of the lease we act under; a node that has seen a newer one runs nothing. None: not asked.
     """
-    missing = [use.variable for use in step.secrets if use.variable not in secrets]
+    missing = [use.variable for step in steps for use in step.secrets if use.variable not in secrets]
     if missing:
         raise KeyError(f"no value for {', '.join(missing)}")
     # Braces: sh reads a compound command to its end before it runs any of it, so a script cut in transit does nothing.
@@ -52,11 +63,19 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str, *, lease: in
         "set -u",
         f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
         "umask 022",
-        # hastctl has no timeout of its own: one stuck worker would hang it for ever (docs/freebsd-facts.md#2.4).
-        f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}',
         f"hactl_say() {{ printf '\\n%s %s\\n' '{FRAME} {nonce}' \"$*\"; }}",
     ]
     lines += [] if lease is None else [_lease(lease)]
+    for step in steps:
+        lines += _step(step, secrets)
+    lines += ["}"]
+    return "\n".join(lines) + "\n"
+
+
+def _step(step: Step, secrets: Mapping[str, str]) -> list[str]:
+    """One step: whatever keeps it from being Done ends the script."""
+    # hastctl has no timeout of its own: one stuck worker would hang it for ever (docs/freebsd-facts.md#2.4).
+    lines = [f'hastctl() {{ command timeout -k 2 {_whole(step.timeout_seconds)} hastctl "$@"; }}']
     lines += [f"{use.variable}={quote(secrets[use.variable])}" for use in step.secrets]
     lines += [_before(number, check) for number, check in enumerate(step.before)]
     lines += [
@@ -67,11 +86,11 @@ def step_script(step: Step, secrets: Mapping[str, str], nonce: str, *, lease: in
         "hactl_status=$?",
         'hactl_say "exit $hactl_status"',
     ]
-    lines.append('[ "$hactl_status" -eq 0 ] || exit 0')
+    if not step.state_decides:
+        lines.append('[ "$hactl_status" -eq 0 ] || exit 0')
     for number, check in enumerate(step.after):
         lines += _after(number, check)
-    lines += ["hactl_say done", "}"]
-    return "\n".join(lines) + "\n"
+    return [*lines, "hactl_say done"]
 
 
 def _whole(seconds: float) -> int:
@@ -100,12 +119,16 @@ def _before(number: int, check: Check) -> str:
 
 
 def _after(number: int, check: Check) -> list[str]:
-    """Test, and test again twice a second until the time is over."""
+    """Test, and test again five times a second until the time is over: not for long when the command failed."""
+    patience = _whole(check.within_seconds * 5) if check.within_seconds else 0
+    lines = [f"hactl_left={patience}"]
+    if patience > (least := _whole(FAILED_WAIT_SECONDS * 5)):
+        lines.append(f'[ "$hactl_status" -eq 0 ] || hactl_left={least}')
     return [
-        f"hactl_left={_whole(check.within_seconds * 2) if check.within_seconds else 0}",
+        *lines,
         f"until ( {check.test}\n) </dev/null >/dev/null 2>&1; do",
         f"  [ \"$hactl_left\" -gt 0 ] || {{ hactl_say 'unmet {number}'; exit 0; }}",
-        "  hactl_left=$((hactl_left - 1)); sleep 0.5",
+        "  hactl_left=$((hactl_left - 1)); sleep 0.2",
         "done",
     ]
 
@@ -115,19 +138,52 @@ def visible_line(line: str, nonce: str) -> str | None:
     return None if line.startswith(f"{FRAME} {nonce} ") else line
 
 
+def says_done(line: str, nonce: str) -> bool:
+    """Whether that line of live output says that a step is Done."""
+    return line == f"{FRAME} {nonce} done"
+
+
 def read_answer(
-    step: Step, text: str, nonce: str, *, exit_status: int | None, timed_out: bool, truncated: bool = False
-) -> StepResult:
-    """What the answer says. Whatever leaves room for doubt is Indeterminate: look again."""
-    words: list[str] = []
-    shown: list[str] = []
+    steps: Sequence[Step],
+    text: str,
+    nonce: str,
+    *,
+    exit_status: int | None,
+    timed_out: bool,
+    truncated: bool = False,
+) -> list[StepResult]:
+    """What the answer says of the steps, up to the first that failed; those after it were not run.
+
+    Whatever leaves room for doubt is Indeterminate, and what comes after that too: look again.
+    """
+    results: list[StepResult] = []
+    parts = _parts(text, nonce)
+    for step in steps:
+        words, output = parts.pop(0) if parts else ([], "")
+        if results:
+            # What a shell says that ran nothing is about the first step.
+            exit_status = None
+        result = _judge(step, words, output, exit_status, timed_out=timed_out, truncated=truncated)
+        results.append(result)
+        if result.outcome is Outcome.FAILED:
+            break
+    return results
+
+
+def _parts(text: str, nonce: str) -> list[tuple[list[str], str]]:
+    """For each step that the answer tells of: our words, and what the command printed."""
+    parts: list[tuple[list[str], list[str]]] = []
+    ended = True
     for line in text.splitlines():
         if visible_line(line, nonce) is None:
-            words.append(line.split(" ", 2)[2])
-        elif words and words[-1] == "begun":
-            shown.append(line)
-    output = "\n".join(shown).strip("\n")[:OUTPUT_LIMIT]
-    return _judge(step, words, output, exit_status, timed_out=timed_out, truncated=truncated)
+            if ended:
+                parts.append(([], []))
+            word = line.split(" ", 2)[2]
+            parts[-1][0].append(word)
+            ended = word == "done"
+        elif parts and parts[-1][0][-1] == "begun":
+            parts[-1][1].append(line)
+    return [(words, "\n".join(shown).strip("\n")[:OUTPUT_LIMIT]) for words, shown in parts]
 
 
 def _judge(
@@ -135,8 +191,10 @@ def _judge(
 ) -> StepResult:
     last = words[-1] if words else ""
     verb, _, argument = last.partition(" ")
+    ended = next((int(word[5:]) for word in words if word.startswith("exit ") and word[5:].isdigit()), None)
     if verb == "done":
-        return StepResult(Outcome.DONE, 0, output)
+        note = f"exit status {ended}, and all the same {_all_of(step)}" if ended else ""
+        return StepResult(Outcome.DONE, ended or 0, output, note=note)
     if verb in ("lease", "leaseless"):
         return _out_of_date(argument)
     if not words and exit_status == LOCK_BUSY_STATUS:
@@ -146,11 +204,9 @@ def _judge(
         says = step.before[int(argument)].says
         return StepResult(Outcome.FAILED, None, output, f"not run: on the node it is no longer true that {says}")
     if verb == "unmet":
-        check = step.after[int(argument)]
-        waited = f" within {check.within_seconds:.0f} s" if check.within_seconds else ""
-        return StepResult(Outcome.FAILED, 0, output, f"ran, but {check.says} did not become true{waited}")
-    if verb == "exit" and argument not in ("", "0"):
-        return StepResult(Outcome.FAILED, int(argument), output, f"exit status {argument}{_last_line(output)}")
+        return StepResult(Outcome.FAILED, ended or 0, output, _unmet(step.after[int(argument)], ended, output))
+    if verb == "exit" and argument not in ("", "0") and not step.state_decides:
+        return StepResult(Outcome.FAILED, int(argument), output, f"exit status {argument}{quoted(output)}")
     if timed_out:
         return StepResult(Outcome.INDETERMINATE, None, output, "no end within the time allowed")
     if truncated:
@@ -158,6 +214,19 @@ def _judge(
     if not words and exit_status not in (None, 0):
         return StepResult(Outcome.FAILED, exit_status, output, "the node did not run the script")
     return StepResult(Outcome.INDETERMINATE, exit_status, output, "the answer ended early")
+
+
+def _all_of(step: Step) -> str:
+    return " and ".join(check.says for check in step.after)
+
+
+def _unmet(check: Check, ended: int | None, output: str) -> str:
+    """The state is not what the step was to bring about: that, and whatever its command said."""
+    within = min(check.within_seconds, FAILED_WAIT_SECONDS) if ended else check.within_seconds
+    waited = f" within {within:.0f} s" if within else ""
+    if ended:
+        return f"exit status {ended}, and {check.says} did not become true{waited}{quoted(output)}"
+    return f"ran, but {check.says} did not become true{waited}{quoted(output)}"
 
 
 def _out_of_date(argument: str) -> StepResult:
@@ -172,6 +241,9 @@ def _out_of_date(argument: str) -> StepResult:
     return StepResult(Outcome.FAILED, None, "", f"not run: {reason}", newer_lease=int(seen))
 
 
-def _last_line(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.strip()]
-    return f": {lines[-1]}" if lines else ""
+def quoted(output: str) -> str:
+    """What a command printed, for the sentence of what went wrong: all of it on one line; empty: nothing."""
+    said = "; ".join(line.strip() for line in output.splitlines() if line.strip())
+    if len(said) > QUOTED_LIMIT:
+        said = f"{said[: QUOTED_LIMIT // 2]} ... {said[-QUOTED_LIMIT // 2 :]}"
+    return f": {said}" if said else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes import AnyChange
 from hactl.core.changes.change import SecretUse
-from hactl.core.verbs import Verb
+from hactl.core.verbs import VERBS, Verb
 
 
 class Risk(StrEnum):
@@ -109,6 +110,32 @@ class Step:
     def key(self) -> StepKey:
         """Identity within a plan."""
         return StepKey(self.node, self.verb, self.target)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may share an exec with its neighbours: a part of a move, or only written down; nothing is lost."""
+        traits = VERBS.get(self.verb)
+        quick = traits is not None and (traits.moves or traits.note or traits.boot_only)
+        return quick and self.risk is not Risk.DESTRUCTIVE
+
+    @property
+    def state_decides(self) -> bool:
+        """Whether it is Done when the conditions after it hold, and only then, whatever its exit status says."""
+        return bool(self.after) and self.verb in VERBS and VERBS[self.verb].state_decides
+
+
+def execs(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
+    """The steps in the runs that one exec carries out: parts of a move, and what is only written down, on one node.
+
+    A move is all or nothing, so nobody wants to stop between them; everything else is an exec of its own.
+    """
+    found: list[tuple[Step, ...]] = []
+    for step in steps:
+        if found and step.node == found[-1][-1].node and step.joins and found[-1][-1].joins:
+            found[-1] = (*found[-1], step)
+        else:
+            found.append((step,))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,9 @@ class VerbTraits:
     note: bool = False
     #: A healthy cluster does it again and again, so that doing it often does not mean that somebody undoes it.
     routine: bool = False
+    #: The conditions after it tell all there is to tell: it is Done when they hold, whatever its exit status says,
+    #: and only then. Not for what destroys, writes a file, or leaves a state that half of it would have left too.
+    state_decides: bool = False
     #: The verb of the step that takes it back; None: nothing does.
     reversed_by: Verb | None = None
 
@@ -90,21 +93,26 @@ class VerbTraits:
 
 #: Every verb, in the order of a convergence.
 VERBS: dict[Verb, VerbTraits] = {
-    Verb.LOAD_MODULE: VerbTraits("Loads the carp kernel module now (kldload -n carp)."),
-    Verb.SET_SYSCTL: VerbTraits("Sets a net.inet.carp sysctl now.", reversed_by=Verb.SET_SYSCTL),
+    Verb.LOAD_MODULE: VerbTraits("Loads the carp kernel module now (kldload -n carp).", state_decides=True),
+    Verb.SET_SYSCTL: VerbTraits("Sets a net.inet.carp sysctl now.", reversed_by=Verb.SET_SYSCTL, state_decides=True),
     Verb.ADJUST_DEMOTION: VerbTraits(
-        "Takes back a demotion somebody added by hand (the sysctl adds, so it writes the negative)."
+        "Takes back a demotion somebody added by hand (the sysctl adds, so it writes the negative).", state_decides=True
     ),
     Verb.ADD_ADDRESS: VerbTraits(
-        "Adds an address to a vhid, creating the vhid when it is the first.", reversed_by=Verb.REMOVE_ADDRESS
+        "Adds an address to a vhid, creating the vhid when it is the first.",
+        reversed_by=Verb.REMOVE_ADDRESS,
+        state_decides=True,
     ),
     Verb.REMOVE_ADDRESS: VerbTraits(
-        "Removes an address from a vhid; the vhid goes with its last address.", reversed_by=Verb.ADD_ADDRESS
+        "Removes an address from a vhid; the vhid goes with its last address.",
+        reversed_by=Verb.ADD_ADDRESS,
+        state_decides=True,
     ),
     Verb.SET_VHID: VerbTraits(
         "Changes advskew, advbase or password of a vhid in place, without dropping MASTER.",
         usual_seconds=0.5,
         reversed_by=Verb.SET_VHID,
+        state_decides=True,
     ),
     Verb.WRITE_BOOT_ALIASES: VerbTraits(
         "Writes the CARP aliases for the next boot to /etc/rc.conf.d/netif, mode 0600.",
@@ -128,12 +136,16 @@ VERBS: dict[Verb, VerbTraits] = {
         "Tries a node's hastd on a file and loopback addresses: does it connect as a primary? FreeBSD 15 and later."
     ),
     Verb.RELOAD_HASTD: VerbTraits("Tells hastd to read its configuration again."),
-    Verb.START_HASTD: VerbTraits("Starts hastd."),
+    Verb.START_HASTD: VerbTraits("Starts hastd.", state_decides=True),
     Verb.CREATE_METADATA: VerbTraits(
         "Writes HAST metadata to a provably blank device (destructive).", destructive=True
     ),
     Verb.SET_ROLE: VerbTraits(
-        "Sets the HAST role of a resource.", usual_seconds=1.5, routine=True, reversed_by=Verb.SET_ROLE
+        "Sets the HAST role of a resource.",
+        usual_seconds=1.5,
+        routine=True,
+        reversed_by=Verb.SET_ROLE,
+        state_decides=True,
     ),
     Verb.MAKE_FILESYSTEM: VerbTraits(
         "Makes a UFS filesystem on a provably blank replicated device (destructive).", destructive=True
@@ -145,19 +157,35 @@ VERBS: dict[Verb, VerbTraits] = {
         "Checks a UFS filesystem before it is mounted (fsck -p).", usual_seconds=1.0, routine=True
     ),
     Verb.MOUNT: VerbTraits(
-        "Mounts the filesystem of the active node.", usual_seconds=0.5, routine=True, reversed_by=Verb.UNMOUNT
+        "Mounts the filesystem of the active node.",
+        usual_seconds=0.5,
+        routine=True,
+        reversed_by=Verb.UNMOUNT,
+        state_decides=True,
     ),
-    Verb.REMOUNT: VerbTraits("Changes mount options in place.", reversed_by=Verb.REMOUNT),
-    Verb.UNMOUNT: VerbTraits("Unmounts a filesystem.", usual_seconds=1.0, lets_go=True, reversed_by=Verb.MOUNT),
+    Verb.REMOUNT: VerbTraits("Changes mount options in place.", reversed_by=Verb.REMOUNT, state_decides=True),
+    Verb.UNMOUNT: VerbTraits(
+        "Unmounts a filesystem.", usual_seconds=1.0, lets_go=True, reversed_by=Verb.MOUNT, state_decides=True
+    ),
     Verb.IMPORT_POOL: VerbTraits(
-        "Imports a ZFS pool from /dev/hast.", usual_seconds=3.0, routine=True, reversed_by=Verb.EXPORT_POOL
+        "Imports a ZFS pool from /dev/hast.",
+        usual_seconds=3.0,
+        routine=True,
+        reversed_by=Verb.EXPORT_POOL,
+        state_decides=True,
     ),
-    Verb.EXPORT_POOL: VerbTraits("Exports a ZFS pool.", usual_seconds=2.0, lets_go=True, reversed_by=Verb.IMPORT_POOL),
+    Verb.EXPORT_POOL: VerbTraits(
+        "Exports a ZFS pool.", usual_seconds=2.0, lets_go=True, reversed_by=Verb.IMPORT_POOL, state_decides=True
+    ),
     Verb.START_SERVICE: VerbTraits(
-        "Starts a service on the active node.", usual_seconds=2.0, reversed_by=Verb.STOP_SERVICE
+        "Starts a service on the active node.", usual_seconds=2.0, reversed_by=Verb.STOP_SERVICE, state_decides=True
     ),
     Verb.STOP_SERVICE: VerbTraits(
-        "Stops a service where it should not run.", usual_seconds=2.0, lets_go=True, reversed_by=Verb.START_SERVICE
+        "Stops a service where it should not run.",
+        usual_seconds=2.0,
+        lets_go=True,
+        reversed_by=Verb.START_SERVICE,
+        state_decides=True,
     ),
     Verb.ENABLE_SERVICE: VerbTraits(
         "Lets rc start a service at boot (runOn: All).", boot_only=True, reversed_by=Verb.DISABLE_SERVICE

@@ -36,6 +36,8 @@ class Operations:
         self._store = store
         self._clock = clock
         self._open = OpenOperations()
+        #: Numbers of the operations that something was to be done for, in any pass so far.
+        self._begun: frozenset[int] = frozenset()
         #: Moves of its groups.
         self.moves = Moves()
 
@@ -53,6 +55,13 @@ class Operations:
         frozen = self.moves.frozen(cluster, now)
         self._open = OpenOperations.at(found, cluster.name, now, frozen=frozen)
         return self._open
+
+    def asked_anew(self) -> bool:
+        """Whether a person asks for something to be done that was not asked for in the pass before."""
+        now = self._clock.now()
+        begun = frozenset(each.id for each in self._open.operations if each.kind.traits.tries_now and each.active(now))
+        anew, self._begun = bool(begun - self._begun), begun
+        return anew
 
     # -- their end ------------------------------------------------------------------------------------------------
 
@@ -85,7 +94,7 @@ class Operations:
             return None
         since = max(each.opened_at, each.not_before or each.opened_at)
         rows = await self._store.history({"cluster": cluster.name, "kind": "Step", "since": since})
-        return measured_seconds(group, rows, self._clock.now())
+        return measured_seconds(group, rows, each.node, self._clock.now())
 
     # -- who moved ------------------------------------------------------------------------------------------------
 

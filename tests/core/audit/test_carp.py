@@ -336,3 +336,13 @@ def test_i10_no_vital_service_is_switched_off_under_the_name_of_another() -> Non
     assert not disables("nfs_server_enable")
     for vital in ("sshd_enable", "hastd_enable", "netif_enable", "devd_enable"):
         assert says(disables(vital), "I10", vital)
+
+
+def test_a_node_is_made_master_only_where_its_group_serves() -> None:
+    """And with the advskew that keeps it so: elsewhere the address would answer without what is behind it."""
+    parted = healthy_pair().vhid("nas-a", advskew=100, state=CarpState.BACKUP).vhid("nas-b", advskew=0)
+    assert not complaints(parted, [vhid("nas-a", "advskew 0 state master")])
+    assert says(complaints(parted, [vhid("nas-b", "advskew 100 state master")]), "makes nas-b MASTER")
+    assert says(complaints(parted, [vhid("nas-a", "advskew 100 state master")]), "makes nas-a MASTER")
+    assert says(complaints(parted.unmounted("nas-a"), [vhid("nas-a", "advskew 0 state master")]), "makes nas-a MASTER")
+    assert says(complaints(parted, [vhid("nas-a", "advskew 0 state backup")]), "I7")

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from hactl.core.facts import CarpState
+from hactl.core.facts import CarpState, HastRole
 from hactl.core.operations import Overrides
+from hactl.core.parse.question import ALL_PARTS, Part
 from hactl.core.plan import make_plan
+from hactl.core.plan.joined import parts_after
+from hactl.core.steps import execs
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 from support.facts.planned import first, holds, looks, plan_of
 
@@ -160,3 +163,48 @@ def test_a_paused_group_is_left_as_it_is() -> None:
     assert {(step.node, step.verb) for step in plan.steps} == {("nas-a", "SetSysctl"), ("nas-b", "SetSysctl")}
     scene = rebooted_pair().service("nas-b", running=True)
     assert plan_of(scene, Overrides(paused_groups={"files": "eve"})).stages == ()
+
+
+def test_what_the_other_node_takes_over_is_one_stage_and_the_old_one_gives_its_address_away_last() -> None:
+    """No look in between: the node tests the conditions of each step itself. Between the two nodes there is a look."""
+    stages = plan_of(healthy_pair(), TO_B).stages
+    assert [[(step.node, step.verb) for step in stage.steps] for stage in stages] == [
+        [("nas-a", "StopService"), ("nas-a", "Unmount"), ("nas-a", "SetRole")],
+        [
+            ("nas-b", "SetRole"),
+            ("nas-b", "CheckFilesystem"),
+            ("nas-b", "Mount"),
+            ("nas-b", "StartService"),
+            ("nas-b", "SetVhid"),
+            ("nas-a", "SetVhid"),
+        ],
+        [("nas-a", "ConfirmCopy"), ("nas-a", "WriteBootAliases"), ("nas-b", "WriteBootAliases")],
+    ]
+    assert [len(run) for run in execs(stages[1].steps)] == [5, 1]
+    assert stages[1].ordered
+
+
+def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is_noted() -> None:
+    """A blank device would get its filesystem first, and only a look tells that it is blank."""
+    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False)
+    for node in ("nas-a", "nas-b"):
+        scene = scene.resource(node, role=HastRole.SECONDARY).hast_device(node, exists=False).hook(node, confirmed={})
+    assert [step.verb for step in first(plan_of(scene))] == ["SetRole"]
+    noted = scene.hook("nas-a", confirmed={"data": 1})
+    assert [step.verb for step in first(plan_of(noted))][:3] == ["SetRole", "CheckFilesystem", "Mount"]
+
+
+def test_the_address_comes_at_once_where_the_group_serves() -> None:
+    """It does not wait for the next advertisement; with a demotion somewhere it would not stay, so CARP decides."""
+    commands = [step.command for step in plan_of(healthy_pair(), TO_B).steps if step.verb == "SetVhid"]
+    assert commands == ["ifconfig vtnet1 vhid 80 advskew 0 state master", "ifconfig vtnet1 vhid 80 advskew 100"]
+    demoted = healthy_pair().sysctl("nas-a", demotion=5).node("nas-a", demotions=((5, 5, "send error 50 on vtnet1"),))
+    assert "ifconfig vtnet1 vhid 80 advskew 0" in [step.command for step in plan_of(demoted, TO_B).steps]
+
+
+def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
+    """Roles, disks, notes and services of both; everything before that and after it."""
+    lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages
+    assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES}
+    assert parts_after(takes_over) == ALL_PARTS
+    assert parts_after(writes) == ALL_PARTS

@@ -25,7 +25,7 @@ from hactl.core.parse.answer.node import parse_probe
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.script import read_answer, step_script
-from hactl.core.steps import Outcome, Plan, Stage, Step
+from hactl.core.steps import Outcome, Plan, Stage, Step, execs
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
@@ -131,37 +131,55 @@ class Loop:
 
     def step(self, step: Step, fate: Fate = "ok", *, lease: int | None = None) -> StepResult:
         """Carry out one step, or lose it. `lease`: another one than the loop's own."""
-        shown = shortened(step)
-        self.executed.append(f"{step.node}: {shown}")
-        if fate == "unsent" or not self.reaches(step.node):
-            return StepResult(Outcome.FAILED, None, "", "not sent")
-        secrets = {use.variable: self.password(use.group, use.virtual_ip) for use in step.secrets}
-        locks = self.machine(step.node).rc.locks
+        return self.exec((step,), fate, lease=lease)[0]
+
+    def exec(self, steps: tuple[Step, ...], fate: Fate = "ok", *, lease: int | None = None) -> list[StepResult]:
+        """Carry out the steps of one exec, up to the first that is not Done; or lose it."""
+        node = steps[0].node
+        for step in steps:
+            self.executed.append(f"{step.node}: {shortened(step)}")
+        if fate == "unsent" or not self.reaches(node):
+            return [StepResult(Outcome.FAILED, None, "", "not sent")]
+        secrets = {use.variable: self.password(use.group, use.virtual_ip) for step in steps for use in step.secrets}
+        locks = self.machine(node).rc.locks
         for _ in range(40):  # lockf -t 20
             if LOCK in locks:
                 self.world.advance(0.5)
-        if LOCK in locks or not self.reaches(step.node):
-            return StepResult(Outcome.FAILED, None, "", "the node's own hook is at work")
+        if LOCK in locks or not self.reaches(node):
+            return [StepResult(Outcome.FAILED, None, "", "the node's own hook is at work")]
         locks.add(LOCK)
         try:
-            script = step_script(step, secrets, NONCE, lease=self.lease if lease is None else lease)
-            out, _, status = drive(run_script(self.machine(step.node), script))
+            script = step_script(steps, secrets, NONCE, lease=self.lease if lease is None else lease)
+            out, _, status = drive(run_script(self.machine(node), script))
         finally:
             locks.discard(LOCK)
         if fate == "lost":
-            return StepResult(Outcome.INDETERMINATE, None, "", "lost")
-        return read_answer(step, out, NONCE, exit_status=status, timed_out=False)
+            return [StepResult(Outcome.INDETERMINATE, None, "", "lost")] * len(steps)
+        results = read_answer(steps, out, NONCE, exit_status=status, timed_out=False)
+        # What was not run was not executed.
+        del self.executed[len(self.executed) - (len(steps) - len(results)) :]
+        return results
 
     def stage(self, stage: Stage, fates: Mapping[int, Fate] | None = None) -> bool:
-        """Carry out a stage as the executor does; True when everything is Done."""
+        """Carry out a stage as the executor does; True when everything is Done.
+
+        `fates`: what befalls a step, by its number; a step with one, and those around it, have an exec of their own.
+        """
         stopped: set[str] = set()
-        for number, step in enumerate(stage.steps):
-            if step.node in stopped or (stage.ordered and stopped):
-                continue
-            result = self.step(step, (fates or {}).get(number, "ok"))
-            self.results.append(result)
-            if result.outcome is not Outcome.DONE:
-                stopped.add(step.node)
+        number = 0
+        for steps in execs(stage.steps):
+            numbers = range(number, number + len(steps))
+            number += len(steps)
+            alone = any(each in (fates or {}) for each in numbers)
+            for first, run in (
+                [(numbers[0], steps)] if not alone else [(n, (s,)) for n, s in zip(numbers, steps, strict=True)]
+            ):
+                if run[0].node in stopped or (stage.ordered and stopped):
+                    continue
+                results = self.exec(run, (fates or {}).get(first, "ok"))
+                self.results += results
+                if any(result.outcome is not Outcome.DONE for result in results):
+                    stopped.add(run[0].node)
         return not stopped
 
     def converge(self, *, passes: int = 60, pause_seconds: float = 1.0) -> list[str]:

@@ -2,8 +2,9 @@
 
 `make_plan` is the one pure function of hactl: document and facts become a scene (`scene`), the groups are placed
 (`placement`), and the areas are asked in a fixed order; the first with steps is the first stage. The stages after it
-are a prediction: the effects of a stage are applied to the facts (`predict`) and the areas are asked again. Only the
-first stage is ever executed; then the world is looked at again.
+are a prediction: the effects of a stage are applied to the facts (`predict`) and the areas are asked again. What one
+node does in a row is joined to one stage (`joined`). Only the first stage is ever executed; then the world is looked at
+again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hactl.core.plan.areas.kernel import kernel_steps
 from hactl.core.plan.areas.services import start_steps, stop_steps
 from hactl.core.plan.areas.storage import metadata_steps, primary_steps, secondary_steps
 from hactl.core.plan.areas.trial import trial_steps
+from hactl.core.plan.joined import joined
 from hactl.core.plan.pauses import paused, pauses
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
@@ -96,7 +98,13 @@ def make_plan(
         scene = place(set_scene(cluster, snapshot, now, overrides, failing))
     discards = dict(first.overrides.discards)
     return Plan(
-        cluster.name, cluster.generation, tuple(stages), tuple(holds), dict(first.active), dict(first.goals), discards
+        cluster.name,
+        cluster.generation,
+        joined(first, stages),
+        tuple(holds),
+        dict(first.active),
+        dict(first.goals),
+        discards,
     )
 
 

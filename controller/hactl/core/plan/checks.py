@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 
-from hactl.core.facts import HastRole, device_of
+from hactl.core.facts import CarpState, HastRole, device_of
 from hactl.core.sh import quote
 from hactl.core.steps import Check
 
 #: What is read at either end of a device to call it blank, bytes.
 BLANK_BYTES = 1024 * 1024
+NEWLINE = "\n"
 
 
 def address_line(ip: str, vhid: int | None = None) -> str:
@@ -23,6 +24,28 @@ def address_line(ip: str, vhid: int | None = None) -> str:
 
 def _shows(interface: str, pattern: str) -> str:
     return f"ifconfig {quote(interface)} | grep -Eq {quote(pattern)}"
+
+
+def prints(program: str, *texts: str) -> str:
+    """sh text: the program prints one of these texts. Every line it prints has a newline before and after it here.
+
+    The shell reads it itself: a grep would be one more program, and in a move each one is time without service. A
+    program that fails has said nothing.
+    """
+    return f"{_said(program)}\n{_has(*texts)}"
+
+
+def _said(program: str) -> str:
+    return f"hactl_said=$({program}) || exit 1"
+
+
+def _has(*texts: str) -> str:
+    found = "|".join(f"*{quote(text)}*" for text in texts)
+    return f'case "{NEWLINE}$hactl_said{NEWLINE}" in {found}) ;; *) exit 1 ;; esac'
+
+
+def _has_not(text: str) -> str:
+    return f'case "{NEWLINE}$hactl_said{NEWLINE}" in *{quote(text)}*) exit 1 ;; esac'
 
 
 def carp_loaded() -> Check:
@@ -50,7 +73,8 @@ def address_on(interface: str, ip: str, vhid: int) -> Check:
 
 def vhid_exists(interface: str, vhid: int) -> Check:
     """The vhid is there: any command that names another number creates an orphan (docs/freebsd-facts.md#trap-3)."""
-    return Check(f"vhid {vhid} exists on {interface}", _shows(interface, f"carp: [A-Z]+ vhid {vhid} "))
+    lines = [f"carp: {state} vhid {vhid} " for state in CarpState]
+    return Check(f"vhid {vhid} exists on {interface}", prints(f"ifconfig {quote(interface)}", *lines))
 
 
 def vhid_is(interface: str, vhid: int, advbase: int, advskew: int, variable: str | None) -> Check:
@@ -58,11 +82,19 @@ def vhid_is(interface: str, vhid: int, advbase: int, advskew: int, variable: str
     says = f"vhid {vhid} of {interface} has advbase {advbase} and advskew {advskew}"
     line = f"vhid {vhid} advbase {advbase} advskew {advskew}"
     if variable is None:
-        return Check(says, _shows(interface, f"carp: [A-Z]+ {line}( |$)"))
+        lines = [f"carp: {state} {line}{end}" for state in CarpState for end in (NEWLINE, " ")]
+        return Check(says, prints(f"ifconfig {quote(interface)}", *lines))
     pattern = f'*"{line} key \\"${{{variable}}}\\""*'
     return Check(
         f"{says}, and its password", f'case "$(ifconfig -k {quote(interface)})" in {pattern}) ;; *) exit 1 ;; esac'
     )
+
+
+def master_here(interface: str, vhid: int, advbase: int, advskew: int, within_seconds: float = 0.0) -> Check:
+    """The vhid is MASTER on this node, and has these values."""
+    line = f"carp: MASTER vhid {vhid} advbase {advbase} advskew {advskew}"
+    test = prints(f"ifconfig {quote(interface)}", f"{line}{NEWLINE}", f"{line} ")
+    return Check(f"vhid {vhid} of {interface} is MASTER with advskew {advskew}", test, within_seconds)
 
 
 def sysctl_is(name: str, value: int) -> Check:
@@ -77,9 +109,8 @@ def hastd_answers(within_seconds: float = 10.0) -> Check:
 
 def role_is(resource: str, role: HastRole, within_seconds: float = 0.0) -> Check:
     """The node says that it has this role for the resource."""
-    return Check(
-        f"{resource} is {role} here", f"hastctl list {quote(resource)} | grep -q '^  role: {role}$'", within_seconds
-    )
+    test = prints(f"hastctl list {quote(resource)}", f"{NEWLINE}  role: {role}{NEWLINE}")
+    return Check(f"{resource} is {role} here", test, within_seconds)
 
 
 def no_metadata(resource: str, device: str) -> Check:
@@ -93,7 +124,9 @@ def no_metadata(resource: str, device: str) -> Check:
 
 def has_metadata(resource: str) -> Check:
     """hastctl dump reads metadata of this resource."""
-    return Check(f"metadata of {resource} can be read", f"hastctl dump {quote(resource)} | grep -q '^resource: '")
+    return Check(
+        f"metadata of {resource} can be read", prints(f"hastctl dump {quote(resource)}", f"{NEWLINE}resource: ")
+    )
 
 
 def blank(device: str) -> Check:
@@ -128,7 +161,14 @@ def not_blank(device: str) -> Check:
 
 def not_mounted(device: str) -> Check:
     """Nothing is mounted from the device."""
-    return Check(f"{device} is not mounted", f"! mount | grep -Fq {quote(device + ' on ')}")
+    return Check(f"{device} is not mounted", f"{_said('mount')}\n{_has_not(f'{NEWLINE}{device} on ')}")
+
+
+def complete(resource: str) -> str:
+    """sh text: the primary says that it is connected and that nothing is left to be copied."""
+    said = _said(f"hastctl list {quote(resource)}")
+    status, dirty = f"{NEWLINE}  status: complete{NEWLINE}", f"{NEWLINE}  dirty: 0 "
+    return f"{said}\n{_has(status)}\n{_has(dirty)}"
 
 
 def not_open(device: str) -> Check:
@@ -154,7 +194,7 @@ def device_absent(resource: str) -> Check:
 
 def mountpoint_free(mountpoint: str) -> Check:
     """Nothing is mounted there."""
-    return Check(f"nothing is mounted on {mountpoint}", f"! mount | grep -Fq {quote(f' on {mountpoint} (')}")
+    return Check(f"nothing is mounted on {mountpoint}", f"{_said('mount')}\n{_has_not(f' on {mountpoint} (')}")
 
 
 def mountpoint_real(mountpoint: str) -> Check:
@@ -170,11 +210,8 @@ def mountpoint_real(mountpoint: str) -> Check:
 
 def mounted(device: str, mountpoint: str, within_seconds: float = 0.0) -> Check:
     """The device is mounted there."""
-    return Check(
-        f"{device} is mounted on {mountpoint}",
-        f"mount | grep -Fq {quote(f'{device} on {mountpoint} (')}",
-        within_seconds,
-    )
+    test = prints("mount", f"{NEWLINE}{device} on {mountpoint} (")
+    return Check(f"{device} is mounted on {mountpoint}", test, within_seconds)
 
 
 def pool_imported(pool: str) -> Check:
@@ -188,10 +225,16 @@ def pool_absent(pool: str) -> Check:
 
 
 def service_runs(name: str, within_seconds: float = 0.0) -> Check:
-    """service(8) says it runs."""
-    return Check(f"{name} runs", f"service {quote(name)} onestatus >/dev/null 2>&1", within_seconds)
+    """Its own script says it runs."""
+    return Check(f"{name} runs", _onestatus(name), within_seconds)
 
 
 def service_stopped(name: str, within_seconds: float = 0.0) -> Check:
-    """service(8) says it does not run."""
-    return Check(f"{name} does not run", f"! service {quote(name)} onestatus >/dev/null 2>&1", within_seconds)
+    """Its own script says it does not run."""
+    return Check(f"{name} does not run", f"! {{ {_onestatus(name)}; }}", within_seconds)
+
+
+def _onestatus(name: str) -> str:
+    """sh text: what service(8) does, without reading rc.conf once more to find the script."""
+    script = quote(f"/etc/rc.d/{name}")
+    return f"if [ -x {script} ]; then {script} onestatus; else service {quote(name)} onestatus; fi >/dev/null 2>&1"

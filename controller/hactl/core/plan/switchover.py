@@ -1,4 +1,4 @@
-"""Operations on a group, judged by the facts: done, failed, or still under way; and how long a move should take.
+"""Operations on a group, judged by the facts: done, failed, or still under way.
 
 Rules: a move is done when the other node is primary for everything, has it in use, runs the services and is MASTER of
 every address, seen from all its nodes; it has failed when a step of it failed or nothing can bring it about any more.
@@ -7,7 +7,7 @@ Nothing here remembers how far a move is: the facts do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from hactl.core.cluster import Cluster, targets_of
 from hactl.core.evidence.view import ServiceState, View
@@ -19,7 +19,7 @@ from hactl.core.plan.placement import place
 from hactl.core.plan.resolve import judge_resolution
 from hactl.core.plan.scene import Scene, set_scene
 from hactl.core.plan.serving import serves_fully
-from hactl.core.steps import Plan, Step, StepKey
+from hactl.core.steps import Plan, StepKey
 from hactl.core.verbs import VERBS
 
 
@@ -53,24 +53,6 @@ def pre_checks(cluster: Cluster, snapshot: Snapshot, now: float, group: GroupSpe
     if active == node or active not in scene.view.facts:
         return []
     return list(obstacles_of(scene, group, active, node))
-
-
-def prediction(plan: Plan, measured: Mapping[str, float] | None = None) -> float:
-    """Seconds without service that the plan's move should cost: from the first stop to the last address.
-
-    `measured`: seconds by verb from the record, which win over what is usual.
-    """
-    measured = measured or {}
-    return sum(measured.get(step.verb, VERBS[step.verb].usual_seconds or 0.0) for step in moving_steps(plan))
-
-
-def moving_steps(plan: Plan) -> Iterator[Step]:
-    """The steps of a plan that belong to a move, from the first that takes service away."""
-    begun = False
-    for step in plan.steps:
-        begun = begun or VERBS[step.verb].lets_go
-        if begun and VERBS[step.verb].moves:
-            yield step
 
 
 def judge(

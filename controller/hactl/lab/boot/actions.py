@@ -4,6 +4,8 @@ Rules:
 - `one` and `force` before a command skip the rcvar; `status` of a disabled service says so and exits 0
   (docs/freebsd-facts.md#3.1).
 - Warnings of a script go to standard error and to syslog (`root[pid]: /etc/rc.d/hastd: WARNING: ...`).
+- `onestop` of nfsd exits 1 now and then although nfsd stops; its start needs mountd, which needs /etc/exports
+  (docs/freebsd-facts.md#7.2, #7.20).
 - hastd's `stop` first sets every role to init; if that fails it does not stop (recording 04).
 - Man pages: rc.subr(8), rc.conf(5).
 """
@@ -167,6 +169,40 @@ _DAEMON: dict[str, Callable[[Call, Script, str], Awaitable[Result]]] = {
 }
 
 
+# nfsd
+
+
+async def _nfsd_start(call: Call, _arguments: Sequence[str]) -> Result:
+    """rc.d/nfsd: what it needs is started first, and what that says is all that tells why nfsd is not."""
+    rc = call.machine.rc
+    script, printed = rc.scripts["nfsd"], ""
+    if rc.pid_of("nfsd") is None:
+        for name in ("rpcbind", "mountd"):
+            if rc.pid_of(name) is not None:
+                continue
+            if name == "mountd" and not call.files.exists("/etc/exports"):
+                said = warn(call, rc.scripts[name], "/etc/exports is not readable.")
+                said += warn(call, script, f"Unable to force {name}. It may already be running.")
+                return Result(printed, said + warn(call, script, "failed precmd routine for nfsd"), 1)
+            rc.start_daemon(name)
+            printed += f"Starting {name}.\n"
+    started = await _start(call, script, "")
+    return Result(printed + started.stdout, started.stderr, started.status)
+
+
+async def _nfsd_stop(call: Call, _arguments: Sequence[str]) -> Result:
+    """It has a master and a child: rc signals both, and the child may have gone with the master by then."""
+    rc = call.machine.rc
+    pid = rc.pid_of("nfsd")
+    stopped = await _stop(call, rc.scripts["nfsd"], "")
+    if pid is None or not rc.nfsd_race:
+        return stopped
+    rc.nfsd_stops += 1
+    if rc.nfsd_stops % rc.nfsd_race != 1 % rc.nfsd_race:
+        return stopped
+    return Result("Stopping nfsd.\n", f"kill: {pid + 1}: No such process\n", 1)
+
+
 # hastd
 
 
@@ -262,6 +298,8 @@ _SPECIAL: dict[tuple[str, str], Callable[[Call, Sequence[str]], Awaitable[Result
     ("hastd", "stop"): _hastd_stop,
     ("hastd", "restart"): _hastd_restart,
     ("hastd", "reload"): _hastd_reload,
+    ("nfsd", "start"): _nfsd_start,
+    ("nfsd", "stop"): _nfsd_stop,
     ("sysctl", "start"): _sysctl,
     ("sysctl", "restart"): _sysctl,
     ("netif", "start"): lambda call, names: netif.start(call.machine, names),

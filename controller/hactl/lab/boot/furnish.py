@@ -46,6 +46,7 @@ def furnish(machine: KernelHost, rc: Rc) -> None:
         "/etc/sysctl.conf": SYSCTL_CONF,
         "/boot/loader.conf": LOADER_CONF,
         "/etc/fstab": FSTAB,
+        "/etc/exports": "# What this machine exports over NFS: exports(5).\n",
         "/etc/rc.subr": RC_SUBR,
         "/etc/devd.conf": DEVD_CONF,
         "/var/log/messages": "",

@@ -34,6 +34,9 @@ class Rc:
         self.console: list[str] = []
         #: What starting a program costs, seconds: 0 except where a slow machine is to be played.
         self.program_seconds = 0.0
+        #: Of so many stops of nfsd one exits 1 although nfsd ends, the first of them; 0: none does.
+        self.nfsd_race = 2
+        self.nfsd_stops = 0
         #: Files lockf(1) holds.
         self.locks: set[str] = set()
         #: The loader reads /boot/loader.conf (recording 08: one that reads another file).

@@ -10,6 +10,7 @@ from hactl.core.facts import Snapshot
 from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Passing
+from hactl.core.parse.question import ALL_PARTS
 from hactl.ports import Target
 from hactl.runtime.operations import Operations
 
@@ -30,6 +31,8 @@ class ClusterState:
         self.backoff = Backoff(chance.random)
         #: The last pass had work: take the lock before looking.
         self.working = False
+        #: What the next look has to ask: less than all only right after a stage of ours.
+        self.parts = ALL_PARTS
         self.passing = Passing()
         self.snapshot: Snapshot | None = None
         self.approval = Approval()

@@ -1,5 +1,8 @@
 """Carrying out one stage: intent on record, the step on the node, the outcome on record.
 
+Steps of a move that follow each other on one node share an exec (`steps.execs`): the node tests the conditions of each
+and stops at the first that is not Done; each has its own two records.
+
 Rules: no record, no action; a step is sent once and never resent from here, under the lease we hold (I9) and the lock
 that the node's own hook takes too; nothing is sent after a standstill of ours; a timeout or a broken session is
 Indeterminate; when told to stop no new step starts, a running one gets a grace and is then abandoned as
@@ -12,17 +15,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.outcome import Ended, StageOutcome, StepResult
-from hactl.core.script import (
-    LOCK_WAIT_SECONDS,
-    read_answer,
-    step_budget_seconds,
-    step_script,
-)
-from hactl.core.steps import Outcome, Plan, Stage, Step
+from hactl.core.script import LOCK_WAIT_SECONDS, budget_seconds, read_answer, says_done, step_script
+from hactl.core.steps import Outcome, Plan, Stage, Step, execs
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Steps, Target
 from hactl.runtime.passes.observe import make_nonce
@@ -92,49 +91,58 @@ class Executor:
     async def _lane(self, run: _StageRun, steps: tuple[Step, ...]) -> None:
         """Some steps one after the other, up to the first that is not Done, or to a standstill of ours."""
         before = run.began
-        for step in steps:
+        for each in execs(steps):
             if run.halt.is_set():
                 return
             if self._clock.monotonic() - before > STANDSTILL_SECONDS:
-                log.error("was suspended; looking again before anything else is done", extra=run.where(step))
+                log.error("was suspended; looking again before anything else is done", extra=run.where(each[0]))
                 return
             try:
-                ended = await self._perform(run, step)
+                ended = await self._perform(run, each)
             except (StoreError, Busy) as error:
                 run.broken = run.broken or error
                 run.halt.set()
-                log.error("cannot record a step", extra={**run.where(step), "error": str(error)})
+                log.error("cannot record a step", extra={**run.where(each[0]), "error": str(error)})
                 return
-            run.ended.append(ended)
-            if ended.result.outcome is not Outcome.DONE:
+            run.ended += ended
+            if any(one.result.outcome is not Outcome.DONE for one in ended):
                 return
-            before = ended.quiet_at
+            before = ended[-1].quiet_at
 
-    async def _perform(self, run: _StageRun, step: Step) -> Ended:
-        """One step between its two records."""
-        # Its number on record, as soon as there is one: being cancelled meanwhile must not lose it.
-        number: list[int] = []
+    async def _perform(self, run: _StageRun, steps: tuple[Step, ...]) -> list[Ended]:
+        """One exec between the records of its steps; those that were begun on the node, as they ended."""
+        # Their numbers on record, as soon as there are any: being cancelled meanwhile must not lose them.
+        numbers: list[int] = []
         sent = False
         started = self._clock.monotonic()
+        moments: list[float] = []
         try:
-            await finish(self._clock, self._begin(run.context, step, number), bound_seconds=RECORD_SECONDS)
-            log.info("step begins", extra=run.where(step))
+            for step in steps:
+                await finish(self._clock, self._begin(run.context, step, numbers), bound_seconds=RECORD_SECONDS)
+                log.info("step begins", extra=run.where(step))
             if self._clock.monotonic() - started > STANDSTILL_SECONDS:
-                result = StepResult(Outcome.FAILED, None, "", "not run: hactl was suspended meanwhile", busy=True)
+                results = [StepResult(Outcome.FAILED, None, "", "not run: hactl was suspended meanwhile", busy=True)]
             else:
                 sent = True
-                result = await self._attempt(run, step)
-        except asyncio.CancelledError:
-            if number:
-                result = StepResult(Outcome.FAILED, None, "", "not run: hactl was stopped")
-                if sent:
-                    result = StepResult(Outcome.INDETERMINATE, None, "", "abandoned: hactl was stopped")
-                await self._end(run, step, number[0], result, started)
+                results = await self._attempt(run, steps, moments)
+        except (asyncio.CancelledError, StoreError, Busy):
+            result = StepResult(Outcome.FAILED, None, "", "not run: hactl was stopped")
+            if sent:
+                result = StepResult(Outcome.INDETERMINATE, None, "", "abandoned: hactl was stopped")
+            for step, number in zip(steps, numbers, strict=False):
+                await self._end(run, step, number, result, self._clock.monotonic() - started)
             raise
         answered = self._clock.monotonic()
-        await self._end(run, step, number[0], result, started)
-        unsure = result.outcome is Outcome.INDETERMINATE
-        return Ended(step, result, started + _limit_seconds(step) if unsure else answered)
+        # When each ended: as the node told while it ran, the last one when the answer was there.
+        moments = [started, *moments[: len(results)], *[answered] * (len(results) - len(moments))]
+        for step, number, result, (begun, ended) in zip(steps, numbers, results, pairwise(moments), strict=False):
+            await self._end(run, step, number, result, ended - begun)
+        why = f"not run: {results[-1].outcome.value} before it: {steps[len(results) - 1].key}"
+        for step, number in zip(steps[len(results) :], numbers[len(results) :], strict=True):
+            await self._end(run, step, number, StepResult(Outcome.FAILED, None, "", why), 0.0)
+        unsure = any(result.outcome is Outcome.INDETERMINATE for result in results)
+        quiet_at = started + _limit_seconds(steps) if unsure else answered
+        return [Ended(step, result, quiet_at) for step, result in zip(steps, results, strict=False)]
 
     async def _begin(self, context: ExecutionContext, step: Step, number: list[int]) -> None:
         plan = context.plan
@@ -153,34 +161,43 @@ class Executor:
         }
         number.append(await self._store.begin_step(record, lease=context.lease))
 
-    async def _end(self, run: _StageRun, step: Step, number: int, result: StepResult, started: float) -> None:
-        seconds = self._clock.monotonic() - started
+    async def _end(self, run: _StageRun, step: Step, number: int, result: StepResult, seconds: float) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
-        extra = {"outcome": result.outcome.value, "reason": result.reason, "seconds": round(seconds, 3)}
+        remark = result.reason or result.note
+        extra = {"outcome": result.outcome.value, "reason": remark, "seconds": round(seconds, 3)}
         log.log(level, "step ended", extra={**run.where(step), **extra})
-        output = "\n".join(part for part in (result.output, f"[{result.reason}]" if result.reason else "") if part)
+        output = "\n".join(part for part in (result.output, f"[{remark}]" if remark else "") if part)
         write = self._store.end_step(
             number, outcome=result.outcome.value, exit_status=result.exit_status, output=output, seconds=seconds
         )
         await finish(self._clock, write, bound_seconds=RECORD_SECONDS)
 
-    async def _attempt(self, run: _StageRun, step: Step) -> StepResult:
+    async def _attempt(self, run: _StageRun, steps: tuple[Step, ...], moments: list[float]) -> list[StepResult]:
+        """Send them and read the answer; `moments` gets when each was Done."""
         try:
-            values = {use.variable: run.context.secret(use) for use in step.secrets}
+            values = {use.variable: run.context.secret(use) for step in steps for use in step.secrets}
         except SecretError as error:
-            return StepResult(Outcome.FAILED, None, "", f"not run: {error}")
+            return [StepResult(Outcome.FAILED, None, "", f"not run: {error}")]
         nonce = make_nonce()
         redact = Redactor(nonce, values.values())
+
+        def note(line: str) -> None:
+            if says_done(line.rstrip("\r\n"), nonce):
+                moments.append(self._clock.monotonic())
+
         answer = self._nodes.run(
-            run.context.targets[step.node],
-            step_script(step, values, nonce, lease=run.context.lease),
-            timeout_seconds=step_budget_seconds(step),
+            run.context.targets[steps[0].node],
+            step_script(steps, values, nonce, lease=run.context.lease),
+            timeout_seconds=budget_seconds(steps),
+            on_output=note,
             exclusive=True,
         )
-        return await self._answer(run, step, asyncio.ensure_future(answer), redact)
+        return await self._answer(run, steps, asyncio.ensure_future(answer), redact)
 
-    async def _answer(self, run: _StageRun, step: Step, task: asyncio.Future[Any], redact: Redactor) -> StepResult:
-        limit = _limit_seconds(step)
+    async def _answer(
+        self, run: _StageRun, steps: tuple[Step, ...], task: asyncio.Future[Any], redact: Redactor
+    ) -> list[StepResult]:
+        limit = _limit_seconds(steps)
         alarm = asyncio.ensure_future(self._clock.sleep(limit))
         halted = asyncio.ensure_future(run.halt.wait())
         timers: list[asyncio.Future[Any]] = [alarm, halted]
@@ -195,27 +212,27 @@ class Executor:
             await discard(self._clock, task, *timers)
         # An answer that came while we were giving up still counts.
         if task.done() and not task.cancelled():
-            return _judge(step, task, redact)
-        if late:
-            return StepResult(Outcome.INDETERMINATE, None, "", f"no answer within {limit:.0f} s")
+            return _judge(steps, task, redact)
         reason = f"abandoned: hactl was told to stop and waited {GRACE_SECONDS:.0f} s more"
-        return StepResult(Outcome.INDETERMINATE, None, "", reason)
+        if late:
+            reason = f"no answer within {limit:.0f} s"
+        return [StepResult(Outcome.INDETERMINATE, None, "", reason)] * len(steps)
 
 
-def _limit_seconds(step: Step) -> float:
-    """From the begin of a step to when we stop waiting; the node has killed its command by then."""
-    return LOCK_WAIT_SECONDS + step_budget_seconds(step) + MARGIN_SECONDS
+def _limit_seconds(steps: tuple[Step, ...]) -> float:
+    """From the begin of an exec to when we stop waiting; the node has killed its commands by then."""
+    return LOCK_WAIT_SECONDS + budget_seconds(steps) + MARGIN_SECONDS
 
 
-def _judge(step: Step, task: asyncio.Future[Answer], redact: Redactor) -> StepResult:
+def _judge(steps: tuple[Step, ...], task: asyncio.Future[Answer], redact: Redactor) -> list[StepResult]:
     try:
         answer = task.result()
     except NOTHING_SENT as error:
-        return StepResult(Outcome.FAILED, None, "", f"not run: {redact(str(error))}")
+        return [StepResult(Outcome.FAILED, None, "", f"not run: {redact(str(error))}")]
     except NodeError as error:
-        return StepResult(Outcome.INDETERMINATE, None, "", redact(str(error)))
-    result = read_answer(
-        step,
+        return [StepResult(Outcome.INDETERMINATE, None, "", redact(str(error)))] * len(steps)
+    results = read_answer(
+        steps,
         redact(answer.stdout),
         redact.nonce,
         exit_status=answer.exit_status,
@@ -224,9 +241,12 @@ def _judge(step: Step, task: asyncio.Future[Answer], redact: Redactor) -> StepRe
     )
     # What doas, timeout or the login shell complain about is on standard error and explains a script that never ran.
     complaint = redact(answer.stderr).strip()
-    if result.outcome is not Outcome.DONE and complaint:
-        return replace(result, output="\n".join(part for part in (result.output, complaint) if part))
-    return result
+    for place, result in enumerate(results):
+        if result.outcome is not Outcome.DONE and complaint:
+            said = "\n".join(part for part in (result.output, complaint) if part)
+            results[place] = replace(result, output=said)
+            break
+    return results
 
 
 def _lanes(stage: Stage) -> list[tuple[Step, ...]]:

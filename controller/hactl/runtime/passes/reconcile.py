@@ -19,12 +19,13 @@ from hactl.core.cluster import Cluster
 from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import OpenOperations, Operation, Overrides, State
-from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
 from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
+from hactl.core.parse.question import ALL_PARTS
 from hactl.core.plan import make_plan
+from hactl.core.plan.joined import parts_after
 from hactl.core.plan.switchover import judge
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
@@ -35,7 +36,7 @@ from hactl.runtime.operations import Operations
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Observer
-from hactl.runtime.passes.types import Accepted, Access, PassRequest, ResolvedCluster
+from hactl.runtime.passes.types import ASKED, Accepted, Access, PassRequest, ResolvedCluster
 from hactl.runtime.timeouts import Stopped, within
 
 log = logging.getLogger("hactl.runtime.passes.reconcile")
@@ -109,9 +110,13 @@ class Reconciler:
             return await self._unresolved(request, state, error)
         state.targets = resolved.targets
         blocked: Busy | StoreError | None = None
-        if state.working and request.act:
+        asked = request.cause in ASKED and not state.working
+        if (state.working or asked) and request.act:
+            # There is work, or a person waits for some: no look without the lock, which would be one look too many.
             try:
                 async with self._access.lock(request.cluster):
+                    if asked:
+                        await self._note_cuts(state, request.cluster)
                     return await self._pass(request, state, resolved, locked=True)
             except (Busy, StoreError) as error:
                 blocked = error
@@ -155,9 +160,12 @@ class Reconciler:
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def _look(
-        self, resolved: ResolvedCluster, stop: asyncio.Event, overrides: Overrides, backoff: Backoff | None = None
+        self, resolved: ResolvedCluster, stop: asyncio.Event, overrides: Overrides, state: ClusterState | None = None
     ) -> Observation:
-        observe = self._observer.observe(resolved.cluster, resolved.targets)
+        parts, backoff = (ALL_PARTS, None) if state is None else (state.parts, state.backoff)
+        if state is not None:
+            state.parts = ALL_PARTS
+        observe = self._observer.observe(resolved.cluster, resolved.targets, parts=parts)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if backoff is None else backoff.resting(now)
@@ -180,8 +188,11 @@ class Reconciler:
         """Look, record, and act when `locked`. Gate NeedsLock: there is work, come back with the lock."""
         cluster = resolved.cluster
         operations = await state.operations.read(cluster)
+        if state.operations.asked_anew():
+            # A person is not answered from what failed before; what may still run on a node still counts.
+            state.backoff.forget()
         try:
-            look = await self._look(resolved, request.stop, operations.overrides, state.backoff)
+            look = await self._look(resolved, request.stop, operations.overrides, state)
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
@@ -297,6 +308,7 @@ class Reconciler:
             gate=Gate.STOPPED if outcome.stopped and not outcome.done else Gate.OPEN,
         )
         if outcome.done:
+            state.parts = parts_after(plan.stages[0])
             return replace(base, next="again", after_seconds=0.0)
         # Look soon: what failed tells most right after it failed. Whether to try again is another question.
         return replace(base, next="failed", after_seconds=self._decide.spread(self._pace.passing_seconds))

@@ -49,6 +49,10 @@ class Access:
     lock: Lock
 
 
+#: Causes of a pass that a person waits for: an operation, done by the controller and by the command itself.
+ASKED = frozenset({"request", "operation"})
+
+
 @dataclass(frozen=True, slots=True)
 class PassRequest:
     """What one pass is for."""

@@ -11,7 +11,7 @@ import click
 from hactl.cli import operations
 from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.connect import connected, server_options
-from hactl.cli.observe import look_at, usual_seconds
+from hactl.cli.observe import durations_of, look_at
 from hactl.cli.operations import Body, name_of, status_of, wait_options
 from hactl.cli.output import hold_data, print_hold, safe
 from hactl.cli.steps import print_step
@@ -59,7 +59,7 @@ def _show(client: Client, body: Body, node: str) -> None:
         click.echo(f"  {', '.join(mine)} must move to another node" if mine else f"  {node} serves nothing now")
         return
     from hactl.core.plan import make_plan
-    from hactl.core.plan.switchover import moving_steps, prediction
+    from hactl.core.plan.durations import moving_steps, prediction
 
     seen = look_at(client.record, name)
     overrides = replace(seen.overrides, drained={**seen.overrides.drained, node: "to be drained"})
@@ -75,7 +75,7 @@ def _show(client: Client, body: Body, node: str) -> None:
     for hold in plan.holds:
         print_hold(hold_data(hold))
     if mine:
-        seconds = prediction(plan, usual_seconds(client.record, name))
+        seconds = prediction(plan, durations_of(client.record, name))
         click.echo(f"  about {seconds:.1f} s without service are expected")
 
 

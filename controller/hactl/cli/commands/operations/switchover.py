@@ -12,7 +12,7 @@ import click
 from hactl.cli import operations
 from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.connect import connected, server_options
-from hactl.cli.observe import look_at, usual_seconds
+from hactl.cli.observe import durations_of, look_at
 from hactl.cli.operations import Body, Ending, name_of, status_of, wait_options
 from hactl.cli.output import condition, hold_data, print_hold, safe, to_seconds
 from hactl.cli.steps import print_step
@@ -140,7 +140,8 @@ def _others(client: Client, body: Body, group: Body, active: str) -> list[str]:
 def _by_nodes(client: Client, body: Body, seen: Looked, spec: Body, node: str | None) -> Move:
     """The move, by a look at the nodes from here. Raises HactlError with the reason when it is not possible."""
     from hactl.core.plan import make_plan
-    from hactl.core.plan.switchover import arrived, pre_checks, prediction, refusal
+    from hactl.core.plan.durations import prediction
+    from hactl.core.plan.switchover import arrived, pre_checks, refusal
 
     name = spec["name"]
     group = next((each for each in seen.cluster.groups if each.name == name), None)
@@ -160,7 +161,7 @@ def _by_nodes(client: Client, body: Body, seen: Looked, spec: Body, node: str | 
     overrides = replace(seen.overrides, moves={**seen.overrides.moves, name: node})
     plan = make_plan(seen.cluster, seen.snapshot, seen.now, overrides=overrides)
     assert client.record is not None
-    seconds = prediction(plan, usual_seconds(client.record, name_of(body)))
+    seconds = prediction(plan, durations_of(client.record, name_of(body)))
     there = arrived(seen.cluster, seen.snapshot, seen.now, group, node)
     return Move(name, active, node, there, obstacles(node), plan, seconds)
 
@@ -175,7 +176,7 @@ def _by_status(client: Client, body: Body, spec: Body, node: str | None) -> Move
 
 def _show(move: Move, body: Body, *, later: bool) -> None:
     """Pre-checks, steps, seconds. Raises HactlError when it could not begin now and time alone does not help."""
-    from hactl.core.plan.switchover import moving_steps
+    from hactl.core.plan.durations import moving_steps
 
     click.echo(click.style(str(move), bold=True))
     if move.plan is None:

@@ -65,6 +65,11 @@ def _effects(command: Command, functions: frozenset[str]) -> Iterator[Effect]:
     words = unwrapped(list(command.words))
     if not words or words[0] in functions:
         return
+    script = re.fullmatch(r"/(?:usr/local/)?etc/rc\.d/([\w.-]+)", words[0])
+    if script is not None:
+        # What service(8) would run.
+        yield from _service([script[1], *words[1:]])
+        return
     program = words[0].rsplit("/", 1)[-1] if words[0].startswith("/") else words[0]
     if program in _LOOKING:
         yield from _looking(program, words[1:])

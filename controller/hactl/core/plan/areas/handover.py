@@ -22,7 +22,6 @@ from hactl.core.plan import checks
 from hactl.core.plan.areas.services import stop_on
 from hactl.core.plan.placement import kept_by_advskews, refuse_each_other
 from hactl.core.plan.scene import Findings, Scene
-from hactl.core.sh import quote
 from hactl.core.steps import Check, Hold, Risk, Step, StepKey
 from hactl.core.verbs import Verb
 
@@ -154,12 +153,8 @@ def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Findings:
 
 def on_both(storage: StorageSpec, within_seconds: float = 0.0) -> Check:
     """The primary says that everything is on both disks."""
-    return Check(
-        f"everything of {storage.name} is on both disks",
-        f'hastctl list {quote(storage.name)} | awk \'$1 == "status:" && $2 == "complete" {{ s = 1 }} '
-        '$1 == "dirty:" && $2 == "0" { d = 1 } END { exit !(s && d) }\'',
-        within_seconds,
-    )
+    says = f"everything of {storage.name} is on both disks"
+    return Check(says, checks.complete(storage.name), within_seconds)
 
 
 def _release(scene: Scene, storage: StorageSpec, node: str, why: str) -> Iterator[Step]:
