@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ from .pair.settings import Failed, read_pair
 
 def main() -> int:
     """All rounds that are asked for and not finished, then the table."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clients and controllers are ended too
     try:
         options = read_options(os.environ)
         wanted = chosen(options)

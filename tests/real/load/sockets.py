@@ -7,6 +7,7 @@ Same events in the same file. Instead of raw echo requests ping(8) runs: its ans
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -79,7 +80,8 @@ def main() -> int:
     ):
         if target is not records or int(records_port):
             threading.Thread(target=target, args=arguments, daemon=True).start()
-    while not over.wait(PING_SECONDS):
+    parent = os.getppid()
+    while not over.wait(PING_SECONDS) and os.getppid() == parent:
         ping.tick(time.time())
     for watch in (ping, tcp):
         tell(time.time(), watch.kind, {"what": "end", "sent": watch.sent, "answered": watch.good, "last": watch.last})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import signal
 import socket
@@ -187,12 +188,12 @@ class Client:
 
 
 def watch(client: Client, seconds: float | None) -> None:
-    """Until the time is over or somebody ends us; then a summary."""
+    """Until the time is over, somebody ends us, or who started us is gone; then a summary."""
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda n, _: stop.append(n))
-    began = time.time()
-    while not stop and (seconds is None or time.time() - began < seconds):
+    began, parent = time.time(), os.getppid()
+    while not stop and os.getppid() == parent and (seconds is None or time.time() - began < seconds):
         client.turn()
     client.talk.drop()
     ended = time.time()
