@@ -16,6 +16,7 @@ from hactl.core.changes.hook import NoteDrained, WriteHook
 from hactl.core.outcome import StepResult
 from hactl.core.steps import Outcome, Risk, Step
 from hactl.lab.machine import Machine
+from hactl.lab.rc.costs import Costs
 from support.lab.closed_loop import Fate, Loop, example
 from support.lab.serving import complaints
 
@@ -122,7 +123,7 @@ def test_a_cut_within_a_step_leaves_the_old_file_or_the_new_one(path: str) -> No
     step = Step.of("nas-b", WRITES[path], "why", Risk.NONE)
     loop = Loop(example("nas"))
     machine = loop.machine("nas-b")
-    machine.rc.program_seconds = 0.1
+    machine.rc.costs = Costs(0.1)
     found: set[str | None] = set()
     whole = ""
     for cut in range(TRIES):

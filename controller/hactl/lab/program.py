@@ -136,6 +136,8 @@ async def run(
             return Result("", f"{call.name}: {argv[0]}: No such file or directory\n", 127)
         # One of the shell's own programs (cat, grep, awk ...).
         name, words = "sh", ["-c", f'{name} "$@"', name, *words]
+    if cost := call.machine.rc.costs.of(name):
+        await pause(call, cost)
     function = COMMANDS[name]
     inner = replace(call, name=name, argv=words, env={**call.env, **(env or {})}, process=process or call.process)
     if process is None:

@@ -51,7 +51,7 @@ class Episode:
         self.started = self.loop.now
         self.log: list[str] = []
         self.judge = Judge(self.loop, self.note)
-        self.faults = Faults(self.name, self.loop, self.judge, self.chance)
+        self.faults = Faults(self.name, self.loop, self.judge, self.chance, self.alone)
         self.faults.kinds += [(2, self.away), (1, self.rival)]
         self.older: Older | None = None
 
@@ -104,8 +104,13 @@ class Episode:
         del node
         seconds = self.chance.choice([20.0, 60.0, 120.0])
         self.note(f"no controller for {seconds:.0f} s")
-        for _ in range(int(seconds / 10)):
-            self.advance(10.0)
+        self.alone(seconds)
+
+    def alone(self, seconds: float) -> None:
+        """The nodes live by themselves, and somebody writes."""
+        end = self.loop.now + seconds
+        while self.loop.now < end:
+            self.advance(min(5.0, end - self.loop.now))
             self.judge.write()
 
     # what hactl does

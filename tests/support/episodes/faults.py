@@ -17,12 +17,16 @@ from support.lab.closed_loop import Loop, example
 CLOCK_STEPS = (2.0, 30.0, 600.0, 7200.0, 10 * 86400.0)
 #: How long a hastd is stuck, seconds.
 HANGS = (4.0, 15.0, 40.0)
+#: How long a machine sleeps, seconds.
+NAPS = (5.0, 30.0, 75.0)
 
 
 class Faults:
     """Everything that can happen; each method is one thing, told in the story."""
 
-    def __init__(self, name: str, loop: Loop, judge: Judge, chance: random.Random) -> None:
+    def __init__(
+        self, name: str, loop: Loop, judge: Judge, chance: random.Random, pass_time: Callable[[float], None]
+    ) -> None:
         """Nothing happened yet."""
         self.name, self.loop, self.judge, self.chance = name, loop, judge, chance
         self.mistakes = FIREWALL_MISTAKES if name == "firewall" else NAS_MISTAKES
@@ -32,12 +36,17 @@ class Faults:
         #: How far the controller's wall clock is ahead, seconds.
         self.skew_seconds = 0.0
         self.request: Operation | None = None
+        #: Lets the nodes live by themselves for so many seconds, watched.
+        self.pass_time = pass_time
         self.kinds: list[tuple[float, Callable[[str], None]]] = [
             (6, self.mistake),
             (2, self.power),
             (1, self.reboot),
             (2, self.network),
             (1, self.freeze),
+            (1, self.nap),
+            (1, self.blackout),
+            (0.5, self.refuse),
             (1, self.hide),
             (2, self.ask),
             (2, self.edit),
@@ -151,6 +160,36 @@ class Faults:
         self.note(f"{'thaw' if frozen else 'freeze'} {node}")
         (self.loop.world.thaw if frozen else self.loop.world.freeze)(node)
 
+    def nap(self, node: str) -> None:
+        """A machine stops for a while, and nobody does anything about it meanwhile."""
+        machine = self.loop.machine(node)
+        if not machine.powered or machine.frozen:
+            return
+        seconds = self.chance.choice(NAPS)
+        self.judge.slept.add(node)
+        self.note(f"{node} sleeps for {seconds:.0f} s")
+        self.loop.world.freeze(node)
+        self.pass_time(seconds)
+        self.loop.world.thaw(node)
+        self.note(f"{node} wakes")
+
+    def blackout(self, node: str) -> None:
+        """Both lose power at once; both come back at once, one a minute later, or one not before it is switched on."""
+        other = next(each for each in self.judge.nodes if each != node)
+        how = self.chance.choice(
+            ("both come back", f"{other} comes back, {node} a minute later", f"only {other} comes back")
+        )
+        self.note(f"no power for both: {how}")
+        for each in self.judge.nodes:
+            self.loop.world.power_off(each)
+        self.pass_time(self.chance.choice([2.0, 20.0]))
+        self.loop.world.power_on(other)
+        if how == "both come back":
+            self.loop.world.power_on(node)
+        elif "later" in how:
+            self.pass_time(60.0)
+            self.loop.world.power_on(node)
+
     def disk(self, node: str) -> None:
         """A replicated disk fails, only for writes or for everything; or it works again, with what was on it."""
         for storage in self.judge.storages:
@@ -188,6 +227,23 @@ class Faults:
             self.note(f"cut {node} {port} {direction}")
             self.loop.world.cut(node, port, direction)
 
+    def refuse(self, node: str) -> None:
+        """A route that rejects the peer is left behind on a node, or found and taken away."""
+        routes = self.loop.machine(node).net.refused
+        peers = [
+            address
+            for storage in self.judge.storages
+            for each, address in storage.hast.addresses.items()
+            if each != node
+        ]
+        if not peers or not self.judge.up(node):
+            return
+        self.note(f"{node}: {'no more a' if routes else 'a'} route that rejects {peers[0]}")
+        if routes:
+            routes.clear()
+        else:
+            routes[peers[0]] = "reject"
+
     def hide(self, node: str) -> None:
         """The controller cannot reach a node, or can again."""
         hidden = node in self.loop.silent
@@ -208,6 +264,7 @@ class Faults:
         for node in self.judge.nodes:
             self.loop.world.thaw(node)
             self.loop.world.join(node)
+            self.loop.machine(node).net.refused.clear()
             for storage in self.judge.storages:
                 self.loop.world.mend_disk(node, storage.hast.devices[node])
             self.loop.world.power_on(node)

@@ -8,6 +8,7 @@ from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
 from hactl.core.sh import quote
 from hactl.core.steps import Step
+from support.acknowledged import Ack, judge
 from support.lab.closed_loop import Loop
 from support.lab.serving import primaries
 
@@ -23,6 +24,7 @@ FOLLOWS = frozenset({"HeldAtBoot", "AddressElsewhere", "StandbyFirst", "MoveWait
 DESTROYS = ("CreateMetadata", "MakeFilesystem", "CreatePool")
 #: A file on the replicated filesystem.
 MARK = "/data/written"
+WRITER = "service"
 
 
 class Broken(AssertionError):
@@ -45,8 +47,9 @@ class Judge:
         self.parted = False
         #: A disk failed under a primary: hastd calls the copy complete although it is not (docs/freebsd-facts.md#2.7).
         self.scarred = False
-        #: The highest number that the service wrote and got onto the disk.
-        self.written = 0
+        #: The highest number that the service tried, and the records it got onto the disk.
+        self.number = 0
+        self.acks: list[Ack] = []
         #: Nodes that were frozen and woke up since hactl last called their copy complete: they may believe old things.
         self.slept: set[str] = set()
 
@@ -80,7 +83,14 @@ class Judge:
         for node in self.nodes:
             machine = self.loop.machine(node)
             port = machine.net.interfaces.get("vtnet2")
-            if machine.frozen or port is None or not port.carrier or port.blocked_in or port.blocked_out:
+            if (
+                machine.frozen
+                or port is None
+                or not port.carrier
+                or port.blocked_in
+                or port.blocked_out
+                or machine.net.refused
+            ):
                 return True
         return False
 
@@ -158,22 +168,32 @@ class Judge:
     # the data
 
     def write(self) -> None:
-        """The service writes a number and gets it onto the disk, where the file can be written."""
+        """On every node that could, the service appends a record and gets it onto the disk: then it is acknowledged."""
         for storage in self.storages:
-            nodes = [n for n in primaries(self.loop, storage.name) if self.up(n)]
-            if len(nodes) != 1 or not self.mounted(nodes[0], storage.name):
-                continue
-            number = self.written + 1
-            script = f"mount | grep -q ' on /data ' && echo {number} > {MARK} && sync && cat {MARK}"
-            if self.loop.sh(nodes[0], f"timeout --foreground 5 sh -c {quote(script)}").strip() == str(number):
-                self.written = number
+            for node in primaries(self.loop, storage.name):
+                if self.up(node) and self.mounted(node, storage.name):
+                    self._record(node)
+
+    def _record(self, node: str) -> None:
+        self.number += 1
+        record, sent = f"{WRITER} {self.number} {node} .", self.loop.now
+        script = (
+            f"mount | grep -q ' on /data ' && echo '{record}' >> {MARK} && fsync {MARK} && sync && tail -n 1 {MARK}"
+        )
+        if self.loop.sh(node, f"timeout --foreground 5 sh -c {quote(script)}").strip() == record:
+            self.acks.append(Ack(WRITER, self.number, node, sent, self.loop.now))
 
     def data(self) -> None:
-        """Every number that reached the disk is there (I4), unless people or a dual primary split the copies."""
-        if self.by_hand or self.split or self.scarred or not self.written:
+        """Every record that was acknowledged is there, whole and in order (I4), and no two nodes acknowledged (I11).
+
+        Unless people or a dual primary split the copies.
+        """
+        if self.by_hand or self.split or self.scarred or not self.acks:
             return
         for storage in self.storages:
             node = primaries(self.loop, storage.name)[0]
-            text = self.loop.sh(node, f"cat {MARK}").strip()
-            if not text.isdigit() or int(text) < self.written:
-                raise Broken(f"I4: {MARK} on {node} says {text!r}, {self.written} was written")
+            found = judge(self.acks, {WRITER: self.loop.sh(node, f"cat {MARK}")})
+            if found.lost or found.torn or found.disordered:
+                raise Broken(f"I4: {MARK} on {node}: {found.words()}")
+            if found.two_at_once:
+                raise Broken(f"I11: {found.words()}")

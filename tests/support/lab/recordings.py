@@ -17,6 +17,7 @@ from typing import Any
 
 from hactl.lab.build import plug_recorded
 from hactl.lab.front.nodes import LabNodes
+from hactl.lab.rc.costs import Costs
 from hactl.lab.virtual_time import VirtualTime
 from hactl.lab.world import World
 from hactl.ports import Target
@@ -182,7 +183,7 @@ async def replay(stage: Stage, name: str) -> list[Outcome]:
         if "command" not in step:
             event(stage, step["note"])
             continue
-        stage.world.machines[step["node"]].rc.program_seconds = PACES.get(f"{name[:2]}/{index}", 0.0)
+        stage.world.machines[step["node"]].rc.costs = Costs(PACES.get(f"{name[:2]}/{index}", 0.0))
         got = await stage.do(step["node"], step["command"])
         wanted = (int(step["exit"]), step["stdout"], step["stderr"])
         found.append(Outcome(name, index, step["node"], step["command"], wanted, got))

@@ -14,6 +14,7 @@ from hactl.lab.hast.daemon import Hast
 from hactl.lab.host import Host
 from hactl.lab.kernel.devd import Devd
 from hactl.lab.process import Process, adopt
+from hactl.lab.rc.costs import FREE
 from hactl.lab.rc.etc import rc_script
 from hactl.lab.rc.rcorder import setting
 from hactl.lab.rc.scripts import SCRIPTS, Script
@@ -32,8 +33,8 @@ class Rc:
         self.processes: dict[int, Process] = {}
         #: What rc and its scripts printed since the last boot began, line by line.
         self.console: list[str] = []
-        #: What starting a program costs, seconds: 0 except where a slow machine is to be played.
-        self.program_seconds = 0.0
+        #: What programs cost: nothing, except where a machine is to be played with its slowness.
+        self.costs = FREE
         #: Of so many stops of nfsd one exits 1 although nfsd ends, the first of them; 0: none does.
         self.nfsd_race = 2
         self.nfsd_stops = 0

@@ -43,7 +43,7 @@ _CODE = (
     r"(?P<bash>(?:(?<=^)|(?<=[;&|(\n]))\s*bash(?=\s|$))",
     # A test of something the player knows nothing of: device nodes, sockets, modes, links as such.
     r"(?P<test>(?:(?<=^)|(?<=[\s;&|(!`]))(?<!__test )(?:\[|test)"
-    r"(?=(?:[ \t]+(?!\]|[;&|])[^\s;&|]+)*?[ \t]+-[bcegkhLOGprStuwx][ \t]))",
+    r"(?=(?:[ \t]+(?!\]|[;&|])[^\s;&|]+)*?[ \t]+-[bcegkhLOGprStuwx][ \t]|[ \t]+\$\w))",
     r"(?P<kill>(?<![\w./'\"-])kill(?=\s))",
 )
 _REWRITTEN = re.compile("|".join((*_LITERALS, *_EXPANDED, *_CODE)), re.MULTILINE)

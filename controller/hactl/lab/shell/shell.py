@@ -145,7 +145,9 @@ class Shell:
     def _interpreter(self, script: str, cwd: str) -> Bash:
         words = read_words(script)
         builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
-        scripts = words.scripts | {self.name} if self.name.startswith("/") else words.scripts
+        scripts = {path for path in words.scripts if path in words.commands or self._executable(path)}
+        if self.name.startswith("/"):
+            scripts.add(self.name)
         programs = words.programs - {"kill", "wait"} if self.process.catches else words.programs
         builtins |= dict.fromkeys(programs | LOCAL.keys() | {"__run", "__kill", "__test"} | scripts, self._dispatcher())
         bash = Bash(
@@ -164,6 +166,10 @@ class Shell:
             copy.plant("/", files.tree(directory))
             bash.mount(directory, copy.fs, read_only=True)
         return bash
+
+    def _executable(self, path: str) -> bool:
+        files = self.machine.files
+        return files.kind(path) == "file" and bool(files.stat_mode(path) & 0o111)
 
     async def _drive(self, bash: Bash, script: str) -> tuple[str, str, int]:
         heard = self._on_output is not None or self._on_error is not None
@@ -283,8 +289,8 @@ class Shell:
         try:
             while self.machine.frozen:
                 await self.machine.world.clock.sleep(0.25)
-            if self.machine.rc.program_seconds:
-                await self.machine.world.clock.sleep(self.machine.rc.program_seconds)
+            if cost := self.machine.rc.costs.of(call.name):
+                await self.machine.world.clock.sleep(cost)
             work = local(self, call) if local is not None else COMMANDS[call.name](call)
             result = await attend(process, work)
         finally:

@@ -30,6 +30,8 @@ ONLY_WHERE = {
 }
 #: Where programs of the base system live, which the player finds by itself; and devices, which are none.
 _NOT_SCRIPTS = frozenset({"/", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/dev", "/dev/hast"})
+#: A path where a command begins, as far as a look can tell.
+_COMMANDS = re.compile(r"""(?:^|[;&|({!`\n]|\b(?:then|do|else|if|elif|while|until|exec)\b)\s*"?(/[\w./-]+)""")
 _ZERO = re.compile(r"\$(?:0(?!\d)|\{0[}%#:])")
 _QUOTED = re.compile(r"'[^']*'")
 #: A redirection that can create a file.
@@ -47,8 +49,9 @@ class Words:
     foreign: frozenset[str]
     #: Directories of the paths it names.
     directories: frozenset[str]
-    #: Paths it may run: scripts outside the base system's program directories.
+    #: Paths it may run: scripts outside the base system's program directories; those that stand where a command does.
     scripts: frozenset[str]
+    commands: frozenset[str]
     #: It says `$0`.
     own_name: bool
     #: It prints while it runs.
@@ -67,6 +70,7 @@ def read_words(script: str) -> Words:
         foreign=frozenset(words & dialect.FOREIGN),
         directories=frozenset({posixpath.dirname(path) for path in paths} - {"", "/"}),
         scripts=frozenset(path for path in paths if posixpath.dirname(path) not in _NOT_SCRIPTS),
+        commands=frozenset(_COMMANDS.findall(script)),
         own_name=_ZERO.search(plain) is not None,
         live=_LIVE.search(script) is not None,
         redirects=_INTO_FILES.search(plain) is not None,

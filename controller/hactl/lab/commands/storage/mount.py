@@ -323,7 +323,8 @@ async def fsync(call: Call) -> Result:
             call.machine.disks.root.flush(path)
             continue
         try:
-            mounts.settle(row)
+            # With the name of a new file (softdep_fsync); here with every name of that filesystem.
+            mounts.settle(row, commit=True)
             if row.provider is not None:
                 await answered(call, row.provider)
         except OSError as problem:
