@@ -12,6 +12,8 @@ from support.lab.recordings import NAMES, Outcome, normalise, replay_all
 #: Steps that do not match, and why. A step that matches must not stand here.
 REASONS = {
     "06/26": "Two lines `vtnet2: watchdog timeout on queue 0` of the emulated network card push others out of tail -4.",
+    "11/51": "The lab's sh does not say `Killed` when a program in the foreground was.",
+    "11/52": "Nor `Terminated`.",
 }
 #: Steps that match, of all steps, per recording. It may only grow.
 FLOOR = {
@@ -24,6 +26,8 @@ FLOOR = {
     "07-boot-configuration": (33, 33),
     "08-after-reboot": (11, 11),
     "09-after-reboot-kld-list": (7, 7),
+    "10-reject-route": (46, 46),
+    "11-shell": (52, 54),
 }
 
 

@@ -87,6 +87,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"(?m)^( ?[ \d]\d) +\d+ 0x[0-9a-f]+ +[0-9a-f]+ ", r"\1 REFS ADDRESS SIZE "),
     (r"(?m)^([-a-z]{10}) +\d+ (root +\w+) +(\d+|DEV) ", r"\1 N \2 \3 "),
     (r"(?m)^(d[-a-z]{9}) N (root +\w+) +\d+ ", r"\1 N \2 SIZE "),
+    (r"\btime=[\d.]+ ms", "time=N ms"),
+    (r"stddev = [\d./]+ ms", "stddev = N ms"),
     (r"root  wheel +", "root wheel "),
     (r"root  operator +", "root operator "),
 )
@@ -151,6 +153,8 @@ def event(stage: Stage, note: str) -> None:
     cable = re.match(r"link of (\S+) (\S+) (up|down)", note)
     if cable is not None:
         (stage.world.join if cable[3] == "up" else stage.world.cut)(cable[1], cable[2])
+    elif (done := re.fullmatch(r"power-(on|off) ([ab])", note)) is not None:
+        (stage.world.power_on if done[1] == "on" else stage.world.power_off)(f"nas-{done[2]}")
     elif note.startswith("power cut at nas-a"):
         # The machine was stopped, not switched off: later it resumes.
         stage.world.freeze("nas-a")
@@ -265,6 +269,20 @@ ORDER: tuple[tuple[str, Prologue], ...] = (
 )
 
 
+#: Made later, each on blank nodes of another pair.
+FRESH = ("10-reject-route", "11-shell")
+
+
+async def replay_fresh(name: str) -> list[Outcome]:
+    """A recording that begins with two blank nodes."""
+    async with VirtualTime() as time:
+        stage = Stage(time)
+        await stage.start()
+        found = await replay(stage, name)
+        await stage.nodes.close()
+    return found
+
+
 async def replay_all(names: tuple[str, ...] | None = None) -> dict[str, list[Outcome]]:
     """Every recording in the order it was made, on one pair; returns the outcomes by recording."""
     found: dict[str, list[Outcome]] = {}
@@ -277,4 +295,7 @@ async def replay_all(names: tuple[str, ...] | None = None) -> dict[str, list[Out
             await prologue(stage)
             found[name] = await replay(stage, name)
         await stage.nodes.close()
+    for name in FRESH:
+        if names is None or name in names:
+            found[name] = await replay_fresh(name)
     return found

@@ -73,6 +73,10 @@ class Jobs:
         script = f"{_assignments(variables)}{functions}\n{text}"
 
         async def work() -> None:
+            if process.killed is not None:  # before it began
+                started.status = 128 + process.killed
+                self.machine.rc.leave(process)
+                return
             started.out, started.err, started.status = await shell.run(
                 script, arguments=tuple(arguments), cwd=cwd, on_output=write, on_error=write
             )
@@ -81,6 +85,7 @@ class Jobs:
 
         adopt(self.machine.name, process.pid)
         self._started.append(started)
+        self.machine.rc.enter(process)
         started.job = self.machine.world.spawn(work(), machine=self.machine, context=inherited())
         return process
 

@@ -51,6 +51,7 @@ async def ping(call: Call) -> Result:
         return Result(
             f"{sent}64 bytes from {host}: icmp_seq=0 ttl=64 time=0.412 ms\n\n--- {host} ping statistics ---\n"
             f"{count} packets transmitted, {count} packets received, 0.0% packet loss\n"
+            "round-trip min/avg/max/stddev = 0.412/0.412/0.412/0.000 ms\n"
         )
     while limit > 0:
         step = min(1.0, limit)

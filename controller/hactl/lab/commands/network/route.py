@@ -2,7 +2,7 @@
 
 Rules:
 - Host routes that refuse are all it makes: `-reject` (EHOSTUNREACH at once) and `-blackhole` (packets vanish).
-- Texts and exit statuses are what a real node said. Man page: route(8).
+- Texts and exit statuses are recording 10. Man page: route(8).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules:
 - An attempt that fails at once inside the machine, also by a route that rejects, is reported by the main process; one
-  that gets no answer costs the whole `timeout`, and nobody logs it (recordings 05 and 06, docs/freebsd-facts.md#7.3).
+  that gets no answer costs the whole `timeout`, and nobody logs it (recordings 05, 06 and 10).
 - Addresses are as in hast.conf(5): `[tcp4://|tcp6://|tcp://]host[:port]`, default port 8457.
 """
 
