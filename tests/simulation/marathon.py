@@ -47,9 +47,8 @@ def main() -> int:
     broken = [row for row in played.values() if row["result"] != "ok"]
     for row in broken:
         print(f"seed {row['seed']}: {row['result'][:300]}")
-    print(
-        f"{len(played)} seeds, {len(broken)} broken, {sum(row.get('acknowledged', 0) for row in played.values())} acknowledged"
-    )
+    records = sum(row.get("acknowledged", 0) for row in played.values())
+    print(f"{len(played)} seeds, {len(broken)} broken, {records} acknowledged records")
     return 1 if broken else 0
 
 
