@@ -2,14 +2,16 @@
 
 Rules:
 - It looks every ten seconds, counted from the end of what it did last: an attempt that nobody answers takes
-  `timeout`, then ten seconds pass (recordings 03, 05, 06). The first attempt is the worker's own: a guard whose ten
-  seconds pass meanwhile looks as soon as it ends.
+  `timeout`, then ten seconds pass (recordings 03, 05, 06). The first attempt is the worker's own: meanwhile the guard
+  wakes every ten seconds and does nothing, so that its first attempt begins less than ten seconds after that one's end.
 - While an attempt runs the worker does not end (docs/freebsd-facts.md#2.8); the first attempt also keeps requests
   waiting.
 - sbin/hastd/primary.c:guard_thread, primary_connect, init_remote.
 """
 
 from __future__ import annotations
+
+import math
 
 from hactl.lab.hast.processes import KEEPALIVE_SECONDS, Link, MainProcess, Primary
 
@@ -30,8 +32,8 @@ class Guard:
         #: World time the running attempt ends if the peer says nothing; None: no attempt runs.
         self.attempt_ends: float | None = None
         self._first_until = self._now() + worker.resource.config.timeout
-        #: When the guard would look first; None: it has.
-        self._first_look: float | None = self._now() + KEEPALIVE_SECONDS
+        #: When the worker started; None: its own attempt is over.
+        self._started: float | None = self._now()
         self.worker.later(0.0, lambda: self.connect(first=True))
 
     def _now(self) -> float:
@@ -65,8 +67,12 @@ class Guard:
 
     def _look_later(self) -> None:
         """After the worker's own attempt the guard's first ten seconds may be over."""
-        due, self._first_look = self._first_look, None
-        self.worker.later(KEEPALIVE_SECONDS if due is None else max(0.0, due - self._now()), self._look)
+        wait, started, self._started = KEEPALIVE_SECONDS, self._started, None
+        if started is not None:
+            # At a tie it looks at once; real ones did and did not (docs/freebsd-facts.md#7.43).
+            elapsed = self._now() - started
+            wait = KEEPALIVE_SECONDS * max(1, math.ceil(elapsed / KEEPALIVE_SECONDS - 1e-9)) - elapsed
+        self.worker.later(max(0.0, wait), self._look)
 
     def connect(self, *, first: bool = False) -> None:
         """One connection attempt."""
