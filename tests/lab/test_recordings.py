@@ -28,6 +28,7 @@ FLOOR = {
     "09-after-reboot-kld-list": (7, 7),
     "10-reject-route": (46, 46),
     "11-shell": (52, 54),
+    "12-sleeper": (28, 28),
 }
 
 

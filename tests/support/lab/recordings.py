@@ -155,6 +155,11 @@ def event(stage: Stage, note: str) -> None:
         (stage.world.join if cable[3] == "up" else stage.world.cut)(cable[1], cable[2])
     elif (done := re.fullmatch(r"power-(on|off) ([ab])", note)) is not None:
         (stage.world.power_on if done[1] == "on" else stage.world.power_off)(f"nas-{done[2]}")
+    elif (done := re.fullmatch(r"(freeze|thaw) ([ab])", note)) is not None:
+        (stage.world.freeze if done[1] == "freeze" else stage.world.thaw)(f"nas-{done[2]}")
+    elif (done := re.fullmatch(r"link ([ab]) (lan|repl) (up|down)", note)) is not None:
+        port = "vtnet1" if done[2] == "lan" else "vtnet2"
+        (stage.world.join if done[3] == "up" else stage.world.cut)(f"nas-{done[1]}", port)
     elif note.startswith("power cut at nas-a"):
         # The machine was stopped, not switched off: later it resumes.
         stage.world.freeze("nas-a")
@@ -270,7 +275,7 @@ ORDER: tuple[tuple[str, Prologue], ...] = (
 
 
 #: Made later, each on blank nodes of another pair.
-FRESH = ("10-reject-route", "11-shell")
+FRESH = ("10-reject-route", "11-shell", "12-sleeper")
 
 
 async def replay_fresh(name: str) -> list[Outcome]:
