@@ -20,9 +20,9 @@ resource hactl-trial {
 HACTL_END
 truncate -s 4m /var/run/hactl.trial/disk || exit 1
 hastctl create -c /var/run/hactl.trial/conf hactl-trial || exit 1
-timeout -k 2 40 nc -dlnv 127.0.0.1 18457 >/var/run/hactl.trial/came 2>&1 &
+timeout -k 2 60 nc -dlnv 127.0.0.1 18457 >/var/run/hactl.trial/came 2>&1 &
 hactl_nc=$!
-timeout -k 2 40 hastd -F -c /var/run/hactl.trial/conf -P /var/run/hactl.trial/pid >/var/run/hactl.trial/log 2>&1 &
+timeout -k 2 60 hastd -F -c /var/run/hactl.trial/conf -P /var/run/hactl.trial/pid >/var/run/hactl.trial/log 2>&1 &
 hactl_daemon=$!
 hactl_left=50
 until [ -S /var/run/hactl.trial/control ] || [ "$hactl_left" -eq 0 ]; do

@@ -15,7 +15,7 @@ from hactl.core.plan.scene import Findings, Scene
 from hactl.core.steps import Hold, Risk, Step
 
 #: The longest trial: everything in it that waits, seconds.
-TRIAL_SECONDS = 60.0
+TRIAL_SECONDS = 100.0
 
 
 def trial_steps(scene: Scene) -> Findings:
