@@ -322,6 +322,8 @@ class File:
     is_directory: bool = False
     #: `# BEGIN hactl` and `# END hactl` lines are there, but not as one pair in that order: a person must look.
     block_damaged: bool = False
+    #: It has NUL bytes, which a power cut puts where data did not reach the disk (docs/freebsd-facts.md#7.1).
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

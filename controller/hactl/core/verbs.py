@@ -22,6 +22,7 @@ class Verb(StrEnum):
     SET_RC_VARIABLE = "SetRcVariable"
     REMOVE_RC_VARIABLE = "RemoveRcVariable"
     SET_SYSCTL_CONF = "SetSysctlConf"
+    MEND_TORN_FILE = "MendTornFile"
     WRITE_HAST_CONF = "WriteHastConf"
     TRY_HASTD = "TryHastd"
     RELOAD_HASTD = "ReloadHastd"
@@ -127,6 +128,9 @@ VERBS: dict[Verb, VerbTraits] = {
     ),
     Verb.SET_SYSCTL_CONF: VerbTraits(
         "Sets a line of /etc/sysctl.conf for the next boot.", boot_only=True, reversed_by=Verb.SET_SYSCTL_CONF
+    ),
+    Verb.MEND_TORN_FILE: VerbTraits(
+        "Takes the NUL bytes of a power cut out of a file the next boot reads; the torn file is kept.", boot_only=True
     ),
     Verb.WRITE_HAST_CONF: VerbTraits(
         "Replaces /etc/hast.conf after hastctl has checked the new one; the old one is kept.",

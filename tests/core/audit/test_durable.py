@@ -9,6 +9,7 @@ from hactl.core.changes import AnyChange
 from hactl.core.changes.boot import (
     DisableService,
     EnableService,
+    MendTornFile,
     RemoveRcVariable,
     SetRcVariable,
     SetSysctlConf,
@@ -23,6 +24,7 @@ CHANGES: tuple[AnyChange, ...] = (
     SetRcVariable("kld_list", "carp", append=True),
     RemoveRcVariable("ifconfig_vtnet1_alias0"),
     SetSysctlConf("net.inet.carp.preempt", 1),
+    MendTornFile("/etc/rc.conf"),
     EnableService("nfsd", "nfs_server_enable"),
     DisableService("nfsd", "nfs_server_enable"),
     WriteHastConf("resource data {\n}\n"),

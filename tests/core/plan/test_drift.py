@@ -130,6 +130,16 @@ DRIFTS: list[tuple[str, Tweak, list[str]]] = [
         lambda s: s.resource("nas-b", role=HastRole.INIT).resource("nas-a", status="degraded"),
         ["nas-b: hastctl role secondary data"],
     ),
+    (
+        "rc.conf.d/netif torn by a power cut",
+        lambda s: s.file("nas-b", "/etc/rc.conf.d/netif", torn=True),
+        ["nas-b: MendTornFile /etc/rc.conf.d/netif"],
+    ),
+    (
+        "hast.conf torn by a power cut",
+        lambda s: s.file("nas-b", torn=True),
+        ["nas-b: WriteHastConf /etc/hast.conf", "nas-b: service hastd onereload"],
+    ),
     ("hastd not enabled at boot", lambda s: s.rc("nas-b", hastd_enable="NO"), ["nas-b: sysrc hastd_enable=YES"]),
     ("the module not loaded at boot", lambda s: s.rc("nas-a", kld_list=None), ["nas-a: sysrc kld_list+=carp"]),
     (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.changes.boot import RC_COPY, DisableService, RemoveRcVariable, SetRcVariable
+from hactl.core.changes.boot import RC_COPY, DisableService, MendTornFile, RemoveRcVariable, SetRcVariable
 from hactl.core.changes.replace import making, replacing, text_into_new
 from support.node_sh import node_says
 
@@ -24,11 +24,11 @@ def test_mode_and_a_link_stay(tmp_path: Path) -> None:
     real = tmp_path / "elsewhere" / "real.conf"
     real.parent.mkdir()
     real.write_text("old\n")
-    real.chmod(0o640)
+    real.chmod(0o644)
     link = tmp_path / "x.conf"
     link.symlink_to("elsewhere/real.conf")
-    assert node_says(new(link), tmp_path)
-    assert (link.is_symlink(), real.read_text(), real.stat().st_mode & 0o777) == (True, "new\n", 0o640)
+    assert node_says(f"umask 077\n{new(link)}", tmp_path)
+    assert (link.is_symlink(), real.read_text(), real.stat().st_mode & 0o777) == (True, "new\n", 0o644)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "x.conf"]
     assert [path.name for path in real.parent.iterdir()] == ["real.conf"]
 
@@ -96,6 +96,16 @@ def test_a_sysrc_that_fails_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "rc.conf").write_text("a=1\n")
     assert not edited(SetRcVariable("a", "9").command, tmp_path, sysrc='echo garbage > "$2"; return 1')
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("rc.conf", "a=1\n")]
+
+
+def test_nul_bytes_are_taken_out_and_the_torn_file_is_kept(tmp_path: Path) -> None:
+    """Nothing else changes."""
+    rc = tmp_path / "rc.conf"
+    rc.write_bytes(b"# mine \xe9\na=1\n\0\0\0b=2\n\0\0")
+    command = MendTornFile("/etc/rc.conf").command.replace("/var/db/hactl", f"{tmp_path}/kept")
+    assert node_says(command.replace("/etc/", f"{tmp_path}/"), tmp_path, fsync="true")
+    assert rc.read_bytes() == b"# mine \xe9\na=1\nb=2\n"
+    assert (tmp_path / "kept" / "rc.conf.torn").read_bytes() == b"# mine \xe9\na=1\n\0\0\0b=2\n\0\0"
 
 
 def test_a_variable_is_taken_out_of_every_file(tmp_path: Path) -> None:

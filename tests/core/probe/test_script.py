@@ -399,7 +399,8 @@ def test_a_healthy_pass_is_cheap(healthy: Node, cluster: Cluster) -> None:
             "service nfsd onestatus",
             "ps -axo ppid,pid,lstart,comm",
             "stat",
-            # dmesg's filter and the boot files; hast.conf; names of variables; each bounded query.
+            # dmesg's filter and the boot files, torn ones among them; hast.conf; names of variables; bounded queries.
+            "grep",
             "awk",
             "awk",
             "head",
@@ -641,6 +642,21 @@ def test_other_boot_files(healthy: Node, cluster: Cluster) -> None:
     assert (boot.value.loader_carp, boot.value.sysctl_conf) == (True, {"net.inet.carp.preempt": "0"})
     assert (boot.value.aliases, boot.value.scan_stops) == ((), {"vtnet1": "ifconfig_vtnet1_alias0"})
     assert boot.value.ipv6_interfaces == {"vtnet1"}
+
+
+def test_files_that_a_power_cut_tore(healthy: Node, cluster: Cluster) -> None:
+    """NUL bytes are told by path; an empty file and one without a newline at its end are not torn."""
+    healthy.write("/etc/rc.conf.local", 'mine="1"\n\0\0')
+    healthy.write("/etc/sysctl.conf", "")
+    healthy.write("/etc/sysctl.conf.local", "kern.maxfiles=1")
+    files = healthy.look(cluster).files
+    assert [path for path, file in files.items() if isinstance(file, Known) and file.value.torn] == [
+        "/etc/rc.conf.local"
+    ]
+    healthy.write("/etc/rc.conf.d/netif", "\0\0\0")
+    netif = healthy.look(cluster).files["/etc/rc.conf.d/netif"]
+    assert isinstance(netif, Known)
+    assert netif.value.torn
 
 
 # --- odd nodes and odd answers ------------------------------------------------------------------------------------

@@ -70,6 +70,9 @@ _DEMANDS: Mapping[str, _Demand] = {
     Verb.SET_RC_VARIABLE: _Demand((SetsRc,), boot.set_rc_variable, _RC_FILES),
     Verb.REMOVE_RC_VARIABLE: _Demand((SetsRc,), boot.remove_rc_variable, _RC_FILES, single=False),
     Verb.SET_SYSCTL_CONF: _Demand((WritesFile,), boot.set_sysctl_conf, _SYSCTL_CONF_FILES, single=False),
+    Verb.MEND_TORN_FILE: _Demand(
+        (WritesFile,), boot.mend_torn_file, f"{_RC_FILES}|{_SYSCTL_CONF_FILES}|{_NETIF_FILES}", single=False
+    ),
     Verb.WRITE_HAST_CONF: _Demand((WritesFile,), hast.write_hast_conf, _HAST_CONF_FILES, single=False),
     Verb.TRY_HASTD: _Demand((TriesHastd,), hast.try_hastd, hast.TRIAL_FILES, single=False),
     Verb.RELOAD_HASTD: _Demand((RunsService,), hast.reload_hastd),

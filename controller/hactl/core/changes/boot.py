@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import Change, NamedChange, SecretUse, WrittenFile
+from hactl.core.changes.change import STATE_DIRECTORY, Change, NamedChange, SecretUse, WrittenFile
 from hactl.core.changes.replace import making, replacing
 from hactl.core.facts import RcAlias
 from hactl.core.verbs import Verb
@@ -176,6 +177,29 @@ class SetSysctlConf(NamedChange):
 
 
 @dataclass(frozen=True, slots=True)
+class MendTornFile(Change):
+    """The NUL bytes of a power cut out of a file; what stood in their place is lost, the torn file is kept."""
+
+    verb = Verb.MEND_TORN_FILE
+    path: str
+
+    @property
+    def target(self) -> str:
+        return self.path
+
+    @property
+    def kept(self) -> str:
+        """Where the torn file is kept."""
+        return f"{STATE_DIRECTORY}/{posixpath.basename(self.path)}.torn"
+
+    @property
+    def command(self) -> str:
+        keep = f'cp -p "$hactl_file" {self.kept} && fsync {self.kept} {STATE_DIRECTORY} &&'
+        mend = '  tr -d \'\\000\' < "$hactl_file" > "$hactl_new"'
+        return "\n".join([making(STATE_DIRECTORY, 0o700), replacing(self.path, keep, mend)])
+
+
+@dataclass(frozen=True, slots=True)
 class EnableService(NamedChange):
     """rc starts the service at boot."""
 
@@ -208,5 +232,5 @@ class DisableService(NamedChange):
 
 
 BootChange: TypeAlias = (
-    WriteBootAliases | SetRcVariable | RemoveRcVariable | SetSysctlConf | EnableService | DisableService
+    WriteBootAliases | SetRcVariable | RemoveRcVariable | SetSysctlConf | MendTornFile | EnableService | DisableService
 )

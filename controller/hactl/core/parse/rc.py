@@ -237,14 +237,19 @@ class BootFiles:
     release: str
     #: rc.conf runs or reads something of which stat(1) of these files cannot know.
     live: bool = False
+    #: Files with NUL bytes in them.
+    torn: tuple[str, ...] = ()
 
 
 def parse_boot_files(text: str) -> BootFiles:
-    """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `live`, `line TEXT`."""
+    """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `live`, `torn PATH`,
+    `line TEXT`.
+    """
     origins: dict[str, Origin] = {}
     rcvars: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     marks: list[str] = []
+    torn: list[str] = []
     loader_carp, release, path, live = False, "", "", False
     for line in filter(None, text.split("\n")):
         word, _, rest = line.partition(" ")
@@ -260,6 +265,8 @@ def parse_boot_files(text: str) -> BootFiles:
             rcvars.setdefault(service, variable)
         elif word == "live":
             live = True
+        elif word == "torn":
+            torn.append(rest)
         elif word == "line" and "sysctl.conf" in path:
             if pair := parse_sysctl_conf_line(rest):
                 sysctls[pair[0]] = pair[1]
@@ -270,7 +277,7 @@ def parse_boot_files(text: str) -> BootFiles:
             loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
         else:
             raise NotUnderstood("a line that the probe does not print")
-    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live)
+    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live, tuple(torn))
 
 
 def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:
@@ -292,8 +299,10 @@ def parse_variables(text: str, mark: str) -> dict[str, str]:
     `MARK read` again at the end. Raises Failed when sh could not read the files, NotUnderstood when the end is missing.
     """
     before, *parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)
-    if not parts or re.search(r"syntax error|unexpected EOF|unterminated", before, re.IGNORECASE):
-        raise Failed("sh cannot read the rc.conf files")
+    complaint = re.search(r"^.*(?:syntax error|unexpected EOF|unterminated).*$", before, re.IGNORECASE | re.MULTILINE)
+    if not parts or complaint:
+        said = f": {complaint[0].strip()[:200]}" if complaint else ""
+        raise Failed(f"sh cannot read the rc.conf files{said}")
     if len(parts) < 2 or parts[-1].strip() != "read":
         raise NotUnderstood("the variables of rc.conf are not complete")
     variables: dict[str, str] = {}

@@ -227,7 +227,15 @@ h_boot_files() {
 			print (own ? "own " : "var ") v; v = ""
 		}
 		END { flush() }' "$@" 2>&1); fi
-	h_s bootfiles $? "$h_files"
+	h_r=$?
+	# Neither awk nor sh tells of NUL bytes, which a power cut puts into files; for grep such a file is no text.
+	h_text=''
+	if [ $# -gt 0 ]; then h_text=$h_l$(grep -Il '' "$@")$h_l; fi
+	for h_f in "$@"; do
+		case "$h_text" in *"$h_l$h_f$h_l"*) continue ;; esac
+		if [ -s "$h_f" ]; then h_files="$h_files${h_l}torn ${h_f#"$h_root"}"; fi
+	done
+	h_s bootfiles "$h_r" "$h_files"
 	# A script that does not say its rcvar in a literal is asked; that costs twenty forks.
 	for h_n in $h_numbers; do
 		h_service "$h_n"

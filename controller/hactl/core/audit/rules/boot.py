@@ -201,6 +201,21 @@ def set_sysctl_conf(case: Case) -> Iterator[str]:
             yield f"I7: /etc/sysctl.conf has net.inet.carp.{name}={value} already"
 
 
+def mend_torn_file(case: Case) -> Iterator[str]:
+    """MendTornFile: nothing but NUL bytes is taken out of a file that has some, and the torn one is kept."""
+    path = case.step.target
+    file = case.here.seen(lambda facts: facts.files.get(path))
+    if file is None or not file.torn:
+        yield f"I7: {path} is not known to be torn"
+    replaced = {effect.path for effect in case.all_of(WritesFile) if effect.how == "mv"}
+    if replaced != {path}:
+        yield f"does not replace {path} by one rename"
+    if "tr -d '\\000' <" not in case.step.command:
+        yield f"does something else with {path} than taking NUL bytes out"
+    if not any(effect.how == "cp" and effect.path.endswith(".torn") for effect in case.all_of(WritesFile)):
+        yield f"I10: does not keep what {path} was"
+
+
 def enable_service(case: Case) -> Iterator[str]:
     """EnableService."""
     yield from _at_boot(case, enabled=True)

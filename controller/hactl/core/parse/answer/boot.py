@@ -147,6 +147,10 @@ def read_files(
             files[path] = _netif(reader, shapes.value[path], boot)
         else:
             files[path] = _hast_conf(reader, shapes.value[path])
+    for path in boot.value.torn if isinstance(boot, Known) else ():
+        read = files.get(path)
+        file = read.value if isinstance(read, Known) else File(path, exists=True)
+        files[path] = reader.known(replace(file, torn=True))
     return files
 
 
@@ -177,6 +181,6 @@ def _hast_conf(reader: Reader, shape: Stat) -> Reading[File]:
         # The digest is only worth something when no byte was lost on the way here.
         exact = "�" not in text
         digest = hashlib.sha256(text.encode()).hexdigest() if exact else None
-        return File(HAST_CONF, exists=True, sha256=digest, mode=shape.mode, text=text)
+        return File(HAST_CONF, exists=True, sha256=digest, mode=shape.mode, text=text, torn="\0" in text)
 
     return reader.read("hastconf", build)

@@ -15,10 +15,13 @@ from hactl.core.changes.boot import (
     BEGIN,
     END,
     NETIF,
+    RC_CONF,
+    RC_CONF_LOCAL,
     SYSCTL_CONF,
     BootAlias,
     DisableService,
     EnableService,
+    MendTornFile,
     RemoveRcVariable,
     SetRcVariable,
     SetSysctlConf,
@@ -35,17 +38,22 @@ from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, w
 from hactl.core.sh import quote
 from hactl.core.steps import Check, Hold, Risk, Step
 
+#: Files of many hands that hactl takes NUL bytes out of; what is its own it writes anew.
+MENDABLE = (RC_CONF, RC_CONF_LOCAL, SYSCTL_CONF, NETIF)
+
 
 def boot_steps(scene: Scene) -> Findings:
     """Whatever the next boot would get wrong, on every node that answers."""
     for node, facts in scene.view.facts.items():
+        torn = [file for each in facts.files.values() if (file := known(each)) is not None and file.torn]
+        yield from (_mend(node, file.path) for file in torn if file.path in MENDABLE)
         if isinstance(facts.boot, Unknown):
             yield Hold(
                 HoldReason.BOOT_CONFIG_UNKNOWN,
                 f"{node}: cannot tell what the next boot does: {facts.boot.reason}",
                 node=node,
                 target="/etc/rc.conf",
-                remedy="sh -n /etc/rc.conf shows a syntax error",
+                remedy=f"sh -n {RC_CONF}, {RC_CONF_LOCAL} and {NETIF} on {node} show where",
             )
             continue
         boot = facts.boot.value
@@ -53,6 +61,13 @@ def boot_steps(scene: Scene) -> Findings:
         yield from _services(scene, node, facts)
         yield from _sysctl_conf(scene, node, boot)
         yield from _aliases(scene, node, facts, boot)
+
+
+def _mend(node: str, path: str) -> Step:
+    change = MendTornFile(path)
+    after = Check(f"{path} has no NUL byte", f"[ $(tr -cd '\\000' < {path} | wc -c) -eq 0 ]")
+    why = "it has NUL bytes: a power cut tore it, and what stood there is lost; compare it with a backup"
+    return Step.of(node, change, f"{why} ({change.kept} keeps the torn file)", Risk.NONE, after=(after,))
 
 
 def _rc_is(name: str, value: str) -> Check:

@@ -103,7 +103,7 @@ def _parsed(file: File) -> HastConf | HastConfError | None:
 def _in_sync(scene: Scene, node: str) -> bool:
     """Whether the file on the node means what the document wants."""
     file = _file(scene, node)
-    have = _parsed(file) if file is not None else None
+    have = _parsed(file) if file is not None and not file.torn else None
     wanted = parse_hastconf(render_hastconf(scene.view.cluster, node))
     return isinstance(have, HastConf) and isinstance(wanted, HastConf) and same_meaning(have, wanted)
 
@@ -168,7 +168,9 @@ def _write_step(scene: Scene, node: str, file: File) -> Step:
     return Step.of(
         node,
         WriteHastConf(render_hastconf(scene.view.cluster, node)),
-        f"it does not say what the document says (sha256 {(file.sha256 or '')[:12]} was found)"
+        "it has NUL bytes: a power cut tore it"
+        if file.torn
+        else f"it does not say what the document says (sha256 {(file.sha256 or '')[:12]} was found)"
         if file.exists
         else "it does not exist",
         Risk.NONE,

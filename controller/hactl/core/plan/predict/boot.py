@@ -10,6 +10,7 @@ from hactl.core.changes.boot import (
     BootChange,
     DisableService,
     EnableService,
+    MendTornFile,
     RemoveRcVariable,
     SetRcVariable,
     SetSysctlConf,
@@ -26,6 +27,10 @@ def after_boot_change(change: BootChange, facts: NodeFacts) -> NodeFacts:
         assert service is not None
         changed = replace(service, enabled=isinstance(change, EnableService))
         return replace(facts, services={**facts.services, change.name: seen(changed, facts)})
+    if isinstance(change, MendTornFile):
+        torn = known(facts.files[change.path])
+        assert torn is not None
+        return replace(facts, files={**facts.files, change.path: seen(replace(torn, torn=False), facts)})
     boot = known(facts.boot)
     assert boot is not None
     if isinstance(change, WriteBootAliases):
