@@ -178,6 +178,17 @@ async def operations_in_force(path: Path, cluster: str) -> list[Operation]:
         await store.close()
 
 
+async def last_statuses(path: Path) -> dict[str, Mapping[str, Any]]:
+    """The newest status of every cluster on that record; nothing when there is no record."""
+    if not await asyncio.to_thread(path.exists):
+        return {}
+    store = await open_record(path, read_only=True)
+    try:
+        return {row["cluster"]: row["status"] for row in await store.statuses()}
+    finally:
+        await store.close()
+
+
 async def likely_generations(path: Path, documents: Sequence[Document]) -> dict[str, int]:
     """The generation each document has, or would get: so that `plan` names the digest that `apply` will have."""
     known: dict[str, tuple[str, int]] = {}

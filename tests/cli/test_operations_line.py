@@ -159,7 +159,7 @@ def test_what_is_left_to_a_controller_needs_one(hactl: Hactl, state: Path) -> No
             return await asyncio.to_thread(hactl, *words)
 
     left = asyncio.run(with_a_controller())
-    assert (left.returncode, left.stdout) == (0, "nas-b is not drained any more\n")
+    assert (left.returncode, left.stdout) == (0, "the drain of nas-b is cancelled\n")
     assert operations(state) == [("Drain", "nas", "", "nas-b", "Cancelled")]
 
 

@@ -50,7 +50,9 @@ class FakeApp:
     async def sleep(self, seconds: float) -> None:
         self.slept += seconds
 
-    async def look(self, accepted: Any, *, overrides: Overrides | None = None) -> tuple[Any, Snapshot, Any]:
+    async def look(
+        self, accepted: Any, *, overrides: Overrides | None = None, previous: Any = None
+    ) -> tuple[Any, Snapshot, Any]:
         scene = self.scenes[min(len(self.looks), len(self.scenes) - 1)]
         self.looks.append(overrides)
         return scene, scene.snapshot, plan_of(scene)

@@ -142,7 +142,7 @@ def test_every_form_of_what_is_shown(site: Site) -> None:
     assert site.hactl("status", "-o", "name").stdout == "nas\n"
     assert "name: nas" in site.hactl("status", "-o", "yaml").stdout
     shown = site.hactl("status", "-o", "wide").stdout
-    assert all(word in shown for word in ("no controller is running", "nas-a MASTER", "FailoverReady", "booted"))
+    assert all(word in shown for word in ("no controller runs", "nas-a MASTER", "FailoverReady", "booted"))
     assert "\x1b" not in shown
     assert "\x1b[" in site.hactl("--color", "always", "status").stdout
     told = site.hactl("history", "nas", "--kind", "Step", "--node", "nas-b", "-o", "wide").stdout

@@ -21,6 +21,8 @@ from hactl.core.kube.kinds import STEP_COMMAND, STEP_OUTCOME, STEP_OUTPUT, STEP_
 _LIST = Call("GET", CLUSTERS)
 #: Between two tries to reach a server that does not answer.
 RETRY_SECONDS = 1.0
+#: After so long what was on record before is news: whoever works has looked, and it is still so.
+FIRST_LOOK_SECONDS = 5.0
 MARKS = {"Done": ("done", "green"), "Failed": ("failed", "red"), "Indeterminate": ("unknown", "yellow")}
 
 
@@ -44,6 +46,9 @@ class Following:
         self.screens = {name: Screen(name if len(names) > 1 else "", quiet=quiet) for name in names}
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._rounds = 0
+        self._began = time.monotonic()
+        #: Cluster -> its revision when we began.
+        self._first: dict[str, str] = {}
 
     def status(self, name: str) -> Mapping[str, Any]:
         """The newest status of a cluster; empty: nobody has looked."""
@@ -75,12 +80,18 @@ class Following:
                 time.sleep(RETRY_SECONDS)
                 continue
             for name, screen in self.screens.items():
-                if screen.shown == before[name]:
+                if screen.shown == before[name] and self._is_news(name):
                     screen.waits(waits(self.status(name)))
+
+    def _is_news(self, name: str) -> bool:
+        """Whether the status is more than what was on record when we began: that may be long over."""
+        changed = self.revision_of(name) != self._first.get(name)
+        return changed or time.monotonic() - self._began > FIRST_LOOK_SECONDS
 
     def refresh(self) -> None:
         """Read the clusters as they are now."""
         self._bodies = {body["metadata"]["name"]: body for body in self._client.send(_LIST)["items"]}
+        self._first = self._first or {name: revision_of(body) for name, body in self._bodies.items()}
 
     def last(self, revision: str = "") -> None:
         """Show what happened since, up to that revision, before something is said about how it ended."""

@@ -62,6 +62,8 @@ class Recorded:
     generation: int
     overrides: Overrides | None = None
     rows: tuple[Mapping[str, Any], ...] = ()
+    #: The last status; None: nobody has looked.
+    status: Mapping[str, Any] | None = None
 
 
 def document_option(function: F) -> F:
@@ -74,7 +76,7 @@ def document_option(function: F) -> F:
 
 async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], bool]) -> list[Recorded]:
     """Every document of `paths`, else of the record, that is wanted. Raises HactlError when it cannot be read."""
-    from hactl.app import likely_generations, revive
+    from hactl.app import last_statuses, likely_generations, revive
 
     if paths:
         documents = [document for document in load_all(paths) if wanted(document)]
@@ -88,6 +90,7 @@ async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], 
         documents = [document for document, _ in revived if wanted(document)]
         generations = {document.cluster.name: generation for document, generation in revived}
     found = []
+    statuses = await last_statuses(record)
     async with reading(record) as store:
         for document in documents:
             name = document.cluster.name
@@ -96,7 +99,7 @@ async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], 
             except StoreError as error:
                 click.echo(f"the open operations cannot be read: {error}", err=True)
                 overrides, rows_of = None, ()
-            found.append(Recorded(document, generations[name], overrides, rows_of))
+            found.append(Recorded(document, generations[name], overrides, rows_of, statuses.get(name)))
     return found
 
 
@@ -118,13 +121,15 @@ async def look(recorded: Recorded, paths: Sequence[str]) -> Looked:
 
     accepted, overrides = Accepted(recorded.document, recorded.generation), recorded.overrides or Overrides()
     async with opened(None) as app:
-        resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
+        resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides, previous=recorded.status)
         before = None
         view = View.at(resolved.cluster, snapshot, app.clock.monotonic())
         if any(len(view.masters(vip)) > 1 for group in resolved.cluster.groups for vip in group.virtual_ips):
             before = snapshot
             await app.clock.sleep(BETWEEN_SECONDS)
-            resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides)
+            resolved, snapshot, plan = await app.reconciler.look(
+                accepted, overrides=overrides, previous=recorded.status
+            )
         source = paths[0] if len(paths) == 1 else recorded.document.source.partition("#")[0]
         now = app.clock.monotonic()
         return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)

@@ -128,6 +128,11 @@ class HoldReason(Named):
     )
     INTERFACE_DOWN = ("InterfaceDown", "A vhid is INIT because its interface is down or has no link.", About.SITUATION)
     INTERFACE_MISSING = ("InterfaceMissing", "A node does not have an interface of the document.", About.CONFIGURATION)
+    LEFT_BEHIND = (
+        "LeftBehind",
+        "A service that left the document goes on running, or a resource that left it is still in use.",
+        About.CONFIGURATION,
+    )
     LEASE_LOST = ("LeaseLost", "A newer controller acts on the node; this one does not any more.", About.SITUATION)
     METADATA_UNKNOWN = ("MetadataUnknown", "What is on a device could not be read.", About.UNKNOWN)
     MOUNTPOINT_BUSY = ("MountpointBusy", "Something else is mounted on the mountpoint.", About.CONFIGURATION)

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, VirtualIP
+from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, StorageSpec, VirtualIP
+
+
+class LeftKind(StrEnum):
+    """What can be left on a node by a document that named it."""
+
+    SERVICE = "service"
+    RESOURCE = "resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that an earlier document had on a node, and this one has not."""
+
+    what: LeftKind
+    name: str
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +33,8 @@ class Cluster:
     generation: int = 1
     #: fingerprint of the wanted CARP key by (group, virtual IP) name; absent where the document names no password.
     keys: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: What earlier documents left on the nodes, as far as nobody has seen it gone.
+    left: tuple[Left, ...] = ()
 
     @property
     def name(self) -> str:
@@ -31,6 +50,17 @@ class Cluster:
     def groups(self) -> tuple[GroupSpec, ...]:
         """What moves together, in document order."""
         return tuple(self.document.spec.groups)
+
+
+def services_of(cluster: Cluster) -> tuple[str, ...]:
+    """The services that a node is asked about: those of the document, and those that left it."""
+    names = [service.name for group in cluster.groups for service in group.services]
+    return tuple(dict.fromkeys([*names, *(left.name for left in cluster.left if left.what is LeftKind.SERVICE)]))
+
+
+def storages_of(cluster: Cluster, node: str) -> list[StorageSpec]:
+    """The resources that have a disk on this node."""
+    return [s for group in cluster.groups for s in group.storage if node in s.hast.devices]
 
 
 def interface_on(vip: VirtualIP, node: str) -> str:

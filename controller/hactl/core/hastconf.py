@@ -7,17 +7,12 @@ characters its grammar knows. Man page: hast.conf(5).
 
 from __future__ import annotations
 
-from hactl.core.cluster import Cluster, hooked_groups
+from hactl.core.cluster import Cluster, hooked_groups, storages_of
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
 
 #: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
 PORT = 8457
-
-
-def storages_of(cluster: Cluster, node: str) -> list[StorageSpec]:
-    """The resources that have a disk on this node."""
-    return [s for group in cluster.groups for s in group.storage if node in s.hast.devices]
 
 
 def render_hastconf(cluster: Cluster, node: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import click
 import pytest
 
-from hactl.cli.follow import Screen
+from hactl.cli.api_client.client import Client
+from hactl.cli.follow import FIRST_LOOK_SECONDS, Following, Screen
 from hactl.core.kube.codec import event_body
 from hactl.core.kube.kinds import STEP_OUTPUT, STEP_OUTPUT_CHARACTERS, STEP_REASON
 
@@ -62,3 +64,48 @@ def test_an_event_carries_no_more_than_the_end_of_a_long_output() -> None:
     assert long.endswith(annotations[STEP_OUTPUT])
     assert STEP_OUTPUT not in ended("Done", " \n")["metadata"]["annotations"]
     assert STEP_OUTPUT not in event_body(BEGUN, "")["metadata"]["annotations"]
+
+
+class Record:
+    """A client whose only cluster has a status."""
+
+    record = None
+
+    def __init__(self, revision: str, holds: str) -> None:
+        self.body = self.of(revision, holds)
+
+    @staticmethod
+    def of(revision: str, holds: str) -> dict[str, Any]:
+        """The cluster at that revision, held by that."""
+        status = {"holds": [{"message": holds}], "failing": {}}
+        return {"metadata": {"name": "nas", "resourceVersion": revision}, "status": status}
+
+    def send(self, _: Any) -> dict[str, Any]:
+        """The list of clusters."""
+        return {"items": [self.body]}
+
+    def watch(self, _: Any) -> list[Any]:
+        """Nothing happens."""
+        return []
+
+
+def test_what_was_on_record_before_is_not_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be over: only what is seen from now on is told, or what is still so after a while."""
+    now = [100.0]
+    monkeypatch.setattr("hactl.cli.follow.time.monotonic", lambda: now[0])
+    client = Record("7", "nfsd goes on running")
+    rounds = Following(cast("Client", client), ["nas"], 60.0, revision="1").rounds(endless=True)
+    next(rounds)
+    next(rounds)
+    assert capsys.readouterr().out == ""
+    client.body = client.of("8", "nas-a does not answer")
+    next(rounds)
+    next(rounds)
+    assert click.unstyle(capsys.readouterr().out) == "  waiting  nas-a does not answer\n"
+    client.body = client.of("7", "nfsd goes on running")
+    now[0] += FIRST_LOOK_SECONDS + 1
+    next(rounds)
+    next(rounds)
+    assert click.unstyle(capsys.readouterr().out) == "  waiting  nfsd goes on running\n"

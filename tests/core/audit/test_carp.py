@@ -253,6 +253,7 @@ def test_boot_aliases() -> None:
             "made of it",
         ),
         ("RemoveRcVariable", edited("-x sshd_enable"), "I10"),
+        ("RemoveRcVariable", edited("-x hactl_node_enable"), "the node has a hook"),
         ("RemoveRcVariable", edited("-x ifconfig_vtnet1_alias8000"), "I7"),
         ("RemoveRcVariable", edited("-x ifconfig_vtnet1_alias7"), "I7"),
         ("EnableService", edited("nfs_server_enable=YES"), "does not start at boot"),

@@ -224,7 +224,9 @@ def test_a_removed_virtual_ip_is_taken_down_standby_first_and_from_the_boot_bloc
         ("nas-b", "ReloadHastd"),
         ("nas-a", "WriteHastConf"),
         ("nas-a", "ReloadHastd"),
+        ("nas-a", "RemoveRcVariable"),
         ("nas-a", "WriteBootAliases"),
+        ("nas-b", "RemoveRcVariable"),
         ("nas-b", "WriteBootAliases"),
     ]
 

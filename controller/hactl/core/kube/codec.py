@@ -186,7 +186,7 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
     bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
     message = row["summary"]
     if step:
-        message = f"{row['summary']} ({row['why']})"
+        message = f"{row['node']} {row['summary']} ({row['why']})"
     cluster = row["cluster"] or ""
     ended = row.get("ended_at") or row["at"]
     return {

@@ -23,6 +23,7 @@ from hactl.core.plan.areas.filesystems import filesystem_steps
 from hactl.core.plan.areas.handover import move_steps
 from hactl.core.plan.areas.hook import hook_steps, lift_steps, note_steps
 from hactl.core.plan.areas.kernel import kernel_steps
+from hactl.core.plan.areas.left import left_holds
 from hactl.core.plan.areas.services import start_steps, stop_steps
 from hactl.core.plan.areas.storage import metadata_steps, primary_steps, secondary_steps
 from hactl.core.plan.areas.trial import trial_steps
@@ -59,6 +60,7 @@ AREAS: tuple[tuple[str, bool, Callable[[Scene], Findings]], ...] = (
     ("CARP: nodes that can serve are held back no more", True, lift_steps),
     ("Move: let go of a group that is to be elsewhere", True, move_steps),
     ("Boot: what the next start of each node does", False, boot_steps),
+    ("Left: what the document does not have any more", False, left_holds),
 )
 
 

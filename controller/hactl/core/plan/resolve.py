@@ -141,7 +141,7 @@ def _no_split(comparison: Comparison) -> Refusal | None:
         return Refusal(
             RefusalReason.NO_SPLIT_BRAIN,
             f"{comparison.message}; there is nothing to resolve",
-            "HAST brings the older copy up itself",
+            "" if comparison.verdict is Verdict.SAME else "HAST brings the older copy up itself",
         )
     return None
 

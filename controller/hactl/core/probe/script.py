@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import Cluster, interface_on
+from hactl.core.cluster import Cluster, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.objects import Initialize, StorageSpec
 from hactl.core.packaged import packaged
@@ -37,7 +37,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
     if not re.fullmatch(r"[A-Za-z0-9]{8,64}", nonce):
         raise ValueError("a nonce is 8 to 64 letters and digits")
     disks = [storage for group in cluster.groups for storage in group.storage if node in storage.hast.devices]
-    services = dict.fromkeys(service.name for group in cluster.groups for service in group.services)
+    services = services_of(cluster)
     interfaces = dict.fromkeys(interface_on(vip, node) for group in cluster.groups for vip in group.virtual_ips)
     zfs = [number for number, disk in enumerate(disks) if disk.filesystem and disk.filesystem.zfs]
     blank = [number for number, disk in enumerate(disks) if disk.hast.initialize is Initialize.IF_BLANK]

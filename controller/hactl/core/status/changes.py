@@ -173,5 +173,6 @@ def _plan_events(before: Mapping[str, Any], current: Mapping[str, Any]) -> Itera
     if old["digest"] == new["digest"] or (not new["steps"] and not old["steps"]):
         return
     title = f": first {new['next']['title']}" if new["next"] else ""
-    summary = f"{new['steps']} steps in {new['stages']} stages{title}" if new["steps"] else "nothing is left to do"
+    steps, stages = (f"{new[key]} {key if new[key] != 1 else key[:-1]}" for key in ("steps", "stages"))
+    summary = f"{steps} in {stages}{title}" if new["steps"] else "nothing is left to do"
     yield EventKind.PLAN_CHANGED, f"plan {new['digest']}: {summary}", None, dict(new)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.left import still_there
 from hactl.core.evidence.view import MountState, View
 from hactl.core.facts import HastMetadata, NodeFacts, NoMetadata, System, Unknown, known
 from hactl.core.hook.installed import differing
@@ -71,6 +72,11 @@ def cluster_status(
         "groups": [_group(view, plan, group) for group in cluster.groups],
         "plan": _plan(plan),
         "holds": [_hold(hold) for hold in plan.holds],
+        "left": [
+            {"what": left.what.value, "name": left.name, "node": left.node}
+            for left in cluster.left
+            if still_there(view, left) is not False
+        ],
         "failing": {str(key): what for key, what in (failing or {}).items()},
         "conditions": [_condition(finding, before, plan.generation, wall) for finding in found],
     }

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hactl.core.evidence.carp import Voice
-from hactl.core.evidence.view import View
+from hactl.core.evidence.view import VhidState, View
 from hactl.core.facts import NodeFacts, Snapshot
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.steps import Plan, StepKey
@@ -75,7 +75,9 @@ class Subject:
         voice = self.voice(vip, node)
         if voice is None:
             return None
-        return self.fact(node, f"vhid {vip.vhid} is {self.view.state(vip, node)}: {voice.arithmetic}")
+        state = self.view.state(vip, node)
+        then = "" if state is VhidState.MASTER else " once it is MASTER"
+        return self.fact(node, f"vhid {vip.vhid} is {state}: {voice.arithmetic}{then}")
 
     # --- what to do -----------------------------------------------------------------------------------------------
 

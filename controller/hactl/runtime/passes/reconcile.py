@@ -16,6 +16,7 @@ from typing import Any
 
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.left import left_by
 from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import OpenOperations, Operation, Overrides, State
@@ -109,6 +110,7 @@ class Reconciler:
         except (SecretError, DocumentError) as error:
             return await self._unresolved(request, state, error)
         state.targets = resolved.targets
+        resolved = _with_left(resolved, state.status)
         blocked: Busy | StoreError | None = None
         asked = request.cause in ASKED and not state.working
         if (state.working or asked) and request.act:
@@ -133,10 +135,18 @@ class Reconciler:
         return replace(second, ended=(*result.ended, *second.ended))
 
     async def look(
-        self, accepted: Accepted, *, stop: asyncio.Event | None = None, overrides: Overrides | None = None
+        self,
+        accepted: Accepted,
+        *,
+        stop: asyncio.Event | None = None,
+        overrides: Overrides | None = None,
+        previous: Mapping[str, Any] | None = None,
     ) -> tuple[ResolvedCluster, Snapshot, Plan]:
-        """Observe and plan, nothing else: nothing is recorded or touched. Raises SecretError, DocumentError."""
-        resolved = await self._access.resolve(accepted.document, accepted.generation)
+        """Observe and plan, nothing else: nothing is recorded or touched. Raises SecretError, DocumentError.
+
+        `previous`: the cluster's last status on record, for what earlier documents left behind.
+        """
+        resolved = _with_left(await self._access.resolve(accepted.document, accepted.generation), previous)
         look = await self._look(resolved, stop or asyncio.Event(), overrides or Overrides())
         return resolved, look.snapshot, look.plan
 
@@ -423,3 +433,9 @@ class Reconciler:
             failures=state.backoff.worst,
             operations=operations.operations,
         )
+
+
+def _with_left(resolved: ResolvedCluster, previous: Mapping[str, Any] | None) -> ResolvedCluster:
+    """The cluster with what earlier documents left behind, by its last status."""
+    cluster = resolved.cluster
+    return replace(resolved, cluster=replace(cluster, left=left_by(previous, cluster.document)))

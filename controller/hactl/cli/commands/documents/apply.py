@@ -54,6 +54,7 @@ def apply(
     Without one the work is done here. One stage at a time, then the nodes are looked at again. Every step is recorded
     before and after it runs. Ctrl-C lets a running step end (a few seconds), starts no other, and says what was and was
     not done.
+
     Exit status: 0 converged, 3 held or not there yet, 1 error, 130 stopped.
     """
     where = {key: how.pop(key) for key in ("server", "context")}

@@ -33,6 +33,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], ful
 
     Of a file that is written its mode and size are shown and how it differs from what is there.
     Only the first stage is ever carried out before the nodes are looked at again; later stages are what is expected.
+
     Exit status: 0 nothing to do, 2 there are changes, 1 error: also when there is nothing to do as far as one can see,
     but a node gave no facts.
     """
@@ -59,12 +60,13 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], ful
 
 async def _plans(ctx: click.Context, documents: Sequence[Document], *, with_texts: bool) -> list[tuple[Plan, Texts]]:
     """Each plan, and what is in the files that it writes."""
-    from hactl.app import likely_generations, opened, operations_in_force
+    from hactl.app import last_statuses, likely_generations, opened, operations_in_force
     from hactl.core.kube.codec import operation_body
     from hactl.core.operations import overrides
     from hactl.runtime.passes.types import Accepted
 
     generations = await likely_generations(state_path(ctx), documents)
+    before = await last_statuses(state_path(ctx))
     async with opened(None) as app:
         looks = []
         for document in documents:
@@ -74,7 +76,8 @@ async def _plans(ctx: click.Context, documents: Sequence[Document], *, with_text
                 if each.state == "Open":
                     click.echo(f"open: {operation_line(operation_body(each, ''))}", err=True)
             wanted = overrides(found, name, app.clock.now())
-            looks.append(app.reconciler.look(Accepted(document, generations[name]), overrides=wanted))
+            accepted = Accepted(document, generations[name])
+            looks.append(app.reconciler.look(accepted, overrides=wanted, previous=before.get(name)))
         looked = await asyncio.gather(*looks)
         there = [await _texts(app, *each) if with_texts else {} for each in looked]
         return [(found, texts) for (_, _, found), texts in zip(looked, there, strict=True)]
@@ -108,7 +111,7 @@ def _show(document: Document, found: Plan) -> None:
     click.echo(f"  active  {where}")
     count = len(found.steps)
     if not found.stages:
-        click.echo("  nothing to do" if not found.holds else "  nothing can be done now")
+        click.echo("  nothing to do" if not found.holds else "  nothing to do now; what is held or waited for is below")
     else:
         stages = f"{len(found.stages)} stage{'s' if len(found.stages) != 1 else ''}"
         click.echo(f"  {count} step{'s' if count != 1 else ''} in {stages}, digest {found.digest}")

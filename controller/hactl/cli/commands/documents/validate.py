@@ -29,6 +29,7 @@ def validate(ctx: click.Context, paths: tuple[str, ...], offline: bool) -> int:
     What the last look found of their nodes is warned of, where a record is at hand: no node is asked.
 
     Every problem is printed as file:line:column, field, what is wrong and what would be right, all at once.
+
     Exit status: 0 all documents are valid, 1 something is wrong.
     """
     from hactl.adapters.references import resolve_references

@@ -30,6 +30,7 @@ def approve(
 
     `hactl plan` and `hactl status CLUSTER` show the digest. A plan that changes meanwhile needs another approval. The
     running controller carries it out, or the next `hactl apply`.
+
     Exit status: 0 approved, 1 refused or error.
     """
     until = datetime.now(UTC) + timedelta(seconds=seconds)

@@ -32,6 +32,7 @@ def drain(ctx: click.Context, /, node: str, cluster: str | None, *, dry_run: boo
     Done when every group of the node is served by another one. It survives reboots of the node and of the controller,
     shows in every listing, and the node itself takes nothing over meanwhile. A running controller does the work and
     this command watches; without one the work is done here, from the document in force in the record.
+
     Exit status: 0 drained (or shown, or on record), 1 refused or error, 3 not there yet, 130 stopped.
     """
     with connected(ctx, server=how["server"], context=how["context"]) as client:

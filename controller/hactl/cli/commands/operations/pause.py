@@ -29,6 +29,7 @@ def pause(ctx: click.Context, /, *, reason: str, seconds: float | None, server: 
 
     A pause keeps hactl from acting; the nodes still fail over by themselves. It has an owner, a reason and an end, and
     shows in every listing. A running controller heeds it within a second; a step that runs is not cut.
+
     Exit status: 0 it is paused, 1 error.
     """
     operations.check_scope(**words)

@@ -40,6 +40,7 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
     machine what the controller saw last is shown instead. The node's name has to be typed, or given with --yes-discard.
     Refused when there is no split-brain, when the copy is in use, and when the other node is not primary. The operation
     is recorded; a running controller, or the next `hactl apply`, carries it out.
+
     Exit status: 0 on record (or shown), 1 refused or error.
     """
     discard, preserve = how["discard"], how["preserve"]

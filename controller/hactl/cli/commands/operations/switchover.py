@@ -80,6 +80,7 @@ def switchover(
     elsewhere what the controller saw last. Then you are asked. A running controller does the work and this command
     watches: Ctrl-C leaves it going. Without a controller the work is done here, from the document in force in the
     record; --at and --no-wait need a controller. If a step fails the group goes back to where it can serve.
+
     Exit status: 0 moved (or shown, or on record), 1 refused, failed or error, 3 not over yet, 130 stopped.
     """
     with connected(ctx, server=how["server"], context=how["context"]) as client:

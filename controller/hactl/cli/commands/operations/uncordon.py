@@ -26,6 +26,7 @@ def uncordon(
     """Let a drained NODE work again. Nothing moves back by itself, unless the document says failback: WhenReady.
 
     The note that it is drained is taken off the node by the running controller, or, without one, from here.
+
     Exit status: 0 it is so (or the controller does it), 1 refused or error, 3 not there yet, 130 stopped.
     """
     with connected(ctx, **how) as client:
@@ -36,7 +37,7 @@ def uncordon(
         if no_wait:
             operations.must_run(client)
         operations.cancel(client, found)
-        click.echo(f"{node} is not drained any more")
+        click.echo(f"the drain of {node} is cancelled")
         if no_wait:
             return 0
 

@@ -37,10 +37,24 @@ def to_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return moment if moment.tzinfo else moment.astimezone()
 
 
+def to_kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A kind of event, or Step."""
+    from hactl.core.catalogue import EventKind
+
+    if value is None or value == "Step" or value in set(EventKind):
+        return value
+    raise click.BadParameter(f"{value} is no kind of event; say Step, {', '.join(EventKind)}", ctx, param)
+
+
 @click.command()
 @click.argument("name", required=False, metavar="[CLUSTER]")
 @click.option("--node", help="Only this node.")
-@click.option("--kind", help="Only this kind of event (see the reference), or Step for every command.")
+@click.option(
+    "--kind",
+    callback=to_kind,
+    metavar="KIND",
+    help="Only this kind of event (see the reference), or Step for commands.",
+)
 @click.option(
     "--since", callback=to_moment, metavar="TIME", help="From this time on: 2026-11-24T03:12, or 2h for two hours ago."
 )

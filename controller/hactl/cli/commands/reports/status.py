@@ -146,6 +146,10 @@ def _show(
 ) -> None:
     if not rows:
         click.echo("no cluster is on record yet")
+    elif holder is None:
+        # What is shown may be long over: it is said before it is shown.
+        click.echo(click.style("nobody looks at the nodes: no controller runs on this record", fg="yellow") +
+                   "; this is what the last look saw (hactl why CLUSTER looks now)")  # fmt: skip
     lines = []
     for row in rows:
         found = row["status"]
@@ -165,12 +169,8 @@ def _show(
     if wide:
         for row in rows:
             print_details(row)
-    click.echo("")
-    if holder is None:
-        click.echo("no controller is running on this record: what is shown is what the last apply or controller saw; "
-                   "nobody has looked since")  # fmt: skip
-    else:
-        click.echo(f"a controller is running ({holder}): what is shown is current; CHANGED is when it last changed")
+    if holder is not None:
+        click.echo(f"\na controller is running ({holder}): what is shown is current; CHANGED is when it last changed")
 
 
 def _sync(found: Mapping[str, Any]) -> str:
@@ -193,9 +193,18 @@ def _what(row: Mapping[str, Any]) -> str:
     for name in TROUBLES:
         one = condition(found, name)
         if one:
-            return f"{name}: {one['message']}"
+            return f"{name}: {_first(found, one['message'])}"
     ready = condition(found, ConditionType.READY)
     return "" if ready.get("status") == "True" else f"{ready.get('reason', '')}: {ready.get('message', '')}"
+
+
+def _first(found: Mapping[str, Any], message: str) -> str:
+    """Of a message that is made of several holds the first, and how many more there are."""
+    for passing in (False, True):
+        told = [hold["message"] for hold in found.get("holds", ()) if hold["passing"] is passing]
+        if len(told) > 1 and message == "; ".join(told):
+            return f"{told[0]} (and {len(told) - 1} more)"
+    return message
 
 
 def print_details(row: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from hactl.core.audit.case import Case
 from hactl.core.audit.effects import RunsService, SetsRc, WritesFile
 from hactl.core.audit.model import known
 from hactl.core.audit.rules.carp import wanted_advskew
-from hactl.core.cluster import interface_on
+from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import File, RcAlias
 from hactl.core.hook.render import RCVAR
 from hactl.core.objects import GroupSpec, RunOn, VirtualIP
@@ -160,9 +160,15 @@ def _rc_file(case: Case, effect: SetsRc) -> Iterator[str]:
 
 
 def remove_rc_variable(case: Case) -> Iterator[str]:
-    """RemoveRcVariable: only CARP aliases."""
+    """RemoveRcVariable: only CARP aliases, and the hook's own variable where the document needs no hook."""
     for effect in case.all_of(SetsRc):
         yield from _rc_file(case, effect)
+        if effect.change == "-x" and effect.variable == RCVAR:
+            if hooked_groups(case.world.cluster, case.step.node):
+                yield f"{RCVAR} is needed: the node has a hook"
+            if RCVAR not in (case.here.rc or {}):
+                yield f"I7: {RCVAR} is not set"
+            continue
         if effect.change != "-x" or not re.fullmatch(r"ifconfig_\w+_alias(es|\d+)", effect.variable):
             yield f"I10: sysrc {effect.change} {effect.variable} does not remove a CARP alias"
             continue

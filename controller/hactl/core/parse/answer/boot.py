@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hactl.core.cluster import interface_on
+from hactl.core.cluster import interface_on, services_of
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
 from hactl.core.parse import rc
 from hactl.core.parse.answer.frames import Section
@@ -27,13 +27,12 @@ FILE_LIMIT = 262144
 def read_services(
     reader: Reader, boot: Reading[rc.BootFiles], variables: Reading[dict[str, str]]
 ) -> dict[str, Reading[Service]]:
-    """The services of the document, by name: which run, and which start at boot."""
+    """The services of the document, and those that left it, by name: which run, and which start at boot."""
     before = reader.before.services if reader.before is not None else {}
     if not reader.asks(Part.SERVICES) and not reader.reads_files:
         return dict(before)
-    names = list(dict.fromkeys(service.name for group in reader.cluster.groups for service in group.services))
     found = {}
-    for index, name in enumerate(names):
+    for index, name in enumerate(services_of(reader.cluster)):
         status = _status(reader, index, before.get(name))
         if reader.reads_files:
             found[name] = _service(reader, index, name, status, boot, variables)

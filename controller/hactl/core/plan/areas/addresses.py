@@ -228,7 +228,10 @@ def _differences(place: Place, there: Vhid) -> list[str]:
     if there.advbase != place.vip.advbase:
         differs.append(f"advbase is {there.advbase}, the document says {place.vip.advbase}")
     if there.advskew != place.advskew:
-        differs.append(f"advskew is {there.advskew}, the document says {place.advskew}")
+        said = "the document says"
+        if place.vip.advskews is None:
+            said = "a node that stands by has" if place.advskew else "the node that is to have the address has"
+        differs.append(f"advskew is {there.advskew}, {said} {place.advskew}")
     if place.key_differs():
         differs.append("the password is not the document's")
     return differs

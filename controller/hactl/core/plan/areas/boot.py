@@ -95,7 +95,10 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
         if not is_yes(value):
             why = f"hastd_enable is {value or 'empty'}; hastd does not start at boot"
             yield _on_at_boot(node, "hastd_enable", why)
-    if hooked_groups(scene.view.cluster, node):
+    if not hooked_groups(scene.view.cluster, node):
+        if is_yes(boot.rc.get(RCVAR, "NO")):
+            yield _remove_variable(node, RCVAR, "there is no node hook for it to start")
+    else:
         for name, default, what in (
             (RCVAR, "NO", "the node hook holds a rebooted node back until it can serve"),
             ("devd_enable", "YES", "devd tells the node hook of CARP's events"),

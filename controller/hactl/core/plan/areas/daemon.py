@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import HAST_CONF, ReloadHastd, StartHastd, WriteHastConf
+from hactl.core.cluster import storages_of
 from hactl.core.facts import File, HastResource, HastRole, known
-from hactl.core.hastconf import render_hastconf, storages_of
+from hactl.core.hastconf import render_hastconf
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.plan import checks
 from hactl.core.plan.areas.filesystems import clear_dead

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import TryHastd
+from hactl.core.cluster import storages_of
 from hactl.core.evidence.connects import connects, cure, device_never_came, never_connects, remedy_of_stuck
 from hactl.core.facts import Connects, known
-from hactl.core.hastconf import storages_of
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.steps import Hold, Risk, Step
 

@@ -18,7 +18,7 @@ from hactl.core.changes.hast import (
     TryHastd,
     WriteHastConf,
 )
-from hactl.core.cluster import Cluster
+from hactl.core.cluster import Cluster, storages_of
 from hactl.core.facts import (
     Connects,
     Device,
@@ -32,7 +32,6 @@ from hactl.core.facts import (
     device_of,
     known,
 )
-from hactl.core.hastconf import storages_of
 from hactl.core.plan.predict.readings import seen, unconfirm
 
 
