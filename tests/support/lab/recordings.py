@@ -275,7 +275,7 @@ ORDER: tuple[tuple[str, Prologue], ...] = (
 
 
 #: Made later, each on blank nodes of another pair.
-FRESH = ("10-reject-route", "11-shell", "12-sleeper")
+FRESH = ("10-reject-route", "11-shell", "12-sleeper", "13-cables")
 
 
 async def replay_fresh(name: str) -> list[Outcome]:
