@@ -198,7 +198,8 @@ service nfsd enable; service nfsd enabled; echo $?
     assert printed == (
         "Cannot 'status' nfsd. Set nfs_server_enable to YES in /etc/rc.conf or use 'onestatus' instead of 'status'.\n"
         "0\n"
-        "nfsd is not running.\n1\n1\nStarting rpcbind.\nStarting mountd.\nStarting nfsd.\n0\n1\n1\n"
+        "nfsd is not running.\n1\n1\n"
+        "NFSv4 is disabled\nStarting rpcbind.\nStarting mountd.\nStarting nfsd.\n0\n1\n1\n"
         '# nfsd : Remote NFS server\n#\nnfs_server_enable="NO"\n#   (default: "")\n\n'
         "Stopping nfsd.\nnfsd is not running.\nnfsd enabled in /etc/rc.conf\n0\n"
     )

@@ -177,13 +177,15 @@ async def _nfsd_start(call: Call, _arguments: Sequence[str]) -> Result:
     rc = call.machine.rc
     script, printed = rc.scripts["nfsd"], ""
     if rc.pid_of("nfsd") is None:
+        printed = "NFSv4 is disabled\n"
         for name in ("rpcbind", "mountd"):
             if rc.pid_of(name) is not None:
                 continue
             if name == "mountd" and not call.files.exists("/etc/exports"):
                 said = warn(call, rc.scripts[name], "/etc/exports is not readable.")
                 said += warn(call, script, f"Unable to force {name}. It may already be running.")
-                return Result(printed, said + warn(call, script, "failed precmd routine for nfsd"), 1)
+                said += warn(call, script, "failed precmd routine for nfsd")
+                return Result(f"{printed}Starting {name}.\n", said, 1)
             rc.start_daemon(name)
             printed += f"Starting {name}.\n"
     started = await _start(call, script, "")
