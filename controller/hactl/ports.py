@@ -87,6 +87,10 @@ class Nodes(Protocol):
         """
         ...
 
+    async def answers(self, target: Target) -> bool:
+        """Whether an sshd answers there now, within about a second; no login is tried. Never raises."""
+        ...
+
     def stream(self, target: Target, script: str) -> AsyncIterator[str]:
         """Lines a long-running script prints, until it ends or the connection breaks (NodeError)."""
         ...

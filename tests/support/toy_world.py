@@ -289,6 +289,7 @@ class ToyNode:
     #: Scripts received that change something: (virtual second, module).
     received: list[tuple[float, str]] = field(default_factory=list)
     probes: int = 0
+    knocks: int = 0
     #: Generation of the lease that last acted here.
     lease: int = 0
     #: So many steps find the lock taken by the node's own hook.
@@ -399,6 +400,12 @@ class ToyNodes:
             assert not machine.modules.get(module), "loaded twice: a step was resent blindly"
             machine.modules[module] = True
             machine.applied.append((self._clock.monotonic(), module))
+
+    async def answers(self, target: Target) -> bool:
+        """As `ports.Nodes.answers` says."""
+        machine = self.node(target.node, target.cluster)
+        machine.knocks += 1
+        return not (machine.unreachable or machine.hangs)
 
     async def stream(self, target: Target, script: str) -> AsyncIterator[str]:
         """Lines that a test puts into `streams`; None ends it, a NodeError breaks it."""

@@ -302,6 +302,7 @@ class ConditionReason(Named):
         "CopyNotConfirmed",
         "The standby's hook would not promote its copy: not confirmed, or it lost its primary.",
     )
+    DEVD_STOPPED = ("DevdStopped", "devd does not run on a node, so nothing there can call the node hook.")
     DEGRADED = ("Degraded", "A primary and its secondary are not connected, as one of them says.")
     DEVICE_NEVER_CAME = (
         "DeviceNeverCame",
@@ -314,6 +315,7 @@ class ConditionReason(Named):
     DRAINED = ("Drained", "The standby is drained: its hook takes nothing over.")
     DUPLICATE_ADDRESS = ("DuplicateAddress", "Another machine uses an IPv6 address of a vhid.")
     FALLING_BEHIND = ("FallingBehind", "More and more data is on the primary only.")
+    HASTD_DEAF = ("HastdDeaf", "hastd of a node takes no connections: nobody listens on its port.")
     HASTD_NEVER_CONNECTS = (
         "HastdNeverConnects",
         "The hastd of a node does not connect when it is primary: it could not serve while its peer answers.",
@@ -342,6 +344,7 @@ class ConditionReason(Named):
     NO_ADDRESSES = ("NoAddresses", "The document has no virtual IPs.")
     NO_MASTER = ("NoMaster", "No node is MASTER for a vhid.")
     NO_PRIMARY = ("NoPrimary", "No node is primary for a resource.")
+    NO_ROOM = ("NoRoom", "A node has no room left where the node hook keeps its notes.")
     NO_STANDBY = ("NoStandby", "The group has no other node.")
     NO_STORAGE = ("NoStorage", "The document has no storage.")
     NOT_ON_EVERY_NODE = ("NotOnEveryNode", "A node does not take part in a vhid: it is INIT or not there.")
@@ -349,11 +352,16 @@ class ConditionReason(Named):
     OBSERVE_ONLY = ("ObserveOnly", "The document's mode is Observe: what differs is not changed.")
     ONE_MASTER = ("OneMaster", "Every vhid has exactly one MASTER.")
     PASSWORD_DIFFERS = ("PasswordDiffers", "A vhid of the standby has another password.")
+    PEER_REFUSED = ("PeerRefused", "A route of a node refuses the replication address of its peer.")
     PREEMPT_OFF = (
         "PreemptOff",
         "net.inet.carp.preempt is 0 on the standby, so demotion of the active node moves nothing.",
     )
     READINGS_UNKNOWN = ("ReadingsUnknown", "Readings the document needs are not known.")
+    REPLICATION_CUT = (
+        "ReplicationCut",
+        "The interface of a replication address is down or has no carrier: nothing reaches the other copy.",
+    )
     ROLE_UNKNOWN = ("RoleUnknown", "The HAST role of a node is not known.")
     RUNTIME_DRIFT = ("RuntimeDrift", "What runs now differs from the document.")
     SERVICE_MISSING = ("ServiceMissing", "The standby does not have a service of the document.")

@@ -369,6 +369,8 @@ class HookFacts:
     moves: tuple[str, ...] = ()
     #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: not known.
     overtaken_by: tuple[DevdRule, ...] | None = ()
+    #: Where devd looks for rules, by its devd.conf; None: not known.
+    directories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +411,14 @@ class NodeFacts:
     hook: Reading[HookFacts] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
     #: Whether hastd connects as a primary.
     connects: Reading[Connects] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
+    #: Whether devd runs.
+    devd: Reading[bool] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
+    #: Addresses on which hastd takes connections; `*`: all of a family.
+    listening: Reading[frozenset[str]] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
+    #: Replication addresses of peers that a route of this node refuses.
+    refused: Reading[frozenset[str]] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
+    #: Directory -> KiB that are free there.
+    free: Reading[Mapping[str, int]] = field(default_factory=lambda: Unknown("NotAsked", 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ REREAD_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 #: What people ask for (moves, pauses ...) is noticed within this time, seconds.
 OPERATIONS_SECONDS = 1.0
+#: Nothing tells when a daemon of these clusters ends: they are looked at this often, seconds.
+UNHEARD_SECONDS = 8.0
 #: The record forgets what is older than this, days; looked at once a day.
 KEEP_DAYS = 400.0
 HOUSEKEEPING_SECONDS = 24 * 3600.0
@@ -315,7 +317,8 @@ class Controller:
             self._causes.setdefault(name, cause)
             self._queue.add_after(name, result.after_seconds, Priority.SPEC)
         else:
-            self._queue.add_after(name, result.after_seconds)
+            unheard = UNHEARD_SECONDS if not self._watch.hears(name) else result.after_seconds
+            self._queue.add_after(name, min(result.after_seconds, unheard))
 
     def _request(self, accepted: Accepted, cause: str) -> PassRequest:
         """What a pass is for; without the lead of its source, or in conflict, it only looks, and says so."""

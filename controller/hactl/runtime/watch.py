@@ -1,7 +1,11 @@
-"""Listening to devd on every node, so that a CARP change wakes a look within a second instead of at the next resync.
+"""Listening on every node, so that a look comes within a second of what happens there instead of at the next resync.
 
-Rules: an event is a hint and nothing more; a stream that is dead, missing or silent costs latency only; what we leave
-behind on a node ends by itself, because devd has room for 10 clients only. Man pages: devd(8), nc(1), carp(4).
+What is heard: devd's events (CARP, links, HAST devices), what hastd logs, that a daemon has ended; and of a node that
+was gone, that its sshd answers again.
+
+Rules: what is heard is a hint and nothing more; a stream that is dead, missing or silent costs latency only; what we
+leave behind on a node ends by itself, because devd has room for 10 clients only; however many nodes are gone, no more
+than KNOCKS_PER_SECOND are knocked at. Man pages: devd(8), nc(1), carp(4), pwait(1), tail(1).
 Facts: devd.pipe is a stream of lines without history, readable by everyone (sbin/devd/devd.cc).
 """
 
@@ -13,7 +17,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from hactl.errors import NodeError
+from hactl.errors import NodeError, NodeUnreachable
 from hactl.ports import Clock, Nodes, Target
 from hactl.runtime.timeouts import discard, within
 
@@ -32,10 +36,25 @@ GAP_SECONDS = 1.0
 FIRST_DELAY_SECONDS = 1.0
 LIMIT_SECONDS = 60.0
 
+#: Between two knocks at a node that is gone, seconds; more when many are.
+KNOCK_SECONDS = (1.0, 2.0)
+#: Knocks at all nodes together.
+KNOCKS_PER_SECOND = 50.0
+
+#: Everything in it ends after IDLE_SECONDS, or when it next prints after we are gone. Without devd the rest goes on:
+#: its death is what pwait(1) tells of. A daemon is a child of init.
 LISTEN = f"""\
 PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
-test -S /var/run/devd.pipe || exit 3
 echo '# listening'
+if command -v pwait >/dev/null 2>&1; then
+	while pwait -o -t {IDLE_SECONDS} $(pgrep -P 1) </dev/null >/dev/null 2>&1; do
+		echo '# a daemon ended'; sleep 1
+	done &
+	timeout {IDLE_SECONDS} tail -n 0 -F /var/log/messages 2>/dev/null </dev/null |
+		grep --line-buffered 'hastd\\[' &
+	test -S /var/run/devd.pipe || exec sleep {IDLE_SECONDS}
+fi
+test -S /var/run/devd.pipe || exit 3
 exec nc -dU -w {IDLE_SECONDS} /var/run/devd.pipe
 """
 
@@ -43,11 +62,13 @@ _WORTH_A_LOOK = re.compile(
     r"!system=CARP "
     r"|!system=IFNET .*\btype=(LINK_UP|LINK_DOWN|ATTACH|DETACH)\b"
     r"|!system=DEVFS .*\bcdev=hast/"
+    r"|# a daemon ended$"
+    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} .*\bhastd\["
 )
 
 
 def worth_a_look(line: str) -> bool:
-    """Whether a line of devd can mean that a cluster has changed."""
+    """Whether a line can mean that a cluster has changed."""
     return _WORTH_A_LOOK.match(line) is not None
 
 
@@ -70,6 +91,15 @@ class DevdWatch:
         #: cluster -> monotonic seconds of the look that its last event asked for.
         self._due: dict[str, float] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        #: Nodes whose stream is open now.
+        self._open: set[tuple[str, str]] = set()
+        #: How many nodes are knocked at.
+        self._gone = 0
+
+    def hears(self, cluster: str) -> bool:
+        """Whether a stream is open from every node of the cluster that is followed."""
+        mine = [key for key in self._streams if key[0] == cluster]
+        return bool(mine) and all(key in self._open for key in mine)
 
     def follow(self, cluster: str, targets: Mapping[str, Target]) -> None:
         """Listen to exactly these nodes of the cluster."""
@@ -107,6 +137,14 @@ class DevdWatch:
             began = self._clock.monotonic()
             try:
                 why = await self._stream(target, missed=missed)
+            except NodeUnreachable as error:
+                why = str(error)
+                if not await self._nodes.answers(target):
+                    log.info("node cannot be reached; knocking until it answers", extra={**where, "reason": why})
+                    await self._returned(target)
+                    missed, failures = True, 0
+                    self._want(target.cluster)
+                    continue
             except NodeError as error:
                 why = str(error)
             except Exception:
@@ -124,12 +162,31 @@ class DevdWatch:
             failures += 1
             await self._clock.sleep(self._chance.uniform(ceiling / 2, ceiling))
 
+    async def _returned(self, target: Target) -> None:
+        """Until an sshd answers there."""
+        self._gone += 1
+        try:
+            while True:
+                wait = max(self._chance.uniform(*KNOCK_SECONDS), self._gone / KNOCKS_PER_SECOND)
+                await self._clock.sleep(wait)
+                if await self._nodes.answers(target):
+                    return
+        finally:
+            self._gone -= 1
+
     async def _stream(self, target: Target, *, missed: bool) -> str:
         """Follow one stream to its end; returns why it ended, empty when only because nothing happened.
 
         There is no history: what may have happened while nobody listened (`missed`) is found by looking, once the
         stream is open.
         """
+        key = (target.cluster, target.node)
+        try:
+            return await self._lines(target, key, missed=missed)
+        finally:
+            self._open.discard(key)
+
+    async def _lines(self, target: Target, key: tuple[str, str], *, missed: bool) -> str:
         lines = self._nodes.stream(target, LISTEN)
         heard_at = self._clock.monotonic()
         while True:
@@ -141,6 +198,7 @@ class DevdWatch:
                 quiet = self._clock.monotonic() - heard_at
                 return "" if quiet >= IDLE_SECONDS * 0.9 else "devd let go of us, or is not running"
             heard_at = self._clock.monotonic()
+            self._open.add(key)
             if worth_a_look(line) or (missed and line == "# listening"):
                 self._want(target.cluster)
 

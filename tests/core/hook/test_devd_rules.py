@@ -100,7 +100,7 @@ def test_a_file_that_devd_cannot_read_is_not_judged(text: str) -> None:
 def test_an_odd_answer_is_not_judged(text: str) -> None:
     """Cut, too long, or not what grep prints."""
     with pytest.raises(ValueError, match=r"\w"):
-        parse_rules(text, VHIDS)
+        rules_before(parse_rules(text), VHIDS)
 
 
 # --- what is said -------------------------------------------------------------------------------------------------

@@ -139,6 +139,19 @@ PS = """ PPID  PID STARTED                  COMMAND
   700 1600 Mon Nov 23 15:40:00 2026 sshd
  1600 1601 Mon Nov 23 15:40:00 2026 sh
 """
+ROUTE = """   route to: 198.51.100.12
+destination: 198.51.100.0
+       mask: 255.255.255.0
+        fib: 0
+  interface: vtnet2
+      flags: <UP,DONE,PINNED>
+ recvpipe  sendpipe  ssthresh  rtt,msec    mtu        weight    expire
+       0         0         0         0      1500         1         0
+"""
+DF = """Filesystem    1024-blocks  Used  Avail Capacity  Mounted on
+/dev/gpt/root     1008220 79664 847900     9%    /
+/dev/gpt/root     1008220 79664 847900     9%    /
+"""
 NFSD_STOPPED = "nfsd is not running.\n"
 #: stat(1) of FreeBSD, with the one layout that the probe asks for.
 STAT = """import os, sys
@@ -262,6 +275,9 @@ def fresh(tmp_path: Path) -> Node:
         "sysctl": (SYSCTL, 0),
         "id": ("0\n", 0),
         "ps": (PS, 0),
+        "sockstat": ("root     hastd      1473  6  tcp4   *:8457                *:*\n", 0),
+        "route": (ROUTE, 0),
+        "df": (DF, 0),
         "ifconfig": (re.sub(r".*(vhid|carp).*\n", "", IFCONFIG), 0),
         "mount": (MOUNT, 0),
         "pgrep": ("", 1),
@@ -398,6 +414,9 @@ def test_a_healthy_pass_is_cheap(healthy: Node, cluster: Cluster) -> None:
             "hastctl dump data",
             "service nfsd onestatus",
             "ps -axo ppid,pid,lstart,comm",
+            "sockstat -46lq -P tcp -p 8457",
+            "route -n get 198.51.100.12",
+            f"df -k {healthy.root}/var/db {healthy.root}/var/run",
             "stat",
             # dmesg's filter and the boot files, torn ones among them; hast.conf; names of variables; bounded queries.
             "grep",

@@ -447,6 +447,10 @@ def _facts(node: str, **values: Any) -> NodeFacts:
         "files": {},
         "hook": HookFacts(),
         "connects": Connects.SURE,
+        "devd": True,
+        "listening": frozenset({"*"}),
+        "refused": frozenset(),
+        "free": {"/var/db": 800_000, "/var/run": 800_000},
     }
     merged = {**blank, **values}
     nested = ("metadata", "devices", "hast_devices", "services", "files")

@@ -32,6 +32,8 @@ LOGIN_SECONDS = 10.0
 KEEPALIVE_SECONDS = 5.0
 KEEPALIVE_COUNT = 3
 OPEN_SECONDS = 5.0
+#: How long an sshd may take to introduce itself to somebody who only knocks.
+KNOCK_SECONDS = 1.0
 
 #: Host key type (as in the .pub file) -> signature algorithms accepted for it; the best first.
 HOST_KEY_ALGORITHMS: dict[str, tuple[str, ...]] = {
@@ -179,6 +181,20 @@ async def connect(target: Target, *, connect_seconds: float = CONNECT_SECONDS) -
     except (asyncssh.Error, OSError, UnicodeError, ValueError) as error:
         raise NodeUnreachable(target.node, _no_connection(target, error, connect_seconds)) from error
     return Connection(inner)
+
+
+async def introduces_itself(target: Target) -> bool:
+    """Whether something that speaks SSH answers at the address: it says so first (RFC 4253, 4.2). Never raises."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(KNOCK_SECONDS):
+            reader, writer = await asyncio.open_connection(target.host, target.port)
+            return await reader.readexactly(4) == b"SSH-"
+    except (OSError, EOFError, TimeoutError, UnicodeError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _fixed_options() -> dict[str, Any]:

@@ -26,7 +26,7 @@ from hactl.adapters.ssh.commands import (
     refusal,
     stream_command,
 )
-from hactl.adapters.ssh.connection import CONNECT_SECONDS, Connection, NotOpened, connect
+from hactl.adapters.ssh.connection import CONNECT_SECONDS, Connection, NotOpened, connect, introduces_itself
 from hactl.adapters.ssh.session import Channel, ExecSession, StreamSession, text
 from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.errors import LoginRefused, NodeError, NodeGarbled, NodeUnreachable
@@ -159,6 +159,10 @@ class SSHNodes:
                 connection.retire()
             seconds = loop.time() - began
         return _answer(target, session, timed_out, seconds, limit)
+
+    async def answers(self, target: Target) -> bool:
+        """Whether an sshd introduces itself there; see `hactl.ports.Nodes.answers`."""
+        return await introduces_itself(target)
 
     async def stream(self, target: Target, script: str) -> AsyncIterator[str]:
         """Lines of standard output of a script without a time limit; see `hactl.ports.Nodes.stream`.

@@ -265,15 +265,33 @@ class View:
         return known(self.facts[node].metadata.get(name)) if node in self.facts else None
 
     def complete(self, storage: StorageSpec, node: str) -> bool:
-        """Whether the node is primary and says that all is on both disks: nothing dirty (docs/freebsd-facts.md#2.4)."""
+        """Whether all is on both disks: the primary says so with nothing dirty (docs/freebsd-facts.md#2.4), and the
+        other node says that it is secondary and connected, over links that are up. A primary without traffic says
+        `complete` for minutes after its peer has died (docs/freebsd-facts.md#7.14).
+        """
         resource = self.resource(storage.name, node)
+        others = [self.resource(storage.name, other) for other in storage.hast.devices if other != node]
         return (
             resource is not None
             and resource.role is HastRole.PRIMARY
             and resource.status == "complete"
             and resource.dirty == 0
             and resource.local_errors == 0
+            and all(other is not None and other.workerpid is not None for other in others)
+            and not self.cut(storage)
         )
+
+    def cut(self, storage: StorageSpec) -> list[str]:
+        """What keeps the two copies apart on the wire, for people: replication interfaces that are known to be down."""
+        found = []
+        for node, address in storage.hast.addresses.items():
+            interfaces = known(self.facts[node].interfaces) if node in self.facts else None
+            for interface in (interfaces or {}).values():
+                if not interface.up and any(each.ip == address for each in interface.addresses):
+                    state = interface.status if "UP" in interface.flags else "down"
+                    found.append(f"{interface.name} of {node} ({address}) has {state}" if state == "no carrier"
+                                 else f"{interface.name} of {node} ({address}) is {state}")  # fmt: skip
+        return found
 
     def unconnected(self, storage: StorageSpec) -> list[str]:
         """Secondaries that say that no primary is connected to them: they have a worker only while one is."""

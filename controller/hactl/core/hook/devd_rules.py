@@ -60,11 +60,24 @@ def rules_before(files: Mapping[str, str], subsystems: Sequence[str]) -> tuple[D
     return tuple(
         DevdRule(path, line, priority)
         for path, text in files.items()
-        for line, priority, statements in _notify_rules(path, text)
+        for line, priority, statements in _blocks(path, text, "notify")
         if priority >= RULE_PRIORITY
         and not any(_CALLS_HOOK in strings[0] for word, strings in statements if word == "action")
         and any(all(_may_match(word, strings, event) for word, strings in statements) for event in events)
     )
+
+
+def directories(files: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Where devd looks for more files than its devd.conf; None when that is not among them. Raises ValueError."""
+    found = [
+        strings[0]
+        for path, text in files.items()
+        if path.endswith("/etc/devd.conf")
+        for _, _, statements in _blocks(path, text, "options")
+        for word, strings in statements
+        if word == "directory"
+    ]
+    return tuple(found) or None
 
 
 def _may_match(word: str, strings: Sequence[str], event: Mapping[str, str]) -> bool:
@@ -86,8 +99,8 @@ def _may_match(word: str, strings: Sequence[str], event: Mapping[str, str]) -> b
     return found != inverted
 
 
-def _notify_rules(path: str, text: str) -> Iterator[tuple[int, int, list[tuple[str, list[str]]]]]:
-    """Line, priority and statements of every `notify`. Raises ValueError."""
+def _blocks(path: str, text: str, kind: str) -> Iterator[tuple[int, int, list[tuple[str, list[str]]]]]:
+    """Line, priority and statements of every `notify`, or of the `options`. Raises ValueError."""
     tokens = _tokens(path, text)
     for first in tokens:
         priority = 0 if first.text == "options" else int(_expected(path, tokens, "number").text)
@@ -96,7 +109,7 @@ def _notify_rules(path: str, text: str) -> Iterator[tuple[int, int, list[tuple[s
         while (token := next(tokens, _END)).text != "}" or token.kind != "mark":
             statements.append((token.text, _strings(path, tokens, token)))
         _expected(path, tokens, "mark", ";")
-        if first.text == "notify":
+        if first.text == kind:
             yield first.line, priority, statements
 
 

@@ -9,12 +9,12 @@ Man pages: stat(1), sha256(1), devd.conf(5).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hactl.core.cluster import hooked_groups
-from hactl.core.facts import DevdRule, HookFacts, Known, Reading, Unknown
-from hactl.core.hook.devd_rules import rules_before
+from hactl.core.facts import HookFacts, Known, Reading, Unknown, known
+from hactl.core.hook.devd_rules import directories, rules_before
 from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
@@ -51,23 +51,23 @@ def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[Hoo
 
 def _files(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[HookFacts]:
     names = carp_subsystems(hooked_groups(reader.cluster, reader.node), reader.node)
-    rules = reader.read("devd", lambda section: parse_rules(reader.good(section), names))
-    overtaken_by = rules.value if isinstance(rules, Known) else None
+    rules = reader.read("devd", lambda section: rules_before(parse_rules(reader.good(section)), names))
+    listed = reader.read("devd", lambda section: directories(parse_rules(reader.good(section))))
     if isinstance(stats, Unknown):
         return stats
     hook = reader.read("hook", lambda section: parse_hook(section, stats.value))
-    return then(hook, lambda found: replace(found, overtaken_by=overtaken_by))
+    return then(hook, lambda found: replace(found, overtaken_by=known(rules), directories=known(listed)))
 
 
-def parse_rules(text: str, subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
-    """Rules of others that devd prefers to the hook's. Raises ValueError when the files are not understood."""
+def parse_rules(text: str) -> dict[str, str]:
+    """Path -> text of devd's files. Raises ValueError when they are not as grep shows them."""
     files: dict[str, list[str]] = {}
     for line in text.splitlines():
         found = re.fullmatch(r"(/[^:]+):([0-9]+):(.*)", line)
         if found is None or len(text) > RULES_LIMIT or int(found[2]) != len(files.get(found[1], ())) + 1:
             raise NotUnderstood("devd's rules are not as grep shows them, or too many")
         files.setdefault(found[1], []).append(found[3])
-    return rules_before({path: "\n".join(lines) + "\n" for path, lines in files.items()}, subsystems)
+    return {path: "\n".join(lines) + "\n" for path, lines in files.items()}
 
 
 def parse_hook(section: Section, stats: Mapping[str, Stat]) -> HookFacts:

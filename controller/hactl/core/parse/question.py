@@ -25,13 +25,15 @@ class Part(StrEnum):
     FILES = "files"
     #: What the node hook and earlier steps noted.
     NOTES = "notes"
+    #: What a failover hangs on besides: hastd's listening, routes to the peers, room for notes.
+    STANDING = "standing"
     #: Counters of CARP and the kernel log.
     LOG = "log"
 
 
 ALL_PARTS = frozenset(Part)
-#: What steps are decided by; the rest explains.
-DECIDING = ALL_PARTS - {Part.LOG}
+#: What steps are decided by; the rest explains, or tells what a failover lacks.
+DECIDING = ALL_PARTS - {Part.STANDING, Part.LOG}
 
 
 @dataclass(frozen=True, slots=True)

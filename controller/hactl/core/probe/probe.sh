@@ -23,7 +23,7 @@ h_tab='	'
 h_name='' h_device='' h_filesystem=no h_pool=''
 # What sections left behind: resources (numbers) without metadata that could be read; whether a disk was looked at, and
 # whether importable pools are to be looked for.
-h_list='' h_pools='' h_undumped=' ' h_any=0 h_scan=0
+h_list='' h_changed=0 h_pools='' h_undumped=' ' h_any=0 h_scan=0
 
 h_main() {
 	# Anything but FreeBSD ends the probe here, politely.
@@ -32,9 +32,10 @@ h_main() {
 	if h_asked log; then h_log; fi
 	if h_asked storage; then h_mounted; fi
 	if h_asked storage && [ -n "$h_disks" ]; then h_hast; fi
-	if h_asked services; then h_processes; h_services; fi
 	if h_asked files; then h_files; fi
+	if h_asked services; then h_processes; h_services; fi
 	if h_asked notes; then h_notes; fi
+	if h_asked standing; then h_standing; fi
 	if h_asked storage && [ -n "$h_disks" ]; then h_storage; fi
 	return 0
 }
@@ -114,12 +115,18 @@ h_processes() {
 	set +f
 }
 
-# A service whose processes are the ones it had when it was asked last is as it was then; asking costs half a second.
+# A service whose processes and files are the ones it had when it was asked last is as it was then; asking costs half a
+# second.
 h_services() {
 	[ "$h_quick" -eq 0 ] || return 0
 	for h_n in $h_numbers; do
 		case "$h_known_services" in
-		*" $h_n "*) if [ "$h_now" = "$h_known_processes" ]; then h_b "same.$h_n"; h_e "same.$h_n" 0; continue; fi ;;
+		*" $h_n "*)
+			if [ "$h_changed" -eq 0 ] && [ "$h_now" = "$h_known_processes" ]; then
+				h_b "same.$h_n"; h_e "same.$h_n" 0
+				continue
+			fi
+			;;
 		esac
 		h_service "$h_n"
 		h_b "service.$h_n"; $h_bound service "$h_name" onestatus; h_e "service.$h_n" $?
@@ -135,6 +142,7 @@ h_files() {
 	printf '%s\n' "$h_stat"; h_e stat "$h_r"
 	[ "$h_quick" -eq 0 ] || return 0
 	if [ -n "$h_known_files" ] && [ "$h_stat" = "$h_known_files" ]; then h_b same.files; h_e same.files 0; return; fi
+	h_changed=1
 	if [ -n "$h_disks" ] && [ -r "$h_root/etc/hast.conf" ]; then
 		h_b hastconf; head -c "$h_file_limit" "$h_root/etc/hast.conf"; h_e hastconf $?
 	fi
@@ -293,6 +301,21 @@ h_hook() {
 	if [ $# -gt 0 ]; then sha256 -q "$@"; fi
 	if [ -f "$h_root$h_state/moves" ]; then tail -n 20 "$h_root$h_state/moves" | sed 's/^/move /'; fi
 	h_e hook 0
+}
+
+# What only a failover needs: that hastd takes connections, that no route refuses the peer, and room for notes.
+h_standing() {
+	if [ -n "$h_disks" ]; then
+		h_b sockstat; sockstat -46lq -P tcp -p "$h_port"; h_e sockstat $?
+		h_n=0
+		for h_f in $h_peers; do
+			h_b "route.$h_n"
+			case "$h_f" in *:*) route -n get -inet6 "$h_f" ;; *) route -n get "$h_f" ;; esac
+			h_e "route.$h_n" $?
+			h_n=$((h_n + 1))
+		done
+	fi
+	h_b df; df -k "$h_root/var/db" "$h_root/var/run"; h_e df $?
 }
 
 # First lines of notes, without a fork each.

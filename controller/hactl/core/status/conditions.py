@@ -205,6 +205,9 @@ def _broken(view: View, storage: StorageSpec, resource: HastResource, primary: s
     name = storage.name
     if stuck := device_never_came(view, storage, primary):
         return _Verdict("False", ConditionReason.DEVICE_NEVER_CAME, stuck)
+    if cut := view.cut(storage):
+        message = f"nothing of {name} reaches the other copy: {' and '.join(cut)}"
+        return _Verdict("False", ConditionReason.REPLICATION_CUT, message)
     if resource.status != "complete":
         message = f"{name} is {resource.status or 'without a worker'} on {primary}"
         return _Verdict("False", ConditionReason.DEGRADED, message)

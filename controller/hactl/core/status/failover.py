@@ -15,13 +15,16 @@ from hactl.core.catalogue import ConditionReason
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.connects import never_connects
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
-from hactl.core.facts import HookFacts, known
+from hactl.core.facts import HookFacts, device_of, known
 from hactl.core.hook.installed import differing, rule_loaded
-from hactl.core.hook.render import HOOK, RULE_PRIORITY, hook_files
+from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
 from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
 from hactl.core.status.timeline import Timeline, predict_failover
 from hactl.core.steps import Plan
 from hactl.core.verbs import Verb
+
+#: Less room than this where notes are kept is none, KiB.
+ROOM_KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def obstacles_of(view: View, plan: Plan, group: GroupSpec) -> Iterator[Obstacle]
         yield from _standby(view, plan, group, node)
     if active in view.facts and group in hooked_groups(view.cluster, active):
         yield from _hook_there(view, active)
+        yield from _stands(view, group, active)
     yield from _storage(view, group, active)
     yield from _hastd(view, group)
 
@@ -159,6 +163,7 @@ def hook_obstacles(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle
     """What keeps the hook of a node that answers from taking the group over; nothing for groups of addresses only."""
     if node in view.facts and group in hooked_groups(view.cluster, node):
         yield from _hook_there(view, node)
+        yield from _stands(view, group, node)
         yield from _hook_notes(view, group, node)
 
 
@@ -175,10 +180,47 @@ def _hook_there(view: View, node: str) -> Iterator[Obstacle]:
         message = f"{node} does not have the node hook as the document makes it: {', '.join(wrong)}"
         yield Obstacle(ConditionReason.HOOK_MISSING, message, node)
         return
+    yield from _devd(view, node, hook)
     if not rule_loaded(files, hook):
         message = f"devd of {node} was not started with the rule of the node hook"
         yield Obstacle(ConditionReason.HOOK_NOT_LOADED, message, node)
     yield from _overtaken(hook, node)
+
+
+def _devd(view: View, node: str, hook: HookFacts) -> Iterator[Obstacle]:
+    """Whether devd runs, and reads the directory of the rule."""
+    running = known(view.facts[node].devd)
+    if running is None:
+        message = f"it is not known whether devd of {node} runs"
+        yield Obstacle(ConditionReason.HOOK_UNKNOWN, message, node, certain=False)
+    elif not running:
+        message = f"devd of {node} does not run, so nothing there can call the node hook"
+        yield Obstacle(ConditionReason.DEVD_STOPPED, message, node)
+    place = DEVD_RULE.rpartition("/")[0]
+    if hook.directories is not None and place not in hook.directories:
+        message = f"devd of {node} does not read {place}, where the rule of the node hook is: see /etc/devd.conf"
+        yield Obstacle(ConditionReason.HOOK_NOT_LOADED, message, node)
+
+
+def _stands(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """What a node needs besides to take over, or to be taken over from: hastd's ear, the way to the peer, room."""
+    facts = view.facts[node]
+    listening, refused, free = known(facts.listening), known(facts.refused) or (), known(facts.free) or {}
+    for storage in group.storage:
+        mine = storage.hast.addresses.get(node)
+        if mine is not None and listening is not None and not listening & {"*", mine}:
+            message = (
+                f"hastd of {node} takes no connections on {mine}: restart it when {device_of(storage.name)} is free"
+            )
+            yield Obstacle(ConditionReason.HASTD_DEAF, message, node, about=storage.name)
+        for other, address in storage.hast.addresses.items():
+            if other != node and address in refused:
+                message = f"{node} has no way to {address} ({other}): a route refuses it"
+                yield Obstacle(ConditionReason.PEER_REFUSED, message, node, about=address)
+    full = [path for path, room in free.items() if room < ROOM_KIB]
+    if full:
+        message = f"{node} has no room in {' and '.join(full)}, where the node hook keeps its notes"
+        yield Obstacle(ConditionReason.NO_ROOM, message, node)
 
 
 def _overtaken(hook: HookFacts, node: str) -> Iterator[Obstacle]:
@@ -244,6 +286,9 @@ def _vip(view: View, group: GroupSpec, vip: VirtualIP, node: str) -> Iterator[Ob
 def _storage(view: View, group: GroupSpec, active: str) -> Iterator[Obstacle]:
     for storage in group.storage:
         resource = view.resource(storage.name, active)
+        if cut := view.cut(storage):
+            message = f"nothing of {storage.name} reaches the other copy: {' and '.join(cut)}"
+            yield Obstacle(ConditionReason.REPLICATION_CUT, message, active, about=storage.name)
         if resource is not None and resource.status != "complete":
             message = f"{storage.name} is {resource.status or 'without a worker'} on {active}"
             yield Obstacle(ConditionReason.DEGRADED, message, active, about=storage.name)

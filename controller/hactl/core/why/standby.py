@@ -20,11 +20,16 @@ _COMMANDS: dict[ConditionReason, tuple[str, str]] = {
     ConditionReason.ROLE_UNKNOWN: ("service hastd onestatus; hastctl list {about}", ""),
     ConditionReason.STANDBY_NOT_SECONDARY: ("service hastd onestatus; hastctl list {about}", ""),
     ConditionReason.STANDBY_INTERFACE_DOWN: ("ifconfig {about} up", "or look at the cable and the switch port"),
+    ConditionReason.REPLICATION_CUT: ("ifconfig", "look at the cable and the switch port"),
+    ConditionReason.HASTD_DEAF: ("sockstat -46l -P tcp -p 8457; grep hastd /var/log/messages | tail", ""),
+    ConditionReason.PEER_REFUSED: ("route -n get {about}; route delete -host {about}", ""),
+    ConditionReason.NO_ROOM: ("df -k /var/db /var/run", "make room there"),
     ConditionReason.SERVICE_MISSING: ("service -l", "install what provides it"),
 }
 #: Where hactl itself is the remedy: what else to do for it.
 _APPLY: dict[ConditionReason, str] = {
     ConditionReason.HOOK_MISSING: "in mode Apply",
+    ConditionReason.DEVD_STOPPED: "in mode Apply",
     ConditionReason.HOOK_NOT_LOADED: "in mode Apply",
     ConditionReason.WRONG_AFTER_REBOOT: "in mode Apply",
     ConditionReason.PASSWORD_DIFFERS: "in mode Apply",

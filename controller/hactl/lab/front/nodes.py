@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
-from hactl.errors import NodeGarbled, NodeUnreachable
+from hactl.errors import NodeError, NodeGarbled, NodeUnreachable
 from hactl.lab.machine import Machine
 from hactl.lab.process import Process
 from hactl.lab.shell.shell import run_script
@@ -130,6 +130,13 @@ class LabNodes:
         finally:
             if exclusive:
                 machine.rc.locks.discard(LOCK)
+
+    async def answers(self, target: Target) -> bool:
+        """As `ports.Nodes.answers`."""
+        try:
+            return not self._reach(target, self._trouble(target)).frozen
+        except NodeError:
+            return False
 
     def stream(self, target: Target, script: str) -> AsyncIterator[str]:
         """As `ports.Nodes.stream`."""

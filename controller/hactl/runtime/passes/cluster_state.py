@@ -33,6 +33,8 @@ class ClusterState:
         self.working = False
         #: What the next look has to ask: less than all only right after a stage of ours.
         self.parts = ALL_PARTS
+        #: The last pass found nothing to do, to wait for or to ask: the next one may be a quick look.
+        self.quiet = False
         self.passing = Passing()
         self.snapshot: Snapshot | None = None
         self.approval = Approval()

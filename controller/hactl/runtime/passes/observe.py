@@ -118,6 +118,10 @@ class Observer:
     async def _look(self, cluster: Cluster, target: Target, depth: Depth, parts: frozenset[Part]) -> Reading[NodeFacts]:
         key = (cluster.name, target.node)
         began = self._clock.monotonic()
+        if key in self._silent_since and not await self._nodes.answers(target):
+            # It did not answer the last time either: no login is tried where nobody listens.
+            place = f"{target.host} port {target.port}"
+            return Unknown("Unreachable", self._silent_since[key], f"{target.node}: no sshd answers at {place}")
         last = self._last.get(key)
         if last is not None and last.cluster != cluster:
             last = None
@@ -153,7 +157,10 @@ class Observer:
             parts = ALL_PARTS
         question = Question(parts, bounded=False, last=last.answered)
         reading = await self._ask(cluster, target, question, last.full_at, PROMPT_SECONDS)
-        return reading if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled") else None
+        if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled"):
+            return reading
+        # The rest of the time is for a node that is slow; one that is gone or frozen does not even introduce itself.
+        return None if await self._nodes.answers(target) else reading
 
     async def _ask(
         self, cluster: Cluster, target: Target, question: Question, full_at: float, deadline: float

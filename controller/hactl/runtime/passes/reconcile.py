@@ -36,7 +36,7 @@ from hactl.ports import Change, Clock, Passes, Target
 from hactl.runtime.operations import Operations
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.execute import ExecutionContext, Executor
-from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.observe import Depth, Observer
 from hactl.runtime.passes.types import ASKED, Accepted, Access, PassRequest, ResolvedCluster
 from hactl.runtime.timeouts import Stopped, within
 
@@ -44,6 +44,8 @@ log = logging.getLogger("hactl.runtime.passes.reconcile")
 
 #: A look may take as long as its slowest node's deadline; this is only the bound behind that bound, seconds.
 LOOK_LIMIT_SECONDS = 120.0
+#: Why a pass is made when nothing is known to have happened.
+ROUTINE = frozenset({"resync", "glance"})
 #: How many of the newest steps of a cluster are looked at before acting.
 CUT_STEPS = 100
 
@@ -170,12 +172,17 @@ class Reconciler:
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def _look(
-        self, resolved: ResolvedCluster, stop: asyncio.Event, overrides: Overrides, state: ClusterState | None = None
+        self,
+        resolved: ResolvedCluster,
+        stop: asyncio.Event,
+        overrides: Overrides,
+        state: ClusterState | None = None,
+        depth: Depth = Depth.FULL,
     ) -> Observation:
         parts, backoff = (ALL_PARTS, None) if state is None else (state.parts, state.backoff)
         if state is not None:
             state.parts = ALL_PARTS
-        observe = self._observer.observe(resolved.cluster, resolved.targets, parts=parts)
+        observe = self._observer.observe(resolved.cluster, resolved.targets, depth=depth, parts=parts)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if backoff is None else backoff.resting(now)
@@ -202,7 +209,9 @@ class Reconciler:
             # A person is not answered from what failed before; what may still run on a node still counts.
             state.backoff.forget()
         try:
-            look = await self._look(resolved, request.stop, operations.overrides, state)
+            # Before anything is changed everything is asked (I6): a routine look at a quiet cluster changes nothing.
+            depth = Depth.QUICK if state.quiet and not locked and request.cause in ROUTINE else Depth.FULL
+            look = await self._look(resolved, request.stop, operations.overrides, state, depth)
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
@@ -216,6 +225,7 @@ class Reconciler:
         if trouble is not None and look.plan.stages:
             closed = Gate.STORE
         state.working = bool(look.plan.stages) and closed.keeps_working
+        state.quiet = not look.plan.stages and not look.plan.holds and not operations.operations and trouble is None
         result = self._result(state, look, status, closed, operations)
         result = replace(result, ended=ended, error=trouble or blocked)
         if any(each.state is not State.DONE for each in ended):

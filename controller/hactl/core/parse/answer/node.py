@@ -34,6 +34,7 @@ from hactl.core.parse.answer.frames import FRAME, Section, split_frames
 from hactl.core.parse.answer.memory import remember
 from hactl.core.parse.answer.processes import Process, parse_processes
 from hactl.core.parse.answer.reading import Reader, then
+from hactl.core.parse.answer.standing import read_devd, read_free, read_listening, read_refused
 from hactl.core.parse.answer.stat import Stat, read_stats
 from hactl.core.parse.hook import read_hook
 from hactl.core.parse.ifconfig import parse_ifconfig
@@ -53,6 +54,8 @@ _Log = tuple[tuple[tuple[int, int, str], ...], tuple[str, ...]]
 _FIELDS: Mapping[Part, tuple[str, ...]] = {
     Part.CARP: ("interfaces",),
     Part.STORAGE: ("hastd", "resources", "metadata", "devices", "hast_devices", "mounts", "pools"),
+    Part.SERVICES: ("devd",),
+    Part.STANDING: ("listening", "refused", "free"),
     Part.LOG: ("carp_counters", "demotions", "carp_log"),
 }
 
@@ -146,6 +149,10 @@ def read_facts(reader: Reader) -> NodeFacts:
         carp_log=log.value[1] if isinstance(log, Known) else (),
         hook=hook,
         connects=_connects(reader, sysctls, stats, hook),
+        devd=read_devd(reader),
+        listening=read_listening(reader),
+        refused=read_refused(reader),
+        free=read_free(reader),
     )
 
 

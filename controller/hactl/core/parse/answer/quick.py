@@ -22,7 +22,7 @@ from hactl.core.parse.question import Question, Remembered
 #: kern.boottime moves with the discipline of the clock, seconds.
 _CLOCK_SECONDS = 1
 #: Fields that must be equal; the others are compared below, or cannot change unseen.
-_EQUAL = ("interfaces", "modules", "carp_sysctls", "hastd", "mounts", "pools", "services", "hook", "connects")
+_EQUAL = ("interfaces", "modules", "carp_sysctls", "hastd", "mounts", "pools", "services", "hook", "connects", "devd")
 
 
 def comparable(before: NodeFacts, known: Remembered) -> bool:

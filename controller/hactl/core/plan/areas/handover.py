@@ -134,6 +134,8 @@ def _storage(scene: Scene, storage: StorageSpec, active: str, goal: str) -> Iter
 
 def _incomplete(scene: Scene, storage: StorageSpec, active: str) -> str:
     resource = scene.view.resource(storage.name, active)
+    if cut := scene.view.cut(storage):
+        return f"nothing of {storage.name} reaches the other copy: {' and '.join(cut)}"
     if resource is None or resource.status != "complete":
         return f"{storage.name} is not connected"
     if resource.local_errors:

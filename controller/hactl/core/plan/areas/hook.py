@@ -24,7 +24,7 @@ from hactl.core.changes.hook import (
     WriteHook,
 )
 from hactl.core.cluster import hooked_groups
-from hactl.core.facts import HastRole, HookFacts
+from hactl.core.facts import HastRole, HookFacts, known
 from hactl.core.hook.installed import checksum, differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
@@ -46,16 +46,17 @@ def hook_steps(scene: Scene) -> Findings:
             message = f"{node}: cannot read what it has of the node hook"
             yield Hold(HoldReason.FACTS_UNKNOWN, message, node, "hook")
         elif files:
-            yield from _install(node, files, hook)
+            yield from _install(node, files, hook, known(scene.view.facts[node].devd))
         elif hook.files:
             yield _remove(node)
 
 
-def _install(node: str, files: tuple[HookFile, ...], hook: HookFacts) -> Iterator[Step]:
+def _install(node: str, files: tuple[HookFile, ...], hook: HookFacts, devd: bool | None) -> Iterator[Step]:
     for file in differing(files, hook):
         yield _write(node, file, hook.files.get(file.path))
-    if not rule_loaded(files, hook):
-        yield _restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE))
+    why = "it does not run" if devd is False else "it was not started with the rule of the node hook"
+    if devd is False or not rule_loaded(files, hook):
+        yield _restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE), why)
 
 
 def _write(node: str, file: HookFile, there: tuple[str, int] | None) -> Step:
@@ -87,11 +88,11 @@ def _remove(node: str) -> Step:
     )
 
 
-def _restart_devd(node: str, rule: str) -> Step:
+def _restart_devd(node: str, rule: str, why: str) -> Step:
     return Step.of(
         node,
         RestartDevd(rule),
-        "it was not started with the rule of the node hook",
+        why,
         Risk.NONE,
         before=(Check(f"{DEVD_RULE} is as it was seen", f'[ "$(sha256 -q {DEVD_RULE})" = {rule} ]'),),
         after=(Check("devd runs", "service devd onestatus >/dev/null 2>&1", 5.0),),

@@ -27,6 +27,8 @@ def after_hook_change(change: HookChange, facts: NodeFacts) -> NodeFacts:
         sysctls = dict(known(facts.carp_sysctls) or {})
         sysctls["demotion"] = sysctls.get("demotion", 0) - change.held
         facts = replace(facts, carp_sysctls=seen(sysctls, facts))
+    if isinstance(change, RestartDevd):
+        facts = replace(facts, devd=seen(True, facts))
     return replace(facts, hook=seen(_after(change, hook), facts))
 
 
