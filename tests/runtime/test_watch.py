@@ -13,7 +13,7 @@ import pytest
 
 from hactl.errors import NodeUnreachable
 from hactl.ports import Target
-from hactl.runtime.watch import LISTEN, DevdWatch, worth_a_look
+from hactl.runtime.watch import KNOCKS_PER_SECOND, LISTEN, DevdWatch, worth_a_look
 from support.limits import LIMIT_SECONDS
 from support.toy_world import ToyNodes, VirtualClock, play
 
@@ -50,6 +50,10 @@ def test_every_recorded_carp_and_link_event_wakes_a_look() -> None:
         ("!system=ZFS subsystem=ZFS type=misc.fs.zfs.config_sync", False),
         ("+CARP at nonsense", False),
         ("# listening", False),
+        ("# a daemon ended", True),
+        ("Nov 29 22:13:20 nas-a hastd[1064]: [data] (primary) Disconnected from tcp4://198.51.100.12.", True),
+        ("Nov  2 22:13:20 nas-a hastd[1064]: [data] (secondary) Worker process exited", True),
+        ("Nov 29 22:13:20 nas-a sshd[9]: hastd(1)", False),
         ("", False),
     ],
 )
@@ -127,7 +131,8 @@ def test_a_node_that_is_away_is_logged_once_not_at_every_attempt(caplog: pytest.
         watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None)
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(3600)
-        assert nodes.streams_opened > 60
+        assert nodes.streams_opened == 1
+        assert 1800 <= nodes.node("a").knocks <= 3600
         nodes.node("a").unreachable = False
         await asyncio.sleep(120)
         nodes.streams["pair", "a"].put_nowait(NodeUnreachable("a", "reset by peer"))
@@ -135,4 +140,71 @@ def test_a_node_that_is_away_is_logged_once_not_at_every_attempt(caplog: pytest.
         await watch.close()
 
     play(story)
-    assert [record.message for record in caplog.records] == ["devd stream ended; will try again"] * 2
+    assert [record.message for record in caplog.records] == ["node cannot be reached; knocking until it answers"] * 2
+
+
+def test_a_node_that_returns_is_heard_and_looked_at_within_three_seconds() -> None:
+    """However long it was away; the look is asked for at once."""
+    woken: list[float] = []
+
+    async def story() -> None:
+        nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
+        nodes.node("a").unreachable = True
+        watch = DevdWatch(nodes, clock, random.Random(1), lambda cluster, seconds: woken.append(clock.monotonic()))
+        watch.follow("pair", {"a": make_target("a")})
+        await asyncio.sleep(500)
+        assert woken == []
+        assert not watch.hears("pair")
+        nodes.node("a").unreachable = False
+        back = clock.monotonic()
+        await asyncio.sleep(5)
+        assert woken[0] - back <= 3.0
+        assert watch.hears("pair")
+        nodes.node("a").unreachable = True
+        nodes.streams["pair", "a"].put_nowait(NodeUnreachable("a", "gone"))
+        await asyncio.sleep(1)
+        assert not watch.hears("pair")
+        await watch.close()
+
+    play(story)
+
+
+def test_many_nodes_that_are_gone_are_knocked_at_in_turn() -> None:
+    """A site without power: no more than a bounded number of knocks a second in all."""
+
+    async def story() -> None:
+        nodes = ToyNodes(VirtualClock())
+        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None)
+        names = [f"n{number}" for number in range(400)]
+        for name in names:
+            nodes.node(name).unreachable = True
+        watch.follow("pair", {name: make_target(name) for name in names})
+        await asyncio.sleep(20)
+        before = sum(nodes.node(name).knocks for name in names)
+        await asyncio.sleep(100)
+        knocks = sum(nodes.node(name).knocks for name in names) - before
+        assert 0.5 * 100 * KNOCKS_PER_SECOND <= knocks <= 1.2 * 100 * KNOCKS_PER_SECOND
+        await watch.close()
+
+    play(story)
+
+
+def test_a_node_that_knocks_back_but_streams_nothing_is_left_alone_ever_longer() -> None:
+    """Its sshd answers and starts no session: that is no return."""
+
+    class Full(ToyNodes):
+        async def answers(self, target: Target) -> bool:
+            return True
+
+    async def story() -> None:
+        nodes = Full(VirtualClock())
+        nodes.node("a").unreachable = True
+        woken: list[float] = []
+        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: woken.append(seconds))
+        watch.follow("pair", {"a": make_target("a")})
+        await asyncio.sleep(600)
+        assert 10 <= nodes.streams_opened <= 30
+        assert woken == []
+        await watch.close()
+
+    play(story)

@@ -61,6 +61,43 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, str, str]] = {
     "devd was not started with the rule": (
         lambda s: hook(s, "nas-b", devd_loaded="f" * 64), "False", "HookNotLoaded", "devd of nas-b",
     ),
+    "devd stopped on the standby": (
+        lambda s: s.node("nas-b", devd=False), "False", "DevdStopped", "devd of nas-b does not run",
+    ),
+    "devd stopped on the active node": (
+        lambda s: s.node("nas-a", devd=False), "False", "DevdStopped", "devd of nas-a does not run",
+    ),
+    "devd not known": (
+        lambda s: s.node("nas-b", devd=Unknown("NotUnderstood", NOW)), "Unknown", "HookUnknown", "whether devd",
+    ),
+    "devd looks elsewhere": (
+        lambda s: hook(s, "nas-b", directories=("/etc/devd",)), "False", "HookNotLoaded", "does not read",
+    ),
+    "devd looks in the right place": (
+        lambda s: hook(s, "nas-b", directories=("/usr/local/etc/devd",)), "True", "StandbyReady", "serves",
+    ),
+    "hastd takes no connections": (
+        lambda s: s.node("nas-b", listening=frozenset()), "False", "HastdDeaf", "hastd of nas-b",
+    ),
+    "hastd listens on its address": (
+        lambda s: s.node("nas-b", listening=frozenset({"198.51.100.12"})), "True", "StandbyReady", "serves",
+    ),
+    "a route refuses the peer": (
+        lambda s: s.node("nas-b", refused=frozenset({"198.51.100.11"})), "False", "PeerRefused", "no way to",
+    ),
+    "the active node refuses its peer": (
+        lambda s: s.node("nas-a", refused=frozenset({"198.51.100.12"})), "False", "PeerRefused", "nas-a has no way",
+    ),
+    "no room for notes": (
+        lambda s: s.node("nas-b", free={"/var/db": 12, "/var/run": 900_000}), "False", "NoRoom", "no room in /var/db,",
+    ),
+    "replication cable out on the active node": (
+        lambda s: s.interface("nas-a", "vtnet2", status="no carrier"), "False", "ReplicationCut",
+        "vtnet2 of nas-a (198.51.100.11) has no carrier",
+    ),
+    "replication interface down on the standby": (
+        lambda s: s.interface("nas-b", "vtnet2", flags=frozenset()), "False", "ReplicationCut", "nas-b",
+    ),
     "hook not known": (
         lambda s: s.node("nas-b", hook=Unknown("NotUnderstood", NOW)), "Unknown", "HookUnknown", "not known",
     ),

@@ -29,6 +29,19 @@ def test_devd_is_told_of_a_rule_that_it_does_not_have(loaded: str) -> None:
     ]
 
 
+def test_a_devd_that_does_not_run_is_started() -> None:
+    """Nothing on the node could call the hook."""
+    (step,) = plan_of(healthy_pair().node("nas-b", devd=False)).steps
+    assert (str(step.key), step.why) == ("nas-b RestartDevd devd", "it does not run")
+
+
+@pytest.mark.parametrize("node", ["nas-a", "nas-b"])
+def test_no_copy_is_confirmed_while_the_wire_is_cut(node: str) -> None:
+    """Whatever the primary says of it (docs/freebsd-facts.md#7.14)."""
+    scene = healthy_pair().hook("nas-b", confirmed={}).interface(node, "vtnet2", status="no carrier")
+    assert not plan_of(scene).steps
+
+
 def test_a_complete_copy_is_noted_while_its_connection_stands() -> None:
     """Also when it was noted before and disconnected since; the node looks for the same worker again."""
     for notes in ({"confirmed": {}}, {"disconnected": {"data": 1700000000}}):
