@@ -88,7 +88,7 @@ class Nodes(Protocol):
         ...
 
     async def answers(self, target: Target) -> bool:
-        """Whether an sshd answers there now, within about a second; no login is tried. Never raises."""
+        """Whether an sshd answers there now, within a few seconds; no login is tried. Never raises."""
         ...
 
     def stream(self, target: Target, script: str) -> AsyncIterator[str]:

@@ -32,6 +32,13 @@ from .measure import RecordWatch, Samples, cpu_seconds_each
 from .site import BenchFailed, LabProcess, Site
 
 BARE = "true\n"
+#: The cheapest exec that reads the kernel's state of a node of a storage pair: what a look cannot do without.
+CHEAPEST = """PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
+sysctl -i kern.ostype kern.osreldate kern.hostname kern.boottime net.inet.carp
+ifconfig -k
+hastctl list
+mount
+"""
 EXEC_SECONDS = 20.0
 ROUNDS = 60
 #: How long each side of the throughput comparison runs, seconds.
@@ -89,7 +96,10 @@ class Latency:
     bare: Turn
     bare_both: Turn
     probe_both: Turn
+    cheapest_both: Turn
     whole: Turn
+    #: A pass that asks for everything, as before a change; the one above is a quick look.
+    full: Turn
     #: CPU of the controller's own parts in one pass, seconds.
     parts: dict[str, float]
 
@@ -109,18 +119,21 @@ async def latency(app: App, site: Site, accepted: Accepted, *, rounds: int = ROU
     async def both(script: Callable[[Target], str]) -> None:
         await asyncio.gather(*(run(target, script(target)) for target in targets))
 
-    async def whole() -> None:
-        unchanged(await app.reconciler.reconcile(PassRequest(accepted)))
+    async def whole(cause: str = "resync") -> None:
+        unchanged(await app.reconciler.reconcile(PassRequest(accepted, cause=cause)))
 
     answers = {target.node: await run(target, scripts[target.node]) for target in targets}
     turns = Latency(
         bare=Turn(lambda: run(targets[0], BARE)),
         bare_both=Turn(lambda: both(lambda _: BARE)),
         probe_both=Turn(lambda: both(lambda target: scripts[target.node])),
+        cheapest_both=Turn(lambda: both(lambda _: CHEAPEST)),
         whole=Turn(whole),
+        full=Turn(lambda: whole("incident")),
         parts=await _parts(app, accepted, resolved, answers),
     )
-    await take_turns(site.lab, [turns.bare, turns.bare_both, turns.probe_both, turns.whole], rounds)
+    every = [turns.bare, turns.bare_both, turns.probe_both, turns.cheapest_both, turns.whole, turns.full]
+    await take_turns(site.lab, every, rounds)
     return turns
 
 

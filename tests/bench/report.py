@@ -89,15 +89,22 @@ def _cost(found: Latency) -> list[Figure]:
     simulated = 2 * (found.whole.node_seconds - found.bare_both.node_seconds)
     own = max(0.0, whole.median - simulated) / bare.median
     added, on_nodes = whole.median / probes.median, 2 * found.whole.node_seconds * 1e3
+    cheapest, full = found.cheapest_both.samples, found.full.samples
+    nodes = found.cheapest_both.node_seconds
     return [
         _time(line, "one bare exec (sh -s, `true`)", bare, "same warm connection"),
         _time(line, "two bare execs at once, one per node", both),
-        _time(line, "two probes at once, nothing else", probes, "the execs a pass cannot do without"),
-        _time(line, "the pass", whole),
+        _time(line, "two probes at once that know nothing", probes, "the first look at a node"),
+        _time(line, "two cheapest execs at once", cheapest, "sysctl, ifconfig, hastctl list, mount"),
+        _time(line, "the pass", whole, "a quick look: compared with the last one"),
+        _time(line, "a full pass", full, "everything is asked, as before a change"),
+        line("pass / cheapest execs", whole.median / cheapest.median, "x", aim=1.2, note="real nodes: make real"),
+        line("full pass / cheapest execs", full.median / cheapest.median, "x", aim=2.0),
+        line("node time, pass / cheapest exec", found.whole.node_seconds / nodes, "x", aim=1.5),
         line("of it on the simulated nodes", on_nodes, "ms", note="both probes, in the lab's one process"),
         line("of it controller CPU", found.whole.cpu_seconds * 1e3, "ms"),
         line("pass / bare exec", whole.median / bare.median, "x", aim=1.5, note="simulated nodes' time included"),
-        line("pass / its two probes alone", added, "x", aim=1.5, note="what hactl adds to its own execs"),
+        line("pass / two probes that know nothing", added, "x", aim=1.5),
         line("pass / bare exec, were probes as cheap as `true`", own, "x", note="hactl and SSH, no node time"),
         line("controller CPU of a pass / bare exec", found.whole.cpu_seconds / bare.median, "x"),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from hactl.errors import InvariantBroken, SecretError
 from hactl.ports import Document
 from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
-from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.observe import Depth, Observer
 from hactl.runtime.passes.reconcile import Decisions, Reconciler
 from hactl.runtime.passes.types import Accepted, Access, PassRequest, ResolvedCluster
 from support.toy_world import (
@@ -99,7 +99,7 @@ ALL = {node: dict.fromkeys(WANTED, True) for node in "ab"}
 
 def make_reconciler(nodes: ToyNodes, store: ToyStore, lock: ToyLock, clock: VirtualClock, **options: Any) -> Reconciler:
     """A reconciler on toy parts."""
-    observer = Observer(nodes, clock, b"salt", script=toy_probe, parse=toy_parse)
+    observer = options.pop("observer", Observer)(nodes, clock, b"salt", script=toy_probe, parse=toy_parse)
     access = Access(options.pop("resolve", resolve), lock.cluster)
     toys = {
         "plan": toy_plan,
@@ -142,6 +142,37 @@ def test_an_unchanged_pass_writes_nothing_and_costs_one_exec_per_node() -> None:
             assert 30.0 <= result.after_seconds <= 36.0
         assert len(desk.store.writes) == writes
         assert desk.nodes.node("a").probes == probes + 3
+
+    play(story)
+
+
+def test_a_quiet_cluster_gets_quick_looks_and_nothing_else_does() -> None:
+    """Whatever may have happened, and whatever is to be changed, is looked at in full first (docs/safety.md#I6)."""
+    depths: list[str] = []
+
+    class Noting(Observer):
+        async def observe(self, *given: Any, depth: Depth = Depth.FULL, **named: Any) -> Snapshot:
+            depths.append(depth.value)
+            return await super().observe(*given, depth=depth, **named)
+
+    async def story() -> None:
+        desk = Desk(options={"observer": Noting})
+        await desk.converge()
+        assert set(depths) == {"full"}
+        depths.clear()
+        await desk.look()
+        await desk.look(cause="incident")
+        await desk.look(cause="spec")
+        assert depths == ["quick", "full", "full"]
+        depths.clear()
+        # A quick look that finds work: it is not acted on before another, full one under the lock.
+        del desk.nodes.node("a").modules["one"]
+        result = await desk.look()
+        assert result.outcome is not None
+        assert depths == ["quick", "full"]
+        depths.clear()
+        await desk.look()
+        assert depths == ["full"]
 
     play(story)
 

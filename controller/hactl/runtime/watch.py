@@ -188,16 +188,16 @@ class DevdWatch:
 
     async def _lines(self, target: Target, key: tuple[str, str], *, missed: bool) -> str:
         lines = self._nodes.stream(target, LISTEN)
-        heard_at = self._clock.monotonic()
+        opened_at = self._clock.monotonic()
         while True:
             try:
                 line = await within(self._clock, SILENCE_SECONDS, _next(lines))
             except TimeoutError:
                 return ""
             if line is None:
-                quiet = self._clock.monotonic() - heard_at
-                return "" if quiet >= IDLE_SECONDS * 0.9 else "devd let go of us, or is not running"
-            heard_at = self._clock.monotonic()
+                # nc counts the silence of devd alone.
+                lasted = self._clock.monotonic() - opened_at
+                return "" if lasted >= IDLE_SECONDS * 0.9 else "devd let go of us, or is not running"
             self._open.add(key)
             if worth_a_look(line) or (missed and line == "# listening"):
                 self._want(target.cluster)

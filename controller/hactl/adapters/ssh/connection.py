@@ -32,8 +32,10 @@ LOGIN_SECONDS = 10.0
 KEEPALIVE_SECONDS = 5.0
 KEEPALIVE_COUNT = 3
 OPEN_SECONDS = 5.0
-#: How long an sshd may take to introduce itself to somebody who only knocks.
-KNOCK_SECONDS = 1.0
+#: How long a connection may take to somebody who only knocks, and how long an sshd to introduce itself: it starts a
+#: process for that, on a node that may be booting.
+KNOCK_SECONDS = 1.5
+INTRODUCTION_SECONDS = 3.0
 
 #: Host key type (as in the .pub file) -> signature algorithms accepted for it; the best first.
 HOST_KEY_ALGORITHMS: dict[str, tuple[str, ...]] = {
@@ -189,6 +191,7 @@ async def introduces_itself(target: Target) -> bool:
     try:
         async with asyncio.timeout(KNOCK_SECONDS):
             reader, writer = await asyncio.open_connection(target.host, target.port)
+        async with asyncio.timeout(INTRODUCTION_SECONDS):
             return await reader.readexactly(4) == b"SSH-"
     except (OSError, EOFError, TimeoutError, UnicodeError):
         return False

@@ -30,9 +30,13 @@ log = logging.getLogger("hactl.runtime.passes.observe")
 
 #: How long a look at a node may take, connecting included, seconds.
 DEADLINE_SECONDS = 25.0
-#: How long a look may take that trusts a node to answer at once, because it did the last time, seconds. Nothing on the
-#: node is bounded then but the whole; when it is not enough, everything is asked again with the other limit.
+#: How long a look may take that trusts a node to answer as it did the last time: so many times as long as then, and at
+#: least so many seconds. Nothing on the node is bounded then but the whole; when it is not enough, everything is asked
+#: again with the other limit.
+PROMPT_TIMES = 4.0
 PROMPT_SECONDS = 8.0
+#: At a node that is silent and whose sshd does not introduce itself a login is tried this often all the same, seconds.
+LOGIN_SECONDS = 20.0
 #: A look that asks for some parts only leaves the others at most this old, seconds; else it asks for all.
 BASE_SECONDS = 15.0
 #: What a quick look is compared with is at most this old, seconds.
@@ -63,6 +67,13 @@ class _Last:
     answered: Answered
     #: Monotonic seconds of the last answer that told everything.
     full_at: float
+    #: How long the node took for that.
+    seconds: float
+
+    @property
+    def prompt_seconds(self) -> float:
+        """How long a look may take that builds on this one."""
+        return min(DEADLINE_SECONDS, max(PROMPT_SECONDS, PROMPT_TIMES * self.seconds))
 
 
 class Observer:
@@ -87,6 +98,8 @@ class Observer:
         self._compare = compare
         #: (cluster, node) -> monotonic seconds of the first look that had no answer.
         self._silent_since: dict[tuple[str, str], float] = {}
+        #: (cluster, node) -> monotonic seconds of the last login that was tried while it was silent.
+        self._tried_at: dict[tuple[str, str], float] = {}
         self._last: dict[tuple[str, str], _Last] = {}
 
     async def observe(
@@ -110,15 +123,16 @@ class Observer:
 
     def forget(self, cluster: str) -> None:
         """The cluster is no longer looked at."""
-        for key in [key for key in self._silent_since if key[0] == cluster]:
-            del self._silent_since[key]
-        for key in [key for key in self._last if key[0] == cluster]:
-            del self._last[key]
+        kept: tuple[dict[tuple[str, str], Any], ...] = (self._silent_since, self._tried_at, self._last)
+        for each in kept:
+            for key in [key for key in each if key[0] == cluster]:
+                del each[key]
 
     async def _look(self, cluster: Cluster, target: Target, depth: Depth, parts: frozenset[Part]) -> Reading[NodeFacts]:
         key = (cluster.name, target.node)
         began = self._clock.monotonic()
-        if key in self._silent_since and not await self._nodes.answers(target):
+        recent = began - self._tried_at.get(key, began) < LOGIN_SECONDS
+        if key in self._silent_since and recent and not await self._nodes.answers(target):
             # It did not answer the last time either: no login is tried where nobody listens.
             place = f"{target.host} port {target.port}"
             return Unknown("Unreachable", self._silent_since[key], f"{target.node}: no sshd answers at {place}")
@@ -130,11 +144,13 @@ class Observer:
             reading = await self._ask_again(cluster, target, last, depth, parts)
         if reading is None:
             left = max(1.0, DEADLINE_SECONDS - (self._clock.monotonic() - began))
-            reading = await self._ask(cluster, target, EVERYTHING, 0.0, left)
+            reading = await self._ask(cluster, target, EVERYTHING, None, left)
         if isinstance(reading, Known):
+            self._tried_at.pop(key, None)
             if self._silent_since.pop(key, None) is not None:
                 log.info("node answers again", extra={"cluster": cluster.name, "node": target.node})
             return reading
+        self._tried_at[key] = began
         if key not in self._silent_since:
             self._silent_since[key] = began
             log.warning(
@@ -150,20 +166,20 @@ class Observer:
         before, known, now = last.answered.facts, last.answered.remembered, self._clock.monotonic()
         if depth is Depth.QUICK and now - last.full_at <= COMPARED_SECONDS and comparable(before, known):
             question = Question(DECIDING, quick=True, bounded=False, last=last.answered)
-            reading = await self._ask(cluster, target, question, last.full_at, PROMPT_SECONDS)
+            reading = await self._ask(cluster, target, question, last, last.prompt_seconds)
             if isinstance(reading, Known):
                 return reading
         if now - before.seen_at > BASE_SECONDS:
             parts = ALL_PARTS
         question = Question(parts, bounded=False, last=last.answered)
-        reading = await self._ask(cluster, target, question, last.full_at, PROMPT_SECONDS)
+        reading = await self._ask(cluster, target, question, last, last.prompt_seconds)
         if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled"):
             return reading
         # The rest of the time is for a node that is slow; one that is gone or frozen does not even introduce itself.
         return None if await self._nodes.answers(target) else reading
 
     async def _ask(
-        self, cluster: Cluster, target: Target, question: Question, full_at: float, deadline: float
+        self, cluster: Cluster, target: Target, question: Question, last: _Last | None, deadline: float
     ) -> Reading[NodeFacts]:
         began = self._clock.monotonic()
         nonce = make_nonce()
@@ -179,7 +195,7 @@ class Observer:
         # Readings are as old as the moment the probe began: what changed while it ran may not be in them.
         seen_at = max(began, self._clock.monotonic() - answer.seconds)
         try:
-            facts = self._read(cluster, target.node, answer, question, full_at, nonce=nonce, seen_at=seen_at)
+            facts = self._read(cluster, target.node, answer, question, last, nonce=nonce, seen_at=seen_at)
         except ValueError:
             return Unknown("Garbled", began, _not_ours(answer))
         except Exception as error:  # noqa: BLE001 - logged below, without its message: it may quote an answer with keys
@@ -193,22 +209,24 @@ class Observer:
         return Known(facts, seen_at)
 
     def _read(
-        self, cluster: Cluster, node: str, answer: Answer, question: Question, full_at: float, **told: Any
+        self, cluster: Cluster, node: str, answer: Answer, question: Question, last: _Last | None, **told: Any
     ) -> NodeFacts | None:
         """What the answer comes to, and what is kept of it; None: not enough, ask for everything. Raises ValueError."""
         told |= {"salt": self._salt, "question": question}
         key = (cluster.name, node)
-        if question.quick and question.last is not None:
+        if question.quick and last is not None:
             facts = self._compare(cluster, node, answer.stdout, **told)
             if facts is not None:
-                self._last[key] = _Last(cluster, replace(question.last, facts=facts), full_at)
+                self._last[key] = replace(last, answered=replace(last.answered, facts=facts))
             return facts
         answered = self._parse(cluster, node, answer.stdout, **told)
         if not answered.complete and not question.bounded:
             return None
         if answered.complete:
-            everything = question.parts >= DECIDING
-            self._last[key] = _Last(cluster, answered, answered.facts.seen_at if everything else full_at)
+            if question.parts >= DECIDING or last is None:
+                self._last[key] = _Last(cluster, answered, answered.facts.seen_at, answer.seconds)
+            else:
+                self._last[key] = replace(last, answered=answered)
         else:
             self._last.pop(key, None)
         return answered.facts
