@@ -312,7 +312,7 @@ def test_a_drain_is_followed_until_it_is_so(place: Place) -> None:
     """Nothing is on the node by the status: drained; uncordon takes it back; a viewer of time sees 3."""
     assert "drained" in good(say("drain", "nas-b", "--cluster", "nas", "--yes", **place.there))
     assert say("drain", "nas-b", "--cluster", "nas", "--yes", **place.there)[0] == 1, "asked already"
-    assert "not drained any more" in good(say("uncordon", "nas-b", "--cluster", "nas", **place.there))
+    assert "nas-b may work again" in good(say("uncordon", "nas-b", "--cluster", "nas", **place.there))
     assert say("uncordon", "nas-b", "--cluster", "nas", **place.there)[0] == 1
     waits = say("drain", "nas-a", "--cluster", "nas", "--yes", "--timeout", "0.5s", **place.there)
     assert waits[0] == 3, waits

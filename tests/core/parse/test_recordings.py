@@ -390,6 +390,10 @@ OTHERS = [
     r"^/dev/hast/data: .*$|^SHA256 .*$|^\d.* (?:records|bytes) .*$|^Filesystem .*$|^/dev/hast/data +\d.*$",
     r"^!system=.*$|^(?:arp|UFS|vtnet\d|lo0|in_scrubprefix): .*$|^carp: .*$",
     r"^vtnet0 vtnet1 vtnet2 lo0$|^  replication: fullsync$|^ ?\d+:\d+[AP]M .*$|^13\.2-RELEASE$|^[0-9a-f-]{36}$",
+    # Single lines that grep left of hastctl's, routes, and words of the scripts that were recorded.
+    r"^ {2,4}(?:role|keepdirty|status|dirty|localcnt|remotecnt|prevrole): .*$",
+    r"^Routing tables$|^Internet:$|^Destination .*$|^[\d./]+ +\S+ +U\S* .*$|^(?:add|delete) host .*$",
+    r"^ls: .*$|^(?:soon|stalled|reconnected|within a second and a half)$",
     r"^#.*$|^net\.inet\.carp\.preempt=1$",
     r"^(?:resource .*|\t+.*|\}| *PID PPID COMMAND| *\d+ .*)$",
 ]
