@@ -208,3 +208,13 @@ def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_i
     assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES}
     assert parts_after(takes_over) == ALL_PARTS
     assert parts_after(writes) == ALL_PARTS
+
+
+def test_no_address_is_taken_while_it_is_not_known_that_the_services_run() -> None:
+    """Seen on a busy pair: the answer was cut in the services, and the audit refused the plan."""
+    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False).unknown("nas-b", "services")
+    for node in ("nas-a", "nas-b"):
+        scene = scene.resource(node, role=HastRole.SECONDARY).hast_device(node, exists=False)
+    commands = [step.command for step in plan_of(scene, TO_B).steps]
+    assert "hastctl role primary data" in commands
+    assert not [command for command in commands if "state master" in command]

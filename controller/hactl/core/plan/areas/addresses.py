@@ -17,8 +17,9 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import AddAddress, RemoveAddress, SetVhid, VhidSettings
 from hactl.core.changes.change import SecretUse
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.view import ServiceState
 from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family, known
-from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.objects import GroupSpec, RunOn, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import serves_fully, serving
@@ -267,11 +268,13 @@ def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
 def _arrives(place: Place) -> bool:
     """Whether the node has all that the group needs, by its own word, and another one has its addresses."""
     scene, group = place.scene, place.group
+    services = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
     return (
         bool(group.storage)
         and place.vip.advskews is None
         and scene.active.get(group.name) == place.node
         and serves_fully(scene, group)
+        and all(scene.view.service(name, place.node) is ServiceState.RUNNING for name in services)
         and all(scene.view.sysctl(node, "demotion") == 0 for node in group.preferred)
     )
 
