@@ -194,27 +194,9 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
     assert [step.verb for step in first(plan_of(noted))][:3] == ["SetRole", "CheckFilesystem", "Mount"]
 
 
-def test_the_address_comes_at_once_where_the_group_serves() -> None:
-    """It does not wait for the next advertisement; with a demotion somewhere it would not stay, so CARP decides."""
-    commands = [step.command for step in plan_of(healthy_pair(), TO_B).steps if step.verb == "SetVhid"]
-    assert commands == ["ifconfig vtnet1 vhid 80 advskew 0 state master", "ifconfig vtnet1 vhid 80 advskew 100"]
-    demoted = healthy_pair().sysctl("nas-a", demotion=5).node("nas-a", demotions=((5, 5, "send error 50 on vtnet1"),))
-    assert "ifconfig vtnet1 vhid 80 advskew 0" in [step.command for step in plan_of(demoted, TO_B).steps]
-
-
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
     """Roles, disks, notes and services of both; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages
     assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES}
     assert parts_after(takes_over) == ALL_PARTS
     assert parts_after(writes) == ALL_PARTS
-
-
-def test_no_address_is_taken_while_it_is_not_known_that_the_services_run() -> None:
-    """Seen on a busy pair: the answer was cut in the services, and the audit refused the plan."""
-    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False).unknown("nas-b", "services")
-    for node in ("nas-a", "nas-b"):
-        scene = scene.resource(node, role=HastRole.SECONDARY).hast_device(node, exists=False)
-    commands = [step.command for step in plan_of(scene, TO_B).steps]
-    assert "hastctl role primary data" in commands
-    assert not [command for command in commands if "state master" in command]
