@@ -94,7 +94,7 @@ class Operations:
             return None
         since = max(each.opened_at, each.not_before or each.opened_at)
         rows = await self._store.history({"cluster": cluster.name, "kind": "Step", "since": since})
-        return measured_seconds(group, rows, each.node, self._clock.now())
+        return measured_seconds(group, rows, self._clock.now())
 
     # -- who moved ------------------------------------------------------------------------------------------------
 

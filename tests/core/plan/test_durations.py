@@ -54,25 +54,9 @@ def test_a_move_is_measured_from_its_first_step_that_takes_service_away() -> Non
         row("Unmount", "/data", 3),
         row("Mount", "/data", 5),
     ]
-    assert measured_seconds(files(), rows, "nas-b", later(9)) == 6.0
-    assert measured_seconds(files(), rows[:2], "nas-b", later(9)) is None
-    assert measured_seconds(files(), rows, "nas-b", START) is None
-
-
-def test_a_move_is_measured_to_the_step_that_brought_the_addresses() -> None:
-    """Not to the look that saw it, which came later."""
-    took = [
-        row("StopService", "nfsd", 0, 1.5),
-        row("Unmount", "/data", 0, 0.5),
-        row("SetRole", "data", 3, 1.0, node="nas-b"),
-        row("StartService", "nfsd", 3, 2.0, node="nas-b"),
-        row(
-            "SetVhid", "vtnet1 vhid 80", 3, 0.5, node="nas-b", command="ifconfig vtnet1 vhid 80 advskew 0 state master"
-        ),
-        row("SetVhid", "vtnet1 vhid 80", 7, 0.5),
-    ]
-    assert measured_seconds(files(), took, "nas-b", later(20)) == 6.5
-    assert measured_seconds(files(), took[:4], "nas-b", later(20)) == 20.0
+    assert measured_seconds(files(), rows, later(9)) == 6.0
+    assert measured_seconds(files(), rows[:2], later(9)) is None
+    assert measured_seconds(files(), rows, START) is None
 
 
 def test_what_steps_usually_take_is_the_mean_of_the_newest_that_were_done() -> None:

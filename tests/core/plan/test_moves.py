@@ -194,14 +194,6 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
     assert [step.verb for step in first(plan_of(noted))][:3] == ["SetRole", "CheckFilesystem", "Mount"]
 
 
-def test_the_address_comes_at_once_where_the_group_serves() -> None:
-    """It does not wait for the next advertisement; with a demotion somewhere it would not stay, so CARP decides."""
-    commands = [step.command for step in plan_of(healthy_pair(), TO_B).steps if step.verb == "SetVhid"]
-    assert commands == ["ifconfig vtnet1 vhid 80 advskew 0 state master", "ifconfig vtnet1 vhid 80 advskew 100"]
-    demoted = healthy_pair().sysctl("nas-a", demotion=5).node("nas-a", demotions=((5, 5, "send error 50 on vtnet1"),))
-    assert "ifconfig vtnet1 vhid 80 advskew 0" in [step.command for step in plan_of(demoted, TO_B).steps]
-
-
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
     """Roles, disks, notes and services of both; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages

@@ -384,7 +384,6 @@ def _after_ifconfig(node: Node, effect: Ifconfig, cluster: Cluster) -> dict[str,
             advbase=effect.advbase or before.advbase,
             advskew=before.advskew if effect.advskew is None else effect.advskew,
             key=_wanted_key(node.name, effect, cluster) if effect.secret else before.key,
-            state=CarpState.MASTER if effect.state == "master" else before.state,
         )
     if effect.ip and effect.alias is False:
         after.addresses.pop(effect.ip, None)

@@ -115,8 +115,6 @@ class SetVhid(Change):
     password: SecretUse | None = None
     #: fingerprint of the new password; None: the password stays.
     key: str | None = None
-    #: It becomes MASTER at once, and stays it, for no other node advertises more often (docs/freebsd-facts.md#1.2).
-    takes_over: bool = False
 
     @property
     def target(self) -> str:
@@ -128,7 +126,6 @@ class SetVhid(Change):
         words += [f"advbase {self.advbase}"] if self.advbase is not None else []
         words += [f"advskew {self.advskew}"] if self.advskew is not None else []
         words += [f'pass "${use.variable}"' for use in self.secrets]
-        words += ["state master"] if self.takes_over else []
         return " ".join(words)
 
     @property

@@ -90,13 +90,6 @@ def vhid_is(interface: str, vhid: int, advbase: int, advskew: int, variable: str
     )
 
 
-def master_here(interface: str, vhid: int, advbase: int, advskew: int, within_seconds: float = 0.0) -> Check:
-    """The vhid is MASTER on this node, and has these values."""
-    line = f"carp: MASTER vhid {vhid} advbase {advbase} advskew {advskew}"
-    test = prints(f"ifconfig {quote(interface)}", f"{line}{NEWLINE}", f"{line} ")
-    return Check(f"vhid {vhid} of {interface} is MASTER with advskew {advskew}", test, within_seconds)
-
-
 def sysctl_is(name: str, value: int) -> Check:
     """A sysctl has this value now."""
     return Check(f"{name} is {value}", f'[ "$(sysctl -n {name} 2>/dev/null)" = {value} ]')

@@ -22,6 +22,8 @@ from hactl.core.verbs import VERBS, Verb
 SAMPLES = 10
 #: From the last step on one node to the first on the other, while nothing was measured: a look, and deciding, seconds.
 USUAL_CHANGE_SECONDS = 1.0
+#: From the advskew that gives an address away to the advertisement that tells it, seconds: half an interval.
+ELECTION_SECONDS = 0.7
 #: A longer pause was no part of a move, seconds.
 LONGEST_CHANGE_SECONDS = 30.0
 _MOVES = frozenset(verb for verb, traits in VERBS.items() if traits.moves)
@@ -49,11 +51,8 @@ def prediction(plan: Plan, durations: Durations) -> float:
     steps = list(moving_steps(plan))
     if not steps:
         return 0.0
-    # The node that gives its addresses away is told when the other has them.
-    while len(steps) > 1 and steps[-1].verb == Verb.SET_VHID and "state master" not in steps[-1].command:
-        steps.pop()
-    changes = sum(one.node != other.node for one, other in pairwise(steps))
-    return sum(map(durations.of, steps)) + changes * durations.change
+    changes = sum(one.node != other.node and other.verb != Verb.SET_VHID for one, other in pairwise(steps))
+    return sum(map(durations.of, steps)) + changes * durations.change + ELECTION_SECONDS
 
 
 def moving_steps(plan: Plan) -> Iterator[Step]:
@@ -65,21 +64,16 @@ def moving_steps(plan: Plan) -> Iterator[Step]:
             yield step
 
 
-def measured_seconds(
-    group: GroupSpec, rows: Sequence[Mapping[str, Any]], node: str, arrived_at: datetime
-) -> float | None:
-    """From the first step that took service away to the one that brought the addresses to that node.
+def measured_seconds(group: GroupSpec, rows: Iterable[Mapping[str, Any]], arrived_at: datetime) -> float | None:
+    """From the first step that took service away to the look that saw the group served, addresses and all.
 
-    Where they came by an election, to the look that saw the group served: that is what it was without service at most.
-    None: no step of ours took service away, or the clock was set back.
+    That is what it was without service at most. None: no step of ours took service away, or the clock was set back.
     """
     targets = targets_of(group)
-    moves = list(_timed(row for row in rows if row["verb"] in _MOVES and row["outcome"] == Outcome.DONE.value))
-    begun = [began for row, began, _ in moves if row["verb"] in _TAKES_AWAY and row["target"] in targets]
+    begun = [row["at"] for row in rows if row["verb"] in _TAKES_AWAY and row["target"] in targets]
     if not begun:
         return None
-    taken = [end for row, _, end in moves if row["node"] == node and row["command"].endswith(" state master")]
-    seconds = (max(taken, default=arrived_at) - begun[0]).total_seconds()
+    seconds = (arrived_at - datetime.fromisoformat(begun[0])).total_seconds()
     return seconds if seconds >= 0 else None
 
 

@@ -245,13 +245,11 @@ def _wanted(vip: VirtualIP) -> list[IPv4Interface | IPv6Interface]:
 
 
 def set_vhid(case: Case) -> Iterator[str]:
-    """SetVhid: in place, no address named, exactly the values that differ; MASTER only where the group serves."""
+    """SetVhid: in place, no address named, exactly the values that differ."""
     for effect in case.all_of(Ifconfig):
-        if effect.ip or effect.alias is not None or effect.state not in ("", "master"):
+        if effect.ip or effect.alias is not None or effect.state:
             yield "I7: does more than change values of the vhid in place"
         found = case.vip(effect.interface, effect.vhid)
-        if effect.state and (found is None or effect.advskew != 0 or _lead(case, found[0]) != case.step.node):
-            yield f"makes {case.step.node} MASTER, which does not serve the group with the best advskew"
         present = case.here.vhid(effect.interface, effect.vhid or 0)
         if effect.vhid is None or found is None:
             yield f"vhid {effect.vhid} on {effect.interface} is not in the document"

@@ -21,12 +21,9 @@ from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, fami
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Findings, Scene
-from hactl.core.plan.serving import serves_fully, serving
+from hactl.core.plan.serving import serving
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
 from hactl.core.steps import Check, Hold, Risk, Step
-
-#: How long a node that takes addresses over may need until it says so: the two agree within one advertisement, seconds.
-TAKE_OVER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +235,13 @@ def _differences(place: Place, there: Vhid) -> list[str]:
 
 
 def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
-    """Exactly what differs; where the group serves the addresses come at once, and not with the next election."""
+    """Exactly what differs.
+
+    A node is never told to be MASTER (`ifconfig ... state master`) while the other has as good an advskew: each steps
+    down on the other's advertisement, and nobody is MASTER for three seconds (docs/freebsd-facts.md#1.2, seen).
+    """
     name, vip = place.interface.name, place.vip
     secret = place.secret if place.key_differs() else None
-    takes_over = there.state is CarpState.BACKUP and there.advskew != place.advskew == 0 and _arrives(place)
     change = SetVhid(
         name,
         vip.vhid,
@@ -249,30 +249,15 @@ def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
         advskew=place.advskew if there.advskew != place.advskew else None,
         password=secret,
         key=place.key if secret else None,
-        takes_over=takes_over,
     )
-    values = (name, vip.vhid, vip.advbase, place.advskew)
-    after = [checks.vhid_is(*values, secret.variable if secret else None)] if secret or not takes_over else []
-    after += [checks.master_here(*values, TAKE_OVER_SECONDS)] if takes_over else []
+    after = checks.vhid_is(name, vip.vhid, vip.advbase, place.advskew, secret.variable if secret else None)
     return Step.of(
         place.node,
         change,
         "; ".join(differs),
         Risk.BLIP,
         before=(checks.vhid_exists(place.interface.name, place.vip.vhid),),
-        after=tuple(after),
-    )
-
-
-def _arrives(place: Place) -> bool:
-    """Whether the node has all that the group needs, by its own word, and another one has its addresses."""
-    scene, group = place.scene, place.group
-    return (
-        bool(group.storage)
-        and place.vip.advskews is None
-        and scene.active.get(group.name) == place.node
-        and serves_fully(scene, group)
-        and all(scene.view.sysctl(node, "demotion") == 0 for node in group.preferred)
+        after=(after,),
     )
 
 
