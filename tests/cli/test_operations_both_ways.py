@@ -63,10 +63,13 @@ def _normal(site: Site, text: str) -> list[str]:
     text = re.sub(r"\b\d+(\.\d+)? ?[smh]\b", "N s", text)
     # How much is left is what one look found.
     text = re.sub(r"\(\d+ steps? to go\)", "(N steps to go)", text)
-    text = re.sub(r"\b(PIDS?:?) \d+", r"\1 N", text)
+    # An end names its step unless the beginning is right before it.
+    text = re.sub(r"^(  nas-[ab]  done in N s)  .*", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"\b(PIDS?:?|kill:) \d+", r"\1 N", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME", text)
     lines = [line for line in text.splitlines() if not line.startswith(WAITING)]
-    # Within a stage the lines of each node in their order.
+    # Within a stage the lines of each node in their order: those that begin, then those that end, because whether a step
+    # ends before another begins is chance where they share an exec.
     ordered: list[str] = []
     stage: list[str] = []
     printed: list[str] = []
@@ -78,10 +81,16 @@ def _normal(site: Site, text: str) -> list[str]:
             stage.append("\n".join([line, *printed]))
             printed = []
             continue
-        ordered += sorted(stage, key=lambda each: STEP.match(each)[1])  # type: ignore[index]
+        ordered += sorted(stage, key=_node_and_line)
         stage = []
         ordered.append(line)
     return ordered[:-1]
+
+
+def _node_and_line(line: str) -> tuple[str, bool]:
+    found = STEP.match(line)
+    assert found is not None
+    return found[1], line[found.end() :].startswith("done in")
 
 
 @pytest.fixture(scope="module")

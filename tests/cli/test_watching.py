@@ -18,6 +18,7 @@ import pytest
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.api_client import watch as watching
 from hactl.cli.api_client.client import Call, StatusError, Unreachable
+from hactl.cli.api_client.local import Local
 from support.api.served_record import filled, serving
 from support.command_line import say
 from support.limits import LIMIT_SECONDS, wait_until
@@ -237,3 +238,16 @@ def test_get_lists_again_when_changes_were_missed(record: Path) -> None:
         assert shown == ["again"]
     finally:
         local.close()
+
+
+def test_ctrl_c_between_an_answer_and_the_end_of_its_run(record: Path) -> None:
+    """The next question is answered all the same."""
+    client = Local(record)
+
+    async def interrupted() -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        client._run(interrupted())
+    assert client.send(Call("GET", "/version"))
+    client.close()

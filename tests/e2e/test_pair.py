@@ -145,9 +145,11 @@ def test_every_form_of_what_is_shown(site: Site) -> None:
     assert all(word in shown for word in ("no controller runs", "nas-a MASTER", "FailoverReady", "booted"))
     assert "\x1b" not in shown
     assert "\x1b[" in site.hactl("--color", "always", "status").stdout
-    told = site.hactl("history", "nas", "--kind", "Step", "--node", "nas-b", "-o", "wide").stdout
+    steps_of_one = ("history", "nas", "--kind", "Step", "--node", "nas-b", "-o", "wide")
+    told = site.hactl(*steps_of_one).stdout
     assert "nas-a  " not in told
-    assert all(word in told for word in ("why:", "by:", "<<'HACTL_END'"))
+    assert all(word in told for word in ("why:", "by:", "lines in all: --full shows them"))
+    assert "<<'HACTL_END'" in site.hactl(*steps_of_one, "--full").stdout
     assert "nothing on record" in site.hactl("history", "nas", "--failed").stdout
     assert "nothing on record" in site.hactl("history", "--until", "1h").stdout
     assert "kind: DocumentAccepted" in site.hactl("history", "--since", "1h", "-o", "yaml").stdout

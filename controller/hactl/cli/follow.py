@@ -152,6 +152,8 @@ class Screen:
         self._digest = ""
         self._waits: list[str] = []
         self._begun: set[str] = set()
+        #: Node -> the step whose beginning is the last line about that node; empty: that line tells something else.
+        self._latest: dict[str, str] = {}
         #: How many lines about steps.
         self.shown = 0
         self.done = 0
@@ -177,9 +179,11 @@ class Screen:
 
     def step(self, event: Mapping[str, Any]) -> None:
         """A step begins, or ends: what it printed comes with its end."""
-        fields, node = event["metadata"]["annotations"], click.style(event["source"].get("host", ""), bold=True)
+        name, fields, host = event["metadata"]["name"], event["metadata"]["annotations"], event["source"].get("host", "")
+        node = click.style(host, bold=True)
         if self.is_new(event):
-            self._begun.add(event["metadata"]["name"])
+            self._begun.add(name)
+            self._latest[host] = name
             self._say(f"  {node}  {safe(fields[STEP_COMMAND])}  {click.style(safe(fields[STEP_WHY]), dim=True)}")
         outcome = fields.get(STEP_OUTCOME)
         if outcome is None:
@@ -188,10 +192,13 @@ class Screen:
             self._say(f"      {click.style('|', dim=True)} {safe(line)}")
         self.done += outcome == "Done"
         if outcome == "Indeterminate":
-            self.unknown.append(f"{event['source'].get('host', '')} {fields[STEP_COMMAND]}")
+            self.unknown.append(f"{host} {fields[STEP_COMMAND]}")
         word, colour = MARKS[outcome]
         reason = f": {safe(fields[STEP_REASON])}" if fields.get(STEP_REASON) else ""
-        self._say(f"  {node}  {click.style(word, fg=colour)} in {fields[STEP_SECONDS]} s{reason}")
+        # Of several that share an exec, each says which one ended.
+        which = "" if self._latest.get(host) == name else f"  {click.style(safe(fields[STEP_COMMAND]), dim=True)}"
+        self._latest[host] = ""
+        self._say(f"  {node}  {click.style(word, fg=colour)} in {fields[STEP_SECONDS]} s{which}{reason}")
 
     def _say(self, text: str) -> None:
         self.shown += 1

@@ -63,7 +63,15 @@ class Local:
             self._runner.close()
 
     def _run(self, doing: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(doing)
+        try:
+            return self._runner.run(doing)
+        except KeyboardInterrupt:
+            # Ctrl-C in the moment between an answer and the end of its run leaves the loop's order to stop behind, which
+            # would end the next run before its answer came.
+            loop = self._runner.get_loop()
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            raise
 
     async def _answer(self, call: Call) -> Response:
         service = await self._service(writes=call.method != "GET")
