@@ -143,13 +143,14 @@ def test_ping_of_a_virtual_address_reaches_its_master(pair: Pair) -> None:
 
 
 def test_ping_ipv6(pair: Pair) -> None:
-    """`ping -6` and ping6 know no -t in 13.2; both families have their own program words."""
+    """The same words as for IPv4, -t and -W too; -x of the old ping6 is refused (docs/freebsd-facts.md#7.47)."""
     for machine, number in ((pair.a, 1), (pair.b, 2)):
         pair.sh(machine, f"ifconfig vtnet1 inet6 2001:db8::{number}/64")
     pair.world.advance(2)
     for words in ("ping -6 -c 1 2001:db8::2", "ping6 -c 1 2001:db8:0::2", "ping -c 1 2001:db8::2"):
         assert pair.sh(pair.a, words).status == 0, words
-    assert pair.sh(pair.a, "ping -6 -c 1 -t 2 2001:db8::2").status == 64
+    assert pair.sh(pair.a, "ping -6 -n -o -q -c 4 -i 0.15 -W 200 -t 2 2001:db8::2").status == 0
+    assert pair.sh(pair.a, "ping -6 -c 1 -x 200 2001:db8::2").status == 64
     assert pair.sh(pair.a, "ping6 -c 1 192.0.2.12").status == 68
     assert pair.sh(pair.a, "ping -c 1 nowhere").err == "ping: cannot resolve nowhere: Unknown host\n"
     pair.world.cut("nas-b")

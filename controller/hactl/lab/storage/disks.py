@@ -7,6 +7,8 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
+
 from hactl.lab.host import Host
 from hactl.lab.storage import ufs
 from hactl.lab.storage.mounts import Mounts
@@ -103,6 +105,8 @@ class Disks:
 
     def attach_gate(self, gate: Provider) -> None:
         """geom_gate made a provider; its node follows when GEOM has tasted it (`show_gate`)."""
+        taken = {each.unit for each in self.gates.values()}
+        gate.unit = next(unit for unit in itertools.count() if unit not in taken)
         self.gates[gate.name] = gate
 
     def show_gate(self, gate: Provider) -> None:

@@ -44,6 +44,8 @@ class Provider(ABC):
         self.mediasize = mediasize
         self.sectorsize = sectorsize
         self.opens: dict[str, Access] = {}
+        #: Of a geom_gate: its number, with which ggatel(8) names it.
+        self.unit = 0
         #: Taken away by force; every access answers ENXIO.
         self.gone = False
 

@@ -1,9 +1,10 @@
 """ping(8): whether a host answers over the links as they are now, both ways.
 
 Rules:
-- `-c`, `-t` (seconds for all of it), `-6`, `-4`, `-n`, `-q`, `-o`, `-W` (milliseconds); anything else is refused.
-  Without `-t` and `-W` a host that does not answer keeps it waiting for ten seconds after the last packet.
-- For IPv6 (`ping -6`, `ping6`) there is no `-t` in 13.2: the letter means something else there; it is refused here.
+- `-c`, `-i` (seconds between packets), `-t` (seconds for all of it), `-6`, `-4`, `-n`, `-q`, `-o` (until the first
+  answer), `-W` (milliseconds after the last packet); anything else is refused. Without `-t` and `-W` a host that does
+  not answer keeps it waiting for ten seconds after the last packet. IPv6 has the same words
+  (docs/freebsd-facts.md#7.47).
 - Besides machines there are `world.hosts`: addresses that answer on a segment (a router, a witness).
 - Man pages: ping(8), ping6(8).
 """
@@ -24,7 +25,7 @@ _WAIT_SECONDS = 10.0
 @command("ping", "ping6")
 async def ping(call: Call) -> Result:
     """Exit 0 when an answer came, 2 when none did."""
-    flags, values, operands, bad = options(call.argv, "46nqo", "ctW")
+    flags, values, operands, bad = options(call.argv, "46nqo", "ciWt")
     if bad is not None or len(operands) != 1:
         return Result("", _USAGE, 64)
     host = operands[0]
@@ -33,31 +34,29 @@ async def ping(call: Call) -> Result:
     except ValueError:
         return Result("", f"{call.name}: cannot resolve {host}: Unknown host\n", 68)
     six = address.version == 6
-    if "t" in values and six:
-        return Result("", _USAGE, 64)
     if (six and "4" in flags) or (not six and ("6" in flags or call.name == "ping6")):
         return Result("", f"{call.name}: {host}: Address family for hostname not supported\n", 68)
-    count = int(values.get("c", "1"))
+    count, interval = int(values.get("c", "1")), float(values.get("i", "1"))
     last = float(values["W"]) / 1000 if "W" in values else _WAIT_SECONDS
-    limit = float(values["t"]) if "t" in values else count - 1 + last
+    limit = float(values["t"]) if "t" in values else (count - 1) * interval + last
     host = str(address)
     unreachable = not reachable(call, host)
     if unreachable and six:
         return Result("", "ping: UDP connect: No route to host\n", 1)
     sent = f"PING {host} ({host}): 56 data bytes\n"
     if answers(call, host):
-        if count > 1:
-            await pause(call, count - 1.0)
+        if count > 1 and "o" not in flags:
+            await pause(call, (count - 1) * interval)
         return Result(
             f"{sent}64 bytes from {host}: icmp_seq=0 ttl=64 time=0.412 ms\n\n--- {host} ping statistics ---\n"
             f"{count} packets transmitted, {count} packets received, 0.0% packet loss\n"
             "round-trip min/avg/max/stddev = 0.412/0.412/0.412/0.000 ms\n"
         )
     while limit > 0:
-        step = min(1.0, limit)
+        step = min(interval, limit)
         await pause(call, step)
         limit -= step
-        # A packet goes every second; one that gets through is an answer.
+        # A packet goes every interval; one that gets through is an answer.
         if limit > 0 and count > 1 and answers(call, host):
             return Result(f"{sent}\n--- {host} ping statistics ---\n{count} packets transmitted, 1 packets received\n")
     lost = f"{count} packets transmitted, 0 packets received, 100.0% packet loss\n"

@@ -1,7 +1,8 @@
-"""What the shell shows of block devices and their users: diskinfo, geom, gpart, glabel, swapinfo, fstat, fuser.
+"""What the shell shows of block devices and their users: diskinfo, geom, gpart, glabel, ggatel,
+swapinfo, fstat, fuser.
 
 Rules:
-- diskinfo(8), geom(8), gpart(8), glabel(8), swapinfo(8), fstat(1), fuser(1); recording 01.
+- diskinfo(8), geom(8), gpart(8), glabel(8), ggatel(8), swapinfo(8), fstat(1), fuser(1); recording 01.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import posixpath
 
 from hactl.lab.commands.files.bytes import answered
+from hactl.lab.commands.getopt import options
 from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.files import error_text
@@ -81,12 +83,40 @@ async def geom(call: Call) -> Result:
         return _glabel(call, words[1:])
     if words[:2] == ["disk", "list"]:
         return _disk_list(call, words[2:])
+    if words[:2] == ["gate", "list"]:
+        return _gate_list(call)
     if words[:2] == ["disk", "status"]:
         names = list(call.machine.disks.disks)
         width = max(len(name) for name in names)
         rows = "".join(f"{name:>{width}}     N/A  N/A\n" for name in names)
         return Result(f"{'Name':>{width}}  Status  Components\n{rows}")
     return Result("", "usage: geom <class> <command> [options]\n", 1)
+
+
+def _gate_list(call: Call) -> Result:
+    text = ""
+    for gate in call.machine.disks.gates.values():
+        text += (
+            f"Geom name: {gate.name}\nunit: {gate.unit}\nref: 1\nqueue_size: 0\nqueue_count: 0\n"
+            f"info: (null)\ntimeout: 0\naccess: read-write\nProviders:\n1. Name: {gate.name}\n"
+            f"   Mediasize: {gate.mediasize} ({humanize_number(gate.mediasize)})\n"
+            f"   Sectorsize: {gate.sectorsize}\n   Mode: r0w0e0\n\n"
+        )
+    return Result(text)
+
+
+@command("ggatel")
+async def ggatel(call: Call) -> Result:
+    """ggatel destroy -f -u UNIT: the provider goes, whoever uses it; its worker is told so by the kernel."""
+    flags, values, operands, bad = options(call.argv[1:], "fv", "u")
+    if call.argv[:1] != ["destroy"] or bad is not None or operands or "f" not in flags or "u" not in values:
+        return Result("", "usage: ggatel destroy [-f] <-u unit>\n", 1)
+    disks = call.machine.disks
+    gate = next((each for each in disks.gates.values() if str(each.unit) == values["u"]), None)
+    if gate is None:
+        return Result("", "error: ggatel: ioctl(/dev/ggctl): Device not configured.\nerror: Exiting.\n", 1)
+    disks.detach_gate(gate)
+    return Result()
 
 
 def _disk_list(call: Call, names: list[str]) -> Result:

@@ -284,15 +284,17 @@ async def _listen(call: Call, port: int) -> Result:
 
 @command("tail")
 async def tail(call: Call) -> Result:
-    """tail(1) with -f or -F: new text of one file as it comes (without them the shell has its own)."""
+    """tail(1): the last lines of a file or of what comes through a pipe; with -f or -F new text as it comes."""
     flags, values, operands, bad = options(call.argv, "Ffqrv", "bcn")
+    count = int(values.get("n", "10").lstrip("+-") or 10)
+    if bad is None and not operands and not flags:
+        return Result("".join(call.stdin.splitlines(keepends=True)[-count:] if count else []))
     if bad is not None or len(operands) != 1:
         return Result("", "usage: tail [-F | -f | -r] [-q] [-b # | -c # | -n #] [file ...]\n", 1)
     path = call.path(operands[0])
     if not call.files.exists(path):
         return Result("", f"tail: {operands[0]}: No such file or directory\n", 1)
     text = call.files.read_text(path)
-    count = int(values.get("n", "10").lstrip("+-") or 10)
     start = "".join(text.splitlines(keepends=True)[-count:] if count else [])
     if call.emit is None:
         return Result(start)
