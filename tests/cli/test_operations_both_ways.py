@@ -22,6 +22,11 @@ STEP = re.compile(r"  (nas-[ab])  ")
 #: What a step printed comes right before the line that says how it ended.
 PRINTED = "      | "
 
+#: Titles of stages with and without confirmations, and of one that has nothing else.
+BOOT = "Boot: what the next start of each node does  (N steps to go)"
+BOOT_AND_CONFIRMS = "Notes of the nodes, and what their next start does"
+CONFIRMS = "Hook: what the nodes may do by themselves"
+
 Completed = tuple[int, list[str], list[str]]
 
 
@@ -68,8 +73,8 @@ def _normal(site: Site, text: str) -> list[str]:
     text = re.sub(r"\b(PIDS?:?|kill:) \d+", r"\1 N", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME", text)
     lines = [line for line in text.splitlines() if not line.startswith(WAITING)]
-    # Within a stage the lines of each node in their order: those that begin, then those that end, because whether a step
-    # ends before another begins is chance where they share an exec.
+    # Within a stage the lines of each node in their order: those that begin, then those that end, because whether a
+    # step ends before another begins is chance where they share an exec.
     ordered: list[str] = []
     stage: list[str] = []
     printed: list[str] = []
@@ -84,7 +89,20 @@ def _normal(site: Site, text: str) -> list[str]:
         ordered += sorted(stage, key=_node_and_line)
         stage = []
         ordered.append(line)
-    return ordered[:-1]
+    return _without_confirmations(ordered[:-1])
+
+
+def _without_confirmations(lines: list[str]) -> list[str]:
+    """Whether a copy is confirmed in this stage or the next one depends on how long hastd took."""
+    kept = list(lines)
+    for line in lines:
+        if "  ConfirmCopy " in line:
+            at = kept.index(line)
+            # Its end is the next one of that node.
+            del kept[kept.index(f"  {STEP.match(line)[1]}  done in N s", at)]  # type: ignore[index]
+            del kept[at]
+    titles = (CONFIRMS, BOOT_AND_CONFIRMS)
+    return [BOOT if line.startswith(titles[1]) else line for line in kept if not line.startswith(titles[0])]
 
 
 def _node_and_line(line: str) -> tuple[str, bool]:

@@ -179,7 +179,8 @@ class Screen:
 
     def step(self, event: Mapping[str, Any]) -> None:
         """A step begins, or ends: what it printed comes with its end."""
-        name, fields, host = event["metadata"]["name"], event["metadata"]["annotations"], event["source"].get("host", "")
+        name, fields = event["metadata"]["name"], event["metadata"]["annotations"]
+        host = event["source"].get("host", "")
         node = click.style(host, bold=True)
         if self.is_new(event):
             self._begun.add(name)

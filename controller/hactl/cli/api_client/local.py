@@ -65,9 +65,12 @@ class Local:
     def _run(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
             return self._runner.run(doing)
+        except asyncio.CancelledError:
+            # Nobody else cancels what runs here; the runner says so itself unless something was cancelled besides.
+            raise KeyboardInterrupt from None
         except KeyboardInterrupt:
-            # Ctrl-C in the moment between an answer and the end of its run leaves the loop's order to stop behind, which
-            # would end the next run before its answer came.
+            # Ctrl-C in the moment between an answer and the end of its run leaves the loop's order to stop behind,
+            # which would end the next run before its answer came.
             loop = self._runner.get_loop()
             loop.call_soon(loop.stop)
             loop.run_forever()
