@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from hactl.core.hook.render import HOOK
 from support.lab.hook_pair import STATE, A, B, HookPair
+
+
+def _solo_start(seconds: int) -> Any:
+    def change(data: dict[str, Any]) -> None:
+        data["spec"]["failover"] = {"soloStart": seconds}
+
+    return change
 
 
 def _demotion(pair: HookPair, node: str) -> int:
@@ -33,7 +44,8 @@ def test_a_node_that_returns_is_held_until_it_is_connected() -> None:
     pair.world.power_on(A)
     pair.until(lambda: pair.machine(A).running, 30)
     pair.until(lambda: pair.sh(A, "cat /var/run/hactl.held 2>/dev/null") == "240\n", 1)
-    assert _demotion(pair, A) == 240
+    assert _demotion(pair, A) == 240 + 240  # its own, and one for the vhid that CARP keeps in INIT
+    assert pair.carp(A).startswith("INIT")
     pair.until(lambda: _demotion(pair, A) == 0, 60)
     assert pair.role(A) == "secondary"
     assert pair.sh(A, "hastctl status data | grep -c complete") == "1\n"
@@ -49,32 +61,89 @@ def test_a_boot_forgets_what_the_node_knew_of_its_copy() -> None:
     assert "confirmed" not in pair.notes(B)
 
 
-def test_a_boot_without_the_peer_promotes_nothing_and_stays_held() -> None:
-    """The addresses come, for nobody else is there; the data does not (I4): a person decides."""
-    pair = HookPair()
-    pair.world.power_off(A)
-    pair.world.power_off(B)
-    pair.world.power_on(B)
-    pair.wait(120)
-    assert pair.carp(B).startswith("MASTER")
-    assert pair.role(B) == "secondary"
-    assert _demotion(pair, B) == 240
-    assert pair.moves(B)[-1] == "stopped the copy of data is not known to be complete; hactl or a person decides"
-
-
-def test_both_boot_and_neither_promotes_itself() -> None:
-    """Nobody knows which copy is the newer one before hactl or a person compared them."""
-    pair = HookPair()
+def _both_off(pair: HookPair) -> None:
+    pair.sh(A, "echo kept > /data/file; sync")
+    pair.wait(35)
     for node in (A, B):
         pair.world.power_off(node)
+
+
+@pytest.mark.parametrize("solo", [0, 60])
+def test_the_standby_alone_serves_nothing_and_has_no_address(solo: int) -> None:
+    """It was not the last to serve; an address without data is worse than none."""
+    pair = HookPair(_solo_start(solo))
+    _both_off(pair)
+    pair.world.power_on(B)
+    for _ in range(24):
+        pair.wait(10)
+        assert not pair.carp(B).startswith("MASTER")
+    assert pair.role(B) == "secondary"
+
+
+def test_the_last_to_serve_waits_for_its_peer() -> None:
+    """Without soloStart it does not serve alone, however long that takes; then both copies are compared."""
+    pair = HookPair()
+    _both_off(pair)
+    pair.world.power_on(A)
+    pair.wait(300)
+    assert pair.role(A) == "secondary"
+    assert not pair.carp(A).startswith("MASTER")
+    pair.world.power_on(B)
+    pair.until(lambda: pair.complaints() == [], 90)
+    assert pair.primaries() == [A]
+    assert pair.sh(A, "cat /data/file") == "kept\n"
+
+
+def test_the_last_to_serve_serves_alone_after_solo_start() -> None:
+    """The document says after how long."""
+    pair = HookPair(_solo_start(60))
+    _both_off(pair)
+    pair.world.power_on(A)
+    pair.wait(50)
+    assert pair.role(A) == "secondary"
+    pair.until(lambda: pair.runs(A) and pair.carp(A) == "MASTER 0", 60)
+    assert pair.sh(A, "cat /data/file") == "kept\n"
+    assert any(move.startswith("woke alone") for move in pair.moves(A))
+    pair.world.power_on(B)
+    pair.until(lambda: pair.complaints() == [], 90)
+    assert pair.primaries() == [A]
+
+
+@pytest.mark.parametrize("first", [A, B])
+@pytest.mark.parametrize("clean", [True, False])
+def test_both_were_off_and_come_back(first: str, clean: bool) -> None:
+    """No controller: who served last serves again, with what was written."""
+    pair = HookPair()
+    pair.sh(A, "echo kept > /data/file; sync")
+    pair.wait(35)
+    for node in (A, B):
+        if clean:
+            pair.sh(node, "shutdown -p now")
+        else:
+            pair.world.power_off(node)
+    pair.wait(120)
+    second = B if first == A else A
+    pair.world.power_on(first)
+    pair.wait(5)
+    pair.world.power_on(second)
+    pair.until(lambda: pair.machine(second).running, 60)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.sh(pair.primaries()[0], "cat /data/file") == "kept\n"
+
+
+def test_both_were_off_after_a_failover_and_the_newer_copy_is_served() -> None:
+    """Both served at their last moment: hastd brings over what the other one wrote alone."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    pair.sh(B, "echo newer > /data/file; sync")
+    pair.wait(35)
+    pair.world.power_off(B)
     for node in (A, B):
         pair.world.power_on(node)
-    pair.wait(120)
-    assert pair.primaries() == []
-    assert [pair.role(node) for node in (A, B)] == ["secondary", "secondary"]
-    pair.loop.converge()
-    pair.wait(20)
-    assert pair.complaints() == []
+    pair.until(lambda: pair.machine(A).running and pair.machine(B).running, 60)
+    pair.until(lambda: pair.complaints() == [], 120)
+    assert pair.sh(pair.primaries()[0], "cat /data/file") == "newer\n"
 
 
 def test_the_guard_by_hand_holds_nothing() -> None:

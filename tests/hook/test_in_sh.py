@@ -30,7 +30,7 @@ case "$*" in
 esac""",
     "hastctl": """
 case "$1 $2" in
-'list data') printf 'data:\\n  role: %s\\n  dirty: 0 (0B)\\n' "$(cat "$ROOT/role")"; cat "$ROOT/status" 2>/dev/null ;;
+'list '*) printf 'data:\\n  role: %s\\n  dirty: 0 (0B)\\n' "$(cat "$ROOT/role")"; cat "$ROOT/status" 2>/dev/null ;;
 'role primary') echo primary >"$ROOT/role"; mkdir -p "$ROOT/dev/hast"; ln -sf /dev/null "$ROOT/dev/hast/data" ;;
 role*) echo "$2" >"$ROOT/role"; rm -f "$ROOT/dev/hast/data" ;;
 esac""",
@@ -47,6 +47,8 @@ onestatus) [ -f "$ROOT/running" ] ;;
 esac""",
     "sysctl": """
 case "$*" in
+*carp.allow=*) echo "${1#*=}" >"$ROOT/allow" ;;
+*carp.allow) cat "$ROOT/allow" ;;
 *kern.boottime) echo '{ sec = 1000, usec = 0 } Thu Jan  1 00:16:40 1970' ;;
 *=*) echo $(($(cat "$ROOT/demotion") + ${1#*=})) >"$ROOT/demotion" ;;
 *) cat "$ROOT/demotion" ;;
@@ -56,7 +58,7 @@ while case "$1" in -t) shift ;; -*) ;; *) false ;; esac; do shift; done
 shift
 exec "$@\"""",
     "ping": "exit 1",
-    **dict.fromkeys(("fsck", "kldload", "logger", "sha256", "sleep"), ":"),
+    **dict.fromkeys(("fsck", "fsync", "kldload", "logger", "sha256", "sleep"), ":"),
 }
 
 
@@ -130,7 +132,7 @@ def node(tmp_path: Path, request: pytest.FixtureRequest) -> Node:
         program.write_text(f'#!{request.param}\nROOT={tmp_path}\necho "{name} $*" >>"$ROOT/log"\n{body}\n')
         program.chmod(0o755)
     made = Node(tmp_path, request.param)
-    made.write(hook=text, carp="BACKUP", advskew="100", role="secondary", mounts="", demotion="0", log="")
+    made.write(hook=text, carp="BACKUP", advskew="100", role="secondary", mounts="", demotion="0", allow="1", log="")
     return made
 
 
@@ -142,14 +144,12 @@ def test_it_takes_over_what_is_known_to_be_complete(node: Node) -> None:
     node.call("react")
     assert node.changes == [
         "hastctl role primary data",
+        "ifconfig vtnet1 vhid 80 advskew 0",
         "fsck -p -t ufs /dev/hast/data",
         "mount -t ufs -o noatime /dev/hast/data /data",
         "service nfsd onestart",
-        "ifconfig vtnet1 vhid 80 advskew 0",
     ]
-    assert re.fullmatch(
-        r"files took \d+ peer \d+ gone 12 role \d+ fsck \d+ filesystem \d+ services \d+", node.last_move
-    )
+    assert re.fullmatch(r"files took-by-hand \d+ peer \d+ role \d+ filesystem \d+ services \d+ of 1/1", node.last_move)
     assert node.notes == {"alone.data", "moves"}
     assert "addresses MASTER, serving" in node.call("status")
 
@@ -185,11 +185,13 @@ def test_a_boot_is_held_back_once_and_released(node: Node) -> None:
     for name in ("confirmed.data", "alone.data"):
         node.note(name)
     node.call("guard")
+    assert (node.root / "allow").read_text() == "0\n"
     node.call("guard")
     assert (node.root / "demotion").read_text() == "240\n"
     assert node.notes == set()
     node.call("release")
     assert (node.root / "demotion").read_text() == "0\n"
+    assert (node.root / "allow").read_text() == "1\n"
     assert not (node.root / "run/hactl.held").exists()
 
 

@@ -21,15 +21,16 @@ from hactl.core.probe.script import probe_script
 from support.lab.closed_loop import EXAMPLES, example
 
 ROOT = Path(__file__).resolve().parents[2]
+HOOK_PARTS = "core/hook/program/"
 _SHEBANG = re.compile(r"#!.*\b(ba)?sh\b")
 #: rc.subr(8) is not here, reads variables that nobody else does, and sets some; `: ${name:=NO}` is its idiom.
 RC_IDIOMS = "SC1091,SC2034,SC2154,SC2223"
 
 
 def shell_files() -> list[Path]:
-    """The project's files in sh or bash: by suffix, or by their first line."""
+    """The project's files in sh or bash: by suffix, or by their first line; parts of the hook as a whole."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = [ROOT / line for line in listed.splitlines() if Path(line).suffix in ("", ".sh")]
+    paths = [ROOT / line for line in listed.splitlines() if Path(line).suffix in ("", ".sh") and HOOK_PARTS not in line]
     return [path for path in paths if path.is_file() and (path.suffix == ".sh" or _SHEBANG.match(path.read_text()))]
 
 

@@ -14,7 +14,6 @@ def test_all_shell_is_checked() -> None:
     found = {str(path.relative_to(shellcheck.ROOT)) for path in shellcheck.shell_files()}
     assert {
         "controller/hactl/core/changes/trial.sh",
-        "controller/hactl/core/hook/hook.sh",
         "controller/hactl/core/probe/probe.sh",
         "controller/hactl/lab/rc/subr.sh",
         "manifests/freebsd/hactl",

@@ -98,30 +98,36 @@ def test_what_was_found_stays_away(events: str) -> None:
         scope.world.end_jobs()
 
 
-#: What is taken out of the hook, the events after which it shows, and how.
+#: What is taken out of the hook (after a line, what is put there), the events after which it shows, and how. Whether a
+#: copy is complete is asked twice, before the role and when it is taken.
 GAPS = [
     (
-        "may_promote() { # GROUP RESOURCE\n",
-        "return 0\n",
+        {"may_promote() { # GROUP RESOURCE\n": 'NEW="$NEW $2"; return 0\n', "proven() { # RESOURCE\n": "return 0\n"},
         "replication 30s power-a 30s",
         "I4: the hook made nas-b primary",
     ),
     (
-        "release() { # GROUP RESOURCE: never by force, never a role under a device in use\n",
-        'hastctl role secondary "$2"; return 0\n',
+        {
+            "release() { # GROUP RESOURCE: never by force, never a role under a device in use\n": (
+                'hastctl role secondary "$2"; return 0\n'
+            )
+        },
         "lan-a 6s",
         "I2: the hook made nas-a secondary",
     ),
 ]
 
 
-@pytest.mark.parametrize(("where", "gap", "events", "found"), GAPS, ids=["copy", "mounted"])
+@pytest.mark.parametrize(("gaps", "events", "found"), GAPS, ids=["copy", "mounted"])
 def test_a_hook_with_a_gap_is_caught(
-    where: str, gap: str, events: str, found: str, monkeypatch: pytest.MonkeyPatch
+    gaps: dict[str, str], events: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judges see it when the hook does not ask whether the copy is complete, or demotes what is mounted."""
-    assert PROGRAM.count(where) == 1
-    monkeypatch.setattr("hactl.core.hook.render.PROGRAM", PROGRAM.replace(where, where + gap))
+    program = PROGRAM
+    for where, gap in gaps.items():
+        assert PROGRAM.count(where) == 1
+        program = program.replace(where, where + gap)
+    monkeypatch.setattr("hactl.core.hook.render.PROGRAM", program)
     monkeypatch.delitem(CONVERGENCES, "nas", raising=False)
     scope = Scope()
     try:

@@ -359,6 +359,10 @@ class HookFacts:
     confirmed: Mapping[str, int] = field(default_factory=dict)
     #: Resource -> node's clock when this secondary lost its primary.
     disconnected: Mapping[str, int] = field(default_factory=dict)
+    #: Resource -> node's clock when it was taken away from this node, which had slept while its peer took over, and how
+    #: many writes it had done at least meanwhile (None: not known). Until the copies are connected again, or this node
+    #: is made primary.
+    fenced: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     #: Why this node takes nothing over; None: it does.
     drained: str | None = None
     #: Generation of the lease that last acted here.

@@ -134,6 +134,13 @@ class FailoverPolicy(StrEnum):
     MANUAL = "Manual"
 
 
+class OnStaleWriter(StrEnum):
+    """What becomes of what a node wrote after its peer had taken over while it slept."""
+
+    ASK = "Ask"
+    DISCARD = "Discard"
+
+
 class SecretRef(Model):
     """Where a secret is. Exactly one of the fields is set; secrets never stand in the document."""
 
@@ -292,7 +299,26 @@ class FailoverSpec(Model):
         ),
     )
     settle_seconds: int = Field(
-        2, ge=0, le=300, description="How long the addresses must have been here before anything is moved."
+        1, ge=0, le=300, description="How long the addresses must have been here before anything is moved."
+    )
+    solo_start: int = Field(
+        0,
+        ge=0,
+        le=86400,
+        description=(
+            "Both nodes were off and only one is back: after so many seconds without its peer it serves alone, if it "
+            "was the last to serve as far as it knows. 0: never. The risk: where the peer took over after this node "
+            "failed, and failed later, the peer has newer data; serving the older copy makes them diverge, and a "
+            "person has to choose one."
+        ),
+    )
+    on_stale_writer: OnStaleWriter = Field(
+        OnStaleWriter.ASK,
+        description=(
+            "A node was frozen, woke after its peer had taken over, and wrote for a moment what is nowhere else: "
+            "the copies refuse each other. Ask: a person throws one away (hactl resolve). Discard: hactl throws the "
+            "copy of the node that slept away, once the other one serves, and HAST fills it again."
+        ),
     )
     max_moves_per_hour: int = Field(
         4,

@@ -20,6 +20,8 @@ from support.facts.builder import (
     rebooted_pair,
     zfs_pair,
 )
+from support.facts.hooked_scene import diverged, slept
+from support.facts.planned import plan_of
 
 PRIMARY_A = step("nas-a", "SetRole", "hastctl role primary data", target="data")
 PRIMARY_B = step("nas-b", "SetRole", "hastctl role primary data", target="data")
@@ -387,3 +389,18 @@ def test_i4_no_promotion_after_a_primary_that_was_not_in_sync() -> None:
     for status, right in (("complete", True), ("degraded", False), (None, False)):
         found = complaints(off.resource("nas-a", status=status), *stages, active="nas-b")
         assert says(found, "I4", "nas-a was primary for data", "this copy is not complete") is not right
+
+
+def test_i3_a_copy_is_thrown_away_by_a_persons_word_or_the_documents_for_a_node_that_slept() -> None:
+    """The audit reads the document and the hooks' notes itself; the plan's word alone is none."""
+    scene = slept(diverged(), "nas-b")
+    steps = list(plan_of(scene).stages[0].steps)
+    assert steps[0].verb == "DiscardCopy"
+    assert not complaints(scene, steps)
+    for wrong in (
+        slept(diverged(), "nas-b", word="Ask"),
+        slept(diverged()),
+        slept(diverged(), "nas-a"),
+        slept(diverged(), "nas-a", "nas-b"),
+    ):
+        assert says(complaints(wrong, steps), "I3", "nobody asked for the copy of data on nas-b")

@@ -41,6 +41,13 @@ def test_i4_the_boot_hold_is_lifted_only_where_the_node_could_serve() -> None:
     assert says(complaints(held.hook("nas-b", confirmed={}), [lift]), "I4", "lifts the boot hold")
     for number in (120, 480, 0):
         assert says(complaints(held.hook("nas-b", held=number), [lift]), f"held is {number}")
+    for command in (
+        "rm -f /var/run/hactl.held && sysctl net.inet.carp.demotion=-240",
+        "rm -f /var/run/hactl.held && sysctl net.inet.carp.allow=0 && sysctl net.inet.carp.demotion=-240",
+        "rm -f /var/run/hactl.held && sysctl net.inet.carp.allow=1 && sysctl net.inet.carp.demotion=-240 && "
+        "sysctl net.inet.carp.demotion=-240",
+    ):
+        assert says(complaints(held, [replace(lift, command=command)]), "held is 240")
 
 
 def let_go(scene: Scene, given_up: Step, goal: str = "nas-b") -> tuple[str, ...]:

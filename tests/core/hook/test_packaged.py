@@ -28,7 +28,7 @@ def _data_files() -> set[str]:
     """What the program has besides Python, as the repository knows it: paths below controller/."""
     listed = subprocess.run(["git", "ls-files", "controller"], cwd=ROOT, capture_output=True, text=True, check=True)
     paths = {line.removeprefix("controller/") for line in listed.stdout.splitlines() if not line.endswith(".py")}
-    assert {"hactl/core/hook/hook.sh", "hactl/core/probe/probe.sh", "hactl/lab/rc/subr.sh"} <= paths
+    assert {"hactl/core/hook/program/take_over.sh", "hactl/core/probe/probe.sh", "hactl/lab/rc/subr.sh"} <= paths
     return paths
 
 

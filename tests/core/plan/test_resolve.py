@@ -17,16 +17,10 @@ from hactl.core.plan import AREAS
 from hactl.core.plan.resolve import TITLE, Refusal, judge_resolution, resolve_steps
 from hactl.core.steps import Risk, Step
 from support.facts.builder import Scene, healthy_pair, zfs_cluster
-from support.facts.hooked_scene import hooked
+from support.facts.hooked_scene import diverged, hooked, slept
+from support.facts.planned import held, plan_of
 
 OPENED = datetime(2026, 11, 24, tzinfo=UTC)
-
-
-def diverged() -> Scene:
-    """Recording 05: nas-a primary and serving, nas-b secondary, both ahead."""
-    scene = healthy_pair().resource("nas-a", status="degraded", dirty=10485760)
-    scene = scene.resource("nas-b", status=None, workerpid=None).device("nas-b", used_by=())
-    return hooked(scene.metadata("nas-a", localcnt=1).metadata("nas-b", localcnt=1))
 
 
 def resolve(scene: Scene, discard: str = "nas-b", preserve: str = "", resource: str = "data") -> Any:
@@ -150,6 +144,35 @@ def test_another_resources_disk_can_be_discarded() -> None:
     """A resource id that does not match, without counters apart."""
     scene = diverged().metadata("nas-b", resuid=7)
     assert "resuid: 7$" in "\n".join(check.test for check in steps_of(scene)[0].before)
+
+
+def test_the_copy_of_a_node_that_slept_goes_where_the_document_says_so() -> None:
+    """`onStaleWriter: Discard`; the audit looks at the note and the document itself."""
+    (first, *_) = plan_of(slept(diverged(), "nas-b")).stages
+    assert [(step.node, step.verb) for step in first.steps] == [("nas-b", "DiscardCopy"), ("nas-b", "SetRole")]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "word"), [(("nas-b",), "Ask"), ((), "Discard"), (("nas-a",), "Discard"), (("nas-a", "nas-b"), "Discard")]
+)
+def test_otherwise_a_person_is_asked(nodes: tuple[str, ...], word: str) -> None:
+    """The default; nobody slept; the one that serves did; both did."""
+    scene = slept(diverged(), *nodes, word=word)
+    assert not [step for stage in plan_of(scene).stages for step in stage.steps if step.verb == "DiscardCopy"]
+
+
+def test_a_copy_that_is_not_diverged_is_never_thrown_away_by_an_old_note() -> None:
+    """Connected again, the hook forgets its note; should it be there all the same, it says nothing."""
+    assert not plan_of(slept(healthy_pair(), "nas-b")).stages
+
+
+def test_the_hold_says_who_slept_and_how_often_it_wrote() -> None:
+    """Nobody is primary: the one word that helps names the node."""
+    scene = slept(diverged(), "nas-b", word="Ask").unmounted("nas-a").resource("nas-a", role=HastRole.SECONDARY)
+    scene = scene.hast_device("nas-a", exists=False, used_by=()).service("nas-a", running=False)
+    hold = held(plan_of(scene), "SplitBrain")
+    assert "nas-b slept while its peer took over, and wrote at least 24 times to data" in hold.message
+    assert hold.remedy == "hactl resolve nas data --discard nas-b"
 
 
 def test_after_a_crash_it_goes_on_and_ends() -> None:

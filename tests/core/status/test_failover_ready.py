@@ -175,11 +175,11 @@ def test_the_parts_of_the_prediction() -> None:
     """Address by CARP, asking, role, check and mount, services; that it is an estimate is said."""
     line = timeline(hooked_pair())
     assert line.address_seconds == pytest.approx(3.390625)
-    assert parts(line) == {"asking the peer": 2.5, "role": 2.0, "check and mount": 2.0, "services": 2.0}
-    assert line.total_seconds == pytest.approx(11.89, abs=0.01)
+    assert parts(line) == {"asking the peer": 2.5, "role": 1.0, "check and mount": 1.0, "services": 2.0}
+    assert line.total_seconds == pytest.approx(9.89, abs=0.01)
     assert line.sentence == (
-        "files: nas-b serves within about 12 s "
-        "(CARP 3.4, asking the peer 2, role 2, check and mount 2, services 2, estimated)"
+        "files: nas-b serves within about 10 s "
+        "(CARP 3.4, asking the peer 2, role 1, check and mount 1, services 2, estimated)"
     )
 
 
@@ -195,7 +195,7 @@ def test_the_prediction_follows_document_and_facts() -> None:
     two = wants(hooked_pair(), {"spec.groups.0.services": [{"name": "nfsd"}, {"name": "mountd"}]})
     assert parts(timeline(two))["services"] == 4.0
     alone = wants(hooked_pair(), {"spec.groups.0.storage": []}).vhid("nas-a", state=CarpState.MASTER)
-    assert parts(timeline(alone)) == {"settling": 2.0, "services": 2.0}
+    assert parts(timeline(alone)) == {"settling": 1.0, "services": 2.0}
 
 
 def test_resources_of_a_group_are_taken_side_by_side() -> None:

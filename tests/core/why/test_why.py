@@ -133,6 +133,12 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, tuple[str, ...], tuple[str
         ("wrote alone yes", "hactl resolve nas data --discard nas-b --dry-run"),
         ("--discard nas-a",),
     ),
+    "split-brain, and the standby slept": (
+        lambda s: both_ahead(s).hook("nas-b", fenced={"data": (1796003000, 24)}),
+        "SplitBrain",
+        ("wrote at least 24 times to data", "2026-11-30", "hactl resolve nas data --discard nas-b --dry-run"),
+        ("--discard nas-a",),
+    ),
     "another resource's disk": (lambda s: s.metadata("nas-b", resuid=7), "ForeignCopy", ("different resources",), ()),
     "two MASTERs, passwords": (
         lambda s: s.vhid("nas-b", **A_MASTER, key="other"),

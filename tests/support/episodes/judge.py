@@ -119,7 +119,9 @@ class Judge:
                 self.note(f"{' and '.join(nodes)} are primary, cut off from each other")
                 self.split = True
         for node, resource in used:
-            lost = node not in self.holders()[resource] and self.mounted(node, resource)
+            # What a node that slept writes on is lost: its peer is, or was, primary, so the device goes first (I2).
+            slept = self.split or bool(set(self.holders()[resource]) - {node})
+            lost = node not in self.holders()[resource] and self.mounted(node, resource) and not slept
             # With a broken disk and no peer nothing can be unmounted, and rc(8) ends hastd at shutdown all the same.
             if lost and self.up(node) and self.loop.machine(node).hast.pid is not None and not self._broken(node):
                 raise Broken(f"I2: {node} lost the role for {resource} while it was mounted")

@@ -10,7 +10,7 @@ from hactl.core.facts import HookFacts, Known
 from hactl.core.hook.render import DEVD_RULE, hook_files
 from hactl.core.steps import Hold, Plan, Risk, Stage, Step
 from hactl.core.verbs import Verb
-from support.facts.builder import Scene, healthy_pair
+from support.facts.builder import Scene, healthy_pair, nas_cluster
 
 
 def hook_facts(scene: Scene, node: str) -> HookFacts:
@@ -58,3 +58,18 @@ def plan_of(scene: Scene, *steps: Step, holds: tuple[Hold, ...] = ()) -> Plan:
 def a_step(node: str, verb: str, target: str, command: str = "true") -> Step:
     """A step that says little."""
     return Step(node, Verb(verb), target, "because", command, Risk.NONE)
+
+
+def diverged() -> Scene:
+    """Recording 05: nas-a primary and serving, nas-b secondary, both ahead."""
+    scene = healthy_pair().resource("nas-a", status="degraded", dirty=10485760)
+    scene = scene.resource("nas-b", status=None, workerpid=None).device("nas-b", used_by=())
+    return hooked(scene.metadata("nas-a", localcnt=1).metadata("nas-b", localcnt=1))
+
+
+def slept(scene: Scene, *nodes: str, word: str = "Discard") -> Scene:
+    """The hooks of these nodes noted that they slept while their peer took over; the document says what then."""
+    scene = hooked(scene.wants(nas_cluster({"spec.failover": {"onStaleWriter": word}})))
+    for node in nodes:
+        scene = scene.hook(node, fenced={"data": (1796003000, 24)})
+    return scene

@@ -17,7 +17,7 @@ from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
 from support.lab.closed_loop import Fate
 from support.lab.serving import complaints
 from support.small_scope.digest import Digest, bucket
-from support.small_scope.world import A, B, Pair
+from support.small_scope.world import RESOURCE, A, B, Pair
 
 #: A plan is carried out at most this long after the look (runtime.execute.STANDSTILL_SECONDS).
 FRESH_SECONDS = 10.0
@@ -49,6 +49,8 @@ class Scope(Pair):
         #: A node became primary by itself while it could not hear a peer that had power (policy Automatic, no witness):
         #: the copies may part, and a person may have to decide.
         self.split = False
+        #: Nodes the hook made primary on the condition that hastd compares both copies before its own is used.
+        self._comparing: set[str] = set()
         #: When the nodes last could not hear each other.
         self._apart_at = -3600.0
         #: A look whose plan is not carried out yet, and when it was.
@@ -79,7 +81,9 @@ class Scope(Pair):
         who = "hactl" if self._acting == node else "the hook"
         if hast.pid is None or resource.role == role:
             return
-        if resource.role == "primary" and self.mounted(node):
+        # What a node that slept goes on writing is lost: its peer is, or was, primary, so the device goes first (I2).
+        slept = who != "hactl" and (self.split or self.role(B if node == A else A) == "primary")
+        if resource.role == "primary" and self.mounted(node) and not slept:
             self._problems.append(f"I2: {who} made {node} {role} while the filesystem is mounted there")
         if role != "primary" or self.split:
             return
@@ -87,10 +91,28 @@ class Scope(Pair):
         powered, deaf = self.machine(other).powered, self._deaf(node)
         if powered and self.role(other) == "primary" and (who == "hactl" or not deaf):
             self._problems.append(f"I1: {who} made {node} primary while {other} is")
+        elif self.number(node) < self.written and who != "hactl" and powered and self._compares(node):
+            self._comparing.add(node)
         elif self.number(node) < self.written:
             have = f"{self.number(node)} of {self.written}, {other} has {self.number(other)}"
             self._problems.append(f"I4: {who} made {node} primary, whose copy has number {have}")
         self.split |= powered and who != "hactl" and deaf
+
+    def _compares(self, node: str) -> bool:
+        """Whether the hook there noted that hastd compares the copies before this one is used."""
+        files = self.machine(node).files
+        note = f"/var/db/hactl/doubt.{RESOURCE}"
+        return files.exists(note) and files.read_text(note).startswith("copy")
+
+    def _judge_use(self) -> None:
+        """I4, of a copy that was to be compared first: when it is used it is the newest there is."""
+        for node in tuple(self._comparing):
+            if self.role(node) == "primary" and not self.mounted(node):
+                continue
+            self._comparing.remove(node)
+            if self.mounted(node) and self.number(node) < self.written and not self.split:
+                have = f"{self.number(node)} of {self.written}"
+                self._problems.append(f"I4: the hook on {node} uses a copy that has number {have}")
 
     def _deaf(self, node: str) -> bool:
         """Whether the hook there could not know better: its peer was not to be heard, and CARP still says MASTER."""
@@ -114,6 +136,7 @@ class Scope(Pair):
         while self.now < end:
             self._hear()
             self.world.advance(min(SLICE_SECONDS, end - self.now))
+            self._judge_use()
             self.abstract.note_processes()
         self._check()
 

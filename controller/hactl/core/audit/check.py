@@ -97,7 +97,7 @@ _DEMANDS: Mapping[str, _Demand] = {
     Verb.REMOVE_HOOK: _Demand((RunsService,), hook.remove_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}"),
     Verb.RESTART_DEVD: _Demand((RunsService,), hook.restart_devd, hook.RUN_NOTES),
     Verb.CONFIRM_COPY: _Demand((WritesFile,), hook.confirm_copy, hook.NOTES, single=False),
-    Verb.LIFT_HOLD: _Demand((SetsSysctl,), hook.lift_hold, hook.RUN_NOTES),
+    Verb.LIFT_HOLD: _Demand((SetsSysctl,), hook.lift_hold, hook.RUN_NOTES, single=False),
     Verb.NOTE_DRAINED: _Demand((WritesFile,), hook.note_drained, hook.NOTES, single=False),
     Verb.FORGET_DRAINED: _Demand((WritesFile,), hook.note_drained, hook.NOTES, single=False),
 }

@@ -9,6 +9,8 @@ from typing import ClassVar
 from hactl.core.verbs import Verb
 
 DEMOTION = "net.inet.carp.demotion"
+#: Off: every vhid stays INIT (carp(4)).
+ALLOW = "net.inet.carp.allow"
 #: What the hook and the controller's steps write down on a node.
 STATE_DIRECTORY = "/var/db/hactl"
 

@@ -9,7 +9,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hactl.core.changes.change import DEMOTION, STATE_DIRECTORY, Change, WrittenFile
+from hactl.core.changes.change import ALLOW, DEMOTION, STATE_DIRECTORY, Change, WrittenFile
 from hactl.core.changes.replace import making, replacing, text_into_new
 from hactl.core.sh import quote
 from hactl.core.verbs import Verb
@@ -125,7 +125,7 @@ class ConfirmCopy(Change):
 
 @dataclass(frozen=True, slots=True)
 class LiftHold(Change):
-    """The demotion a node was held at since it booted."""
+    """The demotion a node was held at since it booted, and CARP that was off until it could serve."""
 
     verb = Verb.LIFT_HOLD
     target = DEMOTION
@@ -133,7 +133,7 @@ class LiftHold(Change):
 
     @property
     def command(self) -> str:
-        return f"rm -f {HELD} && sysctl {DEMOTION}={-self.held}"
+        return f"rm -f {HELD} && sysctl {ALLOW}=1 && sysctl {DEMOTION}={-self.held}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,24 @@ def _moment(epoch: int) -> str:
         return f"@{epoch}"
 
 
+def stale_writer(view: View, storage: StorageSpec) -> str | None:
+    """The one node whose hook noted that it slept while its peer took over, and wrote then; None: nobody, or both."""
+    nodes = [node for node in storage.hast.devices if (hook := view.hook(node)) and storage.name in hook.fenced]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def fenced_words(view: View, storage: StorageSpec, node: str) -> str:
+    """What the hook of the stale writer noted, as a sentence."""
+    hook = view.hook(node)
+    assert hook is not None
+    epoch, writes = hook.fenced[storage.name]
+    wrote = f"wrote at least {writes} time{'s' if writes != 1 else ''}" if writes else "may have written"
+    return (
+        f"{node} slept while its peer took over, and {wrote} to {storage.name} before that was ended at "
+        f"{_moment(epoch)}: what it wrote then is on no other node"
+    )
+
+
 # --- the verdict --------------------------------------------------------------------------------------------------
 
 _Judgement = tuple[Verdict, str | None, str]

@@ -1,1 +1,1 @@
-"""The node hook: hook.sh as a node gets it, and which of devd's rules keep it from being called."""
+"""The node hook: the program as a node gets it, and which of devd's rules keep it from being called."""

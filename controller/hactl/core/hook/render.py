@@ -1,8 +1,8 @@
 """The node hook: what a node does by itself when CARP moves the addresses of a group, rendered from the document.
 
-Rules: one program, hook.sh with the settings of its node in front, a devd rule that calls it, and two rc.d scripts
-(before the network, and late); no secrets in any of them; everything of the document is quoted; comments stay in, for
-the file on a node is read by people in the middle of the night.
+Rules: one program, the parts of program/ with the settings of its node in front, a devd rule that calls it, and two
+rc.d scripts (before the network, and late); no secrets in any of them; everything of the document is quoted; comments
+stay in, for the file on a node is read by people in the middle of the night.
 Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
 """
 
@@ -16,7 +16,7 @@ from math import ceil
 from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
-from hactl.core.objects import MAX_ADVSKEW, Failback, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote
 
@@ -35,8 +35,12 @@ RULE_PRIORITY = 100
 HELD_DEMOTION = 240
 
 
+#: The parts of the hook, in the order they are read; the last one acts on its arguments.
+PARTS = ("questions", "take_over", "give_up", "slept", "boot", "events")
 #: The hook but for the settings of a node.
-PROGRAM = packaged("hactl.core.hook", "hook.sh")
+PROGRAM = "\n".join(packaged("hactl.core.hook", f"program/{part}.sh") for part in PARTS)
+#: Services that start rpcbind themselves where it does not run (force_depend in their rc.d scripts), in a second.
+RPC_SERVICES = frozenset({"lockd", "mountd", "nfsd", "statd"})
 #: rc.d script of the node -> its text but for the line that says where it comes from.
 _RC_SCRIPTS = {
     RC_GUARD: packaged("hactl.core.hook", "hactl_guard.sh"),
@@ -81,6 +85,7 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "# --- settings of this node",
         "",
         f"RULE={DEVD_RULE} STATE={STATE_DIRECTORY} LOCK={LOCK} HOLD={HELD_DEMOTION}",
+        f"CARP_OFF={'yes' if _storage_only(cluster, node) else 'no'}",
         f"ALL_GROUPS={quote(' '.join(group.name for group in groups))}",
         "",
         "# VHIDS: number/interface/advskew serving/advskew standing by/seconds a vhid waits for a master",
@@ -100,14 +105,22 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
     return "\n".join([*lines, "", PROGRAM])
 
 
+def _storage_only(cluster: Cluster, node: str) -> bool:
+    """Whether every vhid of the node belongs to a group with storage that fails over by itself; CARP is one switch."""
+    groups = [group for group in cluster.groups if node in group.preferred and group.virtual_ips]
+    automatic = [failover_of(cluster, group).policy is FailoverPolicy.AUTOMATIC for group in groups]
+    return all(group.storage for group in groups) and all(automatic)
+
+
 def _group(cluster: Cluster, group: GroupSpec, node: str) -> Iterator[str]:
     failover = failover_of(cluster, group)
     services = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
     yield f"\t{group.name})"
     yield f"\t\tPOLICY={failover.policy} SETTLE={failover.settle_seconds} WITNESSES={quote(' '.join(failover.witness))}"
+    yield f"\t\tRANK={group.preferred.index(node)} SOLO={failover.solo_start}"
     yield f"\t\tVHIDS={quote(' '.join(_vhid(group, vip, node) for vip in group.virtual_ips))}"
     yield f"\t\tRESOURCES={quote(' '.join(storage.name for storage in group.storage))}"
-    yield f"\t\tSERVICES={quote(' '.join(services))}"
+    yield f"\t\tSERVICES={quote(' '.join(services))} EARLY={'rpcbind' if RPC_SERVICES & set(services) else quote('')}"
     yield "\t\t;;"
 
 

@@ -42,6 +42,7 @@ def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[Hoo
         held=found.held,
         confirmed=found.confirmed,
         disconnected=found.disconnected,
+        fenced=found.fenced,
         drained=found.drained,
         lease=found.lease,
         tried=found.tried,
@@ -105,6 +106,7 @@ def parse_notes(text: str) -> HookFacts:
         held=_whole(notes.get("held", "0")),
         confirmed=_numbered(notes, "confirmed."),
         disconnected=_numbered(notes, "disconnected."),
+        fenced=_fenced(notes),
         drained=notes.get("drained"),
         lease=_whole(notes.get("lease", "0")),
         tried=notes.get("hastd", ""),
@@ -116,6 +118,15 @@ def _numbered(notes: dict[str, str], prefix: str) -> dict[str, int]:
         name.removeprefix(prefix): _whole(text.partition(" ")[0])
         for name, text in notes.items()
         if name.startswith(prefix)
+    }
+
+
+def _fenced(notes: dict[str, str]) -> dict[str, tuple[int, int | None]]:
+    found = {name.removeprefix("fenced."): text.split() for name, text in notes.items() if name.startswith("fenced.")}
+    return {
+        name: (_whole(words[0]), None if words[1] == "?" else _whole(words[1]))
+        for name, words in found.items()
+        if len(words) == 2
     }
 
 

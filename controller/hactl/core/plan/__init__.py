@@ -35,6 +35,7 @@ from hactl.core.plan.resolve import TITLE, resolution_steps
 from hactl.core.plan.scene import Findings, Scene, set_scene
 from hactl.core.plan.waits import with_waits
 from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
+from hactl.core.verbs import Verb
 
 #: More stages than any convergence takes; a plan that long is a bug of ours.
 STAGE_LIMIT = 40
@@ -98,6 +99,9 @@ def make_plan(
         stages.append(found.stage)
         snapshot = predict(scene, found.stage)
         scene = place(set_scene(cluster, snapshot, now, overrides, failing))
+        lifted = any(step.verb == Verb.LIFT_HOLD for step in found.stage.steps)
+        if lifted and scene.goals != first.goals:
+            break  # where CARP takes a group once a node is held back no more is looked at, not predicted
     discards = dict(first.overrides.discards)
     return Plan(
         cluster.name,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.evidence.copies import COMPARE, Choice, choose
+from hactl.core.evidence.copies import COMPARE, Choice, choose, fenced_words, stale_writer
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan.scene import Scene
@@ -161,7 +162,7 @@ def _newest(scene: Scene, group: GroupSpec, storage: StorageSpec) -> str | Hold 
         return against
     choice = choose(scene.view, storage, nodes, moved=_moved(scene, group, storage.name, nodes[0]))
     if choice is not None:
-        return nobody_can_say(storage, choice) or choice.node
+        return nobody_can_say(scene.view, storage, choice) or choice.node
     if any(isinstance(scene.view.metadata(storage.name, node), HastMetadata) for node in nodes):
         # One copy is missing and nobody serves: what is missing may have been the newer one. The storage area says why.
         return None
@@ -174,10 +175,16 @@ def refuse_each_other(scene: Scene, storage: StorageSpec) -> bool:
     return choice is not None and choice.refused
 
 
-def nobody_can_say(storage: StorageSpec, choice: Choice) -> Hold | None:
+def nobody_can_say(view: View, storage: StorageSpec, choice: Choice) -> Hold | None:
     """Why none of the copies is the one to serve; None: one is."""
     if choice.hold is None:
         return None
+    slept = stale_writer(view, storage) if choice.hold is HoldReason.SPLIT_BRAIN else None
+    if slept is not None:
+        remedy = f"hactl resolve {view.cluster.name} {storage.name} --discard {slept}"
+        return Hold(
+            choice.hold, f"{choice.why}; {fenced_words(view, storage, slept)}", target=storage.name, remedy=remedy
+        )
     return Hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
 
 
@@ -189,13 +196,13 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     return (first == _first_choice(scene, group) or drained or back) and hook is not None and resource in hook.confirmed
 
 
-def newer_elsewhere(storage: StorageSpec, node: str, choice: Choice) -> Hold | None:
+def newer_elsewhere(view: View, storage: StorageSpec, node: str, choice: Choice) -> Hold | None:
     """Why the node where the group is may not be made primary by what both copies say (I4).
 
     A group is placed by the resources that are primary somewhere; those that are not may tell another story.
     """
     if choice.node in (None, node):
-        return nobody_can_say(storage, choice)
+        return nobody_can_say(view, storage, choice)
     return Hold(
         HoldReason.STORAGE_APART,
         f"{storage.name}: the rest of its group is on {node}, and {choice.why}",

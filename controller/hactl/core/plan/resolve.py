@@ -1,6 +1,7 @@
 """Throwing away one of two copies that refuse each other: the exact steps, on the losing node only, or why not.
 
-Rules: only a person asks for it, by the node's name (docs/safety.md#I3, I4); the copy that stays must be primary now
+Rules: only a person asks for it, by the node's name, or the document for a node that slept (`onStaleWriter`,
+docs/safety.md#I3, I4); the copy that stays must be primary now
 and seen to be, so that it was looked at before the other one goes; the device that is wiped must be in use by nobody;
 the node checks, in the same exec, that the copy is still the one the person was shown. Nothing else is done: HAST
 copies everything from the primary by itself. docs/freebsd-facts.md#2.6, "Resolving split-brain".
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 
 from hactl.core.catalogue import HoldReason, RefusalReason
 from hactl.core.changes.hast import DiscardCopy, PreserveCopy, size_of
-from hactl.core.cluster import Cluster
-from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of
+from hactl.core.cluster import Cluster, failover_of
+from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of, stale_writer
 from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot, known
-from hactl.core.objects import StorageSpec
-from hactl.core.operations import Operation, State
+from hactl.core.objects import OnStaleWriter, StorageSpec
+from hactl.core.operations import Operation, Overrides, State
 from hactl.core.plan import checks
 from hactl.core.plan.areas.storage import become_secondary
 from hactl.core.plan.scene import Findings, Scene
@@ -50,7 +51,7 @@ class Refusal:
 def resolution_steps(scene: Scene) -> Findings:
     """The steps of the first operation that can be carried out; why the ones before it cannot."""
     view = scene.view
-    for resource, (node, preserve) in scene.overrides.discards.items():
+    for resource, (node, preserve) in discards(scene.view, scene.overrides).items():
         found = resolve_steps(view.cluster, view.snapshot, resource, node, preserve, view.now)
         if isinstance(found, Refusal):
             yield Hold(
@@ -63,6 +64,19 @@ def resolution_steps(scene: Scene) -> Findings:
         elif found:
             yield from found
             return
+
+
+def discards(view: View, overrides: Overrides) -> dict[str, tuple[str, str]]:
+    """Resource -> node whose copy goes, and where an image of it is kept: as people asked, and as the document says."""
+    wanted = dict(overrides.discards)
+    for group in view.cluster.groups:
+        if failover_of(view.cluster, group).on_stale_writer is not OnStaleWriter.DISCARD:
+            continue
+        for storage in group.storage:
+            node = stale_writer(view, storage)
+            if node is not None and compare_copies(view, storage).verdict is Verdict.DIVERGED:
+                wanted.setdefault(storage.name, (node, ""))
+    return wanted
 
 
 def resolve_steps(

@@ -73,7 +73,7 @@ def storage_waits(scene: Scene) -> Iterator[Hold]:
 def _never_connects(scene: Scene, group: GroupSpec, storage: StorageSpec) -> Hold | None:
     """The copies refuse each other for good: split-brain, another resource."""
     choice = choose(scene.view, storage, group.preferred)
-    return nobody_can_say(storage, choice) if choice is not None and choice.refused else None
+    return nobody_can_say(scene.view, storage, choice) if choice is not None and choice.refused else None
 
 
 # --- CARP ---------------------------------------------------------------------------------------------------------
@@ -116,6 +116,8 @@ def _seen(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str, Vhid]:
 def _nobody(scene: Scene, group: GroupSpec, vip: VirtualIP, seen: dict[str, Vhid]) -> Iterator[Hold]:
     down = [node for node, vhid in seen.items() if vhid.state is CarpState.INIT]
     for node in down:
+        if scene.view.sysctl(node, "allow") == 0:
+            continue  # CARP is off, which is told (HeldAtBoot) or set right
         name = interface_on(vip, node)
         yield Hold(
             HoldReason.INTERFACE_DOWN,

@@ -146,13 +146,16 @@ def _sysctls(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
         message = f"net.inet.carp of {node} is not known"
         yield Obstacle(ConditionReason.SYSCTLS_UNKNOWN, message, node, certain=False)
         return
-    demotion = sysctls.get("demotion", 0) - (hook.held if hook is not None else 0)
-    if demotion > 0:
+    held = hook.held if hook is not None else 0
+    off = sysctls.get("allow", 1) == 0
+    demotion = sysctls.get("demotion", 0) - held
+    # The boot hold turns CARP off, which demotes too; what holds the node back is told by the hook's obstacles.
+    if demotion > 0 and not (held and off):
         yield Obstacle(ConditionReason.STANDBY_DEMOTED, f"{node} is demoted by {demotion}", node)
     if sysctls.get("preempt") != 1:
         message = f"{node} has net.inet.carp.preempt={sysctls.get('preempt', 0)}"
         yield Obstacle(ConditionReason.PREEMPT_OFF, message, node)
-    if sysctls.get("allow", 1) == 0:
+    if off and not held:
         yield Obstacle(ConditionReason.CARP_OFF, f"{node} has net.inet.carp.allow=0", node)
 
 

@@ -18,12 +18,12 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata
 from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
 
-#: Until a peer that answers nowhere counts as gone: five questions on each network, all networks at once.
+#: Until a peer that answers nowhere counts as gone: four questions on each network, all networks at once.
 ASKING_SECONDS = 2.5
 #: hastctl role primary, and /dev/hast/NAME, with a peer that cannot be reached.
-ROLE_SECONDS = 2.0
+ROLE_SECONDS = 1.0
 #: fsck -p of a filesystem that was not unmounted: a start, and seconds for each GiB (recording 06; hardware is faster).
-FSCK_SECONDS = 2.0
+FSCK_SECONDS = 1.0
 FSCK_SECONDS_PER_GIB = 0.5
 #: zpool import of a pool that was not exported, seconds.
 IMPORT_SECONDS = 5.0

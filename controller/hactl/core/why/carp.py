@@ -102,7 +102,8 @@ def why_no_part(subject: Subject, vip: VirtualIP, node: str) -> Explanation | No
         return Explanation(
             HoldReason.INTERFACE_MISSING, f"{node} has no {name}", (fact,), (Remedy("ifconfig -l", node),)
         )
-    if subject.view.sysctl(node, "allow") == 0:
+    hook = subject.view.hook(node)
+    if subject.view.sysctl(node, "allow") == 0 and (hook is None or not hook.held):
         fact = subject.fact(node, "net.inet.carp.allow is 0: every vhid stays INIT, and the node is demoted")
         remedy = Remedy("sysctl net.inet.carp.allow=1", node)
         return Explanation(ConditionReason.CARP_OFF, f"{node} has net.inet.carp.allow=0", (fact,), (remedy,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hactl.core.catalogue import Cause, ConditionReason, HoldReason
 from hactl.core.evidence.connects import device_never_came, never_connects, remedy_of_stuck
-from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table
+from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, comparison_table, fenced_words, stale_writer
 from hactl.core.evidence.hook_log import STOPPED, moves_of
 from hactl.core.evidence.view import MountState, ReportedRole
 from hactl.core.facts import HastMetadata, Mount, known
@@ -51,13 +51,23 @@ def split_brain(subject: Subject) -> Explanation | None:
         nodes = [copy.node for copy in comparison.copies]
         primaries = subject.view.primaries(storage)
         losers = [node for node in nodes if node not in primaries] if len(primaries) == 1 else nodes
+        facts = [_copy_fact(subject, comparison, node) for node in nodes]
+        slept = stale_writer(subject.view, storage)
+        if slept is not None and slept not in primaries:
+            losers = [slept]
+            facts.append(_slept(subject, storage, slept))
         return Explanation(
             cause,
             comparison.message + ": HAST never joins them again by itself",
-            tuple(_copy_fact(subject, comparison, node) for node in nodes),
+            tuple(facts),
             tuple(_resolve(subject, storage, node) for node in losers),
         )
     return None
+
+
+def _slept(subject: Subject, storage: StorageSpec, node: str) -> Fact:
+    """What the hook noted when it took the device away from a node that had slept."""
+    return subject.fact(node, fenced_words(subject.view, storage, node))
 
 
 def device_missing(subject: Subject) -> Explanation | None:

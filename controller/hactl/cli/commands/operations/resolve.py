@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("cluster")
 @click.argument("resource")
-@click.option("--discard", required=True, metavar="NODE", help="The node whose copy is thrown away.")
+@click.option(
+    "--discard", metavar="NODE",
+    help="The node whose copy is thrown away. Default: one that slept while its peer took over, by its hook's note.",
+)  # fmt: skip
 @click.option("--preserve", default="", metavar="PATH", help="Keep an image of its device there first, on that node.")
 @click.option("--yes-discard", metavar="NODE", help="The node's name again, instead of typing it.")
 @click.option("--reason", default="", help="Why, for the record.")
@@ -38,6 +41,7 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
 
     Both copies are shown, then the exact steps, all of them on the node whose copy goes; away from the controller's
     machine what the controller saw last is shown instead. The node's name has to be typed, or given with --yes-discard.
+    Without --discard it is the copy of a node that slept while its peer took over, where a hook noted that.
     Refused when there is no split-brain, when the copy is in use, and when the other node is not primary. The operation
     is recorded; a running controller, or the next `hactl apply`, carries it out.
 
@@ -45,6 +49,8 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
     """
     discard, preserve = how["discard"], how["preserve"]
     looked = look_at(state_path(ctx), cluster, paths) if paths else None
+    if looked is not None:
+        discard = discard or _slept(looked, resource)
     if looked is not None and not _show(looked, resource, discard, preserve):
         return 0
     if looked is not None and how["dry_run"]:
@@ -55,10 +61,15 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
         if looked is None:
             body = operations.cluster(client, cluster)
             if client.record is None:
+                if discard is None:
+                    raise HactlError("which copy goes? Away from the controller's machine say --discard NODE")
                 operations.create(client, wanted, dry_run=True)
                 _show_status(body, resource, discard)
-            elif not _show(look_at(client.record, cluster), resource, discard, preserve):
-                return 0
+            else:
+                looked = look_at(client.record, cluster)
+                discard = wanted["node"] = discard or _slept(looked, resource)
+                if not _show(looked, resource, discard, preserve):
+                    return 0
             if how["dry_run"]:
                 return 0
         _confirm(discard, how["yes_discard"])
@@ -66,6 +77,19 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
     click.echo(f"{name_of(made)} is on record: a running controller carries it out, else: hactl apply -f FILE; "
                f"hactl events {cluster} shows every step")  # fmt: skip
     return 0
+
+
+def _slept(looked: Looked, resource: str) -> str:
+    """The node that slept while its peer took over, by its hook's note. Raises HactlError: there is none."""
+    from hactl.core.evidence.copies import fenced_words, group_of, stale_writer
+    from hactl.core.evidence.view import View
+
+    found, view = group_of(looked.cluster, resource), View.at(looked.cluster, looked.snapshot, looked.now)
+    node = stale_writer(view, found[1]) if found is not None else None
+    if found is None or node is None:
+        raise HactlError(f"which copy of {resource} goes? No node noted that it slept: say --discard NODE")
+    click.echo(safe(fenced_words(view, found[1], node)) + "\n")
+    return node
 
 
 def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:

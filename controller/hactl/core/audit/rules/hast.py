@@ -17,8 +17,9 @@ from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictio
 from hactl.core.audit.reader.lexer import read_commands
 from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.audit.rules.hook import lets_go
+from hactl.core.cluster import failover_of
 from hactl.core.facts import Connects, HastMetadata, HastResource, NoMetadata
-from hactl.core.objects import Initialize, StorageSpec
+from hactl.core.objects import Initialize, OnStaleWriter, StorageSpec
 
 
 def written_hast_conf(text: str) -> dict[str, ResourcePart] | None:
@@ -305,7 +306,9 @@ def preserve_copy(case: Case) -> Iterator[str]:
 
 
 def discard_copy(case: Case) -> Iterator[str]:
-    """DiscardCopy: only on a person's word by name, never the copy in use, while the other one serves (I2, I3, I4)."""
+    """DiscardCopy: only on a person's word by name, or the document's for a node that slept; never the copy in use,
+    while the other one serves (I2, I3, I4).
+    """
     for effect in case.all_of(SetsRole):
         if effect.role != "init" or len(effect.resources) != 1:
             yield f"hastctl role {effect.role} {' '.join(effect.resources)} throws no copy away"
@@ -314,7 +317,7 @@ def discard_copy(case: Case) -> Iterator[str]:
         if storage is None:
             yield f"hastctl create {' '.join(created.resources)} is not for a resource of this node"
             continue
-        if case.plan.discards.get(storage.name, ("", ""))[0] != case.here.name:
+        if case.plan.discards.get(storage.name, ("", ""))[0] != case.here.name and not _slept(case, storage):
             yield f"I3: nobody asked for the copy of {storage.name} on {case.here.name} to be thrown away"
         if why := case.here.in_use(storage.name, pool_of(storage)):
             yield f"I2: throws the copy of {storage.name} away, and {why}"
@@ -326,6 +329,19 @@ def discard_copy(case: Case) -> Iterator[str]:
                 yield old
     if not any("localcnt" in check.test for check in case.step.before):
         yield "I3: does not make sure that the copy is still the one a person was shown"
+
+
+def _slept(case: Case, storage: StorageSpec) -> bool:
+    """Whether the document gives away what this node wrote after its sleep, and its hook alone noted that it did."""
+    group = next(group for group in case.world.cluster.groups if storage in group.storage)
+    if failover_of(case.world.cluster, group).on_stale_writer is not OnStaleWriter.DISCARD:
+        return False
+    noted = {
+        node.name
+        for node in (case.here, *case.peers(storage))
+        if (hook := node.seen(lambda facts: facts.hook)) is not None and storage.name in hook.fenced
+    }
+    return noted == {case.here.name}
 
 
 def _storage(case: Case, resource: str) -> StorageSpec | None:

@@ -89,12 +89,12 @@ def _primary_has_all(case: Case, storage: StorageSpec) -> Iterator[str]:
 
 
 def lift_hold(case: Case) -> Iterator[str]:
-    """LiftHold: exactly what is held is taken back, where the node could serve."""
+    """LiftHold: CARP is on again and exactly what is held is taken back, once each, where the node could serve."""
     hook = case.here.seen(lambda facts: facts.hook)
     held = hook.held if hook is not None else 0
-    for effect in case.all_of(SetsSysctl):
-        if effect.name != "net.inet.carp.demotion" or effect.value != str(-held) or not held:
-            yield f"sets {effect.name} to {effect.value}, held is {held}"
+    sets = [(effect.name, effect.value) for effect in case.all_of(SetsSysctl)]
+    if sets != [("net.inet.carp.allow", "1"), ("net.inet.carp.demotion", str(-held))] or not held:
+        yield f"sets {', '.join('='.join(each) for each in sets)}, held is {held}"
     for group in hooked_groups(case.world.cluster, case.step.node):
         for storage in group.storage:
             confirmed = hook is not None and storage.name in hook.confirmed

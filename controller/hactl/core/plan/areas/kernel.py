@@ -48,8 +48,12 @@ def kernel_steps(scene: Scene) -> Findings:
         if not sysctls:
             yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot read net.inet.carp", node, "net.inet.carp")
             continue
-        yield from _sysctls(scene, node, sysctls)
-        if loaded:
+        hook = known(facts.hook)
+        # CARP is off while the boot guard holds the node back; it comes on again with LiftHold.
+        held_off = hook is not None and bool(hook.held) and sysctls.get("allow") == 0
+        wanted = {name: value for name, value in wanted_sysctls(scene).items() if not (held_off and name == "allow")}
+        yield from _sysctls(node, wanted, sysctls)
+        if loaded and not held_off:
             yield from _demotion(node, facts, sysctls.get("demotion", 0))
 
 
@@ -75,8 +79,8 @@ def _load(node: str) -> Step:
     return Step.of(node, LoadModule(), "the carp module is not loaded", Risk.NONE, after=(checks.carp_loaded(),))
 
 
-def _sysctls(scene: Scene, node: str, have: Mapping[str, int]) -> Findings:
-    for name, value in wanted_sysctls(scene).items():
+def _sysctls(node: str, wanted: Mapping[str, int], have: Mapping[str, int]) -> Findings:
+    for name, value in wanted.items():
         if name in have and have[name] != value:
             full = f"net.inet.carp.{name}"
             yield Step.of(

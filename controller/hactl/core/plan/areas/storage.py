@@ -250,7 +250,7 @@ def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, 
         choice = choose(scene.view, storage, nodes, moved=moved)
         if choice is None:
             return  # the metadata area says why
-        against = newer_elsewhere(storage, node, choice)
+        against = newer_elsewhere(scene.view, storage, node, choice)
     if against is not None:
         yield against
         return

@@ -25,7 +25,9 @@ def after_hook_change(change: HookChange, facts: NodeFacts) -> NodeFacts:
     assert hook is not None
     if isinstance(change, LiftHold):
         sysctls = dict(known(facts.carp_sysctls) or {})
-        sysctls["demotion"] = sysctls.get("demotion", 0) - change.held
+        # While CARP is off each vhid demotes the node too; the kernel takes that back itself.
+        off = sysctls.get("allow", 1) == 0
+        sysctls.update(allow=1, demotion=0 if off else sysctls.get("demotion", 0) - change.held)
         facts = replace(facts, carp_sysctls=seen(sysctls, facts))
     if isinstance(change, RestartDevd):
         facts = replace(facts, devd=seen(True, facts))

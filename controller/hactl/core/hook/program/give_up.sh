@@ -1,0 +1,145 @@
+# --- giving up --------------------------------------------------------------
+# The addresses are not here, so nothing else of the group should be, unless nobody else could have it: services, then
+# filesystems, then roles; never by force, never a role under a device in use (I2).
+
+away() { # GROUP: no address of it is here
+	holding || return 0
+	if sole; then keep "$1"; else give "$1"; fi
+}
+
+# Nobody else can have what this node has: it was primary without a secondary long before it lost the addresses,
+# so no other copy is complete, and the peer's hook does not take over (see recent, which is the other half).
+sole() {
+	[ -n "$RESOURCES" ] && [ "$QUICK" = no ] || return 1
+	look
+	lost=$(now)
+	for vhid in $VHIDS; do
+		split "$vhid"
+		at=$(number "$RUN.lost.$NUMBER@$IF")
+		if [ "$at" -gt 0 ] && [ "$at" -lt "$lost" ]; then lost=$at; fi
+	done
+	for name in $RESOURCES; do
+		resource "$name"
+		[ -s "$STATE/alone.$name" ] && [ "$(role "$name")" = primary ] || return 1
+		[ "$(number "$STATE/alone.$name")" -le $((lost - TIMEOUT - 45)) ] || return 1
+		# Connected again: then a secondary has it too. If the note is not gone yet, it will be.
+		if connected "$name"; then return 1; fi
+	done
+}
+
+# As secondary this node would let a peer that slept bring older data over newer (docs/freebsd-facts.md#2.6). It stays
+# primary; a master of the same advskew steps down when it hears another one, so the addresses are claimed, once a
+# minute at most.
+keep() { # GROUP
+	BEGAN=$(now)
+	if [ "$CARP" = BACKUP ] && [ $((BEGAN - $(number "$RUN.claimed.$1"))) -gt 60 ]; then
+		echo "$BEGAN" >"$RUN.claimed.$1"
+		say "$1: another node has the addresses and cannot have the data: claiming them"
+		claim
+		sleep 3
+		carp_state
+		[ "$CARP" != MASTER ] || return 0
+	fi
+	if [ "$CARP" = BACKUP ]; then AGAIN=yes; fi
+	stopped "$1" "the addresses are not here; no other node can have the data, so storage and services stay"
+}
+
+claim() {
+	for vhid in $VHIDS; do
+		split "$vhid"
+		ifconfig "$IF" vhid "$NUMBER" state master
+	done
+}
+
+give() { # GROUP
+	BEGAN=$(now)
+	# A vhid that was only touched is BACKUP too, and MASTER again when nobody else speaks in time.
+	if [ "$QUICK" = no ] && comes_back; then return 0; fi
+	say "$1: giving up what this node has of it: the addresses are not here"
+	for name in $(reversed "$SERVICES"); do
+		running "$name" || continue
+		bounded 60 service "$name" onestop >"$RUN.stop.$name" 2>&1
+		if running "$name"; then
+			AGAIN=yes
+			stopped "$1" "service $name does not stop: $(tail -n 3 "$RUN.stop.$name" | tr '\n' ' ')"
+			return 0
+		fi
+	done
+	for name in $(reversed "$RESOURCES"); do release "$1" "$name" || { AGAIN=yes; return 0; }; done
+	advskew standby
+	noted "$1" gave $(($(now) - BEGAN)) ""
+	say "$1: given up, $(($(now) - BEGAN)) s after the addresses went"
+}
+
+comes_back() {
+	left=2
+	for vhid in $VHIDS; do
+		split "$vhid"
+		if [ "$CARP" = BACKUP ] && [ "$WAIT" -gt "$left" ]; then left=$WAIT; fi
+	done
+	while [ "$left" -gt 0 ]; do
+		sleep 1
+		left=$((left - 1))
+		carp_state
+		case "$CARP" in MASTER | MIXED | ABSENT) return 0 ;; esac
+	done
+	return 1
+}
+
+release() { # GROUP RESOURCE: never by force, never a role under a device in use
+	resource "$2"
+	tries=0
+	while used "$2"; do
+		if [ "$tries" -ge 20 ] || { [ "$tries" -ge 2 ] && [ "$KIND" = zfs ] && [ ! -c "/dev/hast/$2" ]; }; then
+			helps=
+			[ -c "/dev/hast/$2" ] || helps='; a pool without its disk goes at a reboot'
+			stopped "$1" "/dev/hast/$2 is in use (fstat -f $WHERE): left as it is$helps"
+			return 1
+		fi
+		[ "$tries" -eq 0 ] || sleep 0.5
+		# Where the device went first (see fence) there is nothing left to write.
+		case "$KIND" in
+		zfs) bounded 60 zpool export "$WHERE" ;;
+		*) if [ -c "/dev/hast/$2" ]; then bounded 60 umount "/dev/hast/$2"; else bounded 60 umount -f "$WHERE"; fi ;;
+		esac
+		tries=$((tries + 1))
+	done
+	# The device tells too: a hastd that does not answer may still be primary.
+	look
+	[ "$(role "$2")" = primary ] || [ -c "/dev/hast/$2" ] || return 0
+	if mounted "/dev/hast/$2 on "; then stopped "$1" "/dev/hast/$2 is mounted"; return 1; fi
+	# Nothing writes any more: what the secondary has not got yet is on its way.
+	tries=0
+	while connected "$2" && ! clean "$2" && [ "$tries" -lt 10 ]; do sleep 0.5; tries=$((tries + 1)); look; done
+	if ! bounded $((TIMEOUT + 15)) hastctl role secondary "$2"; then
+		# Nothing uses the device; hastd and its worker wait for each other.
+		unplug "$2"
+		bounded 10 hastctl role secondary "$2" || { stopped "$1" "hastctl role secondary $2 fails"; return 1; }
+	fi
+	forget "$2"
+	now >"$STATE/released.$2"
+}
+
+leave() { # with the lock, at shutdown: the address is on its way, everything else follows in order
+	QUICK=yes
+	jobs=
+	for one in $ALL_GROUPS; do
+		if [ "$one" = "$ALL_GROUPS" ]; then leave_group "$one"; return; fi
+		leave_group "$one" & jobs="$jobs $!"
+	done
+	for job in $jobs; do wait "$job"; done
+}
+
+# The peer connects at once to what was released (see verdict): that tells it more than silence would.
+leave_group() { # GROUP
+	group "$1"
+	holding || return 0
+	give "$1"
+	resource "${RESOURCES%% *}"
+	if [ -z "$RESOURCES" ] || ! answers "$PEER"; then return 0; fi
+	left=10
+	while look; [ "$left" -gt 0 ] && [ "$(role "${RESOURCES%% *}")" = secondary ] && ! connected "${RESOURCES%% *}"; do
+		sleep 0.5
+		left=$((left - 1))
+	done
+}

@@ -1,0 +1,75 @@
+# --- beaten -----------------------------------------------------------------
+# Two nodes were MASTER for a moment: one of them slept while the other took over. Each sees that it yielded, or that
+# the other did. Nothing waits for the lock here: each second the sleeper writes is lost, and acknowledged.
+
+# Called when a vhid is MASTER no more. A node that took over, and whose copy nobody else has since, claims the
+# addresses. A primary that yielded to an advertisement as good as its own, though nothing held it back, yielded to a
+# node that took over: an advskew like that is set after the role and before the first write (see take). That hastd
+# calls the copies connected says nothing here: the end of a connection arrives later than an advertisement.
+beaten() { # NUMBER@INTERFACE
+	for one in $ALL_GROUPS; do
+		group "$one"
+		[ "$POLICY" = Automatic ] || continue
+		case " $VHIDS " in *" ${1%@*}/${1#*@}/0/"*) ;; *) continue ;; esac
+		look
+		for name in $RESOURCES; do
+			[ "$(role "$name")" = primary ] || continue
+			if ! connected "$name" && [ "$(cut -d ' ' -f 1 "$STATE/alone.$name" 2>/dev/null)" = 0 ]; then
+				BEGAN=$(now)
+				[ $((BEGAN - $(number "$RUN.claimed.$one"))) -gt 60 ] || return 0
+				echo "$BEGAN" >"$RUN.claimed.$one"
+				say "$one: a node that slept claims the addresses; this one took over: claiming them back"
+				claim
+				return 0
+			fi
+			if yielded "$1"; then fence "$one"; fi
+			return 0
+		done
+	done
+}
+
+yielded() { # NUMBER@INTERFACE
+	[ "$(sysctl -n "$DEMOTION")" = 0 ] || return 1
+	NUMBER=${1%@*} IF=${1#*@}
+	state_of
+	[ "$STATE_HERE $SKEW_HERE" = 'BACKUP 0' ] || return 1
+	case "$(dmesg | grep -F "carp: $1: " | tail -n 1)" in
+	*'MASTER -> BACKUP (more frequent advertisement received)'*) return 0 ;;
+	esac
+	return 1
+}
+
+# The device of a primary goes at once. To hastd it would be a matter of luck: its worker goes on acknowledging while it
+# looks for its peer, and waits for hastd, which waits for it (docs/freebsd-facts.md#2.8).
+unplug() { # RESOURCE: of the last look
+	unit=$(geom gate list | awk -v n="hast/$1" '/^Geom name:/ { mine = $3 == n } mine && $1 == "unit:" { print $2 }')
+	[ -z "$unit" ] || ggatel destroy -f -u "$unit"
+	worker=$(listed "$1" workerpid)
+	[ -z "$worker" ] || kill -9 "$worker"
+}
+
+# The device goes first, under whatever uses it: the one exception of I2. What was written since is on this disk only;
+# how much of it there is, is noted.
+fence() { # GROUP
+	BEGAN=$(now)
+	for name in $RESOURCES; do
+		[ "$(role "$name")" = primary ] || continue
+		resource "$name"
+		# How often it wrote until hastd knew that it was alone, and at the last look: asking again might hang.
+		since=$(cut -d ' ' -f 2 "$STATE/alone.$name" 2>/dev/null)
+		unplug "$name"
+		wrote=$(listed "$name" "  writes")
+		bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
+		forget "$name"
+		keep_notes
+		case "$since$wrote" in *[!0-9]*) since='' ;; esac
+		if [ -z "$since" ] || [ -z "$wrote" ] || [ "$wrote" -lt "$since" ]; then wrote='?'; else wrote=$((wrote - since)); fi
+		echo "$(date +%s) $wrote" >"$STATE/.fenced.$name"
+		fsync "$STATE/.fenced.$name"
+		mv -f "$STATE/.fenced.$name" "$STATE/fenced.$name"
+		fsync "$STATE"
+		say "$1: $name taken away from this node: it slept, and its peer is primary"
+	done
+	advskew standby
+	noted "$1" fenced $(($(now) - BEGAN)) "it slept, and the peer took over meanwhile"
+}

@@ -1,0 +1,460 @@
+# --- taking over ------------------------------------------------------------
+# The addresses are here, so storage, filesystems and services should be too: not before the peer has let go or is
+# gone (I1), only with a copy known to be complete (I4), in the document's order. It says where it stopped, and
+# another run goes on from there.
+
+take() { # GROUP
+	split "${VHIDS%% *}"
+	BEGAN=$(number "$RUN.master.$NUMBER@$IF")
+	[ "$BEGAN" -gt 0 ] || BEGAN=$(now)
+	if [ "$POLICY" != Automatic ]; then
+		noted "$1" reported 0 "the addresses are here; the policy is Manual"
+		say "$1: the addresses are here and nothing is moved: the policy is Manual"
+		return 0
+	fi
+	if [ -f "$STATE/drained" ]; then
+		noted "$1" reported 0 "the addresses are here; the node is drained"
+		say "$1: the addresses are here and nothing is moved: the node is drained"
+		return 0
+	fi
+	AGAIN=yes
+	settled || return 0
+	witness || { stopped "$1" "no witness answers: this node may be cut off"; return 0; }
+	PHASES='' NEW='' ASK='' DOUBT='' GONE='' SINCE=$BEGAN
+	for name in $RESOURCES; do
+		[ "$(role "$name")" = primary ] || may_promote "$1" "$name" || return 0
+	done
+	if [ -n "$RESOURCES" ]; then
+		phase peer
+		promote "$1" || return 0
+		# Nothing was written yet: if the peer is back, the next run gives the roles back and nothing else.
+		# From here on this node has what no other one has. A peer that slept and wakes yields to this advskew.
+		claimed || return 0
+	else
+		advskew serving
+	fi
+	attach_all "$1" || return 0
+	for name in $SERVICES; do start "$1" "$name"; done
+	for name in $SERVICES; do
+		running "$name" ||
+			{ stopped "$1" "service $name does not start: $(tail -n 3 "$RUN.start.$name" | tr '\n' ' ')"; return 0; }
+	done
+	phase services
+	AGAIN=no
+	noted "$1" "$TOOK" $((SINCE - BEGAN)) "${PHASES# } of $(count "$RESOURCES")/$(count "$SERVICES")"
+	say "$1: served here, $((SINCE - BEGAN)) s after the addresses came"
+}
+
+# While the peer is asked: what the services would start first themselves. A service is not started meanwhile.
+prepare() {
+	[ -n "$EARLY" ] || return 0
+	# NFS version 4 alone does without (nfsd of rc.d).
+	! grep -qi '^nfsv4_server_only="*\(yes\|true\|on\|1\)' /etc/rc.conf /etc/rc.conf.local || return 0
+	: >"$RUN.preparing"
+	for name in $EARLY; do bounded 20 service "$name" onestart >/dev/null 2>&1; done
+	rm -f "$RUN.preparing"
+}
+
+# A file takes what a service says: its daemons keep a pipe open. Where the roles were only just taken the service ran
+# on the other node; asking it first takes as long as starting it.
+start() { # GROUP SERVICE
+	if [ -z "$NEW" ] && running "$2"; then return 0; fi
+	say "$1: starting $2"
+	left=80
+	while [ -f "$RUN.preparing" ] && [ "$left" -gt 0 ]; do sleep 0.25; left=$((left - 1)); done
+	bounded 60 service "$2" onestart >"$RUN.start.$2" 2>&1
+}
+
+# Still MASTER of every vhid, each with the advskew of the node that serves.
+claimed() {
+	others=
+	for vhid in $VHIDS; do
+		split "$vhid"
+		state_of
+		[ "$STATE_HERE" = MASTER ] || return 1
+		[ "$SERVING" = - ] || [ "$SKEW_HERE" = "$SERVING" ] || others="$others $vhid"
+	done
+	for vhid in $others; do
+		split "$vhid"
+		ifconfig "$IF" vhid "$NUMBER" advskew "$SERVING"
+	done
+}
+
+# The addresses have been here for settleSeconds, asking included.
+settled() {
+	while [ $(($(now) - BEGAN)) -lt "$SETTLE" ]; do
+		sleep 0.5
+		still_master 0 || return 1
+	done
+}
+
+still_master() { # SECONDS
+	more=$1
+	while :; do
+		carp_state
+		[ "$CARP" = MASTER ] || return 1
+		[ "$more" -gt 0 ] || return 0
+		sleep 1
+		more=$((more - 1))
+	done
+}
+
+proven() { # RESOURCE
+	[ -f "$STATE/confirmed.$1" ] || [ -f "$STATE/released.$1" ]
+}
+
+# While the primary is connected it is alive, and primary. When it lost its power nothing closes the connection
+# before hastd's timeout; then it does not answer on the replication network either. That it does not answer
+# says something only if it did answer while all was well: a firewall may keep ping out.
+pinged() { # RESOURCE
+	said=
+	[ ! -f "$STATE/confirmed.$1" ] || read -r said <"$STATE/confirmed.$1"
+	case "$said" in *answers*) return 0 ;; esac
+	return 1
+}
+
+# What patience found is good for as long as CARP needs to bring a master that woke back.
+silent() { # RESOURCE
+	case "$SILENT" in *" $1 "*) [ $(($(now) - SILENT_AT)) -gt 3 ] || return 0 ;; esac
+	pinged "$1" && ! alive
+}
+
+# The group could go on but for a peer that is primary, connected and alive.
+pending() { # GROUP
+	group "$1"
+	if [ "$POLICY" != Automatic ] || [ -f "$STATE/drained" ] || ! still_master 0; then return 1; fi
+	for name in $RESOURCES; do
+		resource "$name"
+		if [ "$(role "$name")" != secondary ] || ! proven "$name" || ! connected "$name"; then continue; fi
+		case " $PREPARED " in
+		*" $1 "*) ;;
+		*) PREPARED="$PREPARED $1"; prepare </dev/null >/dev/null 2>&1 & ;;
+		esac
+		if ! silent "$name"; then return 0; fi
+		SILENT="$SILENT $name " SILENT_AT=$(now)
+	done
+	return 1
+}
+
+# The addresses came: every peer is asked while this node looks at itself.
+ask_peers() {
+	for one in "$RUN".master.*; do [ -f "$one" ] || return 0; break; done
+	for one in $ALL_GROUPS; do
+		group "$one"
+		for name in $RESOURCES; do
+			resource "$name"
+			for address in $PEER $ALSO; do ask "$address"; done
+		done
+	done
+}
+
+# Without the lock: whoever has to mend what made this node MASTER needs it (another password, for one). It ends when
+# a group need not wait any more. SILENT: resources whose peer is connected and answers nowhere.
+patience() {
+	waiting='' others=no rounds=0 SILENT='' SILENT_AT=0 ASKED=''
+	ask_peers
+	look
+	for one in $ALL_GROUPS; do if pending "$one"; then waiting="$waiting $one"; else others=yes; fi; done
+	# The other groups are not kept waiting.
+	if [ -z "$waiting" ] || [ "$REACTED$others" = noyes ]; then return 0; fi
+	while [ "$rounds" -lt 60 ] && [ ! -f "$RUN.event" ]; do
+		sleep 0.5
+		rounds=$((rounds + 1))
+		look
+		for one in $waiting; do pending "$one" || return 0; done
+	done
+}
+
+may_promote() { # GROUP RESOURCE
+	resource "$2"
+	case "$(role "$2")" in
+	secondary) ;;
+	init)
+		# hastd was started anew, and no primary could connect to it: what was known of the copy is void.
+		forget "$2"
+		bounded 30 hastctl role secondary "$2"
+		stopped "$1" "$2 had no role: it is secondary now, and its copy is not known to be complete"
+		return 1
+		;;
+	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
+	esac
+	if [ -f "$STATE/split.$2" ]; then AGAIN=no; stopped "$1" "$(apart "$2")"; return 1; fi
+	proven "$2" ||
+		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
+	NEW="$NEW $2"
+	if connected "$2"; then
+		silent "$2" || { stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
+		GONE="$GONE $2 "
+	elif recent "$2"; then
+		gone "$1" "$2"
+	else
+		let_go "$1" "$2"
+	fi
+}
+
+# Whether the primary was gone before it could have acknowledged a write alone. It does that once it has closed the
+# connection, which is seen here at once, or TIMEOUT after the cut, which is seen here 20 s after it at the latest
+# (two keepalives, docs/freebsd-facts.md#2.7). It was gone WAIT - 2 seconds before the addresses came, or earlier.
+recent() { # RESOURCE
+	[ -f "$STATE/confirmed.$1" ] || return 1
+	tries=0
+	while [ ! -f "$STATE/disconnected.$1" ] && [ "$tries" -lt 10 ]; do sleep 0.3; tries=$((tries + 1)); done
+	split "${VHIDS%% *}"
+	came=$(number "$RUN.master.$NUMBER@$IF")
+	[ "$came" -gt 0 ] || came=$(now)
+	late=$((20 - TIMEOUT))
+	if [ "$late" -lt 0 ] || grep -q closed "$STATE/disconnected.$1" 2>/dev/null; then late=0; fi
+	[ "$(number "$STATE/disconnected.$1")" -ge $((came - WAIT + 2 + late)) ]
+}
+
+# Long ago, but in order (a switch was off, and both nodes had lost the addresses): whoever would have served
+# since then would have connected to this copy. If the peer can be asked, hastd asks it before anything is written.
+let_go() { # GROUP RESOURCE
+	if answers "$PEER"; then
+		DOUBT="$DOUBT $2 "
+		gone "$1" "$2"
+		return
+	fi
+	[ ! -f "$STATE/parted.$2" ] || return 0
+	AGAIN=no
+	stopped "$1" "the copy of $2 was disconnected before the addresses came and may be old; hactl or a person decides"
+	return 1
+}
+
+# The connection is closed. Where the peer can be asked, its hastd says what it is once this node connects to it (see
+# verdict). Where it cannot, a primary that lives connects again every 10 s: one that does not has let go, or is gone.
+gone() { # GROUP RESOURCE
+	if pinged "$2"; then
+		alive || { GONE="$GONE $2 "; return 0; }
+		[ "$HEARD" = yes ] && { ASK="$ASK $2 "; return 0; }
+		stopped "$1" "the peer lives and only the replication network is silent: it cannot be told from a primary"
+		return 1
+	fi
+	left=12
+	while [ "$left" -gt 0 ]; do
+		look
+		if connected "$2"; then stopped "$1" "the peer is primary for $2 again"; return 1; fi
+		sleep 1
+		left=$((left - 1))
+		still_master 0 || return 1
+	done
+}
+
+# The roles of all resources of the group, then their devices.
+promote() { # GROUP
+	{ become "$1" && devices "$1"; } || return 1
+	phase role
+}
+
+become() { # GROUP
+	LAST='' LATE=''
+	[ -n "$NEW" ] || return 0
+	for name in $NEW; do
+		# A connection that came since we looked has made the notes void.
+		[ "$WAKING" = yes ] || proven "$name" || { stopped "$1" "the peer connected to $name again"; return 1; }
+		case "$DOUBT$ASK" in
+		*" $name "*) case "$DOUBT" in *" $name "*) echo copy ;; *) echo role ;; esac >"$STATE/doubt.$name" ;;
+		*) [ ! -f "$STATE/doubt.$name" ] || rm -f "$STATE/doubt.$name" ;;
+		esac
+		[ ! -f "$STATE/last.$name" ] || LAST="$LAST $name "
+		resource "$name"
+		# Of a peer that may be alive hastd is to hear.
+		case "$ASK$DOUBT$GONE" in "$GONE") refuse "$PEER" ;; esac
+	done
+	# All that was asked took seconds; a peer that only slept has the addresses back by now.
+	[ "$WAKING" = yes ] || still_master 0 || return 1
+	say "$1: making$NEW primary here"
+	# shellcheck disable=SC2086
+	bounded $((TIMEOUT + 15)) hastctl role primary $NEW || { stopped "$1" "hastctl role primary$NEW fails"; return 1; }
+	ROLE_AT=$(now)
+	for name in $NEW; do forget "$name"; done
+}
+
+# hastd waits `timeout` for a peer that does not answer before it serves. A route that refuses makes connect(2) fail at
+# once (docs/freebsd-facts.md#7.3). It is noted before it is there, and taken away again at the end of this run, by a
+# process of its own if this run is killed, and by every later run; a boot knows no routes.
+refuse() { # ADDRESS
+	[ -n "$1" ] && [ ! -f "$RUN.refused.$1" ] || return 0
+	keep_admitting "$1"
+	: >"$RUN.refused.$1"
+	case "$1" in
+	*:*) route -q -n add -inet6 -host "$1" ::1 -reject ;;
+	*) route -q -n add -host "$1" 127.0.0.1 -reject ;;
+	esac >/dev/null 2>&1
+}
+
+keep_admitting() { # ADDRESS
+	(sleep 15; readmit "$1") </dev/null >/dev/null 2>&1 &
+}
+
+admit() {
+	for refused in "$RUN".refused.*; do
+		[ ! -f "$refused" ] || readmit "${refused#"$RUN".refused.}"
+	done
+}
+
+readmit() { # ADDRESS: the route goes only if it is ours, one that refuses
+	case "$1" in
+	*:*) family=-inet6 ;;
+	*) family=-inet ;;
+	esac
+	case "$(route -n get "$family" -host "$1" 2>/dev/null)" in
+	*REJECT*) route -q -n delete "$family" -host "$1" >/dev/null 2>&1 ;;
+	esac
+	rm -f "$RUN.refused.$1"
+}
+
+devices() { # GROUP
+	for name in $RESOURCES; do
+		resource "$name"
+		if [ -f "$STATE/doubt.$name" ]; then
+			verdict "$1" "$name" || return 1
+			[ "$(cat "$STATE/doubt.$name")" = role ] || compared "$1" "$name" || return 1
+		fi
+		left=$(((TIMEOUT + 15) * 4))
+		while [ ! -c "/dev/hast/$name" ]; do
+			[ "$left" -gt 0 ] || { stopped "$1" "/dev/hast/$name does not come"; return 1; }
+			sleep 0.25
+			left=$((left - 1))
+		done
+		# From here on this copy is written to; without a secondary no other one has that. Noted before it is known, for
+		# a secondary may connect at any moment, which makes the note void.
+		[ -f "$STATE/alone.$name" ] || { keep_notes; echo 0 >"$STATE/alone.$name"; }
+	done
+	look
+	for name in $RESOURCES; do
+		[ "$(role "$name")" = primary ] ||
+			{ stopped "$1" "$name did not stay primary: see /var/log/messages"; return 1; }
+		if connected "$name"; then
+			rm -f "$STATE/alone.$name"
+		else
+			case "$LATE" in *" $name "*)
+				resource "$name"
+				if alive; then give_back "$1" "$name" "the peer does not say whether it is primary for $name"; return 1; fi
+				;;
+			esac
+		fi
+	done
+	for name in $RESOURCES; do [ ! -f "$STATE/doubt.$name" ] || rm -f "$STATE/doubt.$name"; done
+}
+
+# Nothing is used before the peer's hastd said what it is: a secondary connects. Where no hastd listens, or one that is not
+# primary, this one serves at once. A primary it asks every second for `timeout`, and then serves all the same: before that
+# the role is given back (docs/freebsd-facts.md#2.6; no line of a log tells, #7.45).
+verdict() { # GROUP RESOURCE
+	while :; do
+		look
+		if connected "$2"; then return 0; fi
+		if [ -f "$STATE/split.$2" ]; then AGAIN=no; give_back "$1" "$2" "$(apart "$2")"; return 1; fi
+		[ $(($(now) - ROLE_AT)) -lt $(((TIMEOUT + 1) / 2)) ] || break
+		[ ! -c "/dev/hast/$2" ] || return 0
+		# It closed the connection in order, and is gone since: asked once more before its copy is used.
+		if ! alive && ! alive; then LATE="$LATE $2 "; return 0; fi
+		sleep 0.3
+	done
+	give_back "$1" "$2" "the peer does not say whether it is primary for $2"
+	return 1
+}
+
+apart() { # RESOURCE
+	echo "both copies of $1 were written while they were apart: a person decides which one stays (hactl resolve)"
+}
+
+give_back() { # GROUP RESOURCE WHY
+	# None of the group was used yet.
+	for given in $RESOURCES; do
+		if [ "$given" != "$2" ] && [ ! -f "$STATE/doubt.$given" ]; then continue; fi
+		bounded $((TIMEOUT + 15)) hastctl role secondary "$given"
+		# It never served.
+		case "$LAST" in *" $given "*) ;; *) rm -f "$STATE/last.$given" ;; esac
+	done
+	stopped "$1" "$3"
+}
+
+# hastd compares the counters of both copies when it connects, and brings over what is newer there. Nothing
+# was written here yet: without an answer the role is given back.
+compared() { # GROUP RESOURCE
+	left=$(((TIMEOUT + 30) * 2))
+	look
+	while ! clean "$2" && ! used "$2"; do
+		if [ -f "$STATE/split.$2" ]; then AGAIN=no; give_back "$1" "$2" "$(apart "$2")"; return 1; fi
+		if [ "$left" -le 0 ]; then
+			AGAIN=no
+			give_back "$1" "$2" \
+				"the copy of the peer for $2 cannot be compared with this one; hactl or a person decides"
+			return 1
+		fi
+		sleep 0.5
+		left=$((left - 1))
+		look
+	done
+}
+
+# Filesystems side by side; 2 is the end of what another run could do.
+attach_all() { # GROUP
+	[ -n "$RESOURCES" ] || return 0
+	set -- "$1" 0
+	jobs=
+	for name in $RESOURCES; do
+		if [ "$name" = "$RESOURCES" ]; then
+			attach "$1" "$name"
+			set -- "$1" $?
+		else
+			attach "$1" "$name" & jobs="$jobs $!"
+		fi
+	done
+	for job in $jobs; do
+		wait "$job"
+		code=$?
+		[ "$code" -le "$2" ] || set -- "$1" "$code"
+	done
+	phase filesystem
+	[ "$2" -ne 2 ] || AGAIN=no
+	return "$2"
+}
+
+attach() { # GROUP RESOURCE
+	resource "$2"
+	case "$KIND" in
+	ufs)
+		MOUNTS=$(mount)
+		if was_mounted "/dev/hast/$2 on $WHERE ("; then return 0; fi
+		free "$1" "$2" || return 1
+		say "$1: checking and mounting /dev/hast/$2 on $WHERE"
+		check "$1" "$2" || return $?
+		[ -d "$WHERE" ] || mkdir -p "$WHERE"
+		if [ -n "$OPTIONS" ]; then
+			bounded 120 mount -t ufs -o "$OPTIONS" "/dev/hast/$2" "$WHERE"
+		else
+			bounded 120 mount -t ufs "/dev/hast/$2" "$WHERE"
+		fi || { stopped "$1" "/dev/hast/$2 cannot be mounted on $WHERE"; return 1; }
+		;;
+	zfs)
+		if used "$2"; then return 0; fi
+		say "$1: importing $WHERE"
+		bounded 300 zpool import -f -d /dev/hast -o cachefile=none "$WHERE" ||
+			{ stopped "$1" "zpool import $WHERE fails"; return 1; }
+		;;
+	esac
+}
+
+# A lock of its own: the fsck of a run that was killed may still be at work.
+check() { # GROUP RESOURCE
+	lockf -k -t 60 "$RUN.fsck.$2" timeout --foreground -k 2 1800 fsck -p -t ufs "/dev/hast/$2" >/dev/null
+	code=$?
+	[ "$code" -ne 0 ] || return 0
+	stopped "$1" "fsck -p of /dev/hast/$2 fails: fsck -t ufs /dev/hast/$2 by hand"
+	# 8: it wants a person. Anything else, or without the device: another run may do better.
+	if [ "$code" -eq 8 ] && [ -c "/dev/hast/$2" ]; then return 2; fi
+	return 1
+}
+
+free() { # GROUP RESOURCE: nothing is mounted over anything (by MOUNTS), nor behind a symbolic link
+	if was_mounted "/dev/hast/$2 on "; then stopped "$1" "/dev/hast/$2 is mounted, but not on $WHERE"; return 1; fi
+	if was_mounted " on $WHERE ("; then stopped "$1" "something else is mounted on $WHERE"; return 1; fi
+	at=$WHERE
+	while [ -n "$at" ]; do
+		if [ -L "$at" ]; then stopped "$1" "$at is a symbolic link; $WHERE must not be behind one"; return 1; fi
+		at=${at%/*}
+	done
+}

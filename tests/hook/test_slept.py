@@ -1,0 +1,65 @@
+"""A node that was frozen while its peer took over, and wakes: what it wrote then is shown, and goes by one word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.lab.hook_pair import A, B, HookPair
+
+#: Writes and flushes numbers for as long as it can.
+WRITER = "n=0; while n=$((n + 1)); echo $n > /data/sleeper && fsync /data/sleeper; do sleep 0.1; done"
+
+
+def _discard(data: dict[str, Any]) -> None:
+    data["spec"]["failover"] = {"onStaleWriter": "Discard"}
+
+
+def _slept(pair: HookPair) -> None:
+    """A writes all the time, sleeps, and wakes after B took over."""
+    pair.sh(A, f"({WRITER}) </dev/null >/dev/null 2>&1 &")
+    pair.wait(35)
+    pair.world.freeze(A)
+    pair.until(lambda: pair.runs(B), 60)
+    pair.sh(B, "echo newer > /data/file; sync")
+    pair.wait(35)
+    pair.world.thaw(A)
+
+
+def test_the_device_of_a_sleeper_goes_at_once() -> None:
+    """Within two seconds nothing can be written there; the note says what was."""
+    pair = HookPair()
+    _slept(pair)
+    pair.until(lambda: pair.sh(A, "[ -c /dev/hast/data ] || echo gone") == "gone\n", 2)
+    pair.until(lambda: any(move.startswith("fenced") for move in pair.moves(A)), 5)
+    pair.until(lambda: not pair.mounted(A) and not pair.runs(A), 40)
+    assert pair.role(A) == "secondary"
+    assert (pair.role(B), pair.carp(B), pair.sh(B, "cat /data/file")) == ("primary", "MASTER 0", "newer\n")
+    epoch, writes = pair.sh(A, "cat /var/db/hactl/fenced.data").split()
+    assert int(epoch) > 0
+    assert int(writes) >= 0
+
+
+def test_one_word_throws_away_what_the_sleeper_wrote() -> None:
+    """By default a person is asked, and told which copy and why."""
+    pair = HookPair()
+    _slept(pair)
+    pair.wait(60)
+    pair.loop.converge()
+    plan = pair.loop.plan()
+    (hold,) = (hold for hold in plan.holds if hold.reason == "SplitBrain")
+    assert f"{A} slept while its peer took over, and " in hold.message
+    assert hold.remedy == f"hactl resolve nas data --discard {A}"
+    assert pair.role(A) == "secondary"
+
+
+def test_the_document_can_say_that_it_is_thrown_away() -> None:
+    """`onStaleWriter: Discard`: the copy of the node that slept is filled again by the other one."""
+    pair = HookPair(_discard)
+    _slept(pair)
+    pair.wait(60)
+    pair.loop.converge()
+    pair.wait(60)
+    pair.loop.converge()
+    assert pair.complaints() == []
+    assert pair.sh(B, "cat /data/file") == "newer\n"
+    assert "fenced" not in pair.notes(A)
