@@ -32,7 +32,7 @@ serve)
 	;;
 start)
 	mount | grep -q " on ${DIR%/*} (" || { echo "${DIR%/*} is not mounted"; exit 1; }
-	# fsync(1) of a file makes its name durable, not that of a directory that is as new.
+	# All records were lost once whose directory was a few seconds old (docs/freebsd-facts.md#7.48).
 	mkdir -p "$DIR" && fsync "$DIR" "${DIR%/*}" && : >"$RUN.on" || exit 1
 	/usr/sbin/daemon -f -p "$RUN.pid" /bin/sh "$0" serve
 	;;
