@@ -81,8 +81,9 @@ class Scope(Pair):
         who = "hactl" if self._acting == node else "the hook"
         if hast.pid is None or resource.role == role:
             return
-        # What a node that slept goes on writing is lost: its peer is, or was, primary, so the device goes first (I2).
-        slept = who != "hactl" and (self.split or self.role(B if node == A else A) == "primary")
+        # I2's one exception, a node that slept: the hook takes the device away first, and only then changes the role.
+        mounts = [row for row in self.machine(node).disks.mounts.table if row.special == f"/dev/hast/{RESOURCE}"]
+        slept = who != "hactl" and all(row.provider is not None and row.provider.gone for row in mounts)
         if resource.role == "primary" and self.mounted(node) and not slept:
             self._problems.append(f"I2: {who} made {node} {role} while the filesystem is mounted there")
         if role != "primary" or self.split:
