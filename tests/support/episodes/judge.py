@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
 from hactl.core.sh import quote
 from hactl.core.steps import Step
+from hactl.lab.hast.processes import Resource, Role
 from support.acknowledged import Ack, judge
 from support.lab.closed_loop import Loop
-from support.lab.serving import primaries
+from support.lab.serving import mounts, primaries, unplugged
 
 #: What a person has to decide: the accepted ends of an episode in which people made a second primary.
 FOR_PEOPLE = frozenset(
@@ -52,6 +53,21 @@ class Judge:
         self.acks: list[Ack] = []
         #: Nodes that were frozen and woke up since hactl last called their copy complete: they may believe old things.
         self.slept: set[str] = set()
+        #: (node, resource) whose device was taken from under its mount before the last change of the role.
+        self.unplugged: set[tuple[str, str]] = set()
+        for node in self.nodes:
+            self._watch(node)
+
+    def _watch(self, node: str) -> None:
+        hast = self.loop.machine(node).hast
+        change = hast.change_role
+
+        def watched(resource: Resource, role: Role) -> Iterator[float]:
+            gone = unplugged(self.loop.machine(node), resource.name)
+            (self.unplugged.add if gone else self.unplugged.discard)((node, resource.name))
+            yield from change(resource, role)
+
+        hast.change_role = watched  # type: ignore[method-assign]
 
     # what is true
 
@@ -66,8 +82,7 @@ class Judge:
 
     def mounted(self, node: str, resource: str) -> bool:
         """Whether the world has /dev/hast/NAME mounted there."""
-        table = self.loop.machine(node).disks.mounts.table
-        return any(row.special == f"/dev/hast/{resource}" for row in table)
+        return bool(mounts(self.loop.machine(node), resource))
 
     def in_use(self) -> set[tuple[str, str]]:
         """(node, resource) of every mounted device of a running primary."""
@@ -119,9 +134,9 @@ class Judge:
                 self.note(f"{' and '.join(nodes)} are primary, cut off from each other")
                 self.split = True
         for node, resource in used:
-            # What a node that slept writes on is lost: its peer is, or was, primary, so the device goes first (I2).
-            slept = self.split or bool(set(self.holders()[resource]) - {node})
-            lost = node not in self.holders()[resource] and self.mounted(node, resource) and not slept
+            # I2's one exception, a node that slept: the device goes first, and only then the role.
+            lost = node not in self.holders()[resource] and self.mounted(node, resource)
+            lost = lost and (node, resource) not in self.unplugged
             # With a broken disk and no peer nothing can be unmounted, and rc(8) ends hastd at shutdown all the same.
             if lost and self.up(node) and self.loop.machine(node).hast.pid is not None and not self._broken(node):
                 raise Broken(f"I2: {node} lost the role for {resource} while it was mounted")

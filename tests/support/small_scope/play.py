@@ -15,7 +15,7 @@ from hactl.lab.hast.daemon import Hast
 from hactl.lab.hast.processes import Resource, Role
 from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
 from support.lab.closed_loop import Fate
-from support.lab.serving import complaints
+from support.lab.serving import complaints, unplugged
 from support.small_scope.digest import Digest, bucket
 from support.small_scope.world import RESOURCE, A, B, Pair
 
@@ -82,8 +82,7 @@ class Scope(Pair):
         if hast.pid is None or resource.role == role:
             return
         # I2's one exception, a node that slept: the hook takes the device away first, and only then changes the role.
-        mounts = [row for row in self.machine(node).disks.mounts.table if row.special == f"/dev/hast/{RESOURCE}"]
-        slept = who != "hactl" and all(row.provider is not None and row.provider.gone for row in mounts)
+        slept = who != "hactl" and unplugged(self.machine(node), RESOURCE)
         if resource.role == "primary" and self.mounted(node) and not slept:
             self._problems.append(f"I2: {who} made {node} {role} while the filesystem is mounted there")
         if role != "primary" or self.split:

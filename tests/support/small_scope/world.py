@@ -15,6 +15,7 @@ from hactl.lab.storage.provider import Provider
 from support.episodes.episode import MARK
 from support.lab.closed_loop import Loop
 from support.lab.converged import converged
+from support.lab.serving import mounts
 
 A, B = "nas-a", "nas-b"
 GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"
@@ -75,7 +76,7 @@ class Pair:
 
     def mounted(self, node: str) -> bool:
         """Whether the kernel there has the filesystem."""
-        return any(row.special == f"/dev/hast/{RESOURCE}" for row in self.machine(node).disks.mounts.table)
+        return bool(mounts(self.machine(node), RESOURCE))
 
     def metadata(self, node: str) -> Metadata:
         """What HAST keeps on that node's disk. Raises NoMetadata or InvalidMetadata."""

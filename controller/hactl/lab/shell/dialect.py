@@ -127,17 +127,19 @@ def caught(script: str) -> frozenset[int]:
 
 def prepare(script: str, pid: int) -> str:
     """The script as the player should see it."""
-    if "[[" in script:
-        script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
-    prefix = _DELIVERY if caught(script) else ""
-    if "$$" in script:
-        prefix += f"__pid={pid}; "
-    return prefix + _rewritten(script)
+    return prelude(script) + (f"__pid={pid}; " if "$$" in script else "") + rewritten(script)
+
+
+def prelude(script: str) -> str:
+    """What goes before a script that has traps: signals are delivered when a program ends."""
+    return _DELIVERY if caught(script) else ""
 
 
 @lru_cache(maxsize=1024)
-def _rewritten(script: str) -> str:
+def rewritten(script: str) -> str:
     """What does not depend on who runs it; simulations run the same scripts again and again."""
+    if "[[" in script:
+        script = _DOUBLE_BRACKET.sub(r"\1'[['", script)
     script = _REWRITTEN.sub(_instead, script)
     if _LONE_AMPERSAND.search(script):
         script = _Scanner(script).rewrite()

@@ -41,6 +41,8 @@ ENVIRONMENT = {
 }
 #: Major number of the first release whose root has sh.
 FIRST_WITH_SH = 14
+#: Seconds. A script ends when it ends, or is killed.
+_FOR_EVER = 1e8
 #: Programs before which files the script made must have the modes its umask gives them.
 _MODE_MATTERS = frozenset({"chmod", "cp", "install", "ls", "mv", "rm", "service", "stat", "sysrc", "umask"})
 
@@ -133,7 +135,7 @@ class Shell:
             prepared = f"sh -c {dialect.quote(prepared)} {dialect.quote(self.name)} {given}"
         elif arguments:
             prepared = f"set -- {given}\n{prepared}"
-        bash = self._interpreter(prepared, cwd)
+        bash = self._interpreter((dialect.rewritten(script), dialect.prelude(script), given), cwd)
         self.machine.rc.enter(self.process)
         try:
             return await self._drive(bash, prepared)
@@ -142,13 +144,17 @@ class Shell:
 
     # the interpreter and its programs
 
-    def _interpreter(self, script: str, cwd: str) -> Bash:
-        words = read_words(script)
+    def _interpreter(self, texts: tuple[str, ...], cwd: str) -> Bash:
+        words = [read_words(text) for text in texts if text]
         builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
-        scripts = {path for path in words.scripts if path in words.commands or self._executable(path)}
+        paths = frozenset[str]().union(*(each.scripts for each in words))
+        commands = frozenset[str]().union(*(each.commands for each in words))
+        scripts = {path for path in paths if path in commands or self._executable(path)}
         if self.name.startswith("/"):
             scripts.add(self.name)
-        programs = words.programs - {"kill", "wait"} if self.process.catches else words.programs
+        programs = frozenset[str]().union(*(each.programs for each in words))
+        if self.process.catches:
+            programs -= {"kill", "wait"}
         builtins |= dict.fromkeys(programs | LOCAL.keys() | {"__run", "__kill", "__test"} | scripts, self._dispatcher())
         bash = Bash(
             username=self.env["USER"],
@@ -158,6 +164,8 @@ class Shell:
             custom_builtins=builtins,
             max_commands=1_000_000,
             max_loop_iterations=1_000_000,
+            # Its own is 30 s of the machine the lab runs on, where a script that waits in virtual time may be slow.
+            timeout_seconds=_FOR_EVER,
         )
         files = self.machine.files
         bash.mount("/", files.fs, read_only=files.full or "/" in files.read_only)

@@ -126,25 +126,24 @@ pending() { # GROUP
 	for name in $RESOURCES; do
 		resource "$name"
 		if [ "$(role "$name")" != secondary ] || ! proven "$name" || ! connected "$name"; then continue; fi
-		case " $PREPARED " in
-		*" $1 "*) ;;
-		*) PREPARED="$PREPARED $1"; prepare </dev/null >/dev/null 2>&1 & ;;
-		esac
 		if ! silent "$name"; then return 0; fi
 		SILENT="$SILENT $name " SILENT_AT=$(now)
 	done
 	return 1
 }
 
-# The addresses came: every peer is asked while this node looks at itself.
+# The addresses came: every peer is asked while this node looks at itself, and what takes time is begun.
 ask_peers() {
 	for one in "$RUN".master.*; do [ -f "$one" ] || return 0; break; done
 	for one in $ALL_GROUPS; do
 		group "$one"
+		coming=$POLICY$REACTED
 		for name in $RESOURCES; do
+			proven "$name" || coming=no
 			resource "$name"
 			for address in $PEER $ALSO; do ask "$address"; done
 		done
+		if [ "$coming" = Automaticno ] && [ ! -f "$STATE/drained" ]; then prepare </dev/null >/dev/null 2>&1 & fi
 	done
 }
 
@@ -258,8 +257,11 @@ become() { # GROUP
 		esac
 		[ ! -f "$STATE/last.$name" ] || LAST="$LAST $name "
 		resource "$name"
-		# Of a peer that may be alive hastd is to hear.
-		case "$ASK$DOUBT$GONE" in "$GONE") refuse "$PEER" ;; esac
+		# Of a peer that may be alive hastd is to hear, whatever another group found a moment ago.
+		case "$ASK$DOUBT$GONE" in
+		"$GONE") refuse "$PEER" ;;
+		*) [ ! -f "$RUN.refused.$PEER" ] || readmit "$PEER" ;;
+		esac
 	done
 	# All that was asked took seconds; a peer that only slept has the addresses back by now.
 	[ "$WAKING" = yes ] || still_master 0 || return 1
@@ -276,15 +278,15 @@ become() { # GROUP
 refuse() { # ADDRESS
 	[ -n "$1" ] && [ ! -f "$RUN.refused.$1" ] || return 0
 	keep_admitting "$1"
-	: >"$RUN.refused.$1"
+	now >"$RUN.refused.$1"
 	case "$1" in
 	*:*) route -q -n add -inet6 -host "$1" ::1 -reject ;;
 	*) route -q -n add -host "$1" 127.0.0.1 -reject ;;
 	esac >/dev/null 2>&1
 }
 
-keep_admitting() { # ADDRESS
-	(sleep 15; readmit "$1") </dev/null >/dev/null 2>&1 &
+keep_admitting() { # ADDRESS: what a later run refuses has its own end
+	(sleep 15; [ "$(number "$RUN.refused.$1")" -gt $(($(now) - 14)) ] || readmit "$1") </dev/null >/dev/null 2>&1 &
 }
 
 admit() {
