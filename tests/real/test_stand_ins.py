@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -12,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 from ruamel.yaml import YAML
 
-from real.exams import blank
+from real.exams import blank, look
 from real.exams.catalogue import EXAMS
 from real.exams.exam import Bench, Exam
 from real.nodes.emulated import EVERYTHING, EXAMPLES
@@ -59,6 +60,7 @@ def _bench(place: Path, exam: Exam, name: str) -> StandIn:
     nodes.__getitem__.side_effect = both.__getitem__
     nodes.peer.side_effect = {"nas-a": "nas-b", "nas-b": "nas-a"}.__getitem__
     site.active.return_value, site.name, site.folder, site.steps.return_value = "nas-a", "nas", place, []
+    site.rows.side_effect = _rows
     site.predicted_failover.return_value = 9.0
     site.apply.return_value = Applied(True, 0, 2.0, "nas: Ready")
     site.hactl.return_value = Ran(0, "about 0 s", "", 2.0)
@@ -67,10 +69,21 @@ def _bench(place: Path, exam: Exam, name: str) -> StandIn:
     return StandIn(nodes, site, document, place, name, chance(1, "13.2", exam.name, name), timeline)
 
 
+def _rows(count: int) -> list[dict[str, Any]]:
+    at = datetime.fromtimestamp(time.time() + 1.0, UTC).isoformat()
+    summary = "NodesReachable is False: nas-a, nas-b"
+    return [{"at": at, "kind": "ConditionChanged", "summary": summary, "detail": {"status": "False"}}]
+
+
+async def _looked(bench: Bench) -> dict[str, float]:
+    return {"cheapest exec": 1.0, "unchanged pass": 1.1, "full pass": 1.9}
+
+
 @pytest.fixture(autouse=True)
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(look, "measured", _looked)
     monkeypatch.setattr(blank, "Site", lambda nodes, folder: MagicMock(apply=lambda: Applied(True, 0, 1.0, "")))
 
 
@@ -86,7 +99,7 @@ def test_every_round_ends(tmp_path: Path, exam: Exam) -> None:
 
 
 #: No load runs there.
-_WITHOUT_LOAD = ("blank", "facts")
+_WITHOUT_LOAD = ("blank", "facts", "look")
 
 
 @pytest.mark.parametrize("exam", [each for each in EXAMS if each.name not in _WITHOUT_LOAD], ids=lambda exam: exam.name)

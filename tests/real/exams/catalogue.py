@@ -8,16 +8,18 @@ from .cable import cable
 from .drift import drift
 from .exam import Exam
 from .full import full
+from .look import look
 from .lost_writes import lost_writes
 from .moves import reboot, switchover
 from .power import power_cut, power_cut_both
 from .resources import resources
 from .sleep import freeze
+from .told import told
 from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (
-    blank, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full, resources,
-    lost_writes, facts,
+    blank, look, told, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full,
+    resources, lost_writes, facts,
 )  # fmt: skip
 #: What CI has time for.
 SHORT = ("blank/nas", "power-cut/01", "switchover/01")

@@ -109,6 +109,12 @@ class Site:
         out = self.hactl("history", self.name, "--kind", "Step", "--limit", "1000", "-o", "json").out
         return [row for row in json.loads(out) if row["id"] > since] if out.startswith("[") else []
 
+    def rows(self, count: int) -> list[dict[str, Any]]:
+        """The last rows on record, of every kind."""
+        out = self.hactl("history", self.name, "--limit", str(count), "-o", "json").out
+        found: list[dict[str, Any]] = json.loads(out) if out.startswith("[") else []
+        return found
+
     def history(self) -> str:
         """Everything on record, as people read it."""
         return self.hactl("history", self.name, "--limit", "1000", "-o", "wide").out

@@ -47,7 +47,7 @@ class Episode:
         self.name = "firewall" if self.chance.random() < 0.15 else "nas"
         self.loop: Loop = converged(self.name)
         self.loop.world.random.seed(seed)
-        self.loop.lease = 1
+        self.loop.lease, self.loop.remembers = 1, True
         self.started = self.loop.now
         self.log: list[str] = []
         self.judge = Judge(self.loop, self.note)

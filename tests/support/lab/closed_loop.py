@@ -22,6 +22,7 @@ from hactl.core.objects import HACluster
 from hactl.core.operations import Overrides
 from hactl.core.outcome import StepResult
 from hactl.core.parse.answer.node import parse_probe
+from hactl.core.parse.question import EVERYTHING, Answered, Question
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.script import read_answer, step_script
@@ -60,6 +61,8 @@ class Loop:
     generation: int = 1
     #: Of the lease steps are sent under; None: nodes are not asked.
     lease: int | None = None
+    #: A look builds on the last one, as the observer's do; else each asks for everything.
+    remembers: bool = False
     passwords: dict[tuple[str, str], str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     executed: list[str] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Loop:
         self.world = build_world(self.document, VirtualClock(), self.seed, release=self.release)
         self.world.start()
         self.world.advance(1.0)
+        self._last: dict[str, tuple[Cluster, Answered]] = {}
         self.failing: dict[str, str] = {}
         self.overrides = Overrides()
 
@@ -115,11 +119,20 @@ class Loop:
             if not self.reaches(name):
                 nodes[name] = Unknown("Unreachable", self.now)
                 continue
-            out, _, _ = drive(run_script(self.machine(name), probe_script(cluster, name, NONCE)))
-            nodes[name] = Known(
-                parse_probe(cluster, name, out, nonce=NONCE, seen_at=self.now, salt=SALT).facts, self.now
-            )
+            nodes[name] = Known(self._ask(cluster, name), self.now)
         return Snapshot(self.now, nodes)
+
+    def _ask(self, cluster: Cluster, node: str) -> NodeFacts:
+        known, last = self._last.get(node, (None, None))
+        question = Question(bounded=False, last=last) if known == cluster else EVERYTHING
+        out, _, _ = drive(run_script(self.machine(node), probe_script(cluster, node, NONCE, question)))
+        answered = parse_probe(cluster, node, out, nonce=NONCE, seen_at=self.now, salt=SALT, question=question)
+        self._last.pop(node, None)
+        if question.last is not None and not answered.complete:
+            return self._ask(cluster, node)
+        if self.remembers and answered.complete:
+            self._last[node] = cluster, answered
+        return answered.facts
 
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
         """Look and plan; the audit has no complaint. `between`: see `look`."""
