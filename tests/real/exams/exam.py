@@ -19,7 +19,7 @@ from ..load import writers
 from ..load.writers import Load
 from ..nodes.node import Broken, Nodes
 from ..nodes.site import Site
-from ..outcome.evidence import Timeline
+from ..outcome.evidence import Timeline, keep_nodes
 from ..outcome.rounds import Outcome, Verdict
 from ..outcome.timelines import LATE_SECONDS, away, moves, outages
 
@@ -177,7 +177,11 @@ class Bench:
             calm = max([fault + 1.0, *(each.until or float("inf") for each in gone if each.seconds > LATE_SECONDS)])
             return time.time() > calm + _STEADY_SECONDS
 
-        return self.comes(steady, seconds)
+        came = self.comes(steady, seconds)
+        if not came:
+            # Before anything is mended or built anew.
+            keep_nodes(self.folder, self.nodes, ".then")
+        return came
 
     def measure(self, load: Load, fault: float) -> None:
         """Seconds without the address and without the service since `fault`."""

@@ -15,6 +15,7 @@ from .rounds import Outcome
 NODE_SCRIPTS = {
     "messages": "tail -n 400 /var/log/messages",
     "moves": "tail -n 50 /var/db/hactl/moves",
+    "processes": "ps -axo pid,ppid,stat,wchan,command; procstat -kk -a | grep hast; ls -l /dev/hast",
     "state": "ifconfig vtnet1; hastctl list; hastctl dump all; mount; ls -l /var/db/hactl; sysctl net.inet.carp",
 }
 _LINE_OF_MESSAGES = 30.0
@@ -38,12 +39,17 @@ class Timeline:
         return now
 
 
-def keep(folder: Path, nodes: Nodes, site: Site, outcome: Outcome) -> None:
-    """After a round; a node that does not answer leaves no files."""
+def keep_nodes(folder: Path, nodes: Nodes, when: str = "") -> None:
+    """What the nodes say; one that does not answer leaves no files. `when`: after the names, where they say it twice."""
     for node in nodes.both:
         if not nodes.answers(node.name):
             continue
         for name, script in NODE_SCRIPTS.items():
-            (folder / f"{node.name}.{name}").write_text(node.run(script, _LINE_OF_MESSAGES).out)
+            (folder / f"{node.name}.{name}{when}").write_text(node.run(script, _LINE_OF_MESSAGES).out)
+
+
+def keep(folder: Path, nodes: Nodes, site: Site, outcome: Outcome) -> None:
+    """After a round."""
+    keep_nodes(folder, nodes)
     (folder / "history").write_text(site.history())
     (folder / "outcome.json").write_text(json.dumps(asdict(outcome), indent=1))
