@@ -40,7 +40,7 @@ class Timeline:
 
 
 def keep_nodes(folder: Path, nodes: Nodes, when: str = "") -> None:
-    """What the nodes say; one that does not answer leaves no files. `when`: after the names, where they say it twice."""
+    """What the nodes say; one that does not answer leaves no files. `when` goes after the names of the files."""
     for node in nodes.both:
         if not nodes.answers(node.name):
             continue

@@ -135,6 +135,8 @@ release) exec lockf -k -t 20 "$LOCK" /bin/sh "$0" locked lift ;;
 locked)
 	BOOTED=${5:-$(booted)}
 	trap admit EXIT
+	# Of a run that was killed.
+	[ ! -d "$RUN.turn" ] || rmdir "$RUN.turn"
 	case "$2" in
 	react)
 		SILENT_AT=${3%% *} SILENT=" ${3#"${3%% *}"} " TOOK=${4:-took}

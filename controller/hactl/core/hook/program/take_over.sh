@@ -239,15 +239,48 @@ gone() { # GROUP RESOURCE
 	done
 }
 
-# The roles of all resources of the group, then their devices.
+# The roles of the group, each with its device before the next one: hastd ends the worker of a secondary and waits for
+# that, GEOM lets nothing end while a new device does not answer, and the new device answers once hastd has let its
+# worker connect: for ever, where two roles change at once (docs/freebsd-facts.md#7.49, seen with four resources).
 promote() { # GROUP
-	{ become "$1" && devices "$1"; } || return 1
+	by_turns become "$1" || return 1
 	phase role
+}
+
+# One group at a time changes roles; everything else goes on side by side.
+by_turns() { # COMMAND...
+	if [ "$ALL_GROUPS" = "${ALL_GROUPS%% *}" ]; then "$@"; return; fi
+	tries=0
+	until mkdir "$RUN.turn" 2>/dev/null; do
+		[ "$tries" -lt 300 ] || return 1
+		sleep 0.2
+		tries=$((tries + 1))
+	done
+	"$@"
+	set -- $?
+	rmdir "$RUN.turn"
+	return "$1"
 }
 
 become() { # GROUP
 	LAST='' LATE=''
-	[ -n "$NEW" ] || return 0
+	[ -z "$NEW" ] || may_become "$1" || return 1
+	for name in $RESOURCES; do
+		case "$NEW " in
+		*" $name "*)
+			resource "$name"
+			bounded $((TIMEOUT + 15)) hastctl role primary "$name" ||
+				{ stopped "$1" "hastctl role primary $name fails"; return 1; }
+			ROLE_AT=$(now)
+			forget "$name"
+			;;
+		esac
+		device "$1" "$name" || return 1
+	done
+	stayed "$1"
+}
+
+may_become() { # GROUP
 	for name in $NEW; do
 		# A connection that came since we looked has made the notes void.
 		[ "$WAKING" = yes ] || proven "$name" || { stopped "$1" "the peer connected to $name again"; return 1; }
@@ -266,10 +299,6 @@ become() { # GROUP
 	# All that was asked took seconds; a peer that only slept has the addresses back by now.
 	[ "$WAKING" = yes ] || still_master 0 || return 1
 	say "$1: making$NEW primary here"
-	# shellcheck disable=SC2086
-	bounded $((TIMEOUT + 15)) hastctl role primary $NEW || { stopped "$1" "hastctl role primary$NEW fails"; return 1; }
-	ROLE_AT=$(now)
-	for name in $NEW; do forget "$name"; done
 }
 
 # hastd waits `timeout` for a peer that does not answer before it serves. A route that refuses makes connect(2) fail at
@@ -306,23 +335,24 @@ readmit() { # ADDRESS: the route goes only if it is ours, one that refuses
 	rm -f "$RUN.refused.$1"
 }
 
-devices() { # GROUP
-	for name in $RESOURCES; do
-		resource "$name"
-		if [ -f "$STATE/doubt.$name" ]; then
-			verdict "$1" "$name" || return 1
-			[ "$(cat "$STATE/doubt.$name")" = role ] || compared "$1" "$name" || return 1
-		fi
-		left=$(((TIMEOUT + 15) * 4))
-		while [ ! -c "/dev/hast/$name" ]; do
-			[ "$left" -gt 0 ] || { stopped "$1" "/dev/hast/$name does not come"; return 1; }
-			sleep 0.25
-			left=$((left - 1))
-		done
-		# From here on this copy is written to; without a secondary no other one has that. Noted before it is known, for
-		# a secondary may connect at any moment, which makes the note void.
-		[ -f "$STATE/alone.$name" ] || { keep_notes; echo 0 >"$STATE/alone.$name"; }
+device() { # GROUP RESOURCE
+	resource "$2"
+	if [ -f "$STATE/doubt.$2" ]; then
+		verdict "$1" "$2" || return 1
+		[ "$(cat "$STATE/doubt.$2")" = role ] || compared "$1" "$2" || return 1
+	fi
+	left=$(((TIMEOUT + 15) * 4))
+	while [ ! -c "/dev/hast/$2" ]; do
+		[ "$left" -gt 0 ] || { stopped "$1" "/dev/hast/$2 does not come"; return 1; }
+		sleep 0.25
+		left=$((left - 1))
 	done
+	# From here on this copy is written to; without a secondary no other one has that. Noted before it is known, for
+	# a secondary may connect at any moment, which makes the note void.
+	[ -f "$STATE/alone.$2" ] || { keep_notes; echo 0 >"$STATE/alone.$2"; }
+}
+
+stayed() { # GROUP: every role, and no peer that speaks against it
 	look
 	for name in $RESOURCES; do
 		[ "$(role "$name")" = primary ] ||
