@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hactl.core.hook.render import HOOK
+from hactl.lab.hast.processes import Resource, Role
 from hactl.lab.storage.mounts import Mount
 from support.lab.hook_pair import LAN, REPLICATION, STATE, A, B, HookPair
 
@@ -258,3 +261,38 @@ def test_no_answer_of_hastd_is_no_answer() -> None:
     pair.wait(60)
     assert pair.moves(B) == ["stopped hastd does not tell the role of data"]
     assert pair.hooks(B)
+
+
+def _second_group(data: dict[str, Any]) -> None:
+    """Two resources in the group that is there, and one in another; every disk of its own."""
+    groups = data["spec"]["groups"]
+    first = groups[0]["storage"][0]
+    groups[0]["storage"].append(_like(first, "data2", "/dev/vtbd2"))
+    groups.append(copy.deepcopy(groups[0]) | {"name": "more", "storage": [_like(first, "data3", "/dev/vtbd3")]})
+    groups[1]["virtualIPs"][0] |= {"name": "more", "vhid": 81, "addresses": ["192.0.2.81/24"]}
+    groups[1]["services"] = []
+
+
+def _like(first: dict[str, Any], name: str, disk: str) -> dict[str, Any]:
+    made = copy.deepcopy(first) | {"name": name, "filesystem": {"ufs": {"mountpoint": f"/{name}"}}}
+    made["hast"]["devices"] = dict.fromkeys(made["hast"]["devices"], disk)
+    return made
+
+
+def test_no_role_changes_while_another_device_is_on_its_way() -> None:
+    """hastd would hang (docs/freebsd-facts.md#7.49): not in one group, nor in two that are taken side by side."""
+    pair = HookPair(_second_group)
+    hast = pair.machine(B).hast
+    change, order, early = hast.change_role, [], []
+
+    def watched(resource: Resource, role: Role) -> Iterator[float]:
+        order.append(resource.name)
+        others = [each.name for each in hast.resources.values() if each.role == "primary"]
+        early.extend(name for name in others if pair.machine(B).files.kind(f"/dev/hast/{name}") is None)
+        yield from change(resource, role)
+
+    hast.change_role = watched  # type: ignore[method-assign]
+    pair.world.power_off(A)
+    pair.until(lambda: pair.complaints() == [], 90)
+    assert sorted(order) == ["data", "data2", "data3"]
+    assert early == []
