@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from hactl.core.hook.render import HOOK
 from hactl.lab.hast.processes import Resource, Role
 from hactl.lab.storage.mounts import Mount
+from support.documents import second_group
 from support.lab.hook_pair import LAN, REPLICATION, STATE, A, B, HookPair
 
 
@@ -263,25 +263,14 @@ def test_no_answer_of_hastd_is_no_answer() -> None:
     assert pair.hooks(B)
 
 
-def _second_group(data: dict[str, Any]) -> None:
-    """Two resources in the group that is there, and one in another; every disk of its own."""
-    groups = data["spec"]["groups"]
-    first = groups[0]["storage"][0]
-    groups[0]["storage"].append(_like(first, "data2", "/dev/vtbd2"))
-    groups.append(copy.deepcopy(groups[0]) | {"name": "more", "storage": [_like(first, "data3", "/dev/vtbd3")]})
-    groups[1]["virtualIPs"][0] |= {"name": "more", "vhid": 81, "addresses": ["192.0.2.81/24"]}
-    groups[1]["services"] = []
-
-
-def _like(first: dict[str, Any], name: str, disk: str) -> dict[str, Any]:
-    made = copy.deepcopy(first) | {"name": name, "filesystem": {"ufs": {"mountpoint": f"/{name}"}}}
-    made["hast"]["devices"] = dict.fromkeys(made["hast"]["devices"], disk)
-    return made
+def _both_on_a(data: dict[str, Any]) -> None:
+    second_group(data)
+    data["spec"]["groups"][1]["preferred"].reverse()
 
 
 def test_no_role_changes_while_another_device_is_on_its_way() -> None:
     """hastd would hang (docs/freebsd-facts.md#7.49): not in one group, nor in two that are taken side by side."""
-    pair = HookPair(_second_group)
+    pair = HookPair(_both_on_a)
     hast = pair.machine(B).hast
     change, order, early = hast.change_role, [], []
 

@@ -33,6 +33,23 @@ def nas_data() -> dict[str, Any]:
     return _data(NAS)
 
 
+def second_group(data: dict[str, Any], *, more: bool = True) -> None:
+    """Another group, at home on the other node; `more`: and a second resource of the group that is there."""
+    groups = data["spec"]["groups"]
+    first = groups[0]
+    groups.append(copy.deepcopy(first) | {"name": "more", "services": [], "preferred": first["preferred"][::-1]})
+    groups[1]["virtualIPs"][0] |= {"name": "more", "vhid": 81, "addresses": ["192.0.2.81/24"]}
+    groups[1]["storage"] = [_like(first["storage"][0], "data3", "/dev/vtbd3")]
+    if more:
+        first["storage"].append(_like(first["storage"][0], "data2", "/dev/vtbd2"))
+
+
+def _like(first: dict[str, Any], name: str, disk: str) -> dict[str, Any]:
+    made = copy.deepcopy(first) | {"name": name, "filesystem": {"ufs": {"mountpoint": f"/{name}"}}}
+    made["hast"]["devices"] = dict.fromkeys(made["hast"]["devices"], disk)
+    return made
+
+
 def firewall_data() -> dict[str, Any]:
     """The firewall pair as plain data."""
     return _data(FIREWALL)

@@ -265,17 +265,38 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
 def _standby_in_doubt(scene: Scene, node: str, before: set[str]) -> Hold | None:
     """The active node's hastd is not disturbed while a standby cannot take the same first (I5).
 
-    `before`: the nodes whose steps come before this one's in the same stage.
+    `before`: the nodes whose steps come before this one's in the same stage. Where the others serve groups too, none of
+    them is only a standby: then it is enough that they have what is served here as the document wants it.
     """
     if not _serves(scene, node):
         return None
     storages = storages_of(scene.view.cluster, node)
     peers = {peer for s in storages for peer in s.hast.devices if peer != node} - before
-    doubtful = sorted(peer for peer in peers if peer in scene.view.silent or not _in_sync(scene, peer))
+    doubtful = sorted(
+        peer
+        for peer in peers
+        if peer in scene.view.silent
+        or not (_in_sync(scene, peer) or (_serves(scene, peer) and _stands_by(scene, peer, node)))
+    )
     if not doubtful:
         return None
     why = f"hastd on {node} is left as it is until {', '.join(doubtful)} can take the change first"
     return Hold(HoldReason.STANDBY_FIRST, why, node, HAST_CONF)
+
+
+def _stands_by(scene: Scene, node: str, primary: str) -> bool:
+    """Whether the file of a node has what `primary` is primary for as the document wants it."""
+    file = _file(scene, node)
+    have = _parsed(file) if file is not None and not file.torn else None
+    wanted = parse_hastconf(render_hastconf(scene.view.cluster, node))
+    if not (isinstance(have, HastConf) and isinstance(wanted, HastConf)):
+        return False
+    names = {name for name in wanted.resources if scene.view.role(name, primary) is HastRole.PRIMARY}
+    return same_meaning(_only(have, names), _only(wanted, names))
+
+
+def _only(conf: HastConf, names: set[str]) -> HastConf:
+    return replace(conf, resources={name: each for name, each in conf.resources.items() if name in names})
 
 
 def _reload(scene: Scene, node: str, why: str) -> Step:
