@@ -13,9 +13,10 @@ from unittest.mock import MagicMock
 import pytest
 from ruamel.yaml import YAML
 
-from real.exams import blank, look
+from real.exams import blank
 from real.exams.catalogue import EXAMS
 from real.exams.exam import Bench, Exam
+from real.exams.sight import look
 from real.nodes.emulated import EVERYTHING, EXAMPLES
 from real.nodes.node import Node, Nodes, NotHere, Ran
 from real.nodes.site import Applied

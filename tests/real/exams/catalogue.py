@@ -8,13 +8,13 @@ from .cable import cable
 from .drift import drift
 from .exam import Exam
 from .full import full
-from .look import look
 from .lost_writes import lost_writes
 from .moves import reboot, switchover
 from .power import power_cut, power_cut_both
 from .resources import resources
+from .sight.look import look
+from .sight.told import told
 from .sleep import freeze
-from .told import told
 from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (

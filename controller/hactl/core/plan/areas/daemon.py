@@ -103,10 +103,16 @@ def _parsed(file: File) -> HastConf | HastConfError | None:
 
 def _in_sync(scene: Scene, node: str) -> bool:
     """Whether the file on the node means what the document wants."""
+    found = _compared(scene, node)
+    return found is not None and same_meaning(*found)
+
+
+def _compared(scene: Scene, node: str) -> tuple[HastConf, HastConf] | None:
+    """What the file on the node says and what the document wants; None: the file says nothing that counts."""
     file = _file(scene, node)
     have = _parsed(file) if file is not None and not file.torn else None
     wanted = parse_hastconf(render_hastconf(scene.view.cluster, node))
-    return isinstance(have, HastConf) and isinstance(wanted, HastConf) and same_meaning(have, wanted)
+    return (have, wanted) if isinstance(have, HastConf) and isinstance(wanted, HastConf) else None
 
 
 def same_meaning(have: HastConf, wanted: HastConf) -> bool:
@@ -286,11 +292,10 @@ def _standby_in_doubt(scene: Scene, node: str, before: set[str]) -> Hold | None:
 
 def _stands_by(scene: Scene, node: str, primary: str) -> bool:
     """Whether the file of a node has what `primary` is primary for as the document wants it."""
-    file = _file(scene, node)
-    have = _parsed(file) if file is not None and not file.torn else None
-    wanted = parse_hastconf(render_hastconf(scene.view.cluster, node))
-    if not (isinstance(have, HastConf) and isinstance(wanted, HastConf)):
+    found = _compared(scene, node)
+    if found is None:
         return False
+    have, wanted = found
     names = {name for name in wanted.resources if scene.view.role(name, primary) is HastRole.PRIMARY}
     return same_meaning(_only(have, names), _only(wanted, names))
 

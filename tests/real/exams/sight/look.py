@@ -11,9 +11,9 @@ from hactl.app import make_resolver, opened
 from hactl.ports import Target
 from hactl.runtime.passes.types import PassRequest
 
-from ..nodes.node import Broken
-from ..outcome.rounds import Verdict
-from .exam import Bench, exam
+from ...nodes.node import Broken
+from ...outcome.rounds import Verdict
+from ..exam import Bench, exam
 
 _ROUNDS = 12
 #: Of an unchanged pass of a Ready pair, and of one that asks for everything, over the cheapest exec on both nodes.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .exam import Bench, exam
+from ..exam import Bench, exam
 
 _TOLD_SECONDS = 90.0
 #: Of the record; one pass writes fewer.
