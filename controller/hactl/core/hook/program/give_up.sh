@@ -111,13 +111,16 @@ release() { # GROUP RESOURCE: never by force, never a role under a device in use
 	# Nothing writes any more: what the secondary has not got yet is on its way.
 	tries=0
 	while connected "$2" && ! clean "$2" && [ "$tries" -lt 10 ]; do sleep 0.5; tries=$((tries + 1)); look; done
-	if ! by_turns bounded $((TIMEOUT + 15)) hastctl role secondary "$2"; then
-		# Nothing uses the device; hastd and its worker wait for each other.
-		unplug "$2"
-		bounded 10 hastctl role secondary "$2" || { stopped "$1" "hastctl role secondary $2 fails"; return 1; }
-	fi
+	by_turns demote "$1" "$2" || return 1
 	forget "$2"
 	now >"$STATE/released.$2"
+}
+
+demote() { # GROUP RESOURCE
+	if bounded $((TIMEOUT + 15)) hastctl role secondary "$2"; then return 0; fi
+	# Nothing uses the device; hastd and its worker wait for each other.
+	unplug "$2"
+	bounded 10 hastctl role secondary "$2" || { stopped "$1" "hastctl role secondary $2 fails"; return 1; }
 }
 
 leave() { # with the lock, at shutdown: the address is on its way, everything else follows in order

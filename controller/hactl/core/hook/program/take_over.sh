@@ -248,11 +248,11 @@ promote() { # GROUP
 }
 
 # One group at a time changes roles; everything else goes on side by side.
-by_turns() { # COMMAND...
+by_turns() { # COMMAND GROUP...
 	if [ "$ALL_GROUPS" = "${ALL_GROUPS%% *}" ]; then "$@"; return; fi
 	tries=0
 	until mkdir "$RUN.turn" 2>/dev/null; do
-		[ "$tries" -lt 300 ] || return 1
+		[ "$tries" -lt 600 ] || { stopped "$2" "the roles of another group change, and that takes long"; return 1; }
 		sleep 0.2
 		tries=$((tries + 1))
 	done
