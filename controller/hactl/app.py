@@ -140,30 +140,48 @@ class App:
         return Accepted(document, await self.store.put_document(document, actor=who))
 
 
+class Sight:
+    """How nodes are reached and looked at: connections that stay open, and what was read last. For one event loop."""
+
+    def __init__(self) -> None:
+        """Nothing is connected yet."""
+        self.clock = SystemClock()
+        self.nodes = SSHNodes()
+        self.salt = secrets.token_bytes(16)
+        self.observer = Observer(self.nodes, self.clock, self.salt)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.nodes.close()
+
+
 @asynccontextmanager
-async def opened(path: Path | None, *, pace: Pace | None = None) -> AsyncIterator[App]:
-    """Everything wired. `path` None: nothing is recorded (for commands that only look)."""
-    clock = SystemClock()
-    nodes = SSHNodes()
+async def opened(path: Path | None, *, pace: Pace | None = None, sight: Sight | None = None) -> AsyncIterator[App]:
+    """Everything wired. `path` None: nothing is recorded (for commands that only look).
+
+    `sight`: the caller's, who closes it; so that what a command does goes on with what it looked at first.
+    """
+    eyes = sight or Sight()
+    clock, nodes = eyes.clock, eyes.nodes
     locks = None if path is None else ClusterLock(lock_directory(path))
     store = memory_record() if path is None else await open_record(path, actor=actor())
-    salt = secrets.token_bytes(16)
 
     def lock(name: str) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if locks is None else locks.cluster(name, wait_seconds=LOCK_WAIT_SECONDS)
 
     reconciler = Reconciler(
-        Observer(nodes, clock, salt),
+        eyes.observer,
         Executor(nodes, store, clock),
         store,
         clock,
-        Access(make_resolver(salt), lock),
+        Access(make_resolver(eyes.salt), lock),
         pace=pace,
     )
     try:
         yield App(clock, store, nodes, locks, reconciler)
     finally:
-        await nodes.close()
+        if sight is None:
+            await eyes.close()
         await store.close()
 
 

@@ -77,7 +77,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> FakeApp:
     app = FakeApp([hooked_pair()])
 
     @asynccontextmanager
-    async def opened(path: Path | None) -> AsyncIterator[FakeApp]:
+    async def opened(path: Path | None, *, sight: object = None) -> AsyncIterator[FakeApp]:
         assert path is None, "a command that explains records nothing"
         yield app
 

@@ -20,6 +20,8 @@ from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError, StoreError
 
 if TYPE_CHECKING:
+    from hactl.app import Sight
+    from hactl.cli.work.node_loop import NodeLoop
     from hactl.core.cluster import Cluster
     from hactl.core.facts import Snapshot
     from hactl.core.operations import Overrides
@@ -112,7 +114,7 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
     return overrides(await store.operations_in_force(cluster), cluster, wall), tuple(rows)
 
 
-async def look(recorded: Recorded, paths: Sequence[str]) -> Looked:
+async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = None) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
     from hactl.core.evidence.view import View
@@ -120,7 +122,7 @@ async def look(recorded: Recorded, paths: Sequence[str]) -> Looked:
     from hactl.runtime.passes.types import Accepted
 
     accepted, overrides = Accepted(recorded.document, recorded.generation), recorded.overrides or Overrides()
-    async with opened(None) as app:
+    async with opened(None, sight=sight) as app:
         resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides, previous=recorded.status)
         before = None
         view = View.at(resolved.cluster, snapshot, app.clock.monotonic())
@@ -135,17 +137,20 @@ async def look(recorded: Recorded, paths: Sequence[str]) -> Looked:
         return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)
 
 
-def look_at(record: Path, cluster: str, paths: Sequence[str] = ()) -> Looked:
-    """Find the cluster of that name and look. Raises HactlError when there is none."""
+def look_at(record: Path, cluster: str, paths: Sequence[str] = (), *, nodes: NodeLoop | None = None) -> Looked:
+    """Find the cluster of that name and look. Raises HactlError when there is none.
 
-    async def looked() -> Looked:
+    `nodes`: where connections stay open for what comes next.
+    """
+
+    async def looked(sight: Sight | None = None) -> Looked:
         found = await find(record, paths, lambda document: document.cluster.name == cluster)
         if not found:
             where = ", ".join(paths) if paths else "the record"
             raise HactlError(f"there is no cluster {cluster} in {where}")
-        return await look(found[0], paths)
+        return await look(found[0], paths, sight)
 
-    return asyncio.run(looked())
+    return asyncio.run(looked()) if nodes is None else nodes.run(looked)
 
 
 def record_of(ctx: click.Context, paths: Sequence[str]) -> Path:

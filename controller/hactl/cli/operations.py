@@ -1,8 +1,8 @@
 """Operations (HAOperation) through the API: making one, seeing it through, cancelling it.
 
 Rules: the controller judges whether and when an operation can be carried out, and when it is over. When it works, a
-command only follows: Ctrl-C leaves the operation going. When none runs the work is done here (`hactl.cli.worker`), and
-followed in the same way.
+command only follows: Ctrl-C leaves the operation going. When none runs the work is done here
+(`hactl.cli.work.worker`), and followed in the same way.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, Stat
 from hactl.cli.api_client.watch import revision_of
 from hactl.cli.follow import Following
 from hactl.cli.output import to_seconds
-from hactl.cli.worker import HOW_ENDED, STOPPING, Reached, Work, controller_runs, why_ended, working
+from hactl.cli.work.worker import HOW_ENDED, STOPPING, Reached, Work, controller_runs, why_ended, working
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
+    from hactl.cli.work.node_loop import NodeLoop
     from hactl.core.pace.convergence import Summary
 
 Body = Mapping[str, Any]
@@ -179,17 +180,24 @@ class Ending:
 
 
 def carry_out(
-    client: Client, cluster: str, *, operation: Body | None, seconds: float, reached: Reached | None = None, aside: str
+    client: Client,
+    cluster: str,
+    *,
+    operation: Body | None,
+    seconds: float,
+    aside: str,
+    reached: Reached | None = None,
+    nodes: NodeLoop | None = None,
 ) -> Ending:
     """Follow it until it is over, or `reached` by the status of the cluster, or the time is up.
 
     Without `reached` the operation is to end by itself, and is ended when it could not be finished here. `aside` is
-    said when a person stops to follow what a controller goes on with.
+    said when a person stops to follow what a controller goes on with. `nodes`: the connections the command has already.
     """
     name = "" if operation is None else name_of(operation)
     number = 0 if operation is None or reached is not None else int(status_of(operation)["number"])
     following = Following(client, [cluster], seconds)
-    with working(client, Work((cluster,), seconds, awaited=number, reached=reached)) as worker:
+    with working(client, Work((cluster,), seconds, awaited=number, reached=reached), nodes) as worker:
         try:
             for _ in following.rounds(endless=worker is not None):
                 # In this order: work that has ended may have ended the operation.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -339,8 +340,37 @@ def test_i10_no_vital_service_is_switched_off_under_the_name_of_another() -> Non
         assert says(disables(vital), "I10", vital)
 
 
-def test_no_node_is_told_to_be_master() -> None:
-    """With an advskew as good as the other's both step down; preemption does it without (docs/freebsd-facts.md#1.2)."""
-    parted = healthy_pair().vhid("nas-a", advskew=100, state=CarpState.BACKUP).vhid("nas-b", advskew=0)
-    assert not complaints(parted, [vhid("nas-a", "advskew 0")])
-    assert says(complaints(parted, [vhid("nas-a", "advskew 0 state master")]), "I7")
+def _moved() -> Scene:
+    """nas-b serves, and nas-a, which has let go, still has the address."""
+    served = healthy_pair("nas-b").vhid("nas-b", advskew=100, state=CarpState.BACKUP)
+    return served.vhid("nas-a", advskew=100, state=CarpState.MASTER)
+
+
+MASTERS: list[tuple[str, Callable[[Scene], Scene], str]] = [
+    ("with an advskew as good as its own", lambda s: s.vhid("nas-a", advskew=0), "both step down"),
+    ("which may have a better one", lambda s: s.without_vhid("nas-a"), "both step down"),
+    ("seen long ago", lambda s: s.aged(31, "nas-a"), "I6"),
+    ("and has no filesystem", lambda s: s.unmounted("nas-b"), "without serving"),
+    ("and its service is down", lambda s: s.service("nas-b", running=False), "without serving"),
+    ("and is MASTER already", lambda s: s.vhid("nas-b", state=CarpState.MASTER), "I7"),
+    ("and is demoted", lambda s: s.sysctl("nas-b", demotion=240), "demoted"),
+    ("and nobody knows whether it is demoted", lambda s: s.unknown("nas-b", "carp_sysctls"), "demoted"),
+]
+
+
+@pytest.mark.parametrize(("tweak", "phrase"), [case[1:] for case in MASTERS], ids=[case[0] for case in MASTERS])
+def test_a_node_is_told_to_be_master_only_where_carp_would_make_it_one(
+    tweak: Callable[[Scene], Scene], phrase: str
+) -> None:
+    """It serves and is the best; else both step down, or clients come to a node without the data (#1.2)."""
+    taking = vhid("nas-b", "advskew 0 state master")
+    assert not complaints(_moved(), [taking], active="nas-b")
+    assert says(complaints(tweak(_moved()), [taking], active="nas-b"), phrase)
+    assert says(complaints(_moved(), [vhid("nas-b", "advskew 0 state backup")], active="nas-b"), "I7")
+
+
+def test_the_address_of_a_group_that_nobody_serves_stays_where_it_is() -> None:
+    """What lets go may become as good as the others, not worse: it would move to a node that does not serve."""
+    idle = healthy_pair().unmounted("nas-a").service("nas-a", running=False)
+    assert not complaints(idle, [vhid("nas-a", "advskew 100")])
+    assert says(complaints(idle.vhid("nas-b", advskew=0), [vhid("nas-a", "advskew 100")]), "does not serve yet")

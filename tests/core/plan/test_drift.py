@@ -56,7 +56,7 @@ DRIFTS: list[tuple[str, Tweak, list[str]]] = [
     (
         "advskew of the active node, and the address went to the peer",
         lambda s: s.vhid("nas-a", advskew=200, state=CarpState.BACKUP).vhid("nas-b", state=CarpState.MASTER),
-        ["nas-a: ifconfig vtnet1 vhid 80 advskew 0"],
+        ["nas-a: ifconfig vtnet1 vhid 80 advskew 0 state master"],
     ),
     ("advbase", lambda s: s.vhid("nas-b", advbase=3), ["nas-b: ifconfig vtnet1 vhid 80 advbase 1"]),
     (

@@ -85,7 +85,7 @@ def test_a_prediction_counts_every_part_until_the_addresses_are_there() -> None:
     usual = prediction(plan, Durations())
     verbs = [step.verb for step in moving_steps(plan)]
     assert verbs[0] == "StopService"
-    assert verbs[-2:] == ["SetVhid", "SetVhid"]
+    assert verbs[-2:] == ["StartService", "SetVhid"]
     slow = prediction(plan, Durations(by_command={"service nfsd onestart": 12.0}))
     assert slow == usual + 10.0
     assert prediction(plan, Durations(change=4.0)) == usual + 3.0

@@ -12,6 +12,9 @@ from hactl.core.operations import Overrides
 from hactl.core.parse.question import ALL_PARTS, Part
 from hactl.core.plan import make_plan
 from hactl.core.plan.joined import parts_after
+from hactl.core.plan.placement import place
+from hactl.core.plan.scene import set_scene
+from hactl.core.plan.virtual_ips import given_away
 from hactl.core.steps import execs
 from support.facts.builder import NOW, Scene, healthy_pair, nas_cluster, rebooted_pair, zfs_pair
 from support.facts.planned import first, holds, looks, plan_of
@@ -28,6 +31,7 @@ def test_a_move_lets_go_in_the_order_that_loses_nothing() -> None:
         ("nas-a", "service nfsd onestop"),
         ("nas-a", "umount /data"),
         ("nas-a", "hastctl role secondary data"),
+        ("nas-a", "ifconfig vtnet1 vhid 80 advskew 100"),
     ]
     assert looks(steps[1]) == [
         "/dev/hast/data is mounted on /data",
@@ -46,7 +50,7 @@ def test_a_move_lets_go_in_the_order_that_loses_nothing() -> None:
 def test_a_move_of_a_pool_exports_it_and_looks_that_it_is_gone() -> None:
     """The same with zpool export."""
     steps = first(plan_of(zfs_pair(), TO_B))
-    assert [step.command for step in steps[1:]] == ["zpool export tank", "hastctl role secondary data"]
+    assert [step.command for step in steps[1:3]] == ["zpool export tank", "hastctl role secondary data"]
     assert looks(steps[1]) == [
         "pool tank is imported",
         "> pool tank is not imported (0 s)",
@@ -165,23 +169,60 @@ def test_a_paused_group_is_left_as_it_is() -> None:
     assert plan_of(scene, Overrides(paused_groups={"files": "eve"})).stages == ()
 
 
-def test_what_the_other_node_takes_over_is_one_stage_and_the_old_one_gives_its_address_away_last() -> None:
-    """No look in between: the node tests the conditions of each step itself. Between the two nodes there is a look."""
+TAKES_OVER = [("nas-b", verb) for verb in ("SetRole", "CheckFilesystem", "Mount", "StartService", "SetVhid")]
+
+
+def test_what_the_other_node_takes_over_is_one_stage_and_the_address_comes_last() -> None:
+    """No look in between: the node tests the conditions of each step itself. Between the two nodes there is a look.
+
+    The old node has let the address be taken before, so that the new one needs no word of it and no election.
+    """
     stages = plan_of(healthy_pair(), TO_B).stages
     assert [[(step.node, step.verb) for step in stage.steps] for stage in stages] == [
-        [("nas-a", "StopService"), ("nas-a", "Unmount"), ("nas-a", "SetRole")],
-        [
-            ("nas-b", "SetRole"),
-            ("nas-b", "CheckFilesystem"),
-            ("nas-b", "Mount"),
-            ("nas-b", "StartService"),
-            ("nas-b", "SetVhid"),
-            ("nas-a", "SetVhid"),
-        ],
+        [("nas-a", "StopService"), ("nas-a", "Unmount"), ("nas-a", "SetRole"), ("nas-a", "SetVhid")],
+        TAKES_OVER,
         [("nas-a", "ConfirmCopy"), ("nas-a", "WriteBootAliases"), ("nas-b", "WriteBootAliases")],
     ]
-    assert [len(run) for run in execs(stages[1].steps)] == [5, 1]
+    assert [len(run) for stage in stages[:2] for run in execs(stage.steps)] == [4, 5]
+    assert stages[1].steps[-1].command == "ifconfig vtnet1 vhid 80 advskew 0 state master"
     assert stages[1].ordered
+
+
+GIVEN: list[tuple[str, Tweak, int | None]] = [
+    ("as it should be", lambda s: s, 100),
+    ("the other would win at once", lambda s: s.vhid("nas-b", advskew=99), None),
+    ("the other is not known", lambda s: s.without_vhid("nas-b"), None),
+    ("it is demoted", lambda s: s.sysctl("nas-a", demotion=1), None),
+    ("its demotion is not known", lambda s: s.unknown("nas-a", "carp_sysctls"), None),
+    ("it is not MASTER", lambda s: s.vhid("nas-a", state=CarpState.BACKUP), None),
+    ("it was done before", lambda s: s.vhid("nas-a", advskew=100), None),
+    (
+        "the document's advskews",
+        lambda s: s.wants(nas_cluster({"spec.groups.0.virtualIPs.0.advskews": {"nas-a": 0, "nas-b": 100}})),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("tweak", "advskew"), [case[1:] for case in GIVEN], ids=[case[0] for case in GIVEN])
+def test_an_address_is_let_go_of_only_where_it_stays_until_the_other_serves(tweak: Tweak, advskew: int | None) -> None:
+    """A BACKUP takes an address from a worse MASTER at once, whether it serves or not."""
+    scene = tweak(healthy_pair())
+    seen = place(set_scene(scene.cluster, scene.snapshot, NOW, TO_B, {}))
+    (group,) = scene.cluster.groups
+    assert given_away(seen, group, group.virtual_ips[0], "nas-a", "nas-b") == advskew
+
+
+def test_while_nobody_serves_the_places_of_the_addresses_stay() -> None:
+    """Between letting go and taking over both nodes have the same place, and neither is given another."""
+    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False).vhid("nas-a", advskew=100)
+    for node in ("nas-a", "nas-b"):
+        scene = scene.resource(node, role=HastRole.SECONDARY).hast_device(node, exists=False)
+    plan = plan_of(scene, TO_B)
+    assert [(step.node, step.verb) for step in first(plan)] == TAKES_OVER
+    assert [step.command for step in plan.steps if step.verb == "SetVhid"] == [
+        "ifconfig vtnet1 vhid 80 advskew 0 state master"
+    ]
 
 
 def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is_noted() -> None:
@@ -197,6 +238,6 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
     """Roles, disks, notes and services of both; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages
-    assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES}
+    assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES, Part.CARP}
     assert parts_after(takes_over) == ALL_PARTS
     assert parts_after(writes) == ALL_PARTS

@@ -71,6 +71,14 @@ async def test_bashisms_are_syntax_errors(stage: Stage, script: str) -> None:
     assert "Syntax error" in errors or "Bad substitution" in errors
 
 
+@pytest.mark.parametrize("script", ["A=$(date) B=$A C=", 'A=1 B="${A}x" env', "if true; then A=$((1 + 1)) B=$A; fi"])
+async def test_a_command_that_uses_what_it_assigns_does_not_run(stage: Stage, script: str) -> None:
+    """All words of a command are expanded first (docs/freebsd-facts.md#7.50): the script would do something else."""
+    status, printed, errors = await stage.do("nas-a", f"echo before\n{script}\n")
+    assert (status, printed) == (2, "")
+    assert "A: parameter not set" in errors
+
+
 async def test_double_brackets_are_an_unknown_program(stage: Stage) -> None:
     """`[[` is not a keyword of ash; character classes are left alone."""
     assert await stage.do("nas-a", "[[ a = a ]] || echo no; echo a1 | sed 's/[[:digit:]]/x/'") == (

@@ -383,6 +383,7 @@ def _after_ifconfig(node: Node, effect: Ifconfig, cluster: Cluster) -> dict[str,
             before,
             advbase=effect.advbase or before.advbase,
             advskew=before.advskew if effect.advskew is None else effect.advskew,
+            state=CarpState.MASTER if effect.state == "master" else before.state,
             key=_wanted_key(node.name, effect, cluster) if effect.secret else before.key,
         )
     if effect.ip and effect.alias is False:

@@ -115,6 +115,8 @@ class SetVhid(Change):
     password: SecretUse | None = None
     #: fingerprint of the new password; None: the password stays.
     key: str | None = None
+    #: And MASTER at once: only where every other node has a worse advskew, or both step down.
+    master: bool = False
 
     @property
     def target(self) -> str:
@@ -126,6 +128,7 @@ class SetVhid(Change):
         words += [f"advbase {self.advbase}"] if self.advbase is not None else []
         words += [f"advskew {self.advskew}"] if self.advskew is not None else []
         words += [f'pass "${use.variable}"' for use in self.secrets]
+        words += ["state master"] if self.master else []
         return " ".join(words)
 
     @property

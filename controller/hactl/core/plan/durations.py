@@ -13,6 +13,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from hactl.core.changes.carp import SetVhid
 from hactl.core.cluster import targets_of
 from hactl.core.objects import GroupSpec
 from hactl.core.steps import Outcome, Plan, Step
@@ -22,7 +23,8 @@ from hactl.core.verbs import VERBS, Verb
 SAMPLES = 10
 #: From the last step on one node to the first on the other, while nothing was measured: a look, and deciding, seconds.
 USUAL_CHANGE_SECONDS = 1.0
-#: From the advskew that gives an address away to the advertisement that tells it, seconds: half an interval.
+#: From the advskew that gives an address away to the advertisement that tells it, seconds: half an interval. A node
+#: that is told to be MASTER waits for none.
 ELECTION_SECONDS = 0.7
 #: A longer pause was no part of a move, seconds.
 LONGEST_CHANGE_SECONDS = 30.0
@@ -52,7 +54,8 @@ def prediction(plan: Plan, durations: Durations) -> float:
     if not steps:
         return 0.0
     changes = sum(one.node != other.node and other.verb != Verb.SET_VHID for one, other in pairwise(steps))
-    return sum(map(durations.of, steps)) + changes * durations.change + ELECTION_SECONDS
+    election = 0.0 if any(isinstance(s.change, SetVhid) and s.change.master for s in steps) else ELECTION_SECONDS
+    return sum(map(durations.of, steps)) + changes * durations.change + election
 
 
 def moving_steps(plan: Plan) -> Iterator[Step]:

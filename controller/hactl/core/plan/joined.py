@@ -38,8 +38,10 @@ def parts_after(stage: Stage) -> frozenset[Part]:
 
     Where a node let go of a group the other waits for one word: that it did, and that nothing came in between.
     """
-    if all(VERBS[step.verb].lets_go or step.verb == Verb.SET_ROLE for step in stage.steps):
-        return frozenset({Part.STORAGE, Part.SERVICES, Part.NOTES})
+    lets_go = any(VERBS[step.verb].lets_go for step in stage.steps)
+    given_away = [step for step in stage.steps if lets_go and step.verb == Verb.SET_VHID]
+    if all(VERBS[step.verb].lets_go or step.verb == Verb.SET_ROLE or step in given_away for step in stage.steps):
+        return frozenset({Part.STORAGE, Part.SERVICES, Part.NOTES, *([Part.CARP] if given_away else [])})
     return ALL_PARTS
 
 

@@ -10,7 +10,7 @@ import ipaddress
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.evidence.carp import advskew_ladder, advskew_step
-from hactl.core.facts import Address
+from hactl.core.facts import Address, CarpState
 from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
 from hactl.core.plan.serving import serves_fully
@@ -39,7 +39,7 @@ def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str,
     """advskew by node: as the document says, else by order, the node that serves the group first.
 
     With preemption on, the address would otherwise leave the node where the storage is (recording 06). While nobody
-    knows where that is, or while the node does not serve yet, the order that the nodes have now stays: no address
+    knows where that is, or while the node does not serve yet, the places that the nodes have now stay: no address
     moves on a guess, and in a switchover it moves last (docs/safety.md#switchover).
     """
     if vip.advskews is not None:
@@ -47,11 +47,27 @@ def wanted_advskews(scene: Scene, group: GroupSpec, vip: VirtualIP) -> dict[str,
     order = list(group.preferred)
     lead = _lead(scene, group)
     if lead is None:
-        order = _order_now(scene, vip, order) or order
+        return _places_now(scene, vip, order) or advskew_ladder(order)
     if lead in order:
         order.remove(lead)
         order.insert(0, lead)
     return advskew_ladder(order)
+
+
+def given_away(scene: Scene, group: GroupSpec, vip: VirtualIP, node: str, goal: str) -> int | None:
+    """The advskew with which the MASTER of a vhid lets the goal take it, once that has the best one; None: as it is.
+
+    Until then the address stays: a BACKUP takes it from a worse one only (docs/freebsd-facts.md#1.2), and nobody is
+    worse before that.
+    """
+    wanted = advskew_ladder([goal, node, *(other for other in group.preferred if other not in (goal, node))])[node]
+    here = scene.view.vhid(vip, node)
+    others = [scene.view.vhid(vip, other) for other in group.preferred if other != node]
+    if vip.advskews is not None or here is None or here.state is not CarpState.MASTER or here.advskew >= wanted:
+        return None
+    if scene.view.sysctl(node, "demotion") != 0 or any(o is None or o.advskew < wanted for o in others):
+        return None
+    return wanted
 
 
 def _lead(scene: Scene, group: GroupSpec) -> str | None:
@@ -65,17 +81,22 @@ def _lead(scene: Scene, group: GroupSpec) -> str | None:
 
 
 def _undecided(scene: Scene, group: GroupSpec) -> bool:
-    """Whether the vhids of the group have no order of their own yet, so that there is nothing to keep."""
-    return any(_order_now(scene, vip, list(group.preferred)) is None for vip in group.virtual_ips)
+    """Whether the vhids of the group have no places of their own yet, so that there is nothing to keep."""
+    return any(_places_now(scene, vip, list(group.preferred)) is None for vip in group.virtual_ips)
 
 
-def _order_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> list[str] | None:
-    """The order the vhid has on the nodes now; None when it is nowhere, or two nodes have the same place."""
+def _places_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> dict[str, int] | None:
+    """advskew by node by the places the vhid has on them now; None when it is nowhere, or two nodes share a place.
+
+    In a move the node that gives the address away shares its place with the one that is to have it.
+    """
     step = advskew_step(len(nodes))
     now = {node: vhid.advskew // step for node in nodes if (vhid := scene.view.vhid(vip, node)) is not None}
     places = {index for index in now.values() if index < len(nodes)}
+    if sorted(now.values()) == [1, *range(1, len(nodes))] and [now[node] for node in scene.view.masters(vip)] == [1]:
+        return {node: place * step for node, place in now.items()}
     if not now or len(places) != len(now):
         return None
     free = iter([index for index in range(len(nodes)) if index not in places])
     key = {node: now[node] if node in now else next(free) for node in nodes}
-    return sorted(nodes, key=key.__getitem__)
+    return advskew_ladder(sorted(nodes, key=key.__getitem__))

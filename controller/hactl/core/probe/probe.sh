@@ -384,7 +384,8 @@ h_stuck() {
 	case "$h_l$h_list$h_l" in *"$h_l$h_name:$h_l  role: primary$h_l"*) ;; *) return 0 ;; esac
 	h_v=${h_list#*"$h_name:$h_l  role: primary$h_l"}
 	case "$h_v" in *"  workerpid: "*) ;; *) return 0 ;; esac
-	h_v=${h_v#*"  workerpid: "} h_v=${h_v%%"$h_l"*}
+	h_v=${h_v#*"  workerpid: "}
+	h_v=${h_v%%"$h_l"*}
 	case "$h_v" in '' | *[!0-9]*) return 0 ;; esac
 	h_b "worker.$h_n"; ps -o etimes= -p "$h_v"; h_e "worker.$h_n" $?
 }

@@ -97,6 +97,12 @@ _BASHISMS = (
     (re.compile(r"\$\{!"), "Bad substitution"),
     (re.compile(r"(?:^|[;\n])\s*function\s+\w+"), '"function" unexpected'),
 )
+_VALUE = r"(?:[^\s;&|()'\"`$]|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\$|'[^']*'|\"(?:[^\"\\]|\\.)*\")*"
+#: Several assignments without a command, or before one.
+_ASSIGNMENTS = re.compile(
+    rf"(?:^|[;&|(\n{{]|\b(?:then|do|else)\b)[ \t]*((?:[A-Za-z_]\w*={_VALUE}[ \t]+)+[A-Za-z_]\w*={_VALUE})"
+)
+_ASSIGNMENT = re.compile(rf"([A-Za-z_]\w*)=({_VALUE})")
 _QUOTED = re.compile(r"'[^']*'")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;]))#.*$")
 
@@ -111,7 +117,24 @@ def syntax_error(script: str) -> str | None:
     for pattern, text in _BASHISMS:
         if pattern.search(plain):
             return f"Syntax error: {text}" if not text.startswith("Bad") else text
+    for found in _ASSIGNMENTS.finditer(plain):
+        if name := _used_too_early(found[1]):
+            return f"{name}: parameter not set (all words of a command are expanded before it is assigned)"
     return None
+
+
+def _used_too_early(assignments: str) -> str:
+    """A variable that one of several assignments sets and a later one uses; empty: none (docs/freebsd-facts.md#7.50).
+
+    The player assigns each before it expands the next.
+    """
+    names: list[str] = []
+    for name, value in _ASSIGNMENT.findall(assignments):
+        used = [each for each in names if re.search(rf"\$\{{?{each}\b", value)]
+        if used:
+            return used[0]
+        names.append(name)
+    return ""
 
 
 @lru_cache(maxsize=256)

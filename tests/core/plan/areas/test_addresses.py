@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from hactl.core.facts import CarpState, Mount, RcAlias
-from support.facts.builder import edge_pair, healthy_pair
+from support.facts.builder import Scene, edge_pair, healthy_pair
 from support.facts.planned import commands, plan_of, reasons
 
 
@@ -52,3 +55,23 @@ def test_a_carp_address_that_hactl_never_wrote_is_left_alone() -> None:
 def test_a_router_goes_back_to_its_preferred_node() -> None:
     """A group without storage that failed over: its advskews stay as the order of the document says."""
     assert plan_of(edge_pair("fw-2")).stages == ()
+
+
+TAKING = [
+    ("best of all", lambda s: s, True),
+    ("demoted by its interface", lambda s: s.sysctl("nas-a", demotion=240), False),
+    ("nobody knows how much it is demoted", lambda s: s.unknown("nas-a", "carp_sysctls"), False),
+    ("the other is as good", lambda s: s.vhid("nas-b", advskew=0), False),
+    ("it does not serve", lambda s: s.unmounted("nas-a"), False),
+]
+
+
+@pytest.mark.parametrize(("tweak", "at_once"), [case[1:] for case in TAKING], ids=[case[0] for case in TAKING])
+def test_a_node_is_told_to_be_master_where_nothing_speaks_against_it(
+    tweak: Callable[[Scene], Scene], at_once: bool
+) -> None:
+    """Everywhere else CARP decides: a command could only make both step down."""
+    scene = healthy_pair().vhid("nas-a", advskew=200, state=CarpState.BACKUP).vhid("nas-b", state=CarpState.MASTER)
+    now = plan_of(tweak(scene)).stages[:1]
+    told = [step.command for stage in now for step in stage.steps if "state master" in step.command]
+    assert bool(told) is at_once

@@ -17,7 +17,7 @@ from hactl.cli.documents import HandedIn, files_option, hand_in, load_all, nudge
 from hactl.cli.follow import Following, Screen, newest_event
 from hactl.cli.operations import create, wire_time
 from hactl.cli.output import condition, print_hold, safe, to_seconds
-from hactl.cli.worker import HOW_ENDED, STOPPING, Work, Worker, working
+from hactl.cli.work.worker import HOW_ENDED, STOPPING, Work, Worker, working
 from hactl.core.catalogue import ConditionReason, ConditionType
 
 #: What holds a cluster back may be over with the next look: it is believed after so long.

@@ -15,6 +15,7 @@ from hactl.cli.observe import durations_of, look_at
 from hactl.cli.operations import Body, name_of, status_of, wait_options
 from hactl.cli.output import hold_data, print_hold, safe
 from hactl.cli.steps import print_step
+from hactl.cli.work.node_loop import NodeLoop
 
 
 @click.command()
@@ -35,22 +36,24 @@ def drain(ctx: click.Context, /, node: str, cluster: str | None, *, dry_run: boo
 
     Exit status: 0 drained (or shown, or on record), 1 refused or error, 3 not there yet, 130 stopped.
     """
-    with connected(ctx, server=how["server"], context=how["context"]) as client:
+    with connected(ctx, server=how["server"], context=how["context"]) as client, NodeLoop() as nodes:
         body = operations.cluster_with(client, node, cluster)
         wanted = {"type": "Drain", "cluster": name_of(body), "node": node, "reason": how["reason"]}
         operations.create(client, wanted, dry_run=True)
         if how["no_wait"] and not dry_run:
             operations.must_run(client)
-        _show(client, body, node)
+        _show(client, body, node, nodes)
         if dry_run:
             return 0
         operations.confirm(f"Move everything off {node} and keep it off?", yes=how["yes"])
         made = operations.create(client, wanted)
         click.echo(f"{name_of(made)} is on record")
-        return 0 if how["no_wait"] else _follow(client, name_of(body), node, made, how["seconds"])
+        if how["no_wait"]:
+            return 0
+        return _follow(client, name_of(body), node, made, seconds=how["seconds"], nodes=nodes)
 
 
-def _show(client: Client, body: Body, node: str) -> None:
+def _show(client: Client, body: Body, node: str, nodes: NodeLoop) -> None:
     """What would be moved, where to, and what stands in the way."""
     name = name_of(body)
     click.echo(click.style(f"{name}: drain {node}", bold=True))
@@ -62,7 +65,7 @@ def _show(client: Client, body: Body, node: str) -> None:
     from hactl.core.plan import make_plan
     from hactl.core.plan.durations import moving_steps, prediction
 
-    seen = look_at(client.record, name)
+    seen = look_at(client.record, name, nodes=nodes)
     overrides = replace(seen.overrides, drained={**seen.overrides.drained, node: "to be drained"})
     plan = make_plan(seen.cluster, seen.snapshot, seen.now, overrides=overrides)
     mine = [group.name for group in seen.cluster.groups if plan.active.get(group.name) == node]
@@ -80,7 +83,7 @@ def _show(client: Client, body: Body, node: str) -> None:
         click.echo(f"  about {seconds:.1f} s without service are expected")
 
 
-def _follow(client: Client, cluster: str, node: str, made: Body, seconds: float) -> int:
+def _follow(client: Client, cluster: str, node: str, made: Body, *, seconds: float, nodes: NodeLoop) -> int:
     undo = f"hactl uncordon {node}"
 
     def emptied(status: Mapping[str, Any]) -> bool:
@@ -88,7 +91,7 @@ def _follow(client: Client, cluster: str, node: str, made: Body, seconds: float)
 
     ending = operations.carry_out(
         client, cluster, operation=made, seconds=seconds, reached=emptied,
-        aside=f"{node} is being drained. To take it back: {undo}",
+        aside=f"{node} is being drained. To take it back: {undo}", nodes=nodes,
     )  # fmt: skip
     state = ending.operation
     if state.get("state", "Open") != "Open":

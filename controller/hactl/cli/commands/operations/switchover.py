@@ -16,6 +16,7 @@ from hactl.cli.observe import durations_of, look_at
 from hactl.cli.operations import Body, Ending, name_of, status_of, wait_options
 from hactl.cli.output import condition, hold_data, print_hold, safe, to_seconds
 from hactl.cli.steps import print_step
+from hactl.cli.work.node_loop import NodeLoop
 from hactl.core.catalogue import ConditionType
 from hactl.errors import HactlError
 
@@ -83,7 +84,7 @@ def switchover(
 
     Exit status: 0 moved (or shown, or on record), 1 refused, failed or error, 3 not over yet, 130 stopped.
     """
-    with connected(ctx, server=how["server"], context=how["context"]) as client:
+    with connected(ctx, server=how["server"], context=how["context"]) as client, NodeLoop() as nodes:
         if cancel:
             return _cancel(client, cluster, group)
         leave = how["no_wait"] or how["at"] is not None
@@ -93,7 +94,7 @@ def switchover(
         spec = _group(body, group)
         if how["at"] is None and node in _drained(client, body):
             raise HactlError(f"refused: {node} is drained; to let it work again: hactl uncordon {node}")
-        seen = None if client.record is None else look_at(client.record, cluster)
+        seen = None if client.record is None else look_at(client.record, cluster, nodes=nodes)
         move = _by_status(client, body, spec, node) if seen is None else _by_nodes(client, body, seen, spec, node)
         if move.arrived and how["at"] is None:
             click.echo(f"nothing to do: {move.group} is served by {move.node} already")
@@ -109,7 +110,7 @@ def switchover(
         operations.confirm(f"Move {move.group} from {move.active or 'nobody'} to {move.node}?", yes=how["yes"])
         made = operations.create(client, wanted)
         click.echo(f"{name_of(made)} is on record")
-        return 0 if leave else _follow(client, cluster, move, made, how["seconds"])
+        return 0 if leave else _follow(client, cluster, move, made, seconds=how["seconds"], nodes=nodes)
 
 
 def _group(body: Body, name: str | None) -> Body:
@@ -203,13 +204,12 @@ def _show(move: Move, body: Body, *, later: bool) -> None:
         click.echo(f"  about {move.predicted_seconds:.1f} s without service are expected")
 
 
-def _follow(client: Client, cluster: str, move: Move, made: Body, seconds: float) -> int:
+def _follow(client: Client, cluster: str, move: Move, made: Body, *, seconds: float, nodes: NodeLoop) -> int:
     """See it through, and tell how it ended, as every node that has a say sees it."""
     name = name_of(made)
     undo = f"hactl switchover {cluster} {move.group} --cancel"
-    ending = operations.carry_out(
-        client, cluster, operation=made, seconds=seconds, aside=f"{name} goes on. To cancel it: {undo}"
-    )
+    aside = f"{name} goes on. To cancel it: {undo}"
+    ending = operations.carry_out(client, cluster, operation=made, seconds=seconds, aside=aside, nodes=nodes)
     if ending.operation.get("state", "Open") == "Open":
         click.echo(f"{name} is not over yet and goes on: hactl describe {cluster} shows it, {undo} cancels it")
         return ending.status

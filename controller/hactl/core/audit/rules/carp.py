@@ -13,6 +13,7 @@ from hactl.core.audit.effects import Ifconfig, LoadsModule, SetsSysctl
 from hactl.core.audit.model import Node
 from hactl.core.audit.rules.filesystems import serves
 from hactl.core.cluster import interface_on
+from hactl.core.facts import CarpState
 from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
 
 
@@ -247,7 +248,7 @@ def _wanted(vip: VirtualIP) -> list[IPv4Interface | IPv6Interface]:
 def set_vhid(case: Case) -> Iterator[str]:
     """SetVhid: in place, no address named, exactly the values that differ."""
     for effect in case.all_of(Ifconfig):
-        if effect.ip or effect.alias is not None or effect.state:
+        if effect.ip or effect.alias is not None or effect.state not in ("", "master"):
             yield "I7: does more than change values of the vhid in place"
         found = case.vip(effect.interface, effect.vhid)
         present = case.here.vhid(effect.interface, effect.vhid or 0)
@@ -264,6 +265,10 @@ def _changed(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> 
     assert present is not None
     wanted = wanted_advskew(case, group, vip)
     key = case.world.cluster.keys.get((group.name, vip.name))
+    if effect.state:
+        yield from _told_to_be_master(case, effect, group, vip)
+    if wanted is None and group.storage and (effect.advskew or 0) > present.advskew:
+        yield from _given_away_early(case, effect, vip)
     if effect.advskew is None and effect.advbase is None and not effect.secret:
         yield "changes nothing"
     if effect.advskew is not None and wanted is not None and effect.advskew != wanted:
@@ -294,6 +299,35 @@ def _changed(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> 
     if effect.advbase is not None:
         what = f"advbase {effect.advbase} of vhid {vip.vhid}"
         yield from _standby_first(case, lambda node: _shows(node, vip, advbase=effect.advbase), what)
+
+
+def _told_to_be_master(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> Iterator[str]:
+    """Only what CARP would do within an advertisement: the node serves, and is the best of all (docs #1.2, #trap-7)."""
+    present = case.here.vhid(effect.interface, vip.vhid)
+    assert present is not None
+    advskew = present.advskew if effect.advskew is None else effect.advskew
+    if not group.storage or _lead(case, group) != case.step.node:
+        yield f"makes itself MASTER of vhid {vip.vhid} without serving all of {group.name}"
+    if present.state is not CarpState.BACKUP:
+        yield f"I7: makes itself MASTER of vhid {vip.vhid}, which is {present.state.value} here"
+    if (case.here.sysctls or {}).get("demotion", 1):
+        yield f"makes itself MASTER of vhid {vip.vhid} while it is, or may be, demoted"
+    for other in case.world.others(case.step.node, dict.fromkeys(group.preferred)):
+        there = other.vhid(interface_on(vip, other.name), vip.vhid)
+        if there is None or (there.advbase, there.advskew) <= (effect.advbase or present.advbase, advskew):
+            yield f"makes itself MASTER of vhid {vip.vhid} although {other.name} may advertise as often: both step down"
+        elif old := case.too_old(other):
+            yield old
+
+
+def _given_away_early(case: Case, effect: Ifconfig, vip: VirtualIP) -> Iterator[str]:
+    """While nobody serves, the MASTER stays no worse than the others: its address moves last."""
+    if not case.here.may_be_master(effect.interface, vip.vhid):
+        return
+    for other in case.world.others(case.step.node):
+        there = other.vhid(interface_on(vip, other.name), vip.vhid)
+        if there is not None and there.advskew < (effect.advskew or 0):
+            yield f"gives vhid {vip.vhid} to {other.name}, which does not serve yet"
 
 
 def _shows(node: Node, vip: VirtualIP, *, key: str | None = None, advbase: int | None = None) -> bool:

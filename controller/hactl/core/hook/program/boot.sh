@@ -41,7 +41,8 @@ boot() { # with the lock, late: roles come up secondary, never primary
 # After boot: the hold is lifted when the node could serve every group, and only then; CARP comes on with the first of
 # them. Nobody serves after both nodes were off; then one of them wakes its copies.
 wait_fit() {
-	SINCE_BOOT=$(now) HEARD_AT=$SINCE_BOOT TIRED=''
+	SINCE_BOOT=$(now) TIRED=''
+	HEARD_AT=$SINCE_BOOT
 	while [ -f "$RUN.held" ]; do
 		look
 		all=yes any=no
@@ -140,7 +141,8 @@ turn() { # GROUP
 }
 
 wake() { # GROUP ALONE, with the lock
-	BEGAN=$(now) NEW='' ASK='' DOUBT='' GONE='' PHASES='' SINCE=$BEGAN WAKING=yes
+	BEGAN=$(now) NEW='' ASK='' DOUBT='' GONE='' PHASES='' WAKING=yes
+	SINCE=$BEGAN
 	look
 	asleep "$1" || return 0
 	for name in $RESOURCES; do

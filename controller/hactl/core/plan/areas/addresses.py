@@ -21,7 +21,7 @@ from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, fami
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Findings, Scene
-from hactl.core.plan.serving import serving
+from hactl.core.plan.serving import serves_fully, serving
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
 from hactl.core.steps import Check, Hold, Risk, Step
 
@@ -237,8 +237,9 @@ def _differences(place: Place, there: Vhid) -> list[str]:
 def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
     """Exactly what differs.
 
-    A node is never told to be MASTER (`ifconfig ... state master`) while the other has as good an advskew: each steps
-    down on the other's advertisement, and nobody is MASTER for three seconds (docs/freebsd-facts.md#1.2, seen).
+    A node is told to be MASTER (`ifconfig ... state master`) where that is what its advskew would bring within an
+    advertisement, and never while another has as good a one: each steps down on the other's advertisement, and nobody
+    is MASTER for three seconds (docs/freebsd-facts.md#1.2, seen).
     """
     name, vip = place.interface.name, place.vip
     secret = place.secret if place.key_differs() else None
@@ -249,6 +250,7 @@ def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
         advskew=place.advskew if there.advskew != place.advskew else None,
         password=secret,
         key=place.key if secret else None,
+        master=secret is None and _takes_at_once(place, there),
     )
     after = checks.vhid_is(name, vip.vhid, vip.advbase, place.advskew, secret.variable if secret else None)
     return Step.of(
@@ -258,6 +260,21 @@ def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
         Risk.BLIP,
         before=(checks.vhid_exists(place.interface.name, place.vip.vhid),),
         after=(after,),
+    )
+
+
+def _takes_at_once(place: Place, there: Vhid) -> bool:
+    """Whether the node is the one that serves the group, is to be MASTER and is the best of all from now on."""
+    scene, group, vip = place.scene, place.group, place.vip
+    others = [scene.view.vhid(vip, node) for node in group.preferred if node != place.node]
+    return (
+        bool(group.storage)
+        and scene.active.get(group.name) == place.node
+        and serves_fully(scene, group)
+        and there.state is CarpState.BACKUP
+        and there.advbase == vip.advbase
+        and scene.view.sysctl(place.node, "demotion") == 0
+        and all(o is not None and o.advbase == vip.advbase and o.advskew > place.advskew for o in others)
     )
 
 

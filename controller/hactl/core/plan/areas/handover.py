@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.core.catalogue import HoldReason
+from hactl.core.changes.carp import SetVhid
 from hactl.core.changes.filesystems import ExportPool, Unmount
 from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.connects import never_connects
 from hactl.core.facts import CarpState, HastRole, Vhid, known
-from hactl.core.objects import Failback, GroupSpec, StorageSpec
+from hactl.core.objects import Failback, GroupSpec, StorageSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.areas.services import stop_on
 from hactl.core.plan.placement import kept_by_advskews, refuse_each_other
 from hactl.core.plan.scene import Findings, Scene
+from hactl.core.plan.virtual_ips import given_away
 from hactl.core.steps import Check, Hold, Risk, Step, StepKey
 from hactl.core.verbs import Verb
 
@@ -151,6 +153,10 @@ def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Findings:
         yield from _release(scene, storage, node, why)
     for storage in reversed(group.storage):
         yield _demote(storage, node, why)
+    for vip in group.virtual_ips:
+        advskew = given_away(scene, group, vip, node, goal)
+        if advskew is not None:
+            yield _give_way(vip, node, advskew, why)
 
 
 def on_both(storage: StorageSpec, within_seconds: float = 0.0) -> Check:
@@ -203,6 +209,19 @@ def _demote(storage: StorageSpec, node: str, why: str) -> Step:
         ),
         after=(checks.role_is(storage.name, HastRole.SECONDARY, 5.0), checks.device_absent(storage.name)),
         timeout_seconds=storage.hast.timeout_seconds + 15.0,
+    )
+
+
+def _give_way(vip: VirtualIP, node: str, advskew: int, why: str) -> Step:
+    """The address stays until the other node serves, and then needs no word of this one."""
+    interface = interface_on(vip, node)
+    return Step.of(
+        node,
+        SetVhid(interface, vip.vhid, advskew=advskew),
+        why,
+        Risk.BLIP,
+        before=(checks.vhid_exists(interface, vip.vhid),),
+        after=(checks.vhid_is(interface, vip.vhid, vip.advbase, advskew, None),),
     )
 
 

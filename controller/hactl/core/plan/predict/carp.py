@@ -78,6 +78,7 @@ def _set_vhid(change: SetVhid, facts: NodeFacts) -> NodeFacts:
         advbase=vhid.advbase if change.advbase is None else change.advbase,
         advskew=vhid.advskew if change.advskew is None else change.advskew,
         key=vhid.key if change.key is None else change.key,
+        state=CarpState.MASTER if change.master else vhid.state,
     )
     return with_vhid(facts, change.interface, changed)
 

@@ -1,7 +1,7 @@
 """The work of a controller in this process, for one command, when no controller runs on the record.
 
-It is done in a thread with a loop of its own, while the command follows through the API, as it would follow a
-controller. Rules: an operation that is awaited and could not be finished is ended, so that nothing happens later that
+It is done in another thread (`hactl.cli.work.node_loop`), while the command follows through the API, as it would follow
+a controller. Rules: an operation that is awaited and could not be finished is ended, so that nothing happens later that
 nobody expects any more; a step that runs is never cut.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import wait
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hactl.cli.api_client.client import Client
+from hactl.cli.work.node_loop import NodeLoop
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
-    from hactl.app import App
+    from hactl.app import App, Sight
     from hactl.core.pace.convergence import Summary
     from hactl.core.pace.result import PassResult
 
@@ -94,51 +95,45 @@ class _Over:
 class Worker:
     """Works until it is done, cannot go on, or is stopped."""
 
-    def __init__(self, record: Path, work: Work) -> None:
+    def __init__(self, record: Path, work: Work, nodes: NodeLoop) -> None:
         """Begins at once."""
         self._record = record
         self._work = work
+        self._nodes = nodes
         self._summaries: dict[str, Summary] = {}
-        self._failure: BaseException | None = None
-        self._stopping: Callable[[], None] = lambda: None
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="worker")
-        self._thread.start()
+        self._stop = asyncio.Event()
+        self._running = nodes.start(self._carry_out)
 
     def ended(self, cluster: str) -> Summary | None:
         """How it ended with that cluster; None: it goes on. Raises what ended the work for all of them."""
-        if self._failure is not None:
-            raise self._failure
+        if self._running.done():
+            self._running.result()
         return self._summaries.get(cluster)
 
     def stop(self) -> None:
         """Let a running step end, begin no other; returns when everything has ended."""
-        self._stopped = True
-        self._stopping()
-        while self._thread.is_alive():
+        self._nodes.soon(self._stop.set)
+        while not self._running.done():
             try:
-                self._thread.join()
+                wait([self._running])
             except KeyboardInterrupt:
                 # It was said what is waited for.
                 continue
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._carry_out())
-        except BaseException as error:  # noqa: BLE001 - raised again where the command asks how it ended
-            self._failure = error
-
-    async def _carry_out(self) -> None:
+    async def _carry_out(self, sight: Sight) -> None:
         from hactl.app import opened
 
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._stopping = lambda: _soon(loop, stop.set)
-        if self._stopped:
-            stop.set()
-        async with opened(self._record) as app:
-            await asyncio.gather(*(self._converge(app, name, stop) for name in self._work.clusters))
+        async with opened(self._record, sight=sight) as app:
+            works = [asyncio.ensure_future(self._converge(app, name)) for name in self._work.clusters]
+            try:
+                await asyncio.gather(*works)
+            finally:
+                # What ended one of them ends all, before the record is closed.
+                for each in works:
+                    each.cancel()
+                await asyncio.gather(*works, return_exceptions=True)
 
-    async def _converge(self, app: App, cluster: str, stop: asyncio.Event) -> None:
+    async def _converge(self, app: App, cluster: str) -> None:
         from hactl.app import actor, revive
         from hactl.runtime.passes.types import Accepted, PassRequest
 
@@ -146,16 +141,11 @@ class Worker:
         if row is None:
             raise HactlError(f"no document of {cluster} is in force on this record")
         work, accepted = self._work, Accepted(revive(row), int(row["generation"]))
-        request = PassRequest(accepted, cause=work.cause, actor=actor(), stop=stop)
+        request = PassRequest(accepted, cause=work.cause, actor=actor(), stop=self._stop)
         summary = await app.converge(request, timeout_seconds=work.seconds, until=work.until)
         if work.awaited:
             await _end(app, work.awaited, summary)
         self._summaries[cluster] = summary
-
-
-def _soon(loop: asyncio.AbstractEventLoop, doing: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(doing)
 
 
 async def _end(app: App, number: int, summary: Summary) -> None:
@@ -185,16 +175,20 @@ def controller_runs(client: Client) -> bool:
 
 
 @contextmanager
-def working(client: Client, work: Work) -> Iterator[Worker | None]:
-    """Carry the work out here while the block runs, unless a controller does (None); stopped at its end."""
+def working(client: Client, work: Work, nodes: NodeLoop | None = None) -> Iterator[Worker | None]:
+    """Carry the work out here while the block runs, unless a controller does (None); stopped at its end.
+
+    `nodes`: the connections the command has already.
+    """
     if controller_runs(client):
         yield None
         return
     assert client.record is not None
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    worker = Worker(client.record, work)
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        signal.signal(signal.SIGTERM, before)
+    with nullcontext(nodes) if nodes is not None else NodeLoop() as loop:
+        worker = Worker(client.record, work, loop)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            signal.signal(signal.SIGTERM, before)
