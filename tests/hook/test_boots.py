@@ -175,12 +175,23 @@ def test_a_release_lifts_exactly_what_is_held() -> None:
     assert _demotion(pair, B) == 10
 
 
-def test_the_address_leaves_first_at_shutdown() -> None:
-    """Somebody holds the lock: the address goes all the same, and at once."""
+def test_the_address_leaves_at_shutdown_whoever_has_the_lock() -> None:
+    """Somebody holds the lock: the address goes all the same, and soon."""
     pair = HookPair()
     pair.sh(A, "lockf -k -t 5 /var/run/hactl.lock sleep 300 </dev/null >/dev/null 2>&1 &")
     pair.sh(A, f"{HOOK} shutdown >/dev/null 2>&1 </dev/null &")
-    pair.until(lambda: pair.carp(B).startswith("MASTER"), 2)
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 8)
+
+
+def test_at_shutdown_the_address_leaves_when_the_storage_is_free() -> None:
+    """The other node finds nobody to wait for, and the address is never where the service cannot be."""
+    pair = HookPair()
+    pair.wait(30)
+    pair.sh(A, f"{HOOK} shutdown >/dev/null 2>&1 </dev/null &")
+    pair.until(lambda: pair.role(A) == "secondary", 30)
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 5)
+    pair.until(lambda: pair.primaries() == [B] and pair.runs(B), 15)
+    assert pair.moves(B)[-1].startswith("took")
 
 
 def test_the_moves_are_kept_short() -> None:

@@ -31,19 +31,28 @@ CURE = """
 if [ -e /sbin/hastd.fixed ] && ! cmp -s /sbin/hastd.fixed /sbin/hastd; then
 	cp /sbin/hastd.fixed /sbin/hastd && fsync /sbin/hastd
 fi"""
+#: A root filesystem without a journal can be torn by a power cut so that fsck -p leaves it to a person, and the node
+#: stays in single user mode (docs/freebsd-facts.md#7.51).
+BOOTS = """
+if ! [ -s /etc/rc.conf.d/fsck ]; then
+	mkdir -p /etc/rc.conf.d && echo 'fsck_y_enable="YES"' >/etc/rc.conf.d/fsck
+	fsync /etc/rc.conf.d/fsck /etc/rc.conf.d /etc
+fi"""
 #: How a service is written into a document.
 RECORDS: dict[str, Any] = {"name": "records", "runOn": "Active"}
 
 
 def install(node: Node) -> None:
-    """The program and its service, flushed: the next power cut must not take them; and a hastd that works."""
+    """The program and its service, flushed: the next power cut must not take them; a hastd that works, and a node that
+    boots by itself.
+    """
     parts = ["set -e; mkdir -p /usr/local/libexec /usr/local/etc/rc.d"]
     for path, file in ((PROGRAM, "records.sh"), (SERVICE, "rc_records.sh")):
         parts.append(
             f"cat >{path} <<'END_OF_FILE'\n{(HERE / file).read_text()}END_OF_FILE\nchmod 755 {path}\nfsync {path}"
         )
         parts.append(f"fsync {path.rpartition('/')[0]}")
-    node.must("\n".join([*parts, "fsync /usr/local/etc /usr/local /usr", CURE]))
+    node.must("\n".join([*parts, "fsync /usr/local/etc /usr/local /usr", CURE, BOOTS]))
 
 
 class Session(threading.Thread):

@@ -127,9 +127,16 @@ boot)
 	again
 	;;
 wait) wait_fit ;;
-shutdown) # rc.shutdown(8) has 90 s for everything; the address leaves at once, whoever has the lock
+shutdown) # rc.shutdown(8) has 90 s for everything
+	# An address without storage leaves at once. Where there is storage it leaves when that is free: the peer then finds
+	# nobody to wait for. Not later than that, and not when somebody else has the lock for long.
+	[ "$CARP_OFF" = yes ] || hold
+	lockf -k -s -t 5 "$LOCK" /bin/sh "$0" locked leave
+	if [ $? -eq 75 ]; then
+		hold
+		lockf -k -t 25 "$LOCK" /bin/sh "$0" locked leave
+	fi
 	hold
-	lockf -k -t 30 "$LOCK" /bin/sh "$0" locked leave
 	;;
 release) exec lockf -k -t 20 "$LOCK" /bin/sh "$0" locked lift ;;
 locked)

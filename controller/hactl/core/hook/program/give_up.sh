@@ -123,26 +123,28 @@ demote() { # GROUP RESOURCE
 	bounded 10 hastctl role secondary "$2" || { stopped "$1" "hastctl role secondary $2 fails"; return 1; }
 }
 
-leave() { # with the lock, at shutdown: the address is on its way, everything else follows in order
+leave() { # with the lock, at shutdown: everything in order, then the addresses
 	QUICK=yes
-	jobs=
+	jobs='' leaving=''
 	for one in $ALL_GROUPS; do
-		if [ "$one" = "$ALL_GROUPS" ]; then leave_group "$one"; return; fi
-		leave_group "$one" & jobs="$jobs $!"
+		group "$one"
+		holding || continue
+		leaving="$leaving $one"
+		if [ "$one" = "$ALL_GROUPS" ]; then give "$one"; break; fi
+		give "$one" & jobs="$jobs $!"
 	done
 	for job in $jobs; do wait "$job"; done
+	hold
+	for one in $leaving; do group "$one"; followed; done
 }
 
 # The peer connects at once to what was released (see verdict): that tells it more than silence would.
-leave_group() { # GROUP
-	group "$1"
-	holding || return 0
-	give "$1"
+followed() {
 	resource "${RESOURCES%% *}"
 	if [ -z "$RESOURCES" ] || ! answers "$PEER"; then return 0; fi
-	left=10
-	while look; [ "$left" -gt 0 ] && [ "$(role "${RESOURCES%% *}")" = secondary ] && ! connected "${RESOURCES%% *}"; do
+	tries=10
+	while look; [ "$tries" -gt 0 ] && [ "$(role "${RESOURCES%% *}")" = secondary ] && ! connected "${RESOURCES%% *}"; do
 		sleep 0.5
-		left=$((left - 1))
+		tries=$((tries - 1))
 	done
 }
