@@ -37,7 +37,7 @@ FIRST_DELAY_SECONDS = 1.0
 LIMIT_SECONDS = 60.0
 
 #: Between two knocks at a node that is gone, seconds; more when many are.
-KNOCK_SECONDS = (1.0, 2.0)
+KNOCK_SECONDS = (0.5, 1.0)
 #: Knocks at all nodes together.
 KNOCKS_PER_SECOND = 50.0
 

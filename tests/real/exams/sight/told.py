@@ -90,7 +90,8 @@ def told(bench: Bench, name: str) -> None:
 
 
 def _bad(row: dict[str, Any]) -> bool:
-    return row["kind"] == "ConditionChanged" and row["detail"].get("status") == "False"
+    """A condition that is not True any more: False, or Unknown where a node does not answer."""
+    return row["kind"] == "ConditionChanged" and row["detail"].get("status") in ("False", "Unknown")
 
 
 def _first(bench: Bench, since: float, about: str, matches: Callable[[dict[str, Any]], bool]) -> float | None:

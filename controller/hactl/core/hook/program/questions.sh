@@ -24,6 +24,9 @@ ASKED=''
 REACTED=no
 SILENT=''
 SILENT_AT=0
+# The end of a line.
+LINE='
+'
 
 # Notes in /var/db/hactl, each with the time since boot it was written at; a
 # connection, a change of the role and a boot make them void:
@@ -135,19 +138,15 @@ look() {
 	LISTED=$(bounded 10 hastctl list 2>/dev/null)
 }
 
+# No loop over its lines: sh(1) reads them a byte at a time, and several resources are asked several times.
 listed() { # RESOURCE WORD: what hastd said of it at the last look
-	mine=no said=
-	while IFS= read -r line; do
-		case "$line" in
-		"$1:") mine=yes ;;
-		"  $2: "*) [ "$mine" = no ] || { said=${line#"  $2: "}; break; } ;;
-		' '*) ;;
-		*) mine=no ;;
-		esac
-	done <<-END
-	$LISTED
-	END
-	echo "$said"
+	case "$LINE$LISTED" in *"$LINE$1:$LINE"*) ;; *) return 0 ;; esac
+	mine="$LINE$LISTED"
+	mine=$LINE${mine#*"$LINE$1:$LINE"}
+	mine=${mine%%"$LINE"[! ]*}
+	case "$mine" in *"$LINE  $2: "*) ;; *) return 0 ;; esac
+	mine=${mine#*"$LINE  $2: "}
+	echo "${mine%%"$LINE"*}"
 }
 
 role() { # RESOURCE
