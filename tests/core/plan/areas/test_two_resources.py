@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hactl.core.facts import HastRole
+from hactl.core.facts import Device, HastRole, Known, NoMetadata
 from hactl.core.hastconf import render_hastconf
 from support.facts.builder import Scene, healthy_pair, nas_cluster
 from support.facts.planned import plan_of, reasons
@@ -96,3 +96,21 @@ def test_a_resource_does_not_follow_its_group_without_evidence_of_its_own(tweak:
     plan = plan_of(tweak(scene))
     assert "nas-a SetRole more" not in [str(step.key) for step in plan.steps]
     assert reason in reasons(plan)
+
+
+def test_nothing_is_created_that_hastctl_would_not_know() -> None:
+    """The new resource is on blank disks, and the file that names it cannot be taken over yet."""
+    scene = _two_resources()
+    old, blank = healthy_pair(), Device("", exists=True, mediasize=268435456, sectorsize=512, blank=True)
+    for node in ("nas-a", "nas-b"):
+        facts = scene.facts(node)
+        scene = scene.file(node, text=render_hastconf(old.cluster, node)).node(
+            node,
+            resources={"data": scene.known(node, "resources")["data"]},
+            metadata={**facts.metadata, "more": Known(NoMetadata.ABSENT, facts.seen_at)},
+            devices={**facts.devices, "/dev/vtbd2": Known(replace(blank, path="/dev/vtbd2"), facts.seen_at)},
+            hast_devices={**facts.hast_devices, "more": Known(Device("/dev/hast/more", exists=False), facts.seen_at)},
+        )
+    assert {"WriteHastConf", "CreateMetadata"} <= {step.verb for step in plan_of(scene).steps}
+    held = plan_of(scene, failing="nas-b WriteHastConf /etc/hast.conf")
+    assert not [str(step.key) for step in held.steps if step.verb == "CreateMetadata"]

@@ -101,6 +101,13 @@ def _parsed(file: File) -> HastConf | HastConfError | None:
     return parse_hastconf(file.text) if file.exists and file.text is not None else None
 
 
+def knows(scene: Scene, node: str, resource: str) -> bool:
+    """Whether the file on the node names the resource: hastctl knows no other one."""
+    file = _file(scene, node)
+    have = _parsed(file) if file is not None and not file.torn else None
+    return isinstance(have, HastConf) and resource in have.resources
+
+
 def _in_sync(scene: Scene, node: str) -> bool:
     """Whether the file on the node means what the document wants."""
     found = _compared(scene, node)

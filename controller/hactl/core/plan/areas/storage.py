@@ -17,6 +17,7 @@ from hactl.core.evidence.copies import choose
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata, known
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
+from hactl.core.plan.areas.daemon import knows
 from hactl.core.plan.areas.filesystems import clear_dead
 from hactl.core.plan.areas.trial import unproven
 from hactl.core.plan.placement import newer_elsewhere, unheard
@@ -48,6 +49,8 @@ def _metadata(scene: Scene, group: GroupSpec, storage: StorageSpec) -> Findings:
         yield from _different_sizes(storage, copies)
     elif unproven(scene, nodes):
         return  # the trial's area says why: nothing is created for a hastd that may never connect
+    elif not all(knows(scene, node, storage.name) for node in absent):
+        return  # the daemon's area says why the file does not name it yet
     elif storage.hast.initialize is not Initialize.IF_BLANK:
         for node in absent:
             yield Hold(
