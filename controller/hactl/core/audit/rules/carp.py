@@ -268,7 +268,7 @@ def _changed(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> 
     if effect.state:
         yield from _told_to_be_master(case, effect, group, vip)
     if wanted is None and group.storage and (effect.advskew or 0) > present.advskew:
-        yield from _given_away_early(case, effect, vip)
+        yield from _given_away_early(case, effect, group, vip)
     if effect.advskew is None and effect.advbase is None and not effect.secret:
         yield "changes nothing"
     if effect.advskew is not None and wanted is not None and effect.advskew != wanted:
@@ -320,13 +320,15 @@ def _told_to_be_master(case: Case, effect: Ifconfig, group: GroupSpec, vip: Virt
             yield old
 
 
-def _given_away_early(case: Case, effect: Ifconfig, vip: VirtualIP) -> Iterator[str]:
-    """While nobody serves, the MASTER stays no worse than the others: its address moves last."""
-    if not case.here.may_be_master(effect.interface, vip.vhid):
+def _given_away_early(case: Case, effect: Ifconfig, group: GroupSpec, vip: VirtualIP) -> Iterator[str]:
+    """While nobody serves, the only MASTER stays no worse than the others: its address moves last."""
+    nodes = [case.world.nodes[name] for name in group.preferred]
+    masters = [node.name for node in nodes if node.may_be_master(interface_on(vip, node.name), vip.vhid)]
+    if masters != [case.step.node] or any(serves(node, group) for node in nodes):
         return
-    for other in case.world.others(case.step.node):
+    for other in nodes:
         there = other.vhid(interface_on(vip, other.name), vip.vhid)
-        if there is not None and there.advskew < (effect.advskew or 0):
+        if other is not case.here and there is not None and there.advskew < (effect.advskew or 0):
             yield f"gives vhid {vip.vhid} to {other.name}, which does not serve yet"
 
 

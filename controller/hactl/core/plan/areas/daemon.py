@@ -101,11 +101,17 @@ def _parsed(file: File) -> HastConf | HastConfError | None:
     return parse_hastconf(file.text) if file.exists and file.text is not None else None
 
 
-def knows(scene: Scene, node: str, resource: str) -> bool:
-    """Whether the file on the node names the resource: hastctl knows no other one."""
+def _whole(scene: Scene, node: str) -> HastConf | None:
+    """What the file on the node says; None: nothing that counts, for it is torn or hastd would refuse it."""
     file = _file(scene, node)
     have = _parsed(file) if file is not None and not file.torn else None
-    return isinstance(have, HastConf) and resource in have.resources
+    return have if isinstance(have, HastConf) else None
+
+
+def knows(scene: Scene, node: str, resource: str) -> bool:
+    """Whether the file on the node names the resource: hastctl knows no other one."""
+    have = _whole(scene, node)
+    return have is not None and resource in have.resources
 
 
 def _in_sync(scene: Scene, node: str) -> bool:
@@ -116,10 +122,8 @@ def _in_sync(scene: Scene, node: str) -> bool:
 
 def _compared(scene: Scene, node: str) -> tuple[HastConf, HastConf] | None:
     """What the file on the node says and what the document wants; None: the file says nothing that counts."""
-    file = _file(scene, node)
-    have = _parsed(file) if file is not None and not file.torn else None
-    wanted = parse_hastconf(render_hastconf(scene.view.cluster, node))
-    return (have, wanted) if isinstance(have, HastConf) and isinstance(wanted, HastConf) else None
+    have, wanted = _whole(scene, node), parse_hastconf(render_hastconf(scene.view.cluster, node))
+    return (have, wanted) if have is not None and isinstance(wanted, HastConf) else None
 
 
 def same_meaning(have: HastConf, wanted: HastConf) -> bool:
