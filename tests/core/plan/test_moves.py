@@ -195,6 +195,7 @@ GIVEN: list[tuple[str, Tweak, int | None]] = [
     ("it is demoted", lambda s: s.sysctl("nas-a", demotion=1), None),
     ("its demotion is not known", lambda s: s.unknown("nas-a", "carp_sysctls"), None),
     ("it is not MASTER", lambda s: s.vhid("nas-a", state=CarpState.BACKUP), None),
+    ("the other is MASTER too", lambda s: s.vhid("nas-b", state=CarpState.MASTER), None),
     ("it was done before", lambda s: s.vhid("nas-a", advskew=100), None),
     (
         "the document's advskews",

@@ -10,7 +10,7 @@ import ipaddress
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.evidence.carp import advskew_ladder, advskew_step
-from hactl.core.facts import Address, CarpState
+from hactl.core.facts import Address
 from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
 from hactl.core.plan.serving import serves_fully
@@ -63,7 +63,7 @@ def given_away(scene: Scene, group: GroupSpec, vip: VirtualIP, node: str, goal: 
     wanted = advskew_ladder([goal, node, *(other for other in group.preferred if other not in (goal, node))])[node]
     here = scene.view.vhid(vip, node)
     others = [scene.view.vhid(vip, other) for other in group.preferred if other != node]
-    if vip.advskews is not None or here is None or here.state is not CarpState.MASTER or here.advskew >= wanted:
+    if vip.advskews is not None or scene.view.masters(vip) != [node] or here is None or here.advskew >= wanted:
         return None
     if scene.view.sysctl(node, "demotion") != 0 or any(o is None or o.advskew < wanted for o in others):
         return None
