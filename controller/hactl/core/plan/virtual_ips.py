@@ -86,17 +86,16 @@ def _undecided(scene: Scene, group: GroupSpec) -> bool:
 
 
 def _places_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> dict[str, int] | None:
-    """advskew by node by the places the vhid has on them now; None when it is nowhere, or two nodes share a place.
+    """advskew by node by the places the vhid has on them now; None when it is nowhere or in no order.
 
-    In a move the node that gives the address away shares its place with the one that is to have it.
+    Two nodes may share a place while one of them is MASTER, as in a move: another place would move the address.
     """
     step = advskew_step(len(nodes))
     now = {node: vhid.advskew // step for node in nodes if (vhid := scene.view.vhid(vip, node)) is not None}
     places = {index for index in now.values() if index < len(nodes)}
-    if sorted(now.values()) == [1, *range(1, len(nodes))] and [now[node] for node in scene.view.masters(vip)] == [1]:
-        return {node: place * step for node, place in now.items()}
-    if not now or len(places) != len(now):
-        return None
-    free = iter([index for index in range(len(nodes)) if index not in places])
-    key = {node: now[node] if node in now else next(free) for node in nodes}
-    return advskew_ladder(sorted(nodes, key=key.__getitem__))
+    if len(places) == len(now) and now:
+        free = iter([index for index in range(len(nodes)) if index not in places])
+        key = {node: now[node] if node in now else next(free) for node in nodes}
+        return advskew_ladder(sorted(nodes, key=key.__getitem__))
+    shared = len(now) == len(nodes) and max(now.values()) < len(nodes) and len(scene.view.masters(vip)) == 1
+    return {node: place * step for node, place in now.items()} if shared else None
