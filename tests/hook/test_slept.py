@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hactl.lab.rc.costs import EMULATED
 from support.lab.hook_pair import A, B, HookPair
 
 #: Writes and flushes numbers for as long as it can.
@@ -63,3 +64,21 @@ def test_the_document_can_say_that_it_is_thrown_away() -> None:
     assert pair.complaints() == []
     assert pair.sh(B, "cat /data/file") == "newer\n"
     assert "fenced" not in pair.notes(A)
+
+
+def test_who_took_the_role_and_nothing_else_gives_it_back_to_a_node_that_wakes() -> None:
+    """Seen on the real pair after a freeze of 5 s: both stayed primary, and each refused the other for good."""
+    pair = HookPair()
+    pair.sh(A, "echo kept > /data/file; sync")
+    pair.wait(30)
+    for node in (A, B):
+        pair.machine(node).rc.costs = EMULATED
+    pair.world.freeze(A)
+    for _ in range(2000):
+        if pair.role(B) == "primary":
+            break
+        pair.wait(0.01)
+    assert not pair.mounted(B)
+    pair.world.thaw(A)
+    pair.until(lambda: pair.complaints() == [], 60)
+    assert pair.primaries() == [A]

@@ -21,10 +21,20 @@ sole() {
 	for name in $RESOURCES; do
 		resource "$name"
 		[ -s "$STATE/alone.$name" ] && [ "$(role "$name")" = primary ] || return 1
-		[ "$(number "$STATE/alone.$name")" -le $((lost - TIMEOUT - 45)) ] || return 1
+		# 0: primary since it took over. Where nothing of it is used yet nothing was written, and the peer is back.
+		alone=$(number "$STATE/alone.$name")
+		[ "$alone" -gt 0 ] || in_use "$name" || return 1
+		[ "$alone" -le $((lost - TIMEOUT - 45)) ] || return 1
 		# Connected again: then a secondary has it too. If the note is not gone yet, it will be.
 		if connected "$name"; then return 1; fi
 	done
+}
+
+in_use() { # RESOURCE
+	resource "$1"
+	if [ "$KIND" != none ]; then used "$1"; return; fi
+	for service in $SERVICES; do if running "$service"; then return 0; fi; done
+	return 1
 }
 
 # As secondary this node would let a peer that slept bring older data over newer (docs/freebsd-facts.md#2.6). It stays

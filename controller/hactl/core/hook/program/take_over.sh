@@ -183,12 +183,28 @@ may_promote() { # GROUP RESOURCE
 	NEW="$NEW $2"
 	if connected "$2"; then
 		silent "$2" || { stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
+		if overheard && ! alive && ! alive; then
+			forget "$2"
+			AGAIN=no
+			stopped "$1" "the peer lived when the addresses came, and is silent on the replication network: \
+what it wrote last may not be on this copy of $2; hactl or a person decides"
+			return 1
+		fi
 		GONE="$GONE $2 "
 	elif recent "$2"; then
 		gone "$1" "$2"
 	else
 		let_go "$1" "$2"
 	fi
+}
+
+# Whether the peer lived when the addresses came: this node was preferred, it did not just hear nobody. A peer that is
+# heard on one network and silent on the other one is not gone, it is cut off, and may have written alone.
+overheard() {
+	split "${VHIDS%% *}"
+	case "$(dmesg | grep "carp: $NUMBER@$IF: .* -> MASTER" | tail -n 1)" in
+	'' | *'(master timed out)'*) return 1 ;;
+	esac
 }
 
 # Whether the primary was gone before it could have acknowledged a write alone. It does that once it has closed the
