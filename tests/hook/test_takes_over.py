@@ -285,3 +285,15 @@ def test_no_role_changes_while_another_device_is_on_its_way() -> None:
     pair.until(lambda: pair.complaints() == [], 90)
     assert sorted(order) == ["data", "data2", "data3"]
     assert early == []
+
+
+def test_a_peer_that_was_heard_a_moment_ago_is_cut_off_and_not_gone() -> None:
+    """Nothing of the active node arrives on the replication network, and somebody demotes it: it lives."""
+    pair = HookPair()
+    pair.wait(35)
+    pair.world.cut(A, REPLICATION, "out")
+    pair.sh(A, "sysctl net.inet.carp.demotion=240")
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 3)
+    pair.wait(60)
+    assert pair.role(B) == "secondary"
+    assert any(move.startswith("stopped the peer lived when the addresses came") for move in pair.moves(B))
