@@ -308,14 +308,12 @@ def _told_to_be_master(case: Case, effect: Ifconfig, group: GroupSpec, vip: Virt
     advskew = present.advskew if effect.advskew is None else effect.advskew
     if not group.storage or _lead(case, group) != case.step.node:
         yield f"makes itself MASTER of vhid {vip.vhid} without serving all of {group.name}"
-    others = case.world.others(case.step.node, dict.fromkeys(group.preferred))
-    # Of two MASTERs one steps down before a later stage.
-    two = case.stage > 0 and any(o.may_be_master(interface_on(vip, o.name), vip.vhid) for o in others)
-    if present.state is not CarpState.BACKUP and not (two and present.state is CarpState.MASTER):
+    # What CARP does by itself between two stages (elections, a demotion that ends with its cause) only a look tells.
+    if case.stage == 0 and present.state is not CarpState.BACKUP:
         yield f"I7: makes itself MASTER of vhid {vip.vhid}, which is {present.state.value} here"
-    if (case.here.sysctls or {}).get("demotion", 1):
+    if case.stage == 0 and (case.here.sysctls or {}).get("demotion", 1):
         yield f"makes itself MASTER of vhid {vip.vhid} while it is, or may be, demoted"
-    for other in others:
+    for other in case.world.others(case.step.node, dict.fromkeys(group.preferred)):
         there = other.vhid(interface_on(vip, other.name), vip.vhid)
         if there is None or (there.advbase, there.advskew) <= (effect.advbase or present.advbase, advskew):
             yield f"makes itself MASTER of vhid {vip.vhid} although {other.name} may advertise as often: both step down"
