@@ -71,7 +71,17 @@ async def test_bashisms_are_syntax_errors(stage: Stage, script: str) -> None:
     assert "Syntax error" in errors or "Bad substitution" in errors
 
 
-@pytest.mark.parametrize("script", ["A=$(date) B=$A C=", 'A=1 B="${A}x" env', "if true; then A=$((1 + 1)) B=$A; fi"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "A=$(date) B=$A C=",
+        'A=1 B="${A}x" env',
+        "if true; then A=$((1 + 1)) B=$A; fi",
+        "case x in x) A=1 B=$A ;; esac",
+        "f() { local A=1 B=$A; }",
+        "A=1 B=$((A + 1))",
+    ],
+)
 async def test_a_command_that_uses_what_it_assigns_does_not_run(stage: Stage, script: str) -> None:
     """All words of a command are expanded first (docs/freebsd-facts.md#7.50): the script would do something else."""
     status, printed, errors = await stage.do("nas-a", f"echo before\n{script}\n")

@@ -34,14 +34,15 @@ class NodeLoop:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """What still runs is cancelled."""
         if self._thread is not None:
-            loop, over, _ = self._began.result()
-            loop.call_soon_threadsafe(over.set)
+            if self._began.exception() is None:
+                loop, over, _ = self._began.result()
+                loop.call_soon_threadsafe(over.set)
             self._thread.join()
 
     def start(self, doing: Callable[[Sight], Coroutine[Any, Any, T]]) -> Future[T]:
         """Carry it out there; returns at once."""
         if self._thread is None:
-            self._thread = threading.Thread(target=lambda: asyncio.run(self._stay()), name="nodes")
+            self._thread = threading.Thread(target=self._run, name="nodes")
             self._thread.start()
         loop, _, sight = self._began.result()
         return asyncio.run_coroutine_threadsafe(doing(sight), loop)
@@ -61,6 +62,14 @@ class NodeLoop:
     def soon(self, doing: Callable[[], object]) -> None:
         """Call it there, soon. Only after something was started."""
         self._began.result()[0].call_soon_threadsafe(doing)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._stay())
+        except BaseException as error:  # raised again where something is to be started
+            if self._began.done():
+                raise
+            self._began.set_exception(error)
 
     async def _stay(self) -> None:
         from hactl.app import Sight

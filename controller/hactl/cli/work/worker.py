@@ -185,10 +185,14 @@ def working(client: Client, work: Work, nodes: NodeLoop | None = None) -> Iterat
         return
     assert client.record is not None
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    with nullcontext(nodes) if nodes is not None else NodeLoop() as loop:
-        worker = Worker(client.record, work, loop)
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            signal.signal(signal.SIGTERM, before)
+    worker: Worker | None = None
+    try:
+        with nullcontext(nodes) if nodes is not None else NodeLoop() as loop:
+            try:
+                worker = Worker(client.record, work, loop)
+                yield worker
+            finally:
+                if worker is not None:
+                    worker.stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)

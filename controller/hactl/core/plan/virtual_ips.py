@@ -88,7 +88,8 @@ def _undecided(scene: Scene, group: GroupSpec) -> bool:
 def _places_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> dict[str, int] | None:
     """advskew by node by the places the vhid has on them now; None when it is nowhere or in no order.
 
-    Two nodes may share a place while one of them is MASTER, as in a move: another place would move the address.
+    Two nodes may share a place, as in a move: another place would move the address. Where it is the first one, which a
+    vhid gets that nobody gave one, only while one of them is MASTER.
     """
     step = advskew_step(len(nodes))
     now = {node: vhid.advskew // step for node in nodes if (vhid := scene.view.vhid(vip, node)) is not None}
@@ -97,5 +98,6 @@ def _places_now(scene: Scene, vip: VirtualIP, nodes: list[str]) -> dict[str, int
         free = iter([index for index in range(len(nodes)) if index not in places])
         key = {node: now[node] if node in now else next(free) for node in nodes}
         return advskew_ladder(sorted(nodes, key=key.__getitem__))
-    shared = len(now) == len(nodes) and max(now.values()) < len(nodes) and len(scene.view.masters(vip)) == 1
+    shared = len(now) == len(nodes) and max(now.values()) < len(nodes)
+    shared = shared and (0 not in places or len(scene.view.masters(vip)) == 1)
     return {node: place * step for node, place in now.items()} if shared else None

@@ -100,7 +100,8 @@ _BASHISMS = (
 _VALUE = r"(?:[^\s;&|()'\"`$]|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\$|'[^']*'|\"(?:[^\"\\]|\\.)*\")*"
 #: Several assignments without a command, or before one.
 _ASSIGNMENTS = re.compile(
-    rf"(?:^|[;&|(\n{{]|\b(?:then|do|else)\b)[ \t]*((?:[A-Za-z_]\w*={_VALUE}[ \t]+)+[A-Za-z_]\w*={_VALUE})"
+    rf"(?:^|[;&|()\n{{!]|\b(?:if|elif|then|else|while|until|do)\b)[ \t]*(?:(?:local|export|readonly)[ \t]+)?"
+    rf"((?:[A-Za-z_]\w*={_VALUE}[ \t]+)+[A-Za-z_]\w*={_VALUE})"
 )
 _ASSIGNMENT = re.compile(rf"([A-Za-z_]\w*)=({_VALUE})")
 _QUOTED = re.compile(r"'[^']*'")
@@ -130,7 +131,7 @@ def _used_too_early(assignments: str) -> str:
     """
     names: list[str] = []
     for name, value in _ASSIGNMENT.findall(assignments):
-        used = [each for each in names if re.search(rf"\$\{{?{each}\b", value)]
+        used = [each for each in names if re.search(rf"\$\{{?{each}\b|\$\(\([^)]*\b{each}\b", value)]
         if used:
             return used[0]
         names.append(name)

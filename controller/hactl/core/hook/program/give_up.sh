@@ -21,20 +21,12 @@ sole() {
 	for name in $RESOURCES; do
 		resource "$name"
 		[ -s "$STATE/alone.$name" ] && [ "$(role "$name")" = primary ] || return 1
-		# 0: primary since it took over. Where nothing of it is used yet nothing was written, and the peer is back.
-		alone=$(number "$STATE/alone.$name")
-		[ "$alone" -gt 0 ] || in_use "$name" || return 1
-		[ "$alone" -le $((lost - TIMEOUT - 45)) ] || return 1
+		# Primary since it took over: what it did not come to use it has not written, and the peer is back.
+		[ "$(cat "$STATE/alone.$name")" != 0 ] || return 1
+		[ "$(number "$STATE/alone.$name")" -le $((lost - TIMEOUT - 45)) ] || return 1
 		# Connected again: then a secondary has it too. If the note is not gone yet, it will be.
 		if connected "$name"; then return 1; fi
 	done
-}
-
-in_use() { # RESOURCE
-	resource "$1"
-	if [ "$KIND" != none ]; then used "$1"; return; fi
-	for service in $SERVICES; do if running "$service"; then return 0; fi; done
-	return 1
 }
 
 # As secondary this node would let a peer that slept bring older data over newer (docs/freebsd-facts.md#2.6). It stays
@@ -145,7 +137,9 @@ leave() { # with the lock, at shutdown: everything in order, then the addresses
 	done
 	for job in $jobs; do wait "$job"; done
 	hold
-	for one in $leaving; do group "$one"; followed; done
+	jobs=
+	for one in $leaving; do group "$one"; followed & jobs="$jobs $!"; done
+	for job in $jobs; do wait "$job"; done
 }
 
 # The peer connects at once to what was released (see verdict): that tells it more than silence would.

@@ -34,7 +34,8 @@ LINE='
 #   disconnected.RES  secondary: when it lost its primary
 #   parted.RES        secondary: the primary let go, it did not just lose us
 #   released.RES      this node gave the role up in order, nobody took it since
-#   alone.RES         primary: since when it writes without a secondary, and the writes until then; 0: since it took over
+#   alone.RES         primary: since when it writes without a secondary, and the writes until then; 0: since it took over,
+#                     `0 0`: and it came to use it
 #   doubt.RES         hastd asks the peer before this copy is used: who is primary, or whose copy is newer
 #   split.RES         hastd refused to connect the copies: both were written while apart (no role changes that)
 # Two notes outlive a boot:

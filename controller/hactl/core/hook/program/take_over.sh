@@ -30,6 +30,10 @@ take() { # GROUP
 		# Nothing was written yet: if the peer is back, the next run gives the roles back and nothing else.
 		# From here on this node has what no other one has. A peer that slept and wakes yields to this advskew.
 		claimed || return 0
+		for name in $RESOURCES; do
+			alone=$STATE/alone.$name
+			if [ -f "$alone" ] && [ "$(number "$alone")" -eq 0 ]; then echo '0 0' >"$alone"; fi
+		done
 	else
 		advskew serving
 	fi
@@ -183,7 +187,9 @@ may_promote() { # GROUP RESOURCE
 	NEW="$NEW $2"
 	if connected "$2"; then
 		silent "$2" || { stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
-		if overheard && ! alive && ! alive; then
+		if overheard; then
+			# It is asked anew: what patience heard is seconds old.
+			if alive || alive; then stopped "$1" "the peer is still primary for $2 and connected"; return 1; fi
 			forget "$2"
 			AGAIN=no
 			stopped "$1" "the peer lived when the addresses came, and is silent on the replication network: \

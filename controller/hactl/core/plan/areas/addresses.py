@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import AddAddress, RemoveAddress, SetVhid, VhidSettings
-from hactl.core.changes.change import SecretUse
+from hactl.core.changes.change import DEMOTION, SecretUse
 from hactl.core.cluster import interface_on
 from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family, known
 from hactl.core.objects import GroupSpec, VirtualIP
@@ -253,12 +253,15 @@ def _set_vhid(place: Place, there: Vhid, differs: list[str]) -> Step:
         master=secret is None and _takes_at_once(place, there),
     )
     after = checks.vhid_is(name, vip.vhid, vip.advbase, place.advskew, secret.variable if secret else None)
+    before = [checks.vhid_exists(name, vip.vhid)]
+    if change.master:
+        before.append(checks.sysctl_is(DEMOTION, 0))
     return Step.of(
         place.node,
         change,
         "; ".join(differs),
         Risk.BLIP,
-        before=(checks.vhid_exists(place.interface.name, place.vip.vhid),),
+        before=tuple(before),
         after=(after,),
     )
 
