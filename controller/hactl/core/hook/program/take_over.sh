@@ -208,7 +208,7 @@ what it wrote last may not be on this copy of $2; hactl or a person decides"
 # heard on one network and silent on the other one is not gone, it is cut off, and may have written alone.
 overheard() {
 	split "${VHIDS%% *}"
-	case "$(dmesg | grep "carp: $NUMBER@$IF: .* -> MASTER" | tail -n 1)" in
+	case "$(dmesg | awk -v n="carp: $NUMBER@$IF: " 'index($0, n) && / -> MASTER / { l = $0 } END { print l }')" in
 	'' | *'(master timed out)'*) return 1 ;;
 	esac
 }
