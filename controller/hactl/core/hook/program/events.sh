@@ -19,7 +19,7 @@ react_group() { # GROUP
 	admit
 	carp_state
 	case "$CARP" in
-	MASTER) if serving; then advskew serving; else take "$1"; fi ;;
+	MASTER) if serving; then comes_to_use; advskew serving; else take "$1"; fi ;;
 	BACKUP | INIT) held_off || away "$1" ;;
 	MIXED) AGAIN=yes; say "$1: its addresses are on different nodes; waiting" ;;
 	*) ;; # not set up: nothing that CARP could say

@@ -22,7 +22,7 @@ sole() {
 		resource "$name"
 		[ -s "$STATE/alone.$name" ] && [ "$(role "$name")" = primary ] || return 1
 		# Primary since it took over: what it did not come to use it has not written, and the peer is back.
-		[ "$(cat "$STATE/alone.$name")" != 0 ] || return 1
+		[ "$(cat "$STATE/alone.$name")" != 0 ] || used "$name" || return 1
 		[ "$(number "$STATE/alone.$name")" -le $((lost - TIMEOUT - 45)) ] || return 1
 		# Connected again: then a secondary has it too. If the note is not gone yet, it will be.
 		if connected "$name"; then return 1; fi

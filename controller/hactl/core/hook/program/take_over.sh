@@ -30,10 +30,7 @@ take() { # GROUP
 		# Nothing was written yet: if the peer is back, the next run gives the roles back and nothing else.
 		# From here on this node has what no other one has. A peer that slept and wakes yields to this advskew.
 		claimed || return 0
-		for name in $RESOURCES; do
-			alone=$STATE/alone.$name
-			if [ -f "$alone" ] && [ "$(number "$alone")" -eq 0 ]; then echo '0 0' >"$alone"; fi
-		done
+		comes_to_use
 	else
 		advskew serving
 	fi
@@ -67,6 +64,14 @@ start() { # GROUP SERVICE
 	left=80
 	while [ -f "$RUN.preparing" ] && [ "$left" -gt 0 ]; do sleep 0.25; left=$((left - 1)); done
 	bounded 60 service "$2" onestart >"$RUN.start.$2" 2>&1
+}
+
+comes_to_use() { # what was primary since it took over is written to from now on
+	for name in $RESOURCES; do
+		since=
+		[ ! -f "$STATE/alone.$name" ] || read -r since <"$STATE/alone.$name"
+		[ "$since" != 0 ] || echo '0 0' >"$STATE/alone.$name"
+	done
 }
 
 # Still MASTER of every vhid, each with the advskew of the node that serves.
