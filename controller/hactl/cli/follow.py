@@ -23,6 +23,8 @@ _LIST = Call("GET", CLUSTERS)
 RETRY_SECONDS = 1.0
 #: After so long what was on record before is news: whoever works has looked, and it is still so.
 FIRST_LOOK_SECONDS = 5.0
+#: How long the end of a step is waited for that began before what was wanted was there.
+LAST_STEPS_SECONDS = 10.0
 MARKS = {"Done": ("done", "green"), "Failed": ("failed", "red"), "Indeterminate": ("unknown", "yellow")}
 
 
@@ -94,9 +96,14 @@ class Following:
         self._first = self._first or {name: revision_of(body) for name, body in self._bodies.items()}
 
     def last(self, revision: str = "") -> None:
-        """Show what happened since, up to that revision, before something is said about how it ended."""
+        """Show what happened since, up to that revision, before something is said about how it ended; and how steps
+        ended whose beginning was shown already.
+        """
         if self._rounds:
             self.show(revision)
+        end = time.monotonic() + LAST_STEPS_SECONDS
+        while any(screen.running for screen in self.screens.values()) and time.monotonic() < end:
+            self.show()
 
     def show(self, last: str = "") -> None:
         """Show what happened since, and within a second from now; nothing that is newer than revision `last`."""
@@ -152,6 +159,8 @@ class Screen:
         self._digest = ""
         self._waits: list[str] = []
         self._begun: set[str] = set()
+        #: Steps that were shown to begin and not to end.
+        self.running: set[str] = set()
         #: Node -> the step whose beginning is the last line about that node; empty: that line tells something else.
         self._latest: dict[str, str] = {}
         #: How many lines about steps.
@@ -184,11 +193,13 @@ class Screen:
         node = click.style(host, bold=True)
         if self.is_new(event):
             self._begun.add(name)
+            self.running.add(name)
             self._latest[host] = name
             self._say(f"  {node}  {safe(fields[STEP_COMMAND])}  {click.style(safe(fields[STEP_WHY]), dim=True)}")
         outcome = fields.get(STEP_OUTCOME)
         if outcome is None:
             return
+        self.running.discard(name)
         for line in filter(str.strip, fields.get(STEP_OUTPUT, "").splitlines()):
             self._say(f"      {click.style('|', dim=True)} {safe(line)}")
         self.done += outcome == "Done"
