@@ -297,3 +297,21 @@ def test_a_peer_that_was_heard_a_moment_ago_is_cut_off_and_not_gone() -> None:
     pair.wait(60)
     assert pair.role(B) == "secondary"
     assert any(move.startswith("stopped the peer lived when the addresses came") for move in pair.moves(B))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0, 8.0])
+def test_a_peer_that_answers_when_it_is_asked_anew_is_waited_for(seconds: float) -> None:
+    """Packets are lost for a moment while the addresses move in order: one node is primary, and then serves."""
+    pair = HookPair()
+    pair.wait(35)
+    pair.world.cut(A, REPLICATION, "out")
+    pair.sh(A, "sysctl net.inet.carp.demotion=240")
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 3)
+    together = []
+    for step in range(400):
+        if step * 0.1 >= seconds:
+            pair.world.join(A, REPLICATION)
+        together += [step] * (pair.primaries() == [A, B])
+        pair.wait(0.1)
+    assert together == []
+    pair.until(lambda: len(pair.primaries()) == 1 and pair.runs(pair.primaries()[0]), 60)

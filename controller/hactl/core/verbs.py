@@ -110,7 +110,7 @@ VERBS: dict[Verb, VerbTraits] = {
         state_decides=True,
     ),
     Verb.SET_VHID: VerbTraits(
-        "Changes advskew, advbase or password of a vhid in place, without dropping MASTER.",
+        "Changes advskew, advbase or password of a vhid in place, without dropping MASTER; takes it where it is to be.",
         usual_seconds=0.5,
         reversed_by=Verb.SET_VHID,
         state_decides=True,

@@ -17,6 +17,8 @@ from hactl.core.steps import Stage, Step
 from hactl.core.verbs import VERBS, Verb
 
 TAKE_OVER = "Take over: all that the group needs, on one node"
+#: What the node that is to take a group over waits for.
+_BETWEEN = frozenset({Part.STORAGE, Part.SERVICES, Part.NOTES})
 AFTERWARDS = "Notes of the nodes, and what their next start does"
 
 
@@ -38,11 +40,12 @@ def parts_after(stage: Stage) -> frozenset[Part]:
 
     Where a node let go of a group the other waits for one word: that it did, and that nothing came in between.
     """
-    lets_go = any(VERBS[step.verb].lets_go for step in stage.steps)
-    given_away = [step for step in stage.steps if lets_go and step.verb == Verb.SET_VHID]
-    if all(VERBS[step.verb].lets_go or step.verb == Verb.SET_ROLE or step in given_away for step in stage.steps):
-        return frozenset({Part.STORAGE, Part.SERVICES, Part.NOTES, *([Part.CARP] if given_away else [])})
-    return ALL_PARTS
+    verbs = {step.verb for step in stage.steps}
+    letting_go = {verb for verb in verbs if VERBS[verb].lets_go}
+    if verbs <= letting_go | {Verb.SET_ROLE}:
+        return _BETWEEN
+    # An address is let go of with the rest, never by itself.
+    return _BETWEEN | {Part.CARP} if letting_go and verbs <= letting_go | {Verb.SET_ROLE, Verb.SET_VHID} else ALL_PARTS
 
 
 def _takes_over(scene: Scene, before: Stage, after: Stage) -> bool:

@@ -10,7 +10,7 @@ guard() {
 	fi
 	keep_notes
 	rm -f "$STATE"/confirmed.* "$STATE"/disconnected.* "$STATE"/parted.* "$STATE"/released.* \
-		"$STATE"/alone.* "$STATE"/doubt.* "$STATE"/split.*
+		"$STATE"/alone.* "$STATE"/doubt.* "$STATE"/split.* "$STATE"/cutoff.*
 	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.* "$RUN".refused.* "$RUN.preparing"
 	kldload -n carp
 	hold

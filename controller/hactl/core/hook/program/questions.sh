@@ -37,6 +37,7 @@ LINE='
 #   alone.RES         primary: since when it writes without a secondary, and the writes until then; 0: since it took over,
 #                     `0 0`: and it came to use it
 #   doubt.RES         hastd asks the peer before this copy is used: who is primary, or whose copy is newer
+#   cutoff.RES        secondary: its primary lived when the addresses came, and was silent on the replication network
 #   split.RES         hastd refused to connect the copies: both were written while apart (no role changes that)
 # Two notes outlive a boot:
 #   last.RES          this node was primary, and no other one connected to it as primary since
@@ -289,5 +290,6 @@ forget() { # RESOURCE: whatever was noted of this copy
 }
 
 unproven() { # RESOURCE, and FILES that go with what was noted of its copy as a secondary
-	rm -f "$STATE/confirmed.$1" "$STATE/disconnected.$1" "$STATE/parted.$1" "$STATE/released.$1" ${2:+"$2"}
+	rm -f "$STATE/confirmed.$1" "$STATE/disconnected.$1" "$STATE/parted.$1" "$STATE/released.$1" \
+		"$STATE/cutoff.$1" ${2:+"$2"}
 }

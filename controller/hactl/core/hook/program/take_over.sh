@@ -195,13 +195,14 @@ may_promote() { # GROUP RESOURCE
 		if overheard; then
 			# It is asked anew: what patience heard is seconds old.
 			if alive || alive; then stopped "$1" "the peer is still primary for $2 and connected"; return 1; fi
-			forget "$2"
-			AGAIN=no
-			stopped "$1" "the peer lived when the addresses came, and is silent on the replication network: \
-what it wrote last may not be on this copy of $2; hactl or a person decides"
+			keep_notes
+			: >"$STATE/cutoff.$2"
+			stopped "$1" "$(cut_off "$2")"
 			return 1
 		fi
 		GONE="$GONE $2 "
+	elif [ -f "$STATE/cutoff.$2" ]; then
+		heard_again "$1" "$2"
 	elif recent "$2"; then
 		gone "$1" "$2"
 	else
@@ -216,6 +217,18 @@ overheard() {
 	case "$(dmesg | awk -v n="carp: $NUMBER@$IF: " 'index($0, n) && / -> MASTER / { l = $0 } END { print l }')" in
 	'' | *'(master timed out)'*) return 1 ;;
 	esac
+}
+
+cut_off() { # RESOURCE
+	echo "the peer lived when the addresses came, and is silent on the replication network: what it wrote last may not be" \
+		"on this copy of $1; it has to be heard, or hactl or a person decides"
+}
+
+# Its connection is closed. Where it can be asked hastd compares the copies; until then this one may be old.
+heard_again() { # GROUP RESOURCE
+	answers "$PEER" || { stopped "$1" "$(cut_off "$2")"; return 1; }
+	DOUBT="$DOUBT $2 "
+	gone "$1" "$2"
 }
 
 # Whether the primary was gone before it could have acknowledged a write alone. It does that once it has closed the
