@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from hactl.core.hook.render import HOOK
+from hactl.lab.rc.costs import EMULATED, FREE, Costs
 from support.lab.hook_pair import LAN, REPLICATION, A, B, HookPair
+
+#: Notes each number once it is on the disk; in a directory that is nowhere else.
+WRITER = (
+    "mkdir /data/own; n=0; "
+    "while n=$((n + 1)); echo $n >/data/own/n && fsync /data/own/n && echo $n >/tmp/acknowledged; do :; done"
+)
 
 
 def _second_address(data: dict[str, Any]) -> None:
@@ -110,6 +117,55 @@ def test_both_networks_are_cut_at_once() -> None:
         assert not (pair.mounted(A) and pair.mounted(B))
     assert pair.primaries() == [B]
     assert not pair.runs(A)
+
+
+@pytest.mark.parametrize("costs", [FREE, EMULATED], ids=["fast", "slow"])
+def test_a_node_that_is_cut_off_acknowledges_nothing_once_its_peer_serves(costs: Costs) -> None:
+    """Seen on the real pair: hastd held a write back until it gave the peer up, and acknowledged it when that served.
+
+    The device goes before that: neither copy is ahead of the other one, and no person is needed.
+    """
+    pair = HookPair()
+    for node in (A, B):
+        pair.machine(node).rc.costs = costs
+    pair.sh(A, f"({WRITER}) </dev/null >/dev/null 2>&1 &")
+    pair.wait(5)
+    pair.world.cut(A)
+    pair.until(lambda: pair.mounted(B), 30)
+    acknowledged = pair.sh(A, "cat /tmp/acknowledged")
+    pair.wait(40)
+    assert pair.sh(A, "cat /tmp/acknowledged") == acknowledged
+    assert pair.primaries() == [B]
+    pair.world.join(A)
+    pair.wait(30)
+    assert pair.complaints() == []
+    assert int(pair.sh(B, "cat /data/own/n")) >= int(acknowledged)
+
+
+def test_the_replication_network_goes_while_a_program_keeps_the_device() -> None:
+    """The LAN went first, and the peer waited; now it takes over, so the device goes."""
+    pair = HookPair()
+    pair.machine(A).disks.mounts.hold("/data/file", 4711, "tar")
+    pair.sh(A, f"({WRITER}) </dev/null >/dev/null 2>&1 &")
+    pair.world.cut(A, LAN)
+    pair.wait(20)
+    assert (pair.primaries(), pair.mounted(A)) == ([A], True)
+    pair.world.cut(A, REPLICATION)
+    pair.until(lambda: pair.mounted(B), 40)
+    acknowledged = pair.sh(A, "cat /tmp/acknowledged")
+    pair.wait(5)
+    assert pair.sh(A, "[ -c /dev/hast/data ] || echo gone") == "gone\n"
+    pair.wait(30)
+    assert pair.sh(A, "cat /tmp/acknowledged") == acknowledged
+    assert "fenced it is cut off, and the peer takes over" in pair.moves(A)
+
+
+def test_who_cannot_be_pinged_is_not_cut_off() -> None:
+    """A firewall keeps ping out, never hastd: the group goes in order."""
+    pair = HookPair()
+    pair.machine(B).net.answers_no_ping = True
+    pair.world.cut(A, LAN)
+    pair.until(lambda: pair.moves(A) == ["gave"], 30)
 
 
 def test_a_switch_that_was_off_for_a_while_costs_only_that_while() -> None:

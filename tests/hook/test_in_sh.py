@@ -58,7 +58,7 @@ while case "$1" in -t) shift ;; -*) ;; *) false ;; esac; do shift; done
 shift
 exec "$@\"""",
     "ping": "exit 1",
-    **dict.fromkeys(("fsck", "fsync", "kldload", "logger", "sha256", "sleep"), ":"),
+    **dict.fromkeys(("fsck", "fsync", "kldload", "logger", "nc", "sha256", "sleep"), ":"),
 }
 
 

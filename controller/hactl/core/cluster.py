@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, StorageSpec, VirtualIP
 
+#: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
+HAST_PORT = 8457
+
 
 class LeftKind(StrEnum):
     """What can be left on a node by a document that named it."""

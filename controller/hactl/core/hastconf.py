@@ -7,12 +7,9 @@ characters its grammar knows. Man page: hast.conf(5).
 
 from __future__ import annotations
 
-from hactl.core.cluster import Cluster, hooked_groups, storages_of
+from hactl.core.cluster import HAST_PORT, Cluster, hooked_groups, storages_of
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
-
-#: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
-PORT = 8457
 
 
 def render_hastconf(cluster: Cluster, node: str) -> str:
@@ -49,4 +46,4 @@ def _resource(storage: StorageSpec) -> list[str]:
 
 def _endpoint(address: str) -> str:
     """IPv6 needs brackets, and brackets need a port (hast.conf(5), "remote")."""
-    return f"tcp6://[{address}]:{PORT}" if ":" in address else address
+    return f"tcp6://[{address}]:{HAST_PORT}" if ":" in address else address

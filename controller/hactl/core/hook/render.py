@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import Cluster, failover_of, hooked_groups, interface_on
+from hactl.core.cluster import HAST_PORT, Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.packaged import packaged
@@ -84,7 +84,7 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "",
         "# --- settings of this node",
         "",
-        f"RULE={DEVD_RULE} STATE={STATE_DIRECTORY} LOCK={LOCK} HOLD={HELD_DEMOTION}",
+        f"RULE={DEVD_RULE} STATE={STATE_DIRECTORY} LOCK={LOCK} HOLD={HELD_DEMOTION} PORT={HAST_PORT}",
         f"CARP_OFF={'yes' if _storage_only(cluster, node) else 'no'}",
         f"ALL_GROUPS={quote(' '.join(group.name for group in groups))}",
         "",

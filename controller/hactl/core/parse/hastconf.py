@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-DEFAULT_PORT = 8457
+from hactl.core.cluster import HAST_PORT
+
 _KEYWORDS = frozenset(
     re.findall(
         r"\w+",
@@ -120,7 +121,7 @@ def parse_hastconf(text: str) -> HastConf | HastConfError:
         return refused.error
 
 
-def canonical_address(text: str, port: int | None = DEFAULT_PORT) -> str:
+def canonical_address(text: str, port: int | None = HAST_PORT) -> str:
     """`tcp4://192.0.2.1` and `192.0.2.1:8457` are one address. `port` None: none is added."""
     if text == "none":
         return text

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import Cluster, interface_on, services_of
-from hactl.core.hastconf import PORT
+from hactl.core.cluster import HAST_PORT, Cluster, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.objects import Initialize, StorageSpec
 from hactl.core.packaged import packaged
@@ -54,7 +53,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             f"h_known_files={quote(question.known.files)}",
             f"h_known_processes={quote(question.known.processes)}",
             f"h_known_services={quote(f' {_kept(question, services)} ')} h_pids={quote(f' {question.known.pids} ')}",
-            f"h_port={PORT} h_peers={quote(' '.join(peers_of(cluster, node)))}",
+            f"h_port={HAST_PORT} h_peers={quote(' '.join(peers_of(cluster, node)))}",
             f"h_file_limit={FILE_LIMIT} h_rules_limit={RULES_LIMIT}",
             f"h_hook_files={quote(f'{HOOK} {DEVD_RULE} {RC_GUARD} {RC_NODE}')}",
             f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY}",

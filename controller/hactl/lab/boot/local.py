@@ -31,6 +31,12 @@ def is_real(text: str) -> bool:
     return _SOURCES_SUBR.search(text) is None or _COMMANDS.search(text) is not None
 
 
+def is_played(path: str, text: str) -> bool:
+    """Whether a file is a script of rc.d that the lab plays from a table, called by its path."""
+    directory, _, name = path.rpartition("/")
+    return directory in ("/etc/rc.d", DIRECTORY) and bool(name) and not is_real(text)
+
+
 def find(files: Files, name: str) -> Installed | None:
     """The installed script of that name, if it is one the shell runs."""
     path = f"{DIRECTORY}/{name}"

@@ -271,6 +271,8 @@ class Network:
         self.carp: Carp | None = None
         #: Host routes that refuse: connecting fails at once (reject), packets vanish (blackhole). In memory only.
         self.refused: dict[str, Literal["reject", "blackhole"]] = {}
+        #: A firewall keeps ping out.
+        self.answers_no_ping = False
 
     def plug(self, name: str, segment: str, ether: str | None, *, lease: tuple[str, int] | None = None) -> Interface:
         """Give the machine an interface (ether None: the loopback)."""

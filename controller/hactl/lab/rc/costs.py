@@ -30,7 +30,7 @@ class Costs:
 
 FREE = Costs()
 #: 1 to 3 ms a start; a service asks rc.subr, which starts a handful.
-HARDWARE = Costs(0.002, {"service": 0.02})
+HARDWARE = Costs(0.002, {"service": 0.02, "rc.d": 0.01})
 EMULATED = Costs(
     0.063,
     {
@@ -43,5 +43,7 @@ EMULATED = Costs(
         "ifconfig": 0.128,
         "timeout": 0.054,
         "service": 0.542,
+        # A script of rc.d without service(8), beside its own start (docs/freebsd-facts.md#7.52).
+        "rc.d": 0.25,
     },
 )

@@ -33,8 +33,8 @@ held_off() {
 }
 
 again() { # something happened: a follower looks, or the one that is there looks once more
-	: >"$RUN.event"
-	lockf -k -s -t 5 "$RUN.follow" /bin/sh "$0" follow </dev/null >/dev/null 2>&1 &
+	echo >"$RUN.event"
+	lockf -k -s -t 5 "$RUN.follow" /bin/sh "$0" follow "${BOOTED-}" </dev/null >/dev/null 2>&1 &
 }
 
 # One follower at a time; an event that comes while it works makes it look once more. While patience has something to
@@ -42,16 +42,16 @@ again() { # something happened: a follower looks, or the one that is there looks
 follow() {
 	tries=0
 	while [ "$tries" -lt 60 ]; do
-		rm -f "$RUN.event"
-		BOOTED=$(booted)
+		: >"$RUN.event"
+		if [ "$tries" -gt 0 ] || [ -z "${BOOTED-}" ]; then BOOTED=$(booted); fi
 		patience
 		lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react "$SILENT_AT$SILENT" took "$BOOTED" >/dev/null 2>&1
 		settled=$? REACTED=yes
-		if [ "$settled" -eq 0 ] && [ ! -f "$RUN.event" ]; then return 0; fi
+		if [ "$settled" -eq 0 ] && [ ! -s "$RUN.event" ]; then return 0; fi
 		tries=$((tries + 1))
 		[ -z "$waiting" ] || [ "$settled" -eq 0 ] || continue
 		left=20
-		while [ "$left" -gt 0 ] && [ ! -f "$RUN.event" ]; do sleep 0.5; left=$((left - 1)); done
+		while [ "$left" -gt 0 ] && [ ! -s "$RUN.event" ]; do sleep 0.5; left=$((left - 1)); done
 	done
 	say "giving up after $tries tries; the next event, hactl or a person goes on"
 }
@@ -69,7 +69,13 @@ lost_peer() { # RESOURCE
 		fi
 		/bin/sh "$0" watch "$1" </dev/null >/dev/null 2>&1 &
 	elif look; [ "$(role "$1")" = primary ] && [ ! -f "$STATE/alone.$1" ]; then
-		echo "$(now) $(listed "$1" "  writes")" >"$STATE/alone.$1"
+		alone=$(now)
+		echo "$alone $(listed "$1" "  writes")" >"$STATE/alone.$1"
+		for one in $ALL_GROUPS; do
+			group "$one"
+			case " $RESOURCES " in *" $1 "*) ;; *) continue ;; esac
+			if lingering "$one" && [ "$lost" -gt 0 ] && [ "$lost" -lt $((alone - 2)) ]; then fence "$one" "$CUT_OFF"; fi
+		done
 	fi
 }
 
@@ -108,9 +114,10 @@ status() {
 
 case "${1:-status}" in
 carp) # from devd, which waits for us
+	BOOTED=$(booted)
 	again
 	if [ "$3" = MASTER ]; then
-		rm -f "$RUN.lost.$2"
+		[ ! -f "$RUN.lost.$2" ] || rm -f "$RUN.lost.$2"
 		now >"$RUN.master.$2"
 	else
 		if [ -f "$RUN.master.$2" ]; then (beaten "$2") </dev/null >/dev/null 2>&1 & fi
@@ -118,7 +125,7 @@ carp) # from devd, which waits for us
 		[ -f "$RUN.lost.$2" ] || now >"$RUN.lost.$2"
 	fi
 	;;
-follow) follow ;;
+follow) BOOTED=${2-}; follow ;;
 react) exec lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react 0 took-by-hand ;;
 guard) guard ;;
 boot)
@@ -175,6 +182,7 @@ role) # RESOURCE OLD NEW: somebody changed the role; what was released is told b
 	;;
 disconnect) lost_peer "$2" ;;
 watch) watch "$2" ;;
+linger) linger "$2" ;;
 split-brain)
 	look
 	[ "$(role "$2")" = primary ] || forget "$2"

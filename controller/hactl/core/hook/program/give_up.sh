@@ -12,12 +12,8 @@ away() { # GROUP: no address of it is here
 sole() {
 	[ -n "$RESOURCES" ] && [ "$QUICK" = no ] || return 1
 	look
-	lost=$(now)
-	for vhid in $VHIDS; do
-		split "$vhid"
-		at=$(number "$RUN.lost.$NUMBER@$IF")
-		if [ "$at" -gt 0 ] && [ "$at" -lt "$lost" ]; then lost=$at; fi
-	done
+	lost=$(lost_since)
+	[ "$lost" -gt 0 ] || lost=$(now)
 	for name in $RESOURCES; do
 		resource "$name"
 		[ -s "$STATE/alone.$name" ] && [ "$(role "$name")" = primary ] || return 1
@@ -27,6 +23,16 @@ sole() {
 		# Connected again: then a secondary has it too. If the note is not gone yet, it will be.
 		if connected "$name"; then return 1; fi
 	done
+}
+
+lost_since() { # when the first address of the group went; 0: not known
+	first=0
+	for vhid in $VHIDS; do
+		split "$vhid"
+		at=$(number "$RUN.lost.$NUMBER@$IF")
+		if [ "$at" -gt 0 ] && { [ "$first" -eq 0 ] || [ "$at" -lt "$first" ]; }; then first=$at; fi
+	done
+	echo "$first"
 }
 
 # As secondary this node would let a peer that slept bring older data over newer (docs/freebsd-facts.md#2.6). It stays
@@ -56,11 +62,14 @@ claim() {
 give() { # GROUP
 	BEGAN=$(now)
 	# A vhid that was only touched is BACKUP too, and MASTER again when nobody else speaks in time.
-	if [ "$QUICK" = no ] && comes_back; then return 0; fi
+	if [ "$QUICK" = no ]; then
+		lockf -k -s -t 0 "$RUN.linger.$1" /bin/sh "$0" linger "$1" </dev/null >/dev/null 2>&1 &
+		if comes_back; then return 0; fi
+	fi
 	say "$1: giving up what this node has of it: the addresses are not here"
 	for name in $(reversed "$SERVICES"); do
 		running "$name" || continue
-		bounded 60 service "$name" onestop >"$RUN.stop.$name" 2>&1
+		rc 60 "$name" onestop >"$RUN.stop.$name" 2>&1
 		if running "$name"; then
 			AGAIN=yes
 			stopped "$1" "service $name does not stop: $(tail -n 3 "$RUN.stop.$name" | tr '\n' ' ')"

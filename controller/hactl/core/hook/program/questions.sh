@@ -12,6 +12,7 @@
 set -u
 PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin; LC_ALL=C; export PATH LC_ALL
 umask 022
+cd /
 
 RUN=/var/run/hactl
 DEMOTION=net.inet.carp.demotion
@@ -68,10 +69,21 @@ booted() {
 # wait for, and kill, the daemons that a service leaves behind.
 bounded() { timeout --foreground -k 2 "$@"; }
 
+# What service(8) does, which is a script of its own that reads all of rc.subr before it finds the other one: half the time
+# of a question. What is in neither place service(8) finds, or explains.
+rc() { # SECONDS SERVICE COMMAND
+	for place in /etc/rc.d /usr/local/etc/rc.d; do
+		[ -x "$place/$2" ] || continue
+		bounded "$1" env -i -L -/daemon HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin "$place/$2" "$3"
+		return
+	done
+	bounded "$1" service "$2" "$3"
+}
+
 answers() { # ADDRESS: one answer to four questions, within about a second
 	case "$1" in
-	*:*) bounded 3 ping -6 -n -o -q -c 4 -i 0.15 -W 200 "$1" >/dev/null 2>&1 ;;
-	*) bounded 3 ping -n -o -q -c 4 -i 0.15 -W 200 "$1" >/dev/null 2>&1 ;;
+	*:*) ping -6 -n -o -q -c 4 -i 0.15 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
+	*) ping -n -o -q -c 4 -i 0.15 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
 	esac
 }
 
@@ -195,7 +207,7 @@ ready() { # RESOURCE: as the document wants it on the node that serves
 }
 
 running() { # SERVICE
-	bounded 30 service "$1" onestatus >/dev/null 2>&1
+	rc 30 "$1" onestatus >/dev/null 2>&1
 }
 
 serving() {
@@ -235,6 +247,14 @@ heard() { # ADDRESS: whether it answers; the next time it is asked anew
 	wait "$asked"
 }
 
+# Whether hastd of every peer can be reached: a firewall may keep ping out, but not that.
+peers_reached() {
+	for name in $RESOURCES; do
+		resource "$name"
+		[ -z "$PEER" ] || answers "$PEER" || nc -z -w 1 "$PEER" "$PORT" >/dev/null 2>&1 || return 1
+	done
+}
+
 witness() {
 	[ -n "$WITNESSES" ] || return 0
 	for address in $WITNESSES; do if answers "$address"; then return 0; fi; done
@@ -269,8 +289,8 @@ noted() { # GROUP WHAT SECONDS TEXT: one line for hactl and for people
 	line="$(date +%s) $1 $2 $3 $4"
 	last=$(tail -n 1 "$STATE/moves" 2>/dev/null | cut -d ' ' -f 2,3,5-)
 	[ "$last" != "$1 $2 $4" ] || return 0
-	{ [ ! -f "$STATE/moves" ] || tail -n 199 "$STATE/moves"; echo "$line"; } >"$STATE/.moves.$1" &&
-		mv -f "$STATE/.moves.$1" "$STATE/moves"
+	{ [ ! -f "$STATE/moves" ] || tail -n 199 "$STATE/moves"; echo "$line"; } >"$STATE/.moves.$$" &&
+		mv -f "$STATE/.moves.$$" "$STATE/moves"
 }
 
 # The seconds since the last phase, each with its owner.

@@ -1,4 +1,4 @@
-# --- beaten -----------------------------------------------------------------
+# --- beaten, cut off --------------------------------------------------------
 # Two nodes were MASTER for a moment: one of them slept while the other took over. Each sees that it yielded, or that
 # the other did. Nothing waits for the lock here: each second the sleeper writes is lost, and acknowledged.
 
@@ -22,7 +22,7 @@ beaten() { # NUMBER@INTERFACE
 				claim
 				return 0
 			fi
-			if yielded "$1"; then fence "$one"; fi
+			if yielded "$1"; then fence "$one" "$SLEPT"; fi
 			return 0
 		done
 	done
@@ -48,9 +48,44 @@ unplug() { # RESOURCE: of the last look
 	[ -z "$worker" ] || kill -9 "$worker"
 }
 
+# Neither the addresses nor the peer are here: both cables are out, or a switch is off, and the peer takes over within
+# seconds. hastd holds back what is written until it gives the peer up, and acknowledges it then, when the peer serves
+# (seen on a pair, docs/freebsd-facts.md#7.53); until then the writer hangs, and so does umount(8). Beside the orderly way,
+# for as long as that takes: a program may keep the device for ever.
+linger() { # GROUP
+	group "$1"
+	while look; lingering "$1"; do
+		if peers_reached; then
+			sleep 1
+		else
+			look
+			! lingering "$1" || fence "$1" "$CUT_OFF"
+			return
+		fi
+	done
+}
+
+# It is used here, though no address of it is, and the peer may take it.
+lingering() { # GROUP, by the last look
+	[ "$POLICY" = Automatic ] || return 1
+	carp_state
+	case "$CARP" in BACKUP | INIT) ;; *) return 1 ;; esac
+	lost=$(lost_since)
+	for name in $RESOURCES; do
+		[ "$(role "$name")" = primary ] || continue
+		# Alone long before: no other copy is complete.
+		if ! connected "$name" && [ "$(number "$STATE/alone.$name")" -lt $((lost - 5)) ]; then continue; fi
+		# What nothing uses acknowledges nothing.
+		if used "$name" || [ "$KIND" = none ]; then return 0; fi
+	done
+	return 1
+}
+
 # The device goes first, under whatever uses it: the one exception of I2. What was written since is on this disk only;
 # how much of it there is, is noted.
-fence() { # GROUP
+SLEPT='it slept, and the peer took over meanwhile'
+CUT_OFF='it is cut off, and the peer takes over'
+fence() { # GROUP WHY
 	BEGAN=$(now)
 	for name in $RESOURCES; do
 		[ "$(role "$name")" = primary ] || continue
@@ -68,8 +103,8 @@ fence() { # GROUP
 		fsync "$STATE/.fenced.$name"
 		mv -f "$STATE/.fenced.$name" "$STATE/fenced.$name"
 		fsync "$STATE"
-		say "$1: $name taken away from this node: it slept, and its peer is primary"
+		say "$1: $name taken away from this node: $2"
 	done
 	advskew standby
-	noted "$1" fenced $(($(now) - BEGAN)) "it slept, and the peer took over meanwhile"
+	noted "$1" fenced $(($(now) - BEGAN)) "$2"
 }

@@ -35,6 +35,7 @@ take() { # GROUP
 		advskew serving
 	fi
 	attach_all "$1" || return 0
+	[ -z "$NEW" ] || [ -z "$SERVICES" ] || say "$1: starting $SERVICES"
 	for name in $SERVICES; do start "$1" "$name"; done
 	for name in $SERVICES; do
 		running "$name" ||
@@ -51,19 +52,21 @@ prepare() {
 	[ -n "$EARLY" ] || return 0
 	# NFS version 4 alone does without (nfsd of rc.d).
 	! grep -qi '^nfsv4_server_only="*\(yes\|true\|on\|1\)' /etc/rc.conf /etc/rc.conf.local || return 0
+	echo >"$RUN.preparing"
+	for name in $EARLY; do rc 20 "$name" onestart >/dev/null 2>&1; done
 	: >"$RUN.preparing"
-	for name in $EARLY; do bounded 20 service "$name" onestart >/dev/null 2>&1; done
-	rm -f "$RUN.preparing"
 }
 
 # A file takes what a service says: its daemons keep a pipe open. Where the roles were only just taken the service ran
 # on the other node; asking it first takes as long as starting it.
 start() { # GROUP SERVICE
-	if [ -z "$NEW" ] && running "$2"; then return 0; fi
-	say "$1: starting $2"
+	if [ -z "$NEW" ]; then
+		if running "$2"; then return 0; fi
+		say "$1: starting $2"
+	fi
 	left=80
-	while [ -f "$RUN.preparing" ] && [ "$left" -gt 0 ]; do sleep 0.25; left=$((left - 1)); done
-	bounded 60 service "$2" onestart >"$RUN.start.$2" 2>&1
+	while [ -s "$RUN.preparing" ] && [ "$left" -gt 0 ]; do sleep 0.25; left=$((left - 1)); done
+	rc 60 "$2" onestart >"$RUN.start.$2" 2>&1
 }
 
 comes_to_use() { # what was primary since it took over is written to from now on
@@ -91,7 +94,7 @@ claimed() {
 
 # The addresses have been here for settleSeconds, asking included.
 settled() {
-	while [ $(($(now) - BEGAN)) -lt "$SETTLE" ]; do
+	while [ "$SETTLE" -gt 0 ] && [ $(($(now) - BEGAN)) -lt "$SETTLE" ]; do
 		sleep 0.5
 		still_master 0 || return 1
 	done
@@ -165,7 +168,7 @@ patience() {
 	for one in $ALL_GROUPS; do if pending "$one"; then waiting="$waiting $one"; else others=yes; fi; done
 	# The other groups are not kept waiting.
 	if [ -z "$waiting" ] || [ "$REACTED$others" = noyes ]; then return 0; fi
-	while [ "$rounds" -lt 60 ] && [ ! -f "$RUN.event" ]; do
+	while [ "$rounds" -lt 60 ] && [ ! -s "$RUN.event" ]; do
 		sleep 0.5
 		rounds=$((rounds + 1))
 		look
@@ -311,7 +314,7 @@ become() { # GROUP
 			resource "$name"
 			bounded $((TIMEOUT + 15)) hastctl role primary "$name" ||
 				{ stopped "$1" "hastctl role primary $name fails"; return 1; }
-			ROLE_AT=$(now)
+			[ ! -f "$STATE/doubt.$name" ] || ROLE_AT=$(now)
 			forget "$name"
 			;;
 		esac

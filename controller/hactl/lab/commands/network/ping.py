@@ -15,7 +15,7 @@ import ipaddress
 
 from hactl.lab.commands.getopt import options
 from hactl.lab.process import Result
-from hactl.lab.program import Call, command, pause
+from hactl.lab.program import Call, Computer, command, pause
 
 _USAGE = "usage: ping [-4|-6] [-c count] [-nq] [-t timeout] host\n"
 #: How long ping waits for the last answer, seconds.
@@ -38,7 +38,10 @@ async def ping(call: Call) -> Result:
         return Result("", f"{call.name}: {host}: Address family for hostname not supported\n", 68)
     count, interval = int(values.get("c", "1")), float(values.get("i", "1"))
     last = float(values["W"]) / 1000 if "W" in values else _WAIT_SECONDS
-    limit = float(values["t"]) if "t" in values else (count - 1) * interval + last
+    limit = (count - 1) * interval + last
+    if "t" in values:
+        # Whichever comes first; without -W it is the whole of it.
+        limit = min(float(values["t"]), limit) if "W" in values else float(values["t"])
     host = str(address)
     unreachable = not reachable(call, host)
     if unreachable and six:
@@ -85,7 +88,13 @@ def answers(call: Call, host: str) -> bool:
             port.segment == segment and port.can_send and port.can_receive for port in machine.net.interfaces.values()
         )
     peer = machine.reaches(host)
-    if peer is None or peer.frozen:
+    return peer is not None and not peer.net.answers_no_ping and arrives(call, peer, host)
+
+
+def arrives(call: Call, peer: Computer, host: str) -> bool:
+    """Whether a packet gets to an address of that machine and one comes back."""
+    machine = call.machine
+    if peer.frozen:
         return False
     if peer.name == machine.name:
         return True

@@ -16,6 +16,7 @@ from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
 from hactl.lab.storage.mounts import Mount
+from hactl.lab.storage.provider import device_error
 from hactl.lab.storage.ufs import Ufs
 from hactl.lab.storage.zfs import Dataset
 
@@ -327,6 +328,8 @@ async def fsync(call: Call) -> Result:
             mounts.settle(row, commit=True)
             if row.provider is not None:
                 await answered(call, row.provider)
+                if row.provider.gone:
+                    raise device_error(errno.ENXIO)
         except OSError as problem:
             errors += f"fsync: fsync {name}: {error_text(problem)}\n"
     return Result("", errors, 66 if errors else 0)

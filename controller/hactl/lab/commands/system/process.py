@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from hactl.lab.commands.getopt import options
+from hactl.lab.commands.network.ping import arrives
+from hactl.lab.hast.worker.route import HAST_PORT
 from hactl.lab.process import Process, Result
 from hactl.lab.program import Call, command, pause, run
 
@@ -230,8 +232,10 @@ async def kill(call: Call) -> Result:
 
 @command("nc")
 async def nc(call: Call) -> Result:
-    """nc(1): `-U PATH` (with -d, -N) reads devd's stream socket until it or the process ends; `-l 127.0.0.1 PORT`."""
-    flags, _, operands, bad = options(call.argv, "46DdEFhklNnrStuvzU", "IieMmOPpqsTVwXxY")
+    """nc(1): `-U PATH` (with -d, -N) reads devd's stream socket until it or the process ends; `-l 127.0.0.1 PORT`;
+    `-z -w SECONDS HOST 8457`: whether hastd takes connections there.
+    """
+    flags, values, operands, bad = options(call.argv, "46DdEFhklNnrStuvzU", "IieMmOPpqsTVwXxY")
     if bad is not None or not operands:
         return Result(
             "", "usage: nc [-46DdEFhklNnrStUuvz] [-e policy] [-I length] [-i interval] [hostname] [port]\n", 1
@@ -239,6 +243,8 @@ async def nc(call: Call) -> Result:
     path = call.path(operands[0])
     if "l" in flags and len(operands) == 2:
         return await _listen(call, int(operands[1]))
+    if "z" in flags and len(operands) == 2:
+        return await _connect(call, operands[0], int(operands[1]), float(values.get("w", "75")))
     if "U" not in flags:
         return Result("", f"nc: connect to {operands[0]} failed: Connection refused\n", 1)
     if call.files.kind(path) != "socket":
@@ -266,6 +272,17 @@ async def nc(call: Call) -> Result:
         if hear in listeners:
             listeners.remove(hear)
     return Result("".join(heard))
+
+
+async def _connect(call: Call, host: str, port: int, seconds: float) -> Result:
+    """Whether something listens: only hastd's port is known."""
+    peer = call.machine.reaches(host)
+    refused = host in call.machine.net.refused
+    if not refused and (peer is None or not arrives(call, peer, host)):
+        await pause(call, seconds)
+    elif not refused and peer is not None and port == HAST_PORT and peer.rc.pid_of("hastd") is not None:
+        return Result()
+    return Result("", "", 1)
 
 
 async def _listen(call: Call, port: int) -> Result:

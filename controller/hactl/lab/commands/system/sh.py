@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 
+from hactl.lab.boot import local
 from hactl.lab.process import Result
-from hactl.lab.program import Call, command
+from hactl.lab.program import COMMANDS, Call, command, pause
 from hactl.lab.shell.shell import Shell
 
 
@@ -41,7 +43,7 @@ async def sh(call: Call) -> Result:
 
 @command("__exec")
 async def execute(call: Call) -> Result:
-    """execve(2) of a file by its path: a script of sh. Without one: what sh says, 126 or 127."""
+    """execve(2) of a file by its path: a script of sh, or one of rc.d. Without one: what sh says, 126 or 127."""
     path = call.path(call.argv[0])
     kind = call.files.kind(path)
     if kind is None:
@@ -49,6 +51,9 @@ async def execute(call: Call) -> Result:
     if kind != "file" or not call.files.stat_mode(path) & 0o111:
         return Result("", f"{call.argv[0]}: Permission denied\n", 126)
     text = call.files.read_text(path)
+    if local.is_played(path, text):
+        await pause(call, call.machine.rc.costs.of("rc.d"))
+        return await COMMANDS["service"](replace(call, name="service", argv=[posixpath.basename(path), *call.argv[1:]]))
     found = re.match(r"#!\s*(\S+)(?:[ \t]+-([a-z]+))?", text)
     if found is not None and found.group(1) != "/bin/sh":
         return Result("", f"{call.argv[0]}: not found\n", 127)
