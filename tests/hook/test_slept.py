@@ -48,7 +48,7 @@ def test_one_word_throws_away_what_the_sleeper_wrote() -> None:
     pair.loop.converge()
     plan = pair.loop.plan()
     (hold,) = (hold for hold in plan.holds if hold.reason == "SplitBrain")
-    assert f"{A} slept while its peer took over, and " in hold.message
+    assert f"{A} slept or was cut off while its peer took over, and " in hold.message
     assert hold.remedy == f"hactl resolve nas data --discard {A}"
     assert pair.role(A) == "secondary"
 

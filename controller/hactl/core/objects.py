@@ -315,9 +315,10 @@ class FailoverSpec(Model):
     on_stale_writer: OnStaleWriter = Field(
         OnStaleWriter.ASK,
         description=(
-            "A node was frozen, woke after its peer had taken over, and wrote for a moment what is nowhere else: "
-            "the copies refuse each other. Ask: a person throws one away (hactl resolve). Discard: hactl throws the "
-            "copy of the node that slept away, once the other one serves, and HAST fills it again."
+            "A node was frozen and woke after its peer had taken over, or was cut off from everything while that took "
+            "over, and wrote for a moment what is nowhere else: the copies refuse each other. Ask: a person throws "
+            "one away (hactl resolve). Discard: hactl throws the copy of that node away, once the other one serves, "
+            "and HAST fills it again."
         ),
     )
     max_moves_per_hour: int = Field(

@@ -237,7 +237,7 @@ def fenced_words(view: View, storage: StorageSpec, node: str) -> str:
     epoch, writes = hook.fenced[storage.name]
     wrote = f"wrote at least {writes} time{'s' if writes != 1 else ''}" if writes else "may have written"
     return (
-        f"{node} slept while its peer took over, and {wrote} to {storage.name} before that was ended at "
+        f"{node} slept or was cut off while its peer took over, and {wrote} to {storage.name} before that was ended at "
         f"{_moment(epoch)}: what it wrote then is on no other node"
     )
 

@@ -185,7 +185,10 @@ def nobody_can_say(view: View, storage: StorageSpec, choice: Choice) -> Hold | N
         return Hold(
             choice.hold, f"{choice.why}; {fenced_words(view, storage, slept)}", target=storage.name, remedy=remedy
         )
-    return Hold(choice.hold, choice.why, target=storage.name, remedy=COMPARE.format(name=storage.name))
+    remedy = COMPARE.format(name=storage.name)
+    if choice.hold is HoldReason.SPLIT_BRAIN:
+        remedy = f"hactl resolve {view.cluster.name} {storage.name} shows both copies; --discard NODE throws one away"
+    return Hold(choice.hold, choice.why, target=storage.name, remedy=remedy)
 
 
 def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:

@@ -19,6 +19,7 @@ from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.core.evidence.copies import Comparison
+    from hactl.core.objects import GroupSpec, StorageSpec
     from hactl.core.steps import Step
 
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 @click.argument("resource")
 @click.option(
     "--discard", metavar="NODE",
-    help="The node whose copy is thrown away. Default: one that slept while its peer took over, by its hook's note.",
+    help="The node whose copy is thrown away. Default: one that slept or was cut off while its peer took over, by its "
+    "hook's note.",
 )  # fmt: skip
 @click.option("--preserve", default="", metavar="PATH", help="Keep an image of its device there first, on that node.")
 @click.option("--yes-discard", metavar="NODE", help="The node's name again, instead of typing it.")
@@ -41,7 +43,8 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
 
     Both copies are shown, then the exact steps, all of them on the node whose copy goes; away from the controller's
     machine what the controller saw last is shown instead. The node's name has to be typed, or given with --yes-discard.
-    Without --discard it is the copy of a node that slept while its peer took over, where a hook noted that.
+    Without --discard it is the copy of a node that slept or was cut off while its peer took over, where a hook noted
+    that; where none did, both copies are shown and nothing is done.
     Refused when there is no split-brain, when the copy is in use, and when the other node is not primary. The operation
     is recorded; a running controller, or the next `hactl apply`, carries it out.
 
@@ -81,27 +84,38 @@ def resolve(ctx: click.Context, /, cluster: str, resource: str, paths: tuple[str
 
 def _slept(looked: Looked, resource: str) -> str:
     """The node that slept while its peer took over, by its hook's note. Raises HactlError: there is none."""
-    from hactl.core.evidence.copies import fenced_words, group_of, stale_writer
+    from hactl.core.evidence.copies import compare_copies, fenced_words, stale_writer
     from hactl.core.evidence.view import View
 
-    found, view = group_of(looked.cluster, resource), View.at(looked.cluster, looked.snapshot, looked.now)
-    node = stale_writer(view, found[1]) if found is not None else None
-    if found is None or node is None:
-        raise HactlError(f"which copy of {resource} goes? No node noted that it slept: say --discard NODE")
+    found, view = _group(looked, resource), View.at(looked.cluster, looked.snapshot, looked.now)
+    node = stale_writer(view, found[1])
+    if node is None:
+        _show_copies(compare_copies(view, found[1]))
+        raise HactlError(
+            f"which copy of {resource} goes? No node noted that it slept or was cut off: say --discard NODE"
+        )
     click.echo(safe(fenced_words(view, found[1], node)) + "\n")
     return node
 
 
-def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:
-    """Both copies and the steps; False: nothing is to be done (said). Raises HactlError when it is refused."""
-    from hactl.core.evidence.copies import compare_copies, group_of
-    from hactl.core.evidence.view import View
-    from hactl.core.plan.resolve import Refusal, resolve_steps
+def _group(looked: Looked, resource: str) -> tuple[GroupSpec, StorageSpec]:
+    """Whose resource it is. Raises HactlError: there is none of that name."""
+    from hactl.core.evidence.copies import group_of
 
     found = group_of(looked.cluster, resource)
     if found is None:
         names = ", ".join(storage.name for group in looked.cluster.groups for storage in group.storage)
         raise HactlError(f"{looked.cluster.name} has no resource {resource}; it has {names or 'none'}")
+    return found
+
+
+def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:
+    """Both copies and the steps; False: nothing is to be done (said). Raises HactlError when it is refused."""
+    from hactl.core.evidence.copies import compare_copies
+    from hactl.core.evidence.view import View
+    from hactl.core.plan.resolve import Refusal, resolve_steps
+
+    found = _group(looked, resource)
     _show_copies(compare_copies(View.at(looked.cluster, looked.snapshot, looked.now), found[1]))
     steps = resolve_steps(looked.cluster, looked.snapshot, resource, discard, preserve, looked.now)
     if isinstance(steps, Refusal):
