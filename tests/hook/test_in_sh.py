@@ -57,6 +57,9 @@ esac""",
 while case "$1" in -t) shift ;; -*) ;; *) false ;; esac; do shift; done
 shift
 exec "$@\"""",
+    "env": """
+while case "$1" in -L) shift ;; -i | *=*) ;; *) false ;; esac; do shift; done
+exec "$@\"""",
     "ping": "exit 1",
     **dict.fromkeys(("fsck", "fsync", "kldload", "logger", "nc", "sha256", "sleep"), ":"),
 }
@@ -117,6 +120,8 @@ def node(tmp_path: Path, request: pytest.FixtureRequest) -> Node:
             "PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin",
             f"PATH={tmp_path}/programs:/usr/bin:/bin",
         ),
+        ("PATH=/sbin:/bin:/usr/sbin:/usr/bin\n", f"PATH={tmp_path}/programs:/usr/bin:/bin\n"),
+        ("/etc/rc.d /usr/local/etc/rc.d;", f"{tmp_path}/rc.d;"),
         ("STATE=/var/db/hactl", f"STATE={tmp_path}/notes"),
         ("LOCK=/var/run/", f"LOCK={tmp_path}/run/"),
         ("RUN=/var/run/", f"RUN={tmp_path}/run/"),

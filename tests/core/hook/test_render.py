@@ -208,6 +208,13 @@ def test_rc_runs_the_guard_before_the_network_and_the_rest_late() -> None:
         assert f': ${{{RCVAR}:="NO"}}\n' in text
 
 
+def test_no_function_is_written_twice() -> None:
+    """sh(1) would take the last one, and say nothing."""
+    names = re.findall(r"(?m)^([a-z_]+)\(\)", PROGRAM)
+    assert len(names) > 50
+    assert sorted(set(names)) == sorted(names)
+
+
 #: Programs that can hang, and where the body may name them without a bound of their own.
 _HANGS = r"(?:hastctl (?:list|role)|service \"|rc\.d/|onest|zpool |umount |mount -t|fsck -p|ping )"
 

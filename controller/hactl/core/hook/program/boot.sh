@@ -141,7 +141,8 @@ turn() { # GROUP
 }
 
 wake() { # GROUP ALONE, with the lock
-	BEGAN=$(now) NEW='' ASK='' DOUBT='' GONE='' PHASES='' WAKING=yes
+	tick
+	BEGAN=$NOW NEW='' ASK='' DOUBT='' GONE='' PHASES='' WAKING=yes
 	SINCE=$BEGAN
 	look
 	asleep "$1" || return 0

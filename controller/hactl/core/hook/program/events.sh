@@ -34,8 +34,11 @@ held_off() {
 
 again() { # something happened: a follower looks, or the one that is there looks once more
 	echo >"$RUN.event"
-	lockf -k -s -t 5 "$RUN.follow" /bin/sh "$0" follow "${BOOTED-}" </dev/null >/dev/null 2>&1 &
+	lockf -k -s -t 5 "$RUN.follow" /bin/sh "$0" follow </dev/null >/dev/null 2>&1 &
 }
+
+# Without what a login has: services may be started below.
+as_daemon() { exec env -i -L -/daemon HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin "$@"; }
 
 # One follower at a time; an event that comes while it works makes it look once more. While patience has something to
 # wait for nothing else is waited for.
@@ -43,9 +46,8 @@ follow() {
 	tries=0
 	while [ "$tries" -lt 60 ]; do
 		: >"$RUN.event"
-		if [ "$tries" -gt 0 ] || [ -z "${BOOTED-}" ]; then BOOTED=$(booted); fi
 		patience
-		lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react "$SILENT_AT$SILENT" took "$BOOTED" >/dev/null 2>&1
+		lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react "$SILENT_AT$SILENT" took "$BOOTED" "$OVERHEARD" >/dev/null 2>&1
 		settled=$? REACTED=yes
 		if [ "$settled" -eq 0 ] && [ ! -s "$RUN.event" ]; then return 0; fi
 		tries=$((tries + 1))
@@ -114,7 +116,6 @@ status() {
 
 case "${1:-status}" in
 carp) # from devd, which waits for us
-	BOOTED=$(booted)
 	again
 	if [ "$3" = MASTER ]; then
 		[ ! -f "$RUN.lost.$2" ] || rm -f "$RUN.lost.$2"
@@ -125,8 +126,8 @@ carp) # from devd, which waits for us
 		[ -f "$RUN.lost.$2" ] || now >"$RUN.lost.$2"
 	fi
 	;;
-follow) BOOTED=${2-}; follow ;;
-react) exec lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react 0 took-by-hand ;;
+follow) follow ;;
+react) as_daemon lockf -k -t 120 "$LOCK" /bin/sh "$0" locked react 0 took-by-hand ;;
 guard) guard ;;
 boot)
 	lockf -k -t 120 "$LOCK" /bin/sh "$0" locked boot
@@ -153,7 +154,7 @@ locked)
 	[ ! -d "$RUN.turn" ] || rmdir "$RUN.turn"
 	case "$2" in
 	react)
-		SILENT_AT=${3%% *} SILENT=" ${3#"${3%% *}"} " TOOK=${4:-took}
+		SILENT_AT=${3%% *} SILENT=" ${3#"${3%% *}"} " TOOK=${4:-took} OVERHEARD=${6-}
 		react
 		;;
 	boot) boot ;;

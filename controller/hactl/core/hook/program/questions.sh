@@ -25,6 +25,8 @@ ASKED=''
 REACTED=no
 SILENT=''
 SILENT_AT=0
+OVERHEARD=''
+NOW=0
 # The end of a line.
 LINE='
 '
@@ -53,6 +55,9 @@ say() { # TEXT
 	echo "$1"
 }
 
+# The time since boot, noted in NOW: what is only to be known to the second does not ask again.
+tick() { NOW=$(now); }
+
 # Seconds since boot. The wall clock may be stepped while notes are compared; kern.boottime steps with it. What takes
 # seconds only asks for it once (BOOTED).
 now() {
@@ -70,20 +75,24 @@ booted() {
 bounded() { timeout --foreground -k 2 "$@"; }
 
 # What service(8) does, which is a script of its own that reads all of rc.subr before it finds the other one: half the time
-# of a question. What is in neither place service(8) finds, or explains.
-rc() { # SECONDS SERVICE COMMAND
+# of a question. devd and rc gave this program their own environment and limits; a person's are left behind (see as_daemon).
+# What is in neither place service(8) finds, or explains.
+rc() ( # SECONDS SERVICE COMMAND
+	unset LC_ALL
+	HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin
+	export HOME
 	for place in /etc/rc.d /usr/local/etc/rc.d; do
 		[ -x "$place/$2" ] || continue
-		bounded "$1" env -i -L -/daemon HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin "$place/$2" "$3"
-		return
+		bounded "$1" "$place/$2" "$3"
+		exit
 	done
 	bounded "$1" service "$2" "$3"
-}
+)
 
 answers() { # ADDRESS: one answer to four questions, within about a second
 	case "$1" in
-	*:*) ping -6 -n -o -q -c 4 -i 0.15 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
-	*) ping -n -o -q -c 4 -i 0.15 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
+	*:*) ping -6 -n -o -q -c 4 -i 0.1 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
+	*) ping -n -o -q -c 4 -i 0.1 -W 200 -t 3 "$1" >/dev/null 2>&1 ;;
 	esac
 }
 
@@ -232,6 +241,7 @@ alive() {
 	HEARD=no somewhere=no
 	for address in $ALSO; do if heard "$address"; then somewhere=yes; fi; done
 	if heard "$PEER"; then HEARD=yes somewhere=yes; fi
+	tick
 	[ "$somewhere" = yes ]
 }
 
@@ -295,9 +305,8 @@ noted() { # GROUP WHAT SECONDS TEXT: one line for hactl and for people
 
 # The seconds since the last phase, each with its owner.
 phase() { # NAME
-	ended=$(now)
-	PHASES="$PHASES $1 $((ended - SINCE))"
-	SINCE=$ended
+	PHASES="$PHASES $1 $((NOW - SINCE))"
+	SINCE=$NOW
 }
 
 stopped() { # GROUP TEXT

@@ -6,7 +6,8 @@
 take() { # GROUP
 	split "${VHIDS%% *}"
 	BEGAN=$(number "$RUN.master.$NUMBER@$IF")
-	[ "$BEGAN" -gt 0 ] || BEGAN=$(now)
+	tick
+	[ "$BEGAN" -gt 0 ] || BEGAN=$NOW
 	if [ "$POLICY" != Automatic ]; then
 		noted "$1" reported 0 "the addresses are here; the policy is Manual"
 		say "$1: the addresses are here and nothing is moved: the policy is Manual"
@@ -41,6 +42,7 @@ take() { # GROUP
 		running "$name" ||
 			{ stopped "$1" "service $name does not start: $(tail -n 3 "$RUN.start.$name" | tr '\n' ' ')"; return 0; }
 	done
+	tick
 	phase services
 	AGAIN=no
 	noted "$1" "$TOOK" $((SINCE - BEGAN)) "${PHASES# } of $(count "$RESOURCES")/$(count "$SERVICES")"
@@ -94,9 +96,10 @@ claimed() {
 
 # The addresses have been here for settleSeconds, asking included.
 settled() {
-	while [ "$SETTLE" -gt 0 ] && [ $(($(now) - BEGAN)) -lt "$SETTLE" ]; do
+	while [ $((NOW - BEGAN)) -lt "$SETTLE" ]; do
 		sleep 0.5
 		still_master 0 || return 1
+		tick
 	done
 }
 
@@ -127,7 +130,7 @@ pinged() { # RESOURCE
 
 # What patience found is good for as long as CARP needs to bring a master that woke back.
 silent() { # RESOURCE
-	case "$SILENT" in *" $1 "*) [ $(($(now) - SILENT_AT)) -gt 3 ] || return 0 ;; esac
+	case "$SILENT" in *" $1 "*) [ $((NOW - SILENT_AT)) -gt 3 ] || return 0 ;; esac
 	pinged "$1" && ! alive
 }
 
@@ -139,7 +142,7 @@ pending() { # GROUP
 		resource "$name"
 		if [ "$(role "$name")" != secondary ] || ! proven "$name" || ! connected "$name"; then continue; fi
 		if ! silent "$name"; then return 0; fi
-		SILENT="$SILENT $name " SILENT_AT=$(now)
+		SILENT="$SILENT $name " SILENT_AT=$NOW
 	done
 	return 1
 }
@@ -157,13 +160,19 @@ ask_peers() {
 		done
 		if [ "$coming" = Automaticno ] && [ ! -f "$STATE/drained" ]; then prepare </dev/null >/dev/null 2>&1 & fi
 	done
+	# Until the peers had time to answer nothing else is to be done.
+	for one in $ALL_GROUPS; do
+		group "$one"
+		[ -z "$RESOURCES" ] || if overheard "$one"; then :; fi
+	done
 }
 
 # Without the lock: whoever has to mend what made this node MASTER needs it (another password, for one). It ends when
 # a group need not wait any more. SILENT: resources whose peer is connected and answers nowhere.
 patience() {
-	waiting='' others=no rounds=0 SILENT='' SILENT_AT=0 ASKED=''
+	waiting='' others=no rounds=0 SILENT='' SILENT_AT=0 ASKED='' OVERHEARD=''
 	ask_peers
+	BOOTED=$(booted)
 	look
 	for one in $ALL_GROUPS; do if pending "$one"; then waiting="$waiting $one"; else others=yes; fi; done
 	# The other groups are not kept waiting.
@@ -195,7 +204,7 @@ may_promote() { # GROUP RESOURCE
 	NEW="$NEW $2"
 	if connected "$2"; then
 		silent "$2" || { stopped "$1" "the peer is still primary for $2 and connected"; return 1; }
-		if overheard; then
+		if overheard "$1"; then
 			# It is asked anew: what patience heard is seconds old.
 			if alive || alive; then stopped "$1" "the peer is still primary for $2 and connected"; return 1; fi
 			keep_notes
@@ -215,10 +224,12 @@ may_promote() { # GROUP RESOURCE
 
 # Whether the peer lived when the addresses came: this node was preferred, it did not just hear nobody. A peer that is
 # heard on one network and silent on the other one is not gone, it is cut off, and may have written alone.
-overheard() {
+overheard() { # GROUP
+	case "$OVERHEARD" in *" $1=yes "*) return 0 ;; *" $1=no "*) return 1 ;; esac
 	split "${VHIDS%% *}"
 	case "$(dmesg | awk -v n="carp: $NUMBER@$IF: " 'index($0, n) && / -> MASTER / { l = $0 } END { print l }')" in
-	'' | *'(master timed out)'*) return 1 ;;
+	'' | *'(master timed out)'*) OVERHEARD="$OVERHEARD $1=no "; return 1 ;;
+	*) OVERHEARD="$OVERHEARD $1=yes " ;;
 	esac
 }
 
@@ -241,9 +252,10 @@ recent() { # RESOURCE
 	[ -f "$STATE/confirmed.$1" ] || return 1
 	tries=0
 	while [ ! -f "$STATE/disconnected.$1" ] && [ "$tries" -lt 10 ]; do sleep 0.3; tries=$((tries + 1)); done
+	[ "$tries" -eq 0 ] || tick
 	split "${VHIDS%% *}"
 	came=$(number "$RUN.master.$NUMBER@$IF")
-	[ "$came" -gt 0 ] || came=$(now)
+	[ "$came" -gt 0 ] || came=$NOW
 	late=$((20 - TIMEOUT))
 	if [ "$late" -lt 0 ] || grep -q closed "$STATE/disconnected.$1" 2>/dev/null; then late=0; fi
 	[ "$(number "$STATE/disconnected.$1")" -ge $((came - WAIT + 2 + late)) ]
@@ -280,6 +292,7 @@ gone() { # GROUP RESOURCE
 		left=$((left - 1))
 		still_master 0 || return 1
 	done
+	tick
 }
 
 # The roles of the group, each with its device before the next one: hastd ends the worker of a secondary and waits for
@@ -287,6 +300,7 @@ gone() { # GROUP RESOURCE
 # worker connect: for ever, where two roles change at once (docs/freebsd-facts.md#7.49, seen with four resources).
 promote() { # GROUP
 	by_turns become "$1" || return 1
+	tick
 	phase role
 }
 
@@ -341,7 +355,7 @@ may_become() { # GROUP
 	done
 	# All that was asked took seconds; a peer that only slept has the addresses back by now.
 	[ "$WAKING" = yes ] || still_master 0 || return 1
-	say "$1: making$NEW primary here"
+	say "$1: making$NEW primary here, then it is checked and mounted"
 }
 
 # hastd waits `timeout` for a peer that does not answer before it serves. A route that refuses makes connect(2) fail at
@@ -350,7 +364,7 @@ may_become() { # GROUP
 refuse() { # ADDRESS
 	[ -n "$1" ] && [ ! -f "$RUN.refused.$1" ] || return 0
 	keep_admitting "$1"
-	now >"$RUN.refused.$1"
+	echo "$NOW" >"$RUN.refused.$1"
 	case "$1" in
 	*:*) route -q -n add -inet6 -host "$1" ::1 -reject ;;
 	*) route -q -n add -host "$1" 127.0.0.1 -reject ;;
@@ -483,6 +497,7 @@ attach_all() { # GROUP
 		code=$?
 		[ "$code" -le "$2" ] || set -- "$1" "$code"
 	done
+	tick
 	phase filesystem
 	[ "$2" -ne 2 ] || AGAIN=no
 	return "$2"
@@ -495,7 +510,7 @@ attach() { # GROUP RESOURCE
 		MOUNTS=$(mount)
 		if was_mounted "/dev/hast/$2 on $WHERE ("; then return 0; fi
 		free "$1" "$2" || return 1
-		say "$1: checking and mounting /dev/hast/$2 on $WHERE"
+		[ -n "$NEW" ] || say "$1: checking and mounting /dev/hast/$2 on $WHERE"
 		check "$1" "$2" || return $?
 		[ -d "$WHERE" ] || mkdir -p "$WHERE"
 		if [ -n "$OPTIONS" ]; then
@@ -506,7 +521,7 @@ attach() { # GROUP RESOURCE
 		;;
 	zfs)
 		if used "$2"; then return 0; fi
-		say "$1: importing $WHERE"
+		[ -n "$NEW" ] || say "$1: importing $WHERE"
 		bounded 300 zpool import -f -d /dev/hast -o cachefile=none "$WHERE" ||
 			{ stopped "$1" "zpool import $WHERE fails"; return 1; }
 		;;
