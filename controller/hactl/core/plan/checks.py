@@ -229,5 +229,6 @@ def service_stopped(name: str, within_seconds: float = 0.0) -> Check:
 
 def _onestatus(name: str) -> str:
     """sh text: what service(8) does, without reading rc.conf once more to find the script."""
-    script = quote(f"/etc/rc.d/{name}")
-    return f"if [ -x {script} ]; then {script} onestatus; else service {quote(name)} onestatus; fi >/dev/null 2>&1"
+    base, local = (quote(f"{place}/rc.d/{name}") for place in ("/etc", "/usr/local/etc"))
+    found = f"if [ -x {base} ]; then {base} onestatus; elif [ -x {local} ]; then {local} onestatus"
+    return f"{found}; else service {quote(name)} onestatus; fi >/dev/null 2>&1"

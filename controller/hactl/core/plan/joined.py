@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hactl.core.parse.question import ALL_PARTS, Part
+from hactl.core.parse.question import ALL_PARTS, DECIDING, Part
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Stage, Step
 from hactl.core.verbs import VERBS, Verb
@@ -38,8 +38,11 @@ def joined(scene: Scene, stages: Sequence[Stage]) -> tuple[Stage, ...]:
 def parts_after(stage: Stage) -> frozenset[Part]:
     """What the look after a stage has to ask, when every step of it is Done.
 
-    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between.
+    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between. Where one
+    took over notes are to be written yet, and a look at everything follows: what only explains can wait for that.
     """
+    if stage.title == TAKE_OVER:
+        return DECIDING
     verbs = {step.verb for step in stage.steps}
     letting_go = {verb for verb in verbs if VERBS[verb].lets_go}
     if verbs <= letting_go | {Verb.SET_ROLE}:
