@@ -67,8 +67,8 @@ give() { # GROUP
 		if comes_back; then return 0; fi
 	fi
 	say "$1: giving up what this node has of it: the addresses are not here"
+	# One that does not run says so, which takes no longer than asking it.
 	for name in $(reversed "$SERVICES"); do
-		running "$name" || continue
 		rc 60 "$name" onestop >"$RUN.stop.$name" 2>&1
 		if running "$name"; then
 			AGAIN=yes
@@ -82,8 +82,9 @@ give() { # GROUP
 	say "$1: given up, $(($(now) - BEGAN)) s after the addresses went"
 }
 
+# INIT is never MASTER again before a standby is: it waits as long, from later on.
 comes_back() {
-	left=2
+	left=0
 	for vhid in $VHIDS; do
 		split "$vhid"
 		if [ "$CARP" = BACKUP ] && [ "$WAIT" -gt "$left" ]; then left=$WAIT; fi
