@@ -116,13 +116,17 @@ status() {
 
 case "${1:-status}" in
 carp) # from devd, which waits for us
-	again
+	# A sleeper's device goes before anything else begins.
+	if [ "$3" = BACKUP ] && [ -f "$RUN.master.$2" ]; then
+		(beaten "$2" || again) </dev/null >/dev/null 2>&1 &
+	else
+		again
+	fi
 	if [ "$3" = MASTER ]; then
 		[ ! -f "$RUN.lost.$2" ] || rm -f "$RUN.lost.$2"
 		now >"$RUN.master.$2"
 	else
-		if [ -f "$RUN.master.$2" ]; then (beaten "$2") </dev/null >/dev/null 2>&1 & fi
-		rm -f "$RUN.master.$2"
+		[ ! -f "$RUN.master.$2" ] || rm -f "$RUN.master.$2"
 		[ -f "$RUN.lost.$2" ] || now >"$RUN.lost.$2"
 	fi
 	;;

@@ -5,7 +5,8 @@
 # Called when a vhid is MASTER no more. A node that took over, and whose copy nobody else has since, claims the
 # addresses. A primary that yielded to an advertisement as good as its own, though nothing held it back, yielded to a
 # node that took over: an advskew like that is set after the role and before the first write (see take). That hastd
-# calls the copies connected says nothing here: the end of a connection arrives later than an advertisement.
+# calls the copies connected says nothing here: the end of a connection arrives later than an advertisement. Fails where the
+# rest is for the follower.
 beaten() { # NUMBER@INTERFACE
 	for one in $ALL_GROUPS; do
 		group "$one"
@@ -14,18 +15,22 @@ beaten() { # NUMBER@INTERFACE
 		look
 		for name in $RESOURCES; do
 			[ "$(role "$name")" = primary ] || continue
-			if ! connected "$name" && [ "$(cut -d ' ' -f 1 "$STATE/alone.$name" 2>/dev/null)" = 0 ]; then
+			since=
+			[ ! -f "$STATE/alone.$name" ] || read -r since _ <"$STATE/alone.$name"
+			if [ "$since" = 0 ] && ! connected "$name"; then
 				BEGAN=$(now)
-				[ $((BEGAN - $(number "$RUN.claimed.$one"))) -gt 60 ] || return 0
+				[ $((BEGAN - $(number "$RUN.claimed.$one"))) -gt 60 ] || return 1
 				echo "$BEGAN" >"$RUN.claimed.$one"
 				say "$one: a node that slept claims the addresses; this one took over: claiming them back"
 				claim
-				return 0
+				return 1
 			fi
-			if yielded "$1"; then fence "$one" "$SLEPT"; fi
+			yielded "$1" || return 1
+			fence "$one" "$SLEPT"
 			return 0
 		done
 	done
+	return 1
 }
 
 yielded() { # NUMBER@INTERFACE
@@ -33,7 +38,7 @@ yielded() { # NUMBER@INTERFACE
 	NUMBER=${1%@*} IF=${1#*@}
 	state_of
 	[ "$STATE_HERE $SKEW_HERE" = 'BACKUP 0' ] || return 1
-	case "$(dmesg | grep -F "carp: $1: " | tail -n 1)" in
+	case "$(dmesg | awk -v n="carp: $1: " 'index($0, n) { l = $0 } END { print l }')" in
 	*'MASTER -> BACKUP (more frequent advertisement received)'*) return 0 ;;
 	esac
 	return 1
@@ -81,20 +86,26 @@ lingering() { # GROUP, by the last look
 	return 1
 }
 
-# The device goes first, under whatever uses it: the one exception of I2. What was written since is on this disk only;
-# how much of it there is, is noted.
+# The device goes first, under whatever uses it: the one exception of I2. Every device before the first role, which takes
+# its time. What was written since is on this disk only; how much of it there is, is noted.
 SLEPT='it slept, and the peer took over meanwhile'
 CUT_OFF='it is cut off, and the peer takes over'
 fence() { # GROUP WHY
-	BEGAN=$(now)
+	taken=
 	for name in $RESOURCES; do
 		[ "$(role "$name")" = primary ] || continue
+		unplug "$name"
+		taken="$taken $name"
+	done
+	again
+	BEGAN=$(now)
+	for name in $taken; do
 		resource "$name"
 		# How often it wrote until hastd knew that it was alone, and at the last look: asking again might hang.
-		since=$(cut -d ' ' -f 2 "$STATE/alone.$name" 2>/dev/null)
-		unplug "$name"
-		wrote=$(listed "$name" "  writes")
+		since=
+		[ ! -f "$STATE/alone.$name" ] || read -r _ since <"$STATE/alone.$name"
 		bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
+		wrote=$(listed "$name" "  writes")
 		forget "$name"
 		keep_notes
 		case "$since$wrote" in *[!0-9]*) since='' ;; esac
