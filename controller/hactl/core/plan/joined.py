@@ -38,8 +38,8 @@ def joined(scene: Scene, stages: Sequence[Stage]) -> tuple[Stage, ...]:
 def parts_after(stage: Stage) -> frozenset[Part]:
     """What the look after a stage has to ask, when every step of it is Done.
 
-    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between. Where one
-    took over notes are to be written yet, and a look at everything follows: what only explains can wait for that.
+    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between. Where
+    one took over notes are to be written yet, and a look at everything follows: what only explains can wait for that.
     """
     if stage.title == TAKE_OVER:
         return DECIDING
