@@ -42,15 +42,17 @@ start)
 	/usr/sbin/daemon -f -p "$RUN.pid" /bin/sh "$0" serve
 	;;
 stop)
-	rm -f "$RUN.on"
-	pkill -P "$(cat "$RUN.pid" 2>/dev/null || echo 0)"
+	pid=
+	[ ! -f "$RUN.pid" ] || read -r pid <"$RUN.pid"
+	rm -f "$RUN.on" "$RUN.pid"
+	[ -z "$pid" ] || kill "$pid" 2>/dev/null
 	pkill -f "nc -l -w 10 $PORT"
-	pkill -F "$RUN.pid" 2>/dev/null
-	rm -f "$RUN.pid"
 	;;
 status)
-	if [ -e "$RUN.on" ] && pgrep -F "$RUN.pid" >/dev/null 2>&1; then
-		echo "records is running as pid $(cat "$RUN.pid")."
+	pid=
+	[ ! -f "$RUN.pid" ] || read -r pid <"$RUN.pid"
+	if [ -e "$RUN.on" ] && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
+		echo "records is running as pid $pid."
 	else
 		echo "records is not running."
 		exit 1
