@@ -168,6 +168,32 @@ def test_who_cannot_be_pinged_is_not_cut_off() -> None:
     pair.until(lambda: pair.moves(A) == ["gave"], 30)
 
 
+@pytest.mark.parametrize("first", [A, B])
+def test_a_switch_of_both_networks_that_was_off_costs_only_that_while(first: str) -> None:
+    """Both are cut off from everything; whoever is back first waits for the other one, and hastd compares the copies."""
+    pair = HookPair()
+    for node in (A, B):
+        pair.machine(node).rc.costs = EMULATED
+    pair.sh(A, "echo precious > /data/file; sync")
+    pair.sh(A, f"({WRITER}) </dev/null >/dev/null 2>&1 &")
+    pair.wait(5)
+    for node in (A, B):
+        pair.world.cut(node)
+    pair.wait(60)
+    assert pair.primaries() == []
+    assert any(move.startswith("fenced") for move in pair.moves(A))
+    acknowledged = pair.sh(A, "cat /tmp/acknowledged")
+    other = B if first == A else A
+    pair.world.join(first)
+    pair.wait(15)
+    assert pair.primaries() == []
+    pair.world.join(other)
+    pair.until(lambda: pair.complaints() == [], 90)
+    (active,) = pair.primaries()
+    assert pair.sh(active, "cat /data/file") == "precious\n"
+    assert int(pair.sh(active, "cat /data/own/n")) >= int(acknowledged)
+
+
 def test_a_switch_that_was_off_for_a_while_costs_only_that_while() -> None:
     """Both nodes lost the addresses, nobody could serve: whoever gets them back goes on, once hastd compared copies."""
     pair = HookPair()

@@ -199,7 +199,7 @@ may_promote() { # GROUP RESOURCE
 	*) stopped "$1" "hastd does not tell the role of $2"; return 1 ;;
 	esac
 	if [ -f "$STATE/split.$2" ]; then AGAIN=no; stopped "$1" "$(apart "$2")"; return 1; fi
-	proven "$2" ||
+	proven "$2" || [ -f "$STATE/fenced.$2" ] ||
 		{ AGAIN=no; stopped "$1" "the copy of $2 is not known to be complete; hactl or a person decides"; return 1; }
 	NEW="$NEW $2"
 	if connected "$2"; then
@@ -214,7 +214,9 @@ may_promote() { # GROUP RESOURCE
 		fi
 		GONE="$GONE $2 "
 	elif [ -f "$STATE/cutoff.$2" ]; then
-		heard_again "$1" "$2"
+		heard_again "$1" "$2" "$(cut_off "$2")"
+	elif ! proven "$2"; then
+		heard_again "$1" "$2" "the device of $2 was taken away from this node, and the peer may have served since: it has to be heard"
 	elif recent "$2"; then
 		gone "$1" "$2"
 	else
@@ -239,8 +241,8 @@ cut_off() { # RESOURCE
 }
 
 # Its connection is closed. Where it can be asked hastd compares the copies; until then this one may be old.
-heard_again() { # GROUP RESOURCE
-	answers "$PEER" || { stopped "$1" "$(cut_off "$2")"; return 1; }
+heard_again() { # GROUP RESOURCE WHY
+	answers "$PEER" || { stopped "$1" "$3"; return 1; }
 	DOUBT="$DOUBT $2 "
 	gone "$1" "$2"
 }
@@ -340,7 +342,7 @@ become() { # GROUP
 may_become() { # GROUP
 	for name in $NEW; do
 		# A connection that came since we looked has made the notes void.
-		[ "$WAKING" = yes ] || proven "$name" || { stopped "$1" "the peer connected to $name again"; return 1; }
+		[ "$WAKING" = yes ] || proven "$name" || [ -f "$STATE/fenced.$name" ] || { stopped "$1" "the peer connected to $name again"; return 1; }
 		case "$DOUBT$ASK" in
 		*" $name "*) case "$DOUBT" in *" $name "*) echo copy ;; *) echo role ;; esac >"$STATE/doubt.$name" ;;
 		*) [ ! -f "$STATE/doubt.$name" ] || rm -f "$STATE/doubt.$name" ;;
