@@ -170,7 +170,7 @@ def test_who_cannot_be_pinged_is_not_cut_off() -> None:
 
 @pytest.mark.parametrize("first", [A, B])
 def test_a_switch_of_both_networks_that_was_off_costs_only_that_while(first: str) -> None:
-    """Both are cut off from everything; whoever is back first waits for the other one, and hastd compares the copies."""
+    """Both are cut off; whoever is back first waits for the other one, and hastd compares the copies."""
     pair = HookPair()
     for node in (A, B):
         pair.machine(node).rc.costs = EMULATED
