@@ -75,6 +75,9 @@ class Local:
             loop.call_soon(loop.stop)
             loop.run_forever()
             raise
+        finally:
+            # Ctrl-C may come before it was begun; one that has ended does not mind.
+            doing.close()
 
     async def _answer(self, call: Call) -> Response:
         service = await self._service(writes=call.method != "GET")

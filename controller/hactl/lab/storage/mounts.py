@@ -75,6 +75,8 @@ class Mount:
     #: Changes whose names are not on disk yet, and whether they were there a syncer round ago.
     pending: bool = False
     aged: bool = False
+    #: umount(8) waits for its disk; getfsstat(2) passes over it then (docs/freebsd-facts.md#7.54).
+    leaving: bool = False
     #: Called when it has left the table.
     on_gone: Callable[[], None] | None = field(default=None, compare=False)
 

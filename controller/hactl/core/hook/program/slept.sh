@@ -70,7 +70,8 @@ linger() { # GROUP
 	done
 }
 
-# It is used here, though no address of it is, and the peer may take it.
+# It is here, though no address of it is, and the peer may take it. Whether something uses it mount(8) does not say: it lists
+# nothing that is being unmounted, and that hangs as long as a write (docs/freebsd-facts.md#7.54).
 lingering() { # GROUP, by the last look
 	[ "$POLICY" = Automatic ] || return 1
 	carp_state
@@ -80,8 +81,7 @@ lingering() { # GROUP, by the last look
 		[ "$(role "$name")" = primary ] || continue
 		# Alone long before: no other copy is complete.
 		if ! connected "$name" && [ "$(number "$STATE/alone.$name")" -lt $((lost - 5)) ]; then continue; fi
-		# What nothing uses acknowledges nothing.
-		if used "$name" || [ "$KIND" = none ]; then return 0; fi
+		[ ! -c "/dev/hast/$name" ] || return 0
 	done
 	return 1
 }

@@ -216,7 +216,7 @@ may_promote() { # GROUP RESOURCE
 	elif [ -f "$STATE/cutoff.$2" ]; then
 		heard_again "$1" "$2" "$(cut_off "$2")"
 	elif ! proven "$2"; then
-		heard_again "$1" "$2" "the device of $2 was taken away from this node, and the peer may have served since: it has to be heard"
+		heard_again "$1" "$2" "the device of $2 was taken away here, and the peer may have served since: it has to be heard"
 	elif recent "$2"; then
 		gone "$1" "$2"
 	else
@@ -342,7 +342,10 @@ become() { # GROUP
 may_become() { # GROUP
 	for name in $NEW; do
 		# A connection that came since we looked has made the notes void.
-		[ "$WAKING" = yes ] || proven "$name" || [ -f "$STATE/fenced.$name" ] || { stopped "$1" "the peer connected to $name again"; return 1; }
+		if [ "$WAKING" = no ] && ! proven "$name" && [ ! -f "$STATE/fenced.$name" ]; then
+			stopped "$1" "the peer connected to $name again"
+			return 1
+		fi
 		case "$DOUBT$ASK" in
 		*" $name "*) case "$DOUBT" in *" $name "*) echo copy ;; *) echo role ;; esac >"$STATE/doubt.$name" ;;
 		*) [ ! -f "$STATE/doubt.$name" ] || rm -f "$STATE/doubt.$name" ;;

@@ -74,7 +74,7 @@ async def mount(call: Call) -> Result:
 
 
 def _show(call: Call, *, fstab: bool, xo: bool) -> str:
-    table = call.machine.disks.mounts.table
+    table = [row for row in call.machine.disks.mounts.table if not row.leaving]
     if xo:
         return _show_json(table)
     if fstab:
@@ -212,14 +212,17 @@ async def _umount_one(call: Call, name: str, *, force: bool) -> str:
     inside = call.cwd == row.node or call.cwd.startswith(f"{row.node}/")
     if row.image is None or (inside and not force):
         return f"umount: unmount of {row.node} failed: Device busy\n"
-    if row.provider is not None:
-        await answered(call, row.provider)
+    row.leaving = True
     try:
+        if row.provider is not None:
+            await answered(call, row.provider)
         mounts.unmount(row, force=force)
+        if row.provider is not None:
+            await answered(call, row.provider)
     except OSError as problem:
         return f"umount: unmount of {row.node} failed: {error_text(problem)}\n"
-    if row.provider is not None:
-        await answered(call, row.provider)
+    finally:
+        row.leaving = False
     return ""
 
 
