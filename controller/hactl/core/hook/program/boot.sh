@@ -11,7 +11,7 @@ guard() {
 	keep_notes
 	rm -f "$STATE"/confirmed.* "$STATE"/disconnected.* "$STATE"/parted.* "$STATE"/released.* \
 		"$STATE"/alone.* "$STATE"/doubt.* "$STATE"/split.* "$STATE"/cutoff.*
-	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.* "$RUN".refused.* "$RUN.preparing"
+	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.* "$RUN".refused.* "$RUN".unmounting.* "$RUN.preparing"
 	kldload -n carp
 	hold
 	if [ "$CARP_OFF" = yes ] && [ -f "$RUN.held" ]; then sysctl "$ALLOW=0" >/dev/null; fi

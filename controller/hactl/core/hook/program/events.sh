@@ -76,6 +76,7 @@ lost_peer() { # RESOURCE
 		for one in $ALL_GROUPS; do
 			group "$one"
 			case " $RESOURCES " in *" $1 "*) ;; *) continue ;; esac
+			[ ! -s "$RUN.unmounting.$one" ] || continue
 			if lingering "$one" && [ "$lost" -gt 0 ] && [ "$lost" -lt $((alone - 2)) ]; then fence "$one" "$CUT_OFF"; fi
 		done
 	fi

@@ -76,7 +76,12 @@ give() { # GROUP
 			return 0
 		fi
 	done
-	for name in $(reversed "$RESOURCES"); do release "$1" "$name" || { AGAIN=yes; return 0; }; done
+	# From here on no other process takes the device away: umount(8) would hang for ever (see linger).
+	echo >"$RUN.unmounting.$1"
+	for name in $(reversed "$RESOURCES"); do
+		release "$1" "$name" || { : >"$RUN.unmounting.$1"; AGAIN=yes; return 0; }
+	done
+	: >"$RUN.unmounting.$1"
 	advskew standby
 	noted "$1" gave $(($(now) - BEGAN)) ""
 	say "$1: given up, $(($(now) - BEGAN)) s after the addresses went"
@@ -109,6 +114,8 @@ release() { # GROUP RESOURCE: never by force, never a role under a device in use
 			return 1
 		fi
 		[ "$tries" -eq 0 ] || sleep 0.5
+		[ "$QUICK" = yes ] || cut_away "$1"
+		resource "$2"
 		# Where the device went first (see fence) there is nothing left to write.
 		case "$KIND" in
 		zfs) bounded 60 zpool export "$WHERE" ;;

@@ -56,18 +56,18 @@ unplug() { # RESOURCE: of the last look
 # Neither the addresses nor the peer are here: both cables are out, or a switch is off, and the peer takes over within
 # seconds. hastd holds back what is written until it gives the peer up, and acknowledges it then, when the peer serves
 # (seen on a pair, docs/freebsd-facts.md#7.53); until then the writer hangs, and so does umount(8). Beside the orderly way,
-# for as long as that takes: a program may keep the device for ever.
+# for as long as that takes: a program may keep the device for ever. Not while it unmounts: where the device goes under an
+# umount(8) that has begun, that hangs for ever, with the lock (#7.55); it asks for itself before each try.
 linger() { # GROUP
 	group "$1"
 	while look; lingering "$1"; do
-		if peers_reached; then
-			sleep 1
-		else
-			look
-			! lingering "$1" || fence "$1" "$CUT_OFF"
-			return
-		fi
+		[ -s "$RUN.unmounting.$1" ] || cut_away "$1"
+		sleep 1
 	done
+}
+
+cut_away() { # GROUP
+	peers_reached || { look; ! lingering "$1" || fence "$1" "$CUT_OFF"; }
 }
 
 # It is here, though no address of it is, and the peer may take it. Whether something uses it mount(8) does not say: it lists
