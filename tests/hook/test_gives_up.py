@@ -135,6 +135,7 @@ def test_a_node_that_is_cut_off_acknowledges_nothing_once_its_peer_serves(costs:
     acknowledged = pair.sh(A, "cat /tmp/acknowledged")
     pair.wait(40)
     assert pair.sh(A, "cat /tmp/acknowledged") == acknowledged
+    assert "hangs in mntref" not in pair.sh(A, "dmesg")
     assert pair.primaries() == [B]
     pair.world.join(A)
     pair.wait(30)

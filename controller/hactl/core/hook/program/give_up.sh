@@ -114,7 +114,7 @@ release() { # GROUP RESOURCE: never by force, never a role under a device in use
 			return 1
 		fi
 		[ "$tries" -eq 0 ] || sleep 0.5
-		[ "$QUICK" = yes ] || cut_away "$1"
+		[ "$QUICK" = yes ] || peers_reached || cut_away "$1"
 		resource "$2"
 		# Where the device went first (see fence) there is nothing left to write.
 		case "$KIND" in

@@ -61,13 +61,14 @@ unplug() { # RESOURCE: of the last look
 linger() { # GROUP
 	group "$1"
 	while look; lingering "$1"; do
-		[ -s "$RUN.unmounting.$1" ] || cut_away "$1"
+		peers_reached || [ -s "$RUN.unmounting.$1" ] || cut_away "$1"
 		sleep 1
 	done
 }
 
-cut_away() { # GROUP
-	peers_reached || { look; ! lingering "$1" || fence "$1" "$CUT_OFF"; }
+cut_away() { # GROUP: no peer was reached, which took seconds
+	look
+	! lingering "$1" || fence "$1" "$CUT_OFF"
 }
 
 # It is here, though no address of it is, and the peer may take it. Whether something uses it mount(8) does not say: it lists

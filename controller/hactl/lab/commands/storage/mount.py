@@ -14,11 +14,14 @@ from hactl.lab.commands.output import humanize_number
 from hactl.lab.commands.system.user import is_root
 from hactl.lab.files import error_text
 from hactl.lab.process import Result
-from hactl.lab.program import Call, command
+from hactl.lab.program import Call, command, pause
 from hactl.lab.storage.mounts import Mount
 from hactl.lab.storage.provider import device_error
 from hactl.lab.storage.ufs import Ufs
 from hactl.lab.storage.zfs import Dataset
+
+#: Seconds.
+_FOR_EVER = 1e8
 
 USAGE_MOUNT = """usage: mount [-adflpruvw] [-F fstab] [-o options] [-t ufs | external_type]
        mount [-dfpruvw] special | node
@@ -215,7 +218,12 @@ async def _umount_one(call: Call, name: str, *, force: bool) -> str:
     row.leaving = True
     try:
         if row.provider is not None:
+            there = not row.provider.gone
             await answered(call, row.provider)
+            if there and row.provider.gone and not force:
+                # State D, wait channel mntref (docs/freebsd-facts.md#7.55); the lab says so, and only here it can be killed.
+                call.machine.klog(f"umount of {row.node} hangs in mntref")
+                await pause(call, _FOR_EVER)
         mounts.unmount(row, force=force)
         if row.provider is not None:
             await answered(call, row.provider)
