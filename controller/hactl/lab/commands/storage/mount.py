@@ -221,7 +221,7 @@ async def _umount_one(call: Call, name: str, *, force: bool) -> str:
             there = not row.provider.gone
             await answered(call, row.provider)
             if there and row.provider.gone and not force:
-                # State D, wait channel mntref (docs/freebsd-facts.md#7.55); the lab says so, and only here it can be killed.
+                # State D (docs/freebsd-facts.md#7.55); only in the lab it can be killed.
                 call.machine.klog(f"umount of {row.node} hangs in mntref")
                 await pause(call, _FOR_EVER)
         mounts.unmount(row, force=force)
