@@ -188,6 +188,9 @@ def test_decisions_and_the_end(both: Both) -> None:
     both.same("resume", "nas", status=1)
     both.same("approve", "nas", "000000000000", status=1)
     assert "refused, NoSplitBrain" in both.same("resolve", "nas", "data", "--discard", "nas-b", status=1)
+    shown = both.same("resolve", "nas", "data", status=1)
+    assert "localcnt" in shown
+    assert "there is nothing to resolve" in shown
     assert "no resource logs" in both.same("resolve", "nas", "logs", "--discard", "nas-b", status=1)
     # Without a controller nobody looks again by himself.
     assert "nas: Ready, already" in both.same("apply", "-f", "DOCUMENT")

@@ -106,7 +106,7 @@ def resolve_steps(
     comparison = compare_copies(View.at(cluster, snapshot, moment), storage)
     if (left := _already(view, storage, comparison, discard)) is not None:
         return left
-    refusal = _no_split(comparison) or _serving(view, storage, keep, discard)
+    refusal = no_split(comparison) or _serving(view, storage, keep, discard)
     refusal = refusal or _winner(view, storage, comparison, keep) or _loser(view, storage, discard)
     return refusal or _steps(view, storage, comparison, keep, discard, preserve)
 
@@ -146,7 +146,8 @@ def _already(view: View, storage: StorageSpec, comparison: Comparison, discard: 
     return ()
 
 
-def _no_split(comparison: Comparison) -> Refusal | None:
+def no_split(comparison: Comparison) -> Refusal | None:
+    """Why there is nothing to resolve; None: there is."""
     if comparison.verdict is Verdict.UNKNOWN:
         return Refusal(
             RefusalReason.COPIES_UNKNOWN, comparison.message, "nothing is thrown away on a guess; look at both disks"

@@ -20,6 +20,7 @@ from hactl.errors import HactlError
 if TYPE_CHECKING:
     from hactl.core.evidence.copies import Comparison
     from hactl.core.objects import GroupSpec, StorageSpec
+    from hactl.core.plan.resolve import Refusal
     from hactl.core.steps import Step
 
 
@@ -86,11 +87,15 @@ def _slept(looked: Looked, resource: str) -> str:
     """The node that slept while its peer took over, by its hook's note. Raises HactlError: there is none."""
     from hactl.core.evidence.copies import compare_copies, fenced_words, stale_writer
     from hactl.core.evidence.view import View
+    from hactl.core.plan.resolve import no_split
 
     found, view = _group(looked, resource), View.at(looked.cluster, looked.snapshot, looked.now)
     node = stale_writer(view, found[1])
     if node is None:
-        _show_copies(compare_copies(view, found[1]))
+        comparison = compare_copies(view, found[1])
+        _show_copies(comparison)
+        if (refusal := no_split(comparison)) is not None:
+            raise _refused(refusal)
         raise HactlError(
             f"which copy of {resource} goes? No node noted that it slept or was cut off: say --discard NODE"
         )
@@ -109,6 +114,11 @@ def _group(looked: Looked, resource: str) -> tuple[GroupSpec, StorageSpec]:
     return found
 
 
+def _refused(refusal: Refusal) -> HactlError:
+    helps = f"; what helps: {refusal.remedy}" if refusal.remedy else ""
+    return HactlError(f"refused, {refusal.reason}: {refusal.message}{helps}")
+
+
 def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:
     """Both copies and the steps; False: nothing is to be done (said). Raises HactlError when it is refused."""
     from hactl.core.evidence.copies import compare_copies
@@ -119,8 +129,7 @@ def _show(looked: Looked, resource: str, discard: str, preserve: str) -> bool:
     _show_copies(compare_copies(View.at(looked.cluster, looked.snapshot, looked.now), found[1]))
     steps = resolve_steps(looked.cluster, looked.snapshot, resource, discard, preserve, looked.now)
     if isinstance(steps, Refusal):
-        helps = f"; what helps: {steps.remedy}" if steps.remedy else ""
-        raise HactlError(f"refused, {steps.reason}: {steps.message}{helps}")
+        raise _refused(steps)
     if not steps:
         click.echo(f"nothing to do: the copy on {discard} is new and empty, HAST fills it from the other one")
         return False
