@@ -170,7 +170,8 @@ class Scope(Pair):
         if len(able) != 1 or any(self.role(n) == "primary" for n in (A, B) if n not in able):
             return
         number = self.written + 1
-        script = f"timeout --foreground 2 sh -c 'echo {number} > {MARK} && sync && cat {MARK}'"
+        # sync(8) says nothing of what it could not write (sync(2) returns nothing): fsync(1) acknowledges.
+        script = f"timeout --foreground 2 sh -c 'echo {number} > {MARK} && fsync {MARK} && sync && cat {MARK}'"
         if self.loop.sh(able[0], script).strip() == str(number):
             self.written = number
 
