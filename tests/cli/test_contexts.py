@@ -49,6 +49,8 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(b'{"type":"ADDED","object":{"n":1}}\n{"type":"DELETED","object":{"n":1}}\n')
+            if self.path.endswith("open"):
+                self.rfile.read(1)  # until whoever watches goes
             return
         code, reply = 200, {"method": self.command}
         if self.path.startswith("/refused"):
@@ -134,9 +136,10 @@ def test_a_refusal_names_every_cause(server: Path) -> None:
 
 
 def test_a_watch_gives_every_line(server: Path) -> None:
-    """Until the server ends it."""
-    found = list(Remote(Context(f"unix:{server}")).watch(Call("GET", "/watch")))
-    assert [each["type"] for each in found] == ["ADDED", "DELETED"]
+    """Until the server ends it, or as long as the watcher cares to wait for another one."""
+    client = Remote(Context(f"unix:{server}"))
+    for watch in (client.watch(Call("GET", "/watch")), client.watch(Call("GET", "/watch/open"), quiet_seconds=0.3)):
+        assert [each["type"] for each in watch] == ["ADDED", "DELETED"]
 
 
 def test_who_is_no_hactl_is_said_to_be_none(server: Path, place: Path) -> None:

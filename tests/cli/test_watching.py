@@ -17,7 +17,7 @@ import pytest
 
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.cli.api_client import watch as watching
-from hactl.cli.api_client.client import Call, StatusError, Unreachable
+from hactl.cli.api_client.client import EVENTS, Call, StatusError, Unreachable
 from hactl.cli.api_client.local import Local
 from support.api.served_record import filled, serving
 from support.command_line import say
@@ -178,8 +178,9 @@ class Scripted:
         """Nothing but watches is asked for."""
         raise AssertionError(call)
 
-    def watch(self, call: Call) -> Iterator[Mapping[str, Any]]:
+    def watch(self, call: Call, *, quiet_seconds: float | None = None) -> Iterator[Mapping[str, Any]]:
         """The next script: events, or an exception."""
+        del quiet_seconds
         self.asked.append(call.query)
         for each in self._watches.pop(0):
             if isinstance(each, Exception):
@@ -238,6 +239,16 @@ def test_get_lists_again_when_changes_were_missed(record: Path) -> None:
         assert shown == ["again"]
     finally:
         local.close()
+
+
+def test_a_watch_of_the_record_ends_when_nothing_comes(record: Path) -> None:
+    """Whoever follows work that is done here sees its end sooner than a watch of whole seconds is over."""
+    client = Local(record)
+    try:
+        list(client.watch(Call("GET", EVENTS, {"watch": "true"}), quiet_seconds=0.1))
+        assert client.send(Call("GET", "/version"))
+    finally:
+        client.close()
 
 
 def test_ctrl_c_between_an_answer_and_the_end_of_its_run(record: Path) -> None:

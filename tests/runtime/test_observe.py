@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from hactl.core.facts import Known, Snapshot, Unknown
+from hactl.core.facts import Known, Reading, Service, Snapshot, Unknown
+from hactl.core.parse.question import ALL_PARTS, Answered, NextLook, Part, Question
 from hactl.errors import NodeGarbled
-from hactl.runtime.passes.observe import Observer
+from hactl.runtime.passes.observe import BASE_SECONDS, Observer
 from support.toy_world import ToyNodes, VirtualClock, make_document, play, resolve, toy_parse, toy_probe
 
 
@@ -145,3 +148,40 @@ def test_silence_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
 
     play(story)
     assert [record.message for record in caplog.records] == ["node gives no facts", "node answers again"]
+
+
+def test_a_look_between_two_stages_takes_the_word_of_the_steps() -> None:
+    """What they stopped is stopped; it is asked where nothing is known of it, and where the last look is old."""
+
+    async def story() -> None:
+        clock = VirtualClock()
+        nodes, asked = ToyNodes(clock), list[Question]()
+
+        def parse(*given: Any, question: Question, **named: Any) -> Answered:
+            asked.append(question)
+            answered = toy_parse(*given, question=question, **named)
+            services: dict[str, Reading[Service]] = {
+                "nfsd": Known(Service("nfsd", True, True, False), answered.facts.seen_at),
+                "odd": Unknown("Odd", answered.facts.seen_at),
+            }
+            return replace(answered, facts=replace(answered.facts, services=services))
+
+        observer = Observer(nodes, clock, b"salt", script=toy_probe, parse=parse)
+        resolved = await resolve(make_document(nodes=("a",)), 1)
+
+        async def ask(*stopped: str) -> Question:
+            look = NextLook(frozenset({Part.STORAGE}), {"a": frozenset(stopped)})
+            await observer.observe(resolved.cluster, resolved.targets, look=look)
+            return asked[-1]
+
+        await observer.observe(resolved.cluster, resolved.targets)
+        told = await ask("nfsd")
+        assert told.parts == {Part.STORAGE}
+        assert told.before is not None
+        assert told.before.services["nfsd"] == Known(Service("nfsd", True, False, False), 1000.1)
+        assert (await ask("nfsd", "odd")).parts == {Part.STORAGE, Part.SERVICES}
+        await clock.sleep(BASE_SECONDS + 1)
+        late = await ask("nfsd")
+        assert late.parts == ALL_PARTS
+
+    play(story)

@@ -19,6 +19,9 @@ from hactl.cli.output import safe
 from hactl.core.kube.kinds import STEP_COMMAND, STEP_OUTCOME, STEP_OUTPUT, STEP_REASON, STEP_SECONDS, STEP_WHY
 
 _LIST = Call("GET", CLUSTERS)
+#: What a round waits for something to happen: of work done here little, since its end is seen between two rounds only.
+ROUND_SECONDS = 1.0
+ROUND_SECONDS_HERE = 0.2
 #: Between two tries to reach a server that does not answer.
 RETRY_SECONDS = 1.0
 #: After so long what was on record before is news: whoever works has looked, and it is still so.
@@ -106,12 +109,15 @@ class Following:
             self.show()
 
     def show(self, last: str = "") -> None:
-        """Show what happened since, and within a second from now; nothing that is newer than revision `last`."""
+        """Show what happened since, and while something happens, for a second at most; nothing that is newer than
+        revision `last`.
+        """
         query = {"resourceVersion": self._revision, "watch": "true", "timeoutSeconds": "1"}
         if len(self.screens) == 1:
             query["fieldSelector"] = f"involvedObject.name={next(iter(self.screens))}"
         try:
-            for event in self._client.watch(Call("GET", EVENTS, query)):
+            quiet = ROUND_SECONDS if self._client.served else ROUND_SECONDS_HERE
+            for event in self._client.watch(Call("GET", EVENTS, query), quiet_seconds=quiet):
                 body = event["object"]
                 if last and int(revision_of(body) or 0) > int(last):
                     return

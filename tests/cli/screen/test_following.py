@@ -70,6 +70,7 @@ class Record:
     """A client whose only cluster has a status."""
 
     record = None
+    served = False
 
     def __init__(self, revision: str, holds: str) -> None:
         self.body = self.of(revision, holds)
@@ -84,8 +85,9 @@ class Record:
         """The list of clusters."""
         return {"items": [self.body]}
 
-    def watch(self, _: Any) -> list[Any]:
+    def watch(self, _: Any, *, quiet_seconds: float) -> list[Any]:
         """Nothing happens."""
+        del quiet_seconds
         return []
 
 

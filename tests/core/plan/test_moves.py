@@ -9,9 +9,9 @@ import pytest
 
 from hactl.core.facts import CarpState, HastRole
 from hactl.core.operations import Overrides
-from hactl.core.parse.question import ALL_PARTS, DECIDING, Part
+from hactl.core.parse.question import DECIDING, WHOLE, NextLook, Part
 from hactl.core.plan import make_plan
-from hactl.core.plan.joined import parts_after
+from hactl.core.plan.joined import next_look
 from hactl.core.plan.placement import place
 from hactl.core.plan.scene import set_scene
 from hactl.core.plan.virtual_ips import given_away
@@ -237,8 +237,9 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
 
 
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
-    """Roles, disks, notes and services of both; everything before that and after it."""
+    """Roles, disks and notes of both, and no service that a step stopped; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages
-    assert parts_after(lets_go) == {Part.STORAGE, Part.SERVICES, Part.NOTES, Part.CARP}
-    assert parts_after(takes_over) == DECIDING
-    assert parts_after(writes) == ALL_PARTS
+    stopped = {"nas-a": frozenset({"nfsd"})}
+    assert next_look(lets_go) == NextLook(frozenset({Part.STORAGE, Part.NOTES, Part.CARP}), stopped)
+    assert next_look(takes_over) == NextLook(DECIDING)
+    assert next_look(writes) == WHOLE

@@ -90,8 +90,10 @@ class Client(Protocol):
         """The answer's value. Raises StatusError, Unreachable."""
         ...
 
-    def watch(self, call: Call) -> Iterator[Mapping[str, Any]]:
-        """The events of a watch until the server ends it. Raises Unreachable, and StatusError also for an event."""
+    def watch(self, call: Call, *, quiet_seconds: float | None = None) -> Iterator[Mapping[str, Any]]:
+        """The events of a watch until the server ends it, or nothing came for so long. Raises Unreachable, and
+        StatusError also for an event.
+        """
         ...
 
 

@@ -44,13 +44,13 @@ class Local:
             return json.loads(response.raw) if "json" in response.content_type else response.raw.decode()
         return response.body
 
-    def watch(self, call: Call) -> Iterator[Mapping[str, Any]]:
+    def watch(self, call: Call, *, quiet_seconds: float | None = None) -> Iterator[Mapping[str, Any]]:
         """See `Client`."""
         response = self._run(self._answer(call))
         assert response.stream is not None
         stream = response.stream
         try:
-            while (event := self._run(_next(stream))) is not None:
+            while (event := self._run(_next(stream, quiet_seconds))) is not None:
                 yield checked(event)
         finally:
             self._run(_ended(stream))
@@ -111,8 +111,13 @@ class Local:
             await store.close()
 
 
-async def _next(stream: AsyncIterator[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    return await anext(stream, None)
+async def _next(stream: AsyncIterator[Mapping[str, Any]], seconds: float | None) -> Mapping[str, Any] | None:
+    """The next event; None: the stream is over, or nothing came for so long, which ends it."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(stream, None)
+    except TimeoutError:
+        return None
 
 
 async def _ended(stream: AsyncIterator[Mapping[str, Any]]) -> None:

@@ -65,11 +65,21 @@ class Remote:
             return data.decode(errors="replace")
         return self._value(data)
 
-    def watch(self, call: Call) -> Iterator[Mapping[str, Any]]:
+    def watch(self, call: Call, *, quiet_seconds: float | None = None) -> Iterator[Mapping[str, Any]]:
         """See `Client`."""
-        with self._response(call, silent_seconds=SILENT_SECONDS) as response:
-            while line := response.readline():
+        with self._response(call, silent_seconds=quiet_seconds or SILENT_SECONDS) as response:
+            while line := self._line(response, quiet_seconds):
                 yield checked(self._value(line))
+
+    @staticmethod
+    def _line(response: http.client.HTTPResponse, quiet_seconds: float | None) -> bytes:
+        """The next line; empty: the end, or nothing came for so long."""
+        try:
+            return response.readline()
+        except TimeoutError:
+            if quiet_seconds is None:
+                raise
+            return b""
 
     @contextlib.contextmanager
     def _response(self, call: Call, *, silent_seconds: float | None = None) -> Iterator[http.client.HTTPResponse]:

@@ -7,7 +7,8 @@ times are the ones they were read with, and services whose processes are the one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hactl.core.facts import NodeFacts
@@ -34,6 +35,19 @@ class Part(StrEnum):
 ALL_PARTS = frozenset(Part)
 #: What steps are decided by; the rest explains, or tells what a failover lacks.
 DECIDING = ALL_PARTS - {Part.STANDING, Part.LOG}
+
+
+@dataclass(frozen=True, slots=True)
+class NextLook:
+    """What a look has to ask right after a stage, and what not: the stage told it."""
+
+    parts: frozenset[Part] = ALL_PARTS
+    #: Node -> services that a step stopped there: Done is the word of the script itself, asked after the stop.
+    stopped: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+#: Nothing is told: all parts.
+WHOLE = NextLook()
 
 
 @dataclass(frozen=True, slots=True)

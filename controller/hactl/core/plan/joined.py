@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hactl.core.parse.question import ALL_PARTS, DECIDING, Part
+from hactl.core.parse.question import DECIDING, WHOLE, NextLook, Part
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Stage, Step
 from hactl.core.verbs import VERBS, Verb
 
 TAKE_OVER = "Take over: all that the group needs, on one node"
 #: What the node that is to take a group over waits for.
-_BETWEEN = frozenset({Part.STORAGE, Part.SERVICES, Part.NOTES})
+_BETWEEN = frozenset({Part.STORAGE, Part.NOTES})
 AFTERWARDS = "Notes of the nodes, and what their next start does"
 
 
@@ -35,20 +35,24 @@ def joined(scene: Scene, stages: Sequence[Stage]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def parts_after(stage: Stage) -> frozenset[Part]:
-    """What the look after a stage has to ask, when every step of it is Done.
+def next_look(stage: Stage) -> NextLook:
+    """The look after a stage when every step of it is Done.
 
-    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between. Where
-    one took over notes are to be written yet, and a look at everything follows: what only explains can wait for that.
+    Where a node let go of a group the other waits for one word: that it did, and that nothing came in between. Nobody
+    serves meanwhile, and services are slow to ask: each answers in half a second. Where one took over notes are to be
+    written yet, and a look at everything follows: what only explains can wait for that.
     """
     if stage.title == TAKE_OVER:
-        return DECIDING
+        return NextLook(DECIDING)
     verbs = {step.verb for step in stage.steps}
     letting_go = {verb for verb in verbs if VERBS[verb].lets_go}
-    if verbs <= letting_go | {Verb.SET_ROLE}:
-        return _BETWEEN
+    if not verbs <= letting_go | {Verb.SET_ROLE, Verb.SET_VHID} or (not letting_go and Verb.SET_VHID in verbs):
+        return WHOLE
     # An address is let go of with the rest, never by itself.
-    return _BETWEEN | {Part.CARP} if letting_go and verbs <= letting_go | {Verb.SET_ROLE, Verb.SET_VHID} else ALL_PARTS
+    addresses = {Part.CARP} if Verb.SET_VHID in verbs else frozenset()
+    stops = [step for step in stage.steps if step.verb == Verb.STOP_SERVICE]
+    stopped = {node: frozenset(s.target for s in stops if s.node == node) for node in {step.node for step in stops}}
+    return NextLook(_BETWEEN | addresses, stopped)
 
 
 def _takes_over(scene: Scene, before: Stage, after: Stage) -> bool:

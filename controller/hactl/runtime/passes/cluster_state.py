@@ -10,7 +10,7 @@ from hactl.core.facts import Snapshot
 from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Passing
-from hactl.core.parse.question import ALL_PARTS
+from hactl.core.parse.question import WHOLE
 from hactl.ports import Target
 from hactl.runtime.operations import Operations
 
@@ -32,7 +32,7 @@ class ClusterState:
         #: The last pass had work: take the lock before looking.
         self.working = False
         #: What the next look has to ask: less than all only right after a stage of ours.
-        self.parts = ALL_PARTS
+        self.next_look = WHOLE
         #: The last pass found nothing to do, to wait for or to ask: the next one may be a quick look.
         self.quiet = False
         self.passing = Passing()

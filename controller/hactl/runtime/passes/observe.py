@@ -20,7 +20,7 @@ from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
 from hactl.core.parse import parse_probe
 from hactl.core.parse.answer.quick import comparable, unchanged
-from hactl.core.parse.question import ALL_PARTS, DECIDING, EVERYTHING, Answered, Part, Question
+from hactl.core.parse.question import DECIDING, EVERYTHING, WHOLE, Answered, NextLook, Part, Question
 from hactl.core.probe.script import probe_script
 from hactl.errors import NodeError
 from hactl.ports import Answer, Clock, Nodes, Target
@@ -108,16 +108,17 @@ class Observer:
         targets: Mapping[str, Target],
         *,
         depth: Depth = Depth.FULL,
-        parts: frozenset[Part] = ALL_PARTS,
+        look: NextLook = WHOLE,
     ) -> Snapshot:
         """One look at every node of the cluster, all at the same time. Never raises NodeError.
 
-        `parts`: ask for these only, where the rest is known and new (BASE_SECONDS): between the stages of an operation,
-        which changed nothing else. The facts are as old as the oldest of what decides.
+        `look`: ask for these parts only, where the rest is known and new (BASE_SECONDS): between the stages of an
+        operation, which changed nothing else, and whose steps told of services. The facts are as old as the oldest of
+        what decides.
         """
         names = [node.name for node in cluster.nodes]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._look(cluster, targets[name], depth, parts)) for name in names]
+            tasks = [group.create_task(self._look(cluster, targets[name], depth, look)) for name in names]
         readings = {name: task.result() for name, task in zip(names, tasks, strict=True)}
         return Snapshot(taken_at=self._clock.monotonic(), nodes=readings)
 
@@ -128,7 +129,7 @@ class Observer:
             for key in [key for key in each if key[0] == cluster]:
                 del each[key]
 
-    async def _look(self, cluster: Cluster, target: Target, depth: Depth, parts: frozenset[Part]) -> Reading[NodeFacts]:
+    async def _look(self, cluster: Cluster, target: Target, depth: Depth, look: NextLook) -> Reading[NodeFacts]:
         key = (cluster.name, target.node)
         began = self._clock.monotonic()
         recent = began - self._tried_at.get(key, began) < LOGIN_SECONDS
@@ -141,7 +142,7 @@ class Observer:
             last = None
         reading: Reading[NodeFacts] | None = None
         if last is not None:
-            reading = await self._ask_again(cluster, target, last, depth, parts)
+            reading = await self._ask_again(cluster, target, last, depth, look)
         if reading is None:
             left = max(1.0, DEADLINE_SECONDS - (self._clock.monotonic() - began))
             reading = await self._ask(cluster, target, EVERYTHING, None, left)
@@ -160,7 +161,7 @@ class Observer:
         return Unknown(reading.reason, self._silent_since[key], reading.raw)
 
     async def _ask_again(
-        self, cluster: Cluster, target: Target, last: _Last, depth: Depth, parts: frozenset[Part]
+        self, cluster: Cluster, target: Target, last: _Last, depth: Depth, look: NextLook
     ) -> Reading[NodeFacts] | None:
         """A look that builds on the last one; None: everything is to be asked, with all patience."""
         before, known, now = last.answered.facts, last.answered.remembered, self._clock.monotonic()
@@ -170,8 +171,10 @@ class Observer:
             if isinstance(reading, Known):
                 return reading
         if now - before.seen_at > BASE_SECONDS:
-            parts = ALL_PARTS
-        question = Question(parts, bounded=False, last=last.answered)
+            look = WHOLE
+        question = Question(look.parts, bounded=False, last=last.answered)
+        if stopped := look.stopped.get(target.node):
+            question = _told(question, stopped, now)
         reading = await self._ask(cluster, target, question, last, last.prompt_seconds)
         if isinstance(reading, Known) or reading.reason not in ("Timeout", "Garbled"):
             return reading
@@ -230,6 +233,18 @@ class Observer:
         else:
             self._last.pop(key, None)
         return answered.facts
+
+
+def _told(question: Question, stopped: frozenset[str], now: float) -> Question:
+    """With the word of the steps that stopped services; they are asked where it says nothing of what is known."""
+    assert question.last is not None
+    services = dict(question.last.facts.services)
+    for name in stopped:
+        service = services.get(name)
+        if not isinstance(service, Known):
+            return replace(question, parts=question.parts | {Part.SERVICES})
+        services[name] = Known(replace(service.value, running=False), now)
+    return replace(question, last=replace(question.last, facts=replace(question.last.facts, services=services)))
 
 
 def _not_ours(answer: Answer) -> str:

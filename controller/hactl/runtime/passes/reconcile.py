@@ -24,9 +24,9 @@ from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
 from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
-from hactl.core.parse.question import ALL_PARTS
+from hactl.core.parse.question import WHOLE
 from hactl.core.plan import make_plan
-from hactl.core.plan.joined import parts_after
+from hactl.core.plan.joined import next_look
 from hactl.core.plan.switchover import judge
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
@@ -179,10 +179,10 @@ class Reconciler:
         state: ClusterState | None = None,
         depth: Depth = Depth.FULL,
     ) -> Observation:
-        parts, backoff = (ALL_PARTS, None) if state is None else (state.parts, state.backoff)
+        look, backoff = (WHOLE, None) if state is None else (state.next_look, state.backoff)
         if state is not None:
-            state.parts = ALL_PARTS
-        observe = self._observer.observe(resolved.cluster, resolved.targets, depth=depth, parts=parts)
+            state.next_look = WHOLE
+        observe = self._observer.observe(resolved.cluster, resolved.targets, depth=depth, look=look)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
         failing = {} if backoff is None else backoff.resting(now)
@@ -328,7 +328,7 @@ class Reconciler:
             gate=Gate.STOPPED if outcome.stopped and not outcome.done else Gate.OPEN,
         )
         if outcome.done:
-            state.parts = parts_after(plan.stages[0])
+            state.next_look = next_look(plan.stages[0])
             return replace(base, next="again", after_seconds=0.0)
         # Look soon: what failed tells most right after it failed. Whether to try again is another question.
         return replace(base, next="failed", after_seconds=self._decide.spread(self._pace.passing_seconds))
