@@ -10,13 +10,15 @@ from .exam import Bench, exam, numbers
 
 #: Where hactl writes, and where others of the base system do.
 PLACES = "/etc /usr/local/etc /usr/local/libexec /var/db/hactl"
-#: A node as if hactl had never configured its boot: the next apply writes everything anew.
+#: A node as if hactl had never configured its boot: the next apply writes everything anew. With the directories: a file
+#: that was removed is back, and empty, when power goes before its directory is on the disk (seen in round 5).
 STRIP = """
 for v in kld_list hastd_enable hactl_node_enable; do sysrc -qx $v; done
 sed -i '' '/net.inet.carp/d' /etc/sysctl.conf
 rm -f /etc/rc.conf.d/netif /usr/local/etc/devd/hactl.conf /usr/local/etc/rc.d/hactl_* /usr/local/libexec/hactl/*
 cp /etc/hast.conf /tmp/h && { echo '# by hand'; sed 's/timeout .*/timeout 30/' /tmp/h; } >/etc/hast.conf
-fsync /etc/rc.conf /etc/sysctl.conf /etc/hast.conf /etc
+fsync /etc/rc.conf /etc/sysctl.conf /etc/hast.conf /etc \\
+    /etc/rc.conf.d /usr/local/etc/devd /usr/local/etc/rc.d /usr/local/libexec/hactl
 """
 SYNTAX = "for f in /etc/rc.conf /etc/rc.conf.d/*; do [ ! -f $f ] || sh -n $f 2>&1; done"
 _FIRST_SECONDS, _LAST_SECONDS = 2.0, 40.0
