@@ -47,7 +47,7 @@ DRIFTS = (
     Drift("address-more", STANDBY, "ifconfig vtnet1 inet 192.0.2.99/24 vhid 80 alias", ("RemoveAddress",)),
     Drift("address-mask", STANDBY, "ifconfig vtnet1 inet 192.0.2.80 -alias; "
           "ifconfig vtnet1 inet 192.0.2.80/32 vhid 80 advskew 100 pass exam.pass.1 alias",
-          ("RemoveAddress", "AddAddress")),
+          ("AddAddress",)),
     Drift("module", STANDBY, "ifconfig vtnet1 inet 192.0.2.80 -alias; kldunload carp",
           ("LoadModule", "AddAddress"), ("ConfirmCopy", "SetSysctl")),
     Drift("service-stopped", ACTIVE, "service nfsd onestop || :", ("StartService",)),
@@ -70,7 +70,7 @@ DRIFTS = (
     Drift("kld-list", STANDBY, "sysrc -x kld_list", ("SetRcVariable",)),
     Drift("hastd-enable", ACTIVE, "sysrc hastd_enable=NO", ("SetRcVariable",)),
     Drift("node-enable", STANDBY, "sysrc -x hactl_node_enable", ("SetRcVariable",)),
-    Drift("rc-conf-torn", STANDBY, "head -c 58 /dev/zero >>/etc/rc.conf", ("SetRcVariable",)),
+    Drift("rc-conf-torn", STANDBY, "head -c 58 /dev/zero >>/etc/rc.conf", ("MendTornFile",)),
     Drift("netif-gone", STANDBY, f"rm {_NETIF}", ("WriteBootAliases",)),
     Drift("netif-advskew", ACTIVE, f"sed -i '' 's/advskew [0-9]*/advskew 77/' {_NETIF}", ("WriteBootAliases",)),
     Drift("netif-rights", STANDBY, f"chmod 644 {_NETIF}", ("WriteBootAliases",)),
