@@ -146,6 +146,44 @@ def test_both_were_off_after_a_failover_and_the_newer_copy_is_served() -> None:
     assert pair.sh(pair.primaries()[0], "cat /data/file") == "newer\n"
 
 
+@pytest.mark.parametrize("later", [0, 40])
+def test_what_hastd_did_not_count_is_not_overwritten(later: int) -> None:
+    """The second time it does not count what B wrote alone (docs/freebsd-facts.md#2.6): A, which knows that B once did,
+    lets B go first, also when B is back later.
+    """
+    pair = HookPair()
+    for text in ("first", "second"):
+        pair.world.power_off(A)
+        pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 60)
+        pair.sh(B, f"echo {text} > /data/file; fsync /data/file; sync")
+        pair.wait(35)
+        pair.world.power_off(B)
+        pair.world.power_on(A)
+        pair.wait(later)
+        pair.world.power_on(B)
+        pair.until(lambda: pair.machine(A).running and pair.machine(B).running, 60)
+        pair.until(lambda: pair.complaints() == [], 120)
+        assert pair.sh(pair.primaries()[0], "cat /data/file") == f"{text}\n"
+        for _ in range(2):
+            pair.loop.converge()
+            pair.wait(20)
+    assert pair.primaries() == [B]
+
+
+def test_a_wake_that_was_killed_is_gone_on_with() -> None:
+    """The role was taken and nothing was compared yet: it is given back, and taken anew."""
+    pair = HookPair()
+    _both_off(pair)
+    pair.world.power_on(A)
+    pair.until(lambda: pair.machine(A).running, 60)
+    pair.wait(20)
+    assert pair.role(A) == "secondary"
+    pair.sh(A, f"echo copy > {STATE}/doubt.data; hastctl role primary data")
+    pair.world.power_on(B)
+    pair.until(lambda: pair.complaints() == [], 120)
+    assert pair.sh(pair.primaries()[0], "cat /data/file") == "kept\n"
+
+
 def test_the_guard_by_hand_holds_nothing() -> None:
     """`service hactl_guard start` on a node that serves would send its addresses away."""
     pair = HookPair()

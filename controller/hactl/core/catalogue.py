@@ -296,6 +296,10 @@ class ConditionReason(Named):
     ADDRESSES_APART = ("AddressesApart", "The addresses of one group are MASTER on different nodes.")
     AS_DESIRED = ("AsDesired", "Every node is as the document says.")
     CARP_OFF = ("CarpOff", "net.inet.carp.allow is 0 on the standby.")
+    CARP_SILENT = (
+        "CarpSilent",
+        "net.inet.carp.log is 0 on a node: its hook cannot read why an address came or went.",
+    )
     CHANGES_PENDING = ("ChangesPending", "The plan has steps.")
     COMPLETE = ("Complete", "Every resource has one primary, complete.")
     COPY_NOT_CONFIRMED = (
@@ -339,6 +343,7 @@ class ConditionReason(Named):
         "failover.policy is Manual: the hook only reports, storage and services wait for a person.",
     )
     METADATA_UNKNOWN = ("MetadataUnknown", "The copies of a resource could not be compared.")
+    MOUNTPOINT_TAKEN = ("MountpointTaken", "Something else is mounted where the standby would mount a filesystem.")
     MOUNT_DEAD = ("MountDead", "A filesystem or pool is in use whose HAST device is gone: every access to it fails.")
     NO_ACTIVE_NODE = ("NoActiveNode", "No single node is known to have the whole group.")
     NO_ADDRESSES = ("NoAddresses", "The document has no virtual IPs.")

@@ -10,7 +10,7 @@ import pytest
 
 from hactl.core.catalogue import ConditionReason
 from hactl.core.evidence.view import View
-from hactl.core.facts import CarpState, Connects, HastRole, Unknown
+from hactl.core.facts import CarpState, Connects, HastRole, Mount, Unknown
 from hactl.core.hook.render import DEVD_RULE, HOOK
 from hactl.core.status.failover import Failover, failover_ready
 from hactl.core.status.timeline import Timeline, predict_failover
@@ -87,6 +87,14 @@ CASES: dict[str, tuple[Callable[[Scene], Scene], str, str, str]] = {
     ),
     "the active node refuses its peer": (
         lambda s: s.node("nas-a", refused=frozenset({"198.51.100.12"})), "False", "PeerRefused", "nas-a has no way",
+    ),
+    "CARP logs nothing": (
+        lambda s: s.sysctl("nas-a", log=0), "False", "CarpSilent", "nas-a has net.inet.carp.log=0",
+    ),
+    "something else is mounted there": (
+        lambda s: s.node(
+            "nas-b", mounts=(*s.known("nas-b", "mounts"), Mount("/dev/ada3p1", "/data", "ufs", frozenset()))
+        ), "False", "MountpointTaken", "nas-b has /dev/ada3p1 on /data, where data would be mounted",
     ),
     "no room for notes": (
         lambda s: s.node("nas-b", free={"/var/db": 12, "/var/run": 900_000}), "False", "NoRoom", "no room in /var/db,",

@@ -98,6 +98,10 @@ def _equal(first: str, a: HastMetadata, second: str, b: HastMetadata) -> Choice:
         return Choice(second, f"{second} was primary last")
     if a.prevrole == "primary" and b.prevrole != "primary":
         return Choice(first, f"{first} was primary last")
+    if a.remotecnt and not b.remotecnt:
+        # What a node that counts for itself already writes alone is not counted (docs/freebsd-facts.md#2.6); what the
+        # other one writes alone is: by equal counters only the first can be the newer one.
+        return Choice(second, f"{second} may have written alone what neither copy counts")
     return Choice(first, f"both copies are the same; {first} is preferred")
 
 
@@ -105,7 +109,13 @@ def choose(view: View, storage: StorageSpec, order: Sequence[str], *, moved: boo
     """`choose_copy` of what both nodes of `order` hold; None while one holds no copy or what it holds is not known."""
     copies = {node: view.metadata(storage.name, node) for node in order}
     real = {node: copy for node, copy in copies.items() if isinstance(copy, HastMetadata)}
-    return choose_copy(storage.name, real, tuple(order), moved=moved) if len(real) == 2 else None
+    if len(real) != 2:
+        return None
+    choice = choose_copy(storage.name, real, tuple(order), moved=moved)
+    if choice.node is not None and choice.node == outruns(view, storage):
+        why = f"{storage.name}: both copies were written while apart, and by its counters the older one would win"
+        return Choice(None, why, HoldReason.SPLIT_BRAIN)
+    return choice
 
 
 def diverged(view: View, storage: StorageSpec) -> bool:
@@ -187,6 +197,9 @@ def compare_copies(view: View, storage: StorageSpec) -> Comparison:
     nodes = [node for node in group.preferred if node in storage.hast.devices]
     copies = tuple(_copy(view, group, storage, node) for node in nodes)
     verdict, newer, message = _judge(storage.name, copies)
+    if newer is not None and newer == outruns(view, storage):
+        verdict, newer = Verdict.DIVERGED, None
+        message = f"both copies of {storage.name} were written while they were apart; the counters do not tell it"
     return Comparison(storage.name, copies, verdict, newer, message)
 
 
@@ -228,6 +241,18 @@ def stale_writer(view: View, storage: StorageSpec) -> str | None:
     """The one node whose hook noted that it slept while its peer took over, and wrote then; None: nobody, or both."""
     nodes = [node for node in storage.hast.devices if (hook := view.hook(node)) and storage.name in hook.fenced]
     return nodes[0] if len(nodes) == 1 else None
+
+
+def outruns(view: View, storage: StorageSpec) -> str | None:
+    """The stale writer whose copy hastd would take for the newer one; None: there is none.
+
+    Where the peer counted for itself before, what it writes alone is not counted (docs/freebsd-facts.md#2.6).
+    """
+    node = stale_writer(view, storage)
+    if node is None:
+        return None
+    copy = view.metadata(storage.name, node)
+    return node if isinstance(copy, HastMetadata) and copy.localcnt and copy.remotecnt else None
 
 
 def fenced_words(view: View, storage: StorageSpec, node: str) -> str:

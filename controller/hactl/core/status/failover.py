@@ -220,10 +220,24 @@ def _stands(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
             if other != node and address in refused:
                 message = f"{node} has no way to {address} ({other}): a route refuses it"
                 yield Obstacle(ConditionReason.PEER_REFUSED, message, node, about=address)
+    yield from _mountpoints(view, group, node)
+    if (known(facts.carp_sysctls) or {}).get("log") == 0:
+        message = f"{node} has net.inet.carp.log=0: its hook reads in the kernel's log why an address came or went"
+        yield Obstacle(ConditionReason.CARP_SILENT, message, node)
     full = [path for path, room in free.items() if room < ROOM_KIB]
     if full:
         message = f"{node} has no room in {' and '.join(full)}, where the node hook keeps its notes"
         yield Obstacle(ConditionReason.NO_ROOM, message, node)
+
+
+def _mountpoints(view: View, group: GroupSpec, node: str) -> Iterator[Obstacle]:
+    """Where something else is mounted nothing of ours is: the hook would stop there."""
+    wanted = {spec.ufs.mountpoint: s for s in group.storage if (spec := s.filesystem) is not None and spec.ufs}
+    for mount in view.mounts(node) or ():
+        storage = wanted.get(mount.node)
+        if storage is not None and mount.special != device_of(storage.name):
+            message = f"{node} has {mount.special} on {mount.node}, where {storage.name} would be mounted"
+            yield Obstacle(ConditionReason.MOUNTPOINT_TAKEN, message, node, about=mount.node)
 
 
 def _overtaken(hook: HookFacts, node: str) -> Iterator[Obstacle]:

@@ -15,6 +15,8 @@ from hactl.core.why.subject import Subject
 _COMMANDS: dict[ConditionReason, tuple[str, str]] = {
     ConditionReason.PREEMPT_OFF: ("sysctl net.inet.carp.preempt=1", ""),
     ConditionReason.CARP_OFF: ("sysctl net.inet.carp.allow=1", ""),
+    ConditionReason.CARP_SILENT: ("sysctl net.inet.carp.log=1", "and see what sets it in /etc/sysctl.conf"),
+    ConditionReason.MOUNTPOINT_TAKEN: ("umount {about}", "and see what mounts it in /etc/fstab"),
     ConditionReason.DEGRADED: ("grep hastd /var/log/messages | tail", "why it is not connected"),
     ConditionReason.NOT_SYNCHRONISED: ("hastctl list {about}", "dirty falls to 0 by itself"),
     ConditionReason.ROLE_UNKNOWN: ("service hastd onestatus; hastctl list {about}", ""),

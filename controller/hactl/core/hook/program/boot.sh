@@ -11,7 +11,7 @@ guard() {
 	keep_notes
 	rm -f "$STATE"/confirmed.* "$STATE"/disconnected.* "$STATE"/parted.* "$STATE"/released.* \
 		"$STATE"/alone.* "$STATE"/doubt.* "$STATE"/split.* "$STATE"/cutoff.*
-	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.* "$RUN".refused.* "$RUN".unmounting.* "$RUN.preparing"
+	rm -f "$RUN".master.* "$RUN".lost.* "$RUN".claimed.* "$RUN".refused.* "$RUN".unmounting.* "$RUN".took.* "$RUN.preparing"
 	kldload -n carp
 	hold
 	if [ "$CARP_OFF" = yes ] && [ -f "$RUN.held" ]; then sysctl "$ALLOW=0" >/dev/null; fi
@@ -33,7 +33,7 @@ boot() { # with the lock, late: roles come up secondary, never primary
 		for name in $RESOURCES; do
 			tries=0
 			while look; [ -z "$(role "$name")" ] && [ "$tries" -lt 10 ]; do sleep 1; tries=$((tries + 1)); done
-			[ "$(role "$name")" != init ] || bounded 30 hastctl role secondary "$name"
+			if without_role "$name" || half_awake "$name"; then bounded 30 hastctl role secondary "$name"; fi
 		done
 	done
 }
@@ -41,7 +41,7 @@ boot() { # with the lock, late: roles come up secondary, never primary
 # After boot: the hold is lifted when the node could serve every group, and only then; CARP comes on with the first of
 # them. Nobody serves after both nodes were off; then one of them wakes its copies.
 wait_fit() {
-	SINCE_BOOT=$(now) TIRED=''
+	SINCE_BOOT=$(now) TIRED='' PEERS=''
 	HEARD_AT=$SINCE_BOOT
 	while [ -f "$RUN.held" ]; do
 		look
@@ -73,10 +73,19 @@ rested() { # GROUP: it did not try to wake a short while ago
 	[ "$until" = "$TIRED" ] || [ "$(now)" -ge "${until%% *}" ]
 }
 
-no_role() { # GROUP: hastd came late, or again
+no_role() { # GROUP: hastd came late, or again; or who took the role was killed
 	group "$1"
-	for name in $RESOURCES; do [ "$(role "$name")" != init ] || return 0; done
+	for name in $RESOURCES; do if without_role "$name" || half_awake "$name"; then return 0; fi; done
 	return 1
+}
+
+without_role() { # RESOURCE: and it may have one
+	[ "$(role "$1")" = init ] && ! outruns "$1"
+}
+
+# Its peer was to be asked before it is used. Whoever asks has the lock, and takes the note away.
+half_awake() { # RESOURCE
+	[ "$(role "$1")" = primary ] && [ -f "$STATE/doubt.$1" ] && ! used "$1"
 }
 
 fit() { # GROUP, by the last look
@@ -115,27 +124,33 @@ asleep() { # GROUP
 
 # Who served last goes first, then who was ever primary; of two the one the document prefers. The peer must be there:
 # hastd compares both copies before anything is used, and brings over what is newer. ALONE: it may be without, the
-# document says after how long (soloStart).
+# document says after how long (soloStart). Who is to go first is waited for from when the peer answers: its hook begins
+# later than its network. A copy that counts what the peer once wrote alone goes last: what the peer wrote alone since then
+# hastd did not count (docs/freebsd-facts.md#2.6), what this node wrote alone it did, so the peer may always lead.
 turn() { # GROUP
-	since=$(($(now) - SINCE_BOOT)) ALONE=no
-	last=yes
-	for name in $RESOURCES; do [ -f "$STATE/last.$name" ] || last=no; done
+	ALONE=no last=yes ever=yes blind=no
+	for name in $RESOURCES; do
+		[ -f "$STATE/last.$name" ] || last=no
+		[ "$(counted "$name" prevrole)" = primary ] || ever=no
+		[ "$(counted "$name" remotecnt)" = 0 ] || blind=yes
+	done
+	[ "$last$ever" != nono ] || return 1
 	wait=$((RANK * 15))
-	if [ "$last" = no ]; then
-		wait=$((wait + 20))
-		for name in $RESOURCES; do
-			[ "$(bounded 10 hastctl dump "$name" 2>/dev/null | awk '$1 == "prevrole:" { print $2 }')" = primary ] ||
-				return 1
-		done
-	fi
-	[ "$since" -ge "$wait" ] || return 1
+	[ "$last" = yes ] || wait=$((wait + 20))
+	[ "$blind" = no ] || wait=$((wait + 30))
 	resource "${RESOURCES%% *}"
 	if answers "$PEER"; then
 		HEARD_AT=$(now)
+		case "$PEERS" in *" $PEER="*) ;; *) PEERS="$PEERS $PEER=$HEARD_AT " ;; esac
+		came=${PEERS#*" $PEER="}
+		[ $((HEARD_AT - ${came%% *})) -ge "$wait" ] || return 1
 		carp_state
 		[ "$CARP" = MASTER ] || ! elsewhere
 		return
 	fi
+	came=${PEERS#*" $PEER="}
+	[ "$came" = "$PEERS" ] || PEERS="${PEERS%%" $PEER="*}${came#* }"
+	[ $(($(now) - SINCE_BOOT)) -ge "$wait" ] || return 1
 	[ "$SOLO" -gt 0 ] && [ "$last" = yes ] && ! alive && [ $(($(now) - HEARD_AT)) -ge "$SOLO" ] || return 1
 	ALONE=yes
 }

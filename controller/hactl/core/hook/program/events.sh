@@ -70,9 +70,11 @@ lost_peer() { # RESOURCE
 			echo "$lost closed" >"$STATE/disconnected.$1"
 		fi
 		/bin/sh "$0" watch "$1" </dev/null >/dev/null 2>&1 &
+		# Whoever waited here for that primary may have given up long ago.
+		for one in "$RUN".master.*; do [ ! -f "$one" ] || again; break; done
 	elif look; [ "$(role "$1")" = primary ] && [ ! -f "$STATE/alone.$1" ]; then
 		alone=$(now)
-		echo "$alone $(listed "$1" "  writes")" >"$STATE/alone.$1"
+		written_alone "$1" "$alone $(listed "$1" "  writes")"
 		for one in $ALL_GROUPS; do
 			group "$one"
 			case " $RESOURCES " in *" $1 "*) ;; *) continue ;; esac
@@ -117,8 +119,8 @@ status() {
 
 case "${1:-status}" in
 carp) # from devd, which waits for us
-	# A sleeper's device goes before anything else begins.
-	if [ "$3" = BACKUP ] && [ -f "$RUN.master.$2" ]; then
+	# A sleeper's device goes before anything else begins. That it was MASTER the kernel's log tells (see yielded).
+	if [ "$3" = BACKUP ]; then
 		(beaten "$2" || again) </dev/null >/dev/null 2>&1 &
 	else
 		again
@@ -171,8 +173,10 @@ locked)
 connect) # hastd: a sync may be running, so the copy is unproven until hactl confirms it
 	forget "$2"
 	rm -f "$STATE/split.$2" "$STATE/fenced.$2"
-	look
-	[ "$(role "$2")" = primary ] || { rm -f "$STATE/last.$2"; fsync "$STATE"; }
+	# A hastd that does not say is asked again: on a primary the note stays.
+	tries=0
+	while look; [ -z "$(role "$2")" ] && [ "$tries" -lt 5 ]; do sleep 1; tries=$((tries + 1)); done
+	[ "$(role "$2")" != secondary ] || { rm -f "$STATE/last.$2"; fsync "$STATE"; }
 	;;
 role) # RESOURCE OLD NEW: somebody changed the role; what was released is told by who did that
 	if [ "${4:-}" = primary ]; then
@@ -191,7 +195,7 @@ watch) watch "$2" ;;
 linger) linger "$2" ;;
 split-brain)
 	look
-	[ "$(role "$2")" = primary ] || forget "$2"
+	[ "$(role "$2")" != secondary ] || forget "$2"
 	keep_notes
 	: >"$STATE/split.$2"
 	say "split-brain of $2: hastd refuses to connect the copies; hactl why tells more"

@@ -133,6 +133,12 @@ state_of() {
 	END
 }
 
+# What the kernel told last of the vhid that was split, of the lines that match.
+YIELDED='MASTER -> BACKUP (more frequent advertisement received)'
+carp_said() { # PATTERN of awk(1)
+	dmesg | awk -v n="carp: $NUMBER@$IF: " "index(\$0, n) && $1 { l = \$0 } END { print l }"
+}
+
 split() { # NUMBER/INTERFACE/SERVING/STANDBY/WAIT
 	NUMBER=${1%%/*}; rest=${1#*/}
 	IF=${rest%%/*}; rest=${rest#*/}
@@ -185,6 +191,10 @@ connected() { # RESOURCE
 # Everything is on both disks (complete alone does not say that, docs/freebsd-facts.md#trap-19).
 clean() { # RESOURCE
 	connected "$1" && [ "$(listed "$1" dirty | cut -d ' ' -f 1)" = 0 ]
+}
+
+counted() { # RESOURCE WORD: as it stands on the disk, whatever hastd does
+	bounded 10 hastctl dump "$1" 2>/dev/null | awk -v w="$2:" '$1 == w { print $2 }'
 }
 
 mounted() { # PART of a line of mount(8), which is asked now

@@ -17,7 +17,11 @@ beaten() { # NUMBER@INTERFACE
 			[ "$(role "$name")" = primary ] || continue
 			since=
 			[ ! -f "$STATE/alone.$name" ] || read -r since _ <"$STATE/alone.$name"
+			# Until it had set its advskew it had not taken anything into use: it goes back (see unused).
 			if [ "$since" = 0 ] && ! connected "$name"; then
+				NUMBER=${1%@*} IF=${1#*@}
+				state_of
+				[ "$SKEW_HERE" = 0 ] || return 1
 				BEGAN=$(now)
 				[ $((BEGAN - $(number "$RUN.claimed.$one"))) -gt 60 ] || return 1
 				echo "$BEGAN" >"$RUN.claimed.$one"
@@ -38,9 +42,7 @@ yielded() { # NUMBER@INTERFACE
 	NUMBER=${1%@*} IF=${1#*@}
 	state_of
 	[ "$STATE_HERE $SKEW_HERE" = 'BACKUP 0' ] || return 1
-	case "$(dmesg | awk -v n="carp: $1: " 'index($0, n) { l = $0 } END { print l }')" in
-	*'MASTER -> BACKUP (more frequent advertisement received)'*) return 0 ;;
-	esac
+	case "$(carp_said 1)" in *"$YIELDED"*) return 0 ;; esac
 	return 1
 }
 
@@ -105,7 +107,8 @@ fence() { # GROUP WHY
 		# How often it wrote until hastd knew that it was alone, and at the last look: asking again might hang.
 		since=
 		[ ! -f "$STATE/alone.$name" ] || read -r _ since <"$STATE/alone.$name"
-		bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
+		# No role first: what this copy is stands in a note before hastd may compare it with the other one.
+		bounded $((TIMEOUT + 15)) hastctl role init "$name"
 		wrote=$(listed "$name" "  writes")
 		forget "$name"
 		keep_notes
@@ -115,8 +118,15 @@ fence() { # GROUP WHY
 		fsync "$STATE/.fenced.$name"
 		mv -f "$STATE/.fenced.$name" "$STATE/fenced.$name"
 		fsync "$STATE"
+		outruns "$name" || bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
 		say "$1: $name taken away from this node: $2"
 	done
 	advskew standby
 	noted "$1" fenced $(($(now) - BEGAN)) "$2"
+}
+
+# What this node wrote when it woke would be brought over the copy that is served, and no split-brain is seen: where the peer
+# counts for itself already, what it wrote alone hastd did not count (docs/freebsd-facts.md#2.6). It stays without a role.
+outruns() { # RESOURCE
+	[ -f "$STATE/fenced.$1" ] && [ "$(counted "$1" localcnt)" != 0 ] && [ "$(counted "$1" remotecnt)" != 0 ]
 }

@@ -23,14 +23,19 @@ take() { # GROUP
 	witness || { stopped "$1" "no witness answers: this node may be cut off"; return 0; }
 	PHASES='' NEW='' ASK='' DOUBT='' GONE='' SINCE=$BEGAN
 	for name in $RESOURCES; do
-		[ "$(role "$name")" = primary ] || may_promote "$1" "$name" || return 0
+		if [ "$(role "$name")" != primary ]; then
+			may_promote "$1" "$name" || return 0
+		elif taken_before "$name" && outdone '/ -> BACKUP /'; then
+			unused "$1" " $name"
+			return 0
+		fi
 	done
 	if [ -n "$RESOURCES" ]; then
 		phase peer
 		promote "$1" || return 0
 		# Nothing was written yet: if the peer is back, the next run gives the roles back and nothing else.
 		# From here on this node has what no other one has. A peer that slept and wakes yields to this advskew.
-		claimed || return 0
+		claimed || { ! outdone 1 || unused "$1" "$NEW"; return 0; }
 		comes_to_use
 	else
 		advskew serving
@@ -75,8 +80,13 @@ comes_to_use() { # what was primary since it took over is written to from now on
 	for name in $RESOURCES; do
 		since=
 		[ ! -f "$STATE/alone.$name" ] || read -r since <"$STATE/alone.$name"
-		[ "$since" != 0 ] || echo '0 0' >"$STATE/alone.$name"
+		[ "$since" != 0 ] || written_alone "$name" '0 0'
 	done
+}
+
+written_alone() { # RESOURCE TEXT: whole or not at all, for beaten reads it without the lock
+	keep_notes
+	echo "$2" >"$STATE/.alone.$1" && mv -f "$STATE/.alone.$1" "$STATE/alone.$1"
 }
 
 # Still MASTER of every vhid, each with the advskew of the node that serves.
@@ -92,6 +102,30 @@ claimed() {
 		split "$vhid"
 		ifconfig "$IF" vhid "$NUMBER" advskew "$SERVING"
 	done
+}
+
+taken_before() { # RESOURCE: before the addresses came this time, and not used yet
+	[ -f "$RUN.took.$1" ] && [ "$(number "$RUN.took.$1")" -lt "$BEGAN" ] && ! used "$1"
+}
+
+# Whether a vhid of the group yielded to the peer, by the last line of the kernel that matches.
+outdone() { # PATTERN of awk(1)
+	for vhid in $VHIDS; do
+		split "$vhid"
+		case "$(carp_said "$1")" in *"$YIELDED"*) return 0 ;; esac
+	done
+	return 1
+}
+
+# The peer had the addresses again before anything of these was used: it may have written since, so they go back at once.
+# Left as they are they would be taken for the newest copy when the addresses come once more.
+unused() { # GROUP RESOURCES
+	for name in $2; do
+		if used "$name"; then continue; fi
+		bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
+		rm -f "$STATE/last.$name"
+	done
+	stopped "$1" "the peer had the addresses again before$2 came to use here: the role is given back"
 }
 
 # The addresses have been here for settleSeconds, asking included.
@@ -190,6 +224,11 @@ may_promote() { # GROUP RESOURCE
 	case "$(role "$2")" in
 	secondary) ;;
 	init)
+		if outruns "$2"; then
+			AGAIN=no
+			stopped "$1" "$2 has no role here: this node slept and wrote; hactl resolve throws one of the copies away"
+			return 1
+		fi
 		# hastd was started anew, and no primary could connect to it: what was known of the copy is void.
 		forget "$2"
 		bounded 30 hastctl role secondary "$2"
@@ -229,7 +268,7 @@ may_promote() { # GROUP RESOURCE
 overheard() { # GROUP
 	case "$OVERHEARD" in *" $1=yes "*) return 0 ;; *" $1=no "*) return 1 ;; esac
 	split "${VHIDS%% *}"
-	case "$(dmesg | awk -v n="carp: $NUMBER@$IF: " 'index($0, n) && / -> MASTER / { l = $0 } END { print l }')" in
+	case "$(carp_said '/ -> MASTER /')" in
 	'' | *'(master timed out)'*) OVERHEARD="$OVERHEARD $1=no "; return 1 ;;
 	*) OVERHEARD="$OVERHEARD $1=yes " ;;
 	esac
@@ -322,7 +361,8 @@ by_turns() { # COMMAND GROUP...
 }
 
 become() { # GROUP
-	LAST='' LATE=''
+	# A role with a doubt that an earlier run took is given back at once.
+	LAST='' LATE='' ROLE_AT=0
 	[ -z "$NEW" ] || may_become "$1" || return 1
 	for name in $RESOURCES; do
 		case "$NEW " in
@@ -331,6 +371,7 @@ become() { # GROUP
 			bounded $((TIMEOUT + 15)) hastctl role primary "$name" ||
 				{ stopped "$1" "hastctl role primary $name fails"; return 1; }
 			[ ! -f "$STATE/doubt.$name" ] || ROLE_AT=$(now)
+			echo "$NOW" >"$RUN.took.$name"
 			forget "$name"
 			;;
 		esac
@@ -411,7 +452,7 @@ device() { # GROUP RESOURCE
 	done
 	# From here on this copy is written to; without a secondary no other one has that. Noted before it is known, for
 	# a secondary may connect at any moment, which makes the note void.
-	[ -f "$STATE/alone.$2" ] || { keep_notes; echo 0 >"$STATE/alone.$2"; }
+	[ -f "$STATE/alone.$2" ] || written_alone "$2" 0
 }
 
 stayed() { # GROUP: every role, and no peer that speaks against it

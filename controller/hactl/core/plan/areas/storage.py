@@ -13,7 +13,7 @@ from typing import TypeAlias
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import CreateMetadata, SetRole
 from hactl.core.evidence.connects import never_connects
-from hactl.core.evidence.copies import choose
+from hactl.core.evidence.copies import choose, outruns
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata, known
 from hactl.core.objects import GroupSpec, Initialize, StorageSpec
 from hactl.core.plan import checks
@@ -225,7 +225,8 @@ def _secondaries(scene: Scene, storage: StorageSpec, active: str) -> Iterator[St
     for node in storage.hast.devices:
         if node == active or node not in scene.view.facts or scene.view.role(storage.name, node) is not HastRole.INIT:
             continue
-        if _hastd_ready(scene, storage, node):
+        # Connected, a copy that outruns the other one would be brought over what is served: a person decides.
+        if _hastd_ready(scene, storage, node) and node != outruns(scene.view, storage):
             yield become_secondary(storage, node, "the role is init; the standby is secondary")
 
 
