@@ -315,3 +315,19 @@ def test_a_peer_that_answers_when_it_is_asked_anew_is_waited_for(seconds: float)
         pair.wait(0.1)
     assert together == []
     pair.until(lambda: len(pair.primaries()) == 1 and pair.runs(pair.primaries()[0]), 60)
+
+
+def test_who_gave_up_waiting_goes_on_when_the_primary_is_gone() -> None:
+    """A lost its LAN and could not let go; half an hour later nobody on B waits any more, and A loses its power."""
+    pair = HookPair()
+    pair.wait(35)
+    pair.machine(A).disks.mounts.hold("/data/file", 4711, "tar")
+    pair.world.cut(A, LAN)
+    pair.until(lambda: pair.carp(B).startswith("MASTER"), 10)
+    pair.wait(60)
+    assert pair.role(B) == "secondary"
+    pair.kill_hooks(B)
+    pair.wait(10)
+    assert pair.role(B) == "secondary"
+    pair.world.power_off(A)
+    pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 90)

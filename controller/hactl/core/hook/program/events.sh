@@ -70,8 +70,6 @@ lost_peer() { # RESOURCE
 			echo "$lost closed" >"$STATE/disconnected.$1"
 		fi
 		/bin/sh "$0" watch "$1" </dev/null >/dev/null 2>&1 &
-		# Whoever waited here for that primary may have given up long ago.
-		for one in "$RUN".master.*; do [ ! -f "$one" ] || again; break; done
 	elif look; [ "$(role "$1")" = primary ] && [ ! -f "$STATE/alone.$1" ]; then
 		alone=$(now)
 		written_alone "$1" "$alone $(listed "$1" "  writes")"
@@ -191,7 +189,11 @@ role) # RESOURCE OLD NEW: somebody changed the role; what was released is told b
 	fi
 	;;
 disconnect) lost_peer "$2" ;;
-watch) watch "$2" ;;
+watch)
+	watch "$2"
+	# Whoever waited here for that primary may have given up long ago.
+	for one in "$RUN".master.*; do [ ! -f "$one" ] || again; break; done
+	;;
 linger) linger "$2" ;;
 split-brain)
 	look
