@@ -117,7 +117,8 @@ class ConfirmCopy(Change):
     @property
     def command(self) -> str:
         gone = f"{STATE_DIRECTORY}/disconnected.{self.resource}"
-        ping = f"ping -6 -c 1 {self.peer}" if ":" in self.peer else f"ping -c 1 -t 2 {self.peer}"
+        # One answer of three: a packet that is lost would cost a failover half a minute (see pinged in the hook).
+        ping = f"ping {'-6 ' if ':' in self.peer else ''}-o -c 3 -t 3 {self.peer}"
         says = f"hactl_says=$(timeout --foreground 4 {ping} >/dev/null 2>&1 && echo answers)"
         note = replacing(self.note, 'echo "$(date +%s) $hactl_says" > "$hactl_new"')
         return "\n".join([making(STATE_DIRECTORY, 0o700), f"rm -f {gone} || exit 1", says, note])
