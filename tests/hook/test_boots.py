@@ -255,3 +255,25 @@ def test_the_status_is_for_people() -> None:
         "  data: secondary, copy complete",
         "drained: maintenance",
     ]
+
+
+@pytest.mark.parametrize("later", [0, 60])
+def test_who_served_last_goes_before_who_was_only_once_primary(later: int) -> None:
+    """Also where that one is back first, is preferred, and hears the other one's network before its hook begins."""
+    pair = HookPair()
+    pair.world.power_off(A)
+    pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 60)
+    pair.sh(B, "echo kept > /data/file; fsync /data/file; sync")
+    pair.wait(35)
+    pair.world.power_on(A)
+    pair.until(lambda: pair.machine(A).running and pair.complaints() == [], 120)
+    pair.wait(20)
+    assert ("last" in pair.notes(A), "last" in pair.notes(B)) == (False, True)
+    for node in (A, B):
+        pair.world.power_off(node)
+    pair.world.power_on(A)
+    pair.wait(later)
+    pair.world.power_on(B)
+    pair.until(lambda: pair.machine(B).running and pair.complaints() == [], 120)
+    assert pair.primaries() == [B]
+    assert pair.sh(B, "cat /data/file") == "kept\n"

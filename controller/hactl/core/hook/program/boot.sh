@@ -135,9 +135,9 @@ turn() { # GROUP
 		[ "$(counted "$name" remotecnt)" = 0 ] || blind=yes
 	done
 	[ "$last$ever" != nono ] || return 1
-	wait=$((RANK * 15))
-	[ "$last" = yes ] || wait=$((wait + 20))
-	[ "$blind" = no ] || wait=$((wait + 30))
+	# It takes up to 12 s from the peer's network to its hook, and then until its own turn comes.
+	if [ "$blind" = no ]; then wait=$((RANK * 15)); elif [ "$RANK" = 0 ]; then wait=30; else wait=20; fi
+	[ "$last" = yes ] || wait=$((wait + 45))
 	resource "${RESOURCES%% *}"
 	if answers "$PEER"; then
 		HEARD_AT=$(now)
