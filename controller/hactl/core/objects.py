@@ -234,8 +234,9 @@ class HastSpec(Model):
         ge=1,
         le=3600,
         description=(
-            "After how long a silent peer is given up: a dead peer freezes writes for as long, and delays a promotion by "
-            "it where the node hook may not refuse the peer by a route. An idle connection speaks every 10 s: with 10 or less it breaks again and again."
+            "After how long a silent peer is given up: a dead peer freezes writes for as long, and delays a promotion "
+            "by it where the node hook may not refuse the peer by a route. An idle connection speaks every 10 s: with "
+            "10 or less it breaks again and again."
         ),
     )
 
