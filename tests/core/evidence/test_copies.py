@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from hactl.core.evidence.copies import Comparison, Verdict, choose_copy, compare_copies, comparison_table
+from hactl.core.evidence.copies import (
+    Comparison,
+    Verdict,
+    choose_copy,
+    compare_copies,
+    comparison_table,
+    outruns,
+)
 from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata, HastRole, NoMetadata
 from support.facts.builder import Scene, healthy_pair
@@ -108,3 +115,22 @@ def test_of_two_copies_that_agree_the_one_that_was_written_serves(
 ) -> None:
     """An empty copy never; during a first sync the source; else the preferred node (I4)."""
     assert choose_copy("data", {"a": a, "b": b}, ("a", "b")).node == chosen
+
+
+@pytest.mark.parametrize(
+    ("sleeper", "serves", "expected"),
+    [
+        ((1, 1), (1, 0), "nas-a"),
+        ((2, 1), (1, 1), "nas-a"),
+        ((1, 1), (1, 1), None),
+        ((0, 1), (1, 0), None),
+        ((1, 0), (0, 0), None),
+    ],
+)
+def test_a_sleeper_outruns_only_where_hastd_would_take_its_copy(
+    sleeper: tuple[int, int], serves: tuple[int, int], expected: str | None
+) -> None:
+    """Where what the other node writes alone is not counted, and what it wrote itself is."""
+    scene = hook(counted(sleeper, serves, hooked_pair()), "nas-a", fenced={"data": (1796003000, 24)})
+    view = View.at(scene.cluster, scene.snapshot, scene.snapshot.taken_at)
+    assert outruns(view, scene.cluster.groups[0].storage[0]) == expected

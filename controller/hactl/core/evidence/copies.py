@@ -251,8 +251,12 @@ def outruns(view: View, storage: StorageSpec) -> str | None:
     node = stale_writer(view, storage)
     if node is None:
         return None
-    copy = view.metadata(storage.name, node)
-    return node if isinstance(copy, HastMetadata) and copy.localcnt and copy.remotecnt else None
+    copies = {each: view.metadata(storage.name, each) for each in storage.hast.devices}
+    copy = copies.pop(node)
+    if not isinstance(copy, HastMetadata) or not (copy.localcnt and copy.remotecnt):
+        return None
+    known_there = [other.remotecnt for other in copies.values() if isinstance(other, HastMetadata)]
+    return node if all(copy.localcnt > count for count in known_there) else None
 
 
 def fenced_words(view: View, storage: StorageSpec, node: str) -> str:

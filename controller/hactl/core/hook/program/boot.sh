@@ -54,13 +54,16 @@ wait_fit() {
 		if [ "$any" = yes ] && held_off; then sysctl "$ALLOW=1" >/dev/null; fi
 		for one in $ALL_GROUPS; do
 			if no_role "$one"; then lockf -k -t 120 "$LOCK" /bin/sh "$0" locked boot; fi
-			if ! asleep "$one" || ! rested "$one"; then
+			if ! asleep "$one"; then
+				HEARD_AT=$(now) PEERS=''
+			elif ! rested "$one"; then
 				HEARD_AT=$(now)
 			elif turn "$one"; then
 				if lockf -k -t 120 "$LOCK" /bin/sh "$0" locked wake "$one" "$ALONE" >/dev/null 2>&1; then
 					again
 				else
-					TIRED=" $one=$(($(now) + 60 + RANK * 15)) $TIRED"
+					# In the same order again: who saw this try waits anew from its end.
+					TIRED=" $one=$(($(now) + wait + 5)) $TIRED"
 				fi
 			fi
 		done

@@ -185,7 +185,7 @@ role) # RESOURCE OLD NEW: somebody changed the role; what was released is told b
 		fsync "$STATE/last.$2" "$STATE"
 	else
 		rm -f "$STATE/confirmed.$2" "$STATE/disconnected.$2" "$STATE/parted.$2" "$STATE/alone.$2" \
-			"$STATE/doubt.$2" "$STATE/cutoff.$2"
+			"$STATE/doubt.$2" "$STATE/cutoff.$2" "$RUN.took.$2"
 	fi
 	;;
 disconnect) lost_peer "$2" ;;

@@ -3,8 +3,8 @@
 # The node hook: what this node does by itself when CARP moves the addresses of a group here or away.
 # POSIX sh and the base system only. It is called by devd(8), rc(8), hastd(8), hactl and people: see the end.
 #
-# Rules: triggers are hints, the state is read again under the lock; every step that can hang is bounded, each is idempotent and logged; the
-# next run heals what a killed one left; a role is never changed under a device that is in use (I2), a node is promoted
+# Rules: triggers are hints, the state is read again under the lock; every step that can hang is bounded, each is idempotent and
+# logged; the next run heals what a killed one left; a role is never changed under a device that is in use (I2), a node is promoted
 # only when its copy is known to be complete (I4) and the peer has let go or is gone (I1).
 # Sources: docs/freebsd-facts.md#1.2 (timing of carp(4)), #2.1 to #2.9 (hastd(8)), #3.1 (service(8)) and
 # docs/safety.md#invariants of hactl; man pages devd.conf(5), lockf(1), rc(8), hastctl(8), ifconfig(8).

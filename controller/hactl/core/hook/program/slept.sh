@@ -22,6 +22,7 @@ beaten() { # NUMBER@INTERFACE
 				NUMBER=${1%@*} IF=${1#*@}
 				state_of
 				[ "$SKEW_HERE" = 0 ] || return 1
+				case "$(carp_said 1)" in *"$YIELDED"*) ;; *) return 1 ;; esac
 				BEGAN=$(now)
 				[ $((BEGAN - $(number "$RUN.claimed.$one"))) -gt 60 ] || return 1
 				echo "$BEGAN" >"$RUN.claimed.$one"
@@ -38,7 +39,8 @@ beaten() { # NUMBER@INTERFACE
 }
 
 yielded() { # NUMBER@INTERFACE
-	[ "$(sysctl -n "$DEMOTION")" = 0 ] || return 1
+	# What a kernel that tells nothing told last may be old.
+	case "$(sysctl -n "$DEMOTION" net.inet.carp.log)" in "0${LINE}0" | [!0]*) return 1 ;; esac
 	NUMBER=${1%@*} IF=${1#*@}
 	state_of
 	[ "$STATE_HERE $SKEW_HERE" = 'BACKUP 0' ] || return 1

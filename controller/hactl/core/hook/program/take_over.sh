@@ -21,12 +21,12 @@ take() { # GROUP
 	AGAIN=yes
 	settled || return 0
 	witness || { stopped "$1" "no witness answers: this node may be cut off"; return 0; }
-	PHASES='' NEW='' ASK='' DOUBT='' GONE='' SINCE=$BEGAN
+	PHASES='' NEW='' ASK='' DOUBT='' GONE='' LAST='' SINCE=$BEGAN
 	for name in $RESOURCES; do
 		if [ "$(role "$name")" != primary ]; then
 			may_promote "$1" "$name" || return 0
 		elif taken_before "$name" && outdone '/ -> BACKUP /'; then
-			unused "$1" " $name"
+			by_turns unused "$1" " $name"
 			return 0
 		fi
 	done
@@ -35,7 +35,7 @@ take() { # GROUP
 		promote "$1" || return 0
 		# Nothing was written yet: if the peer is back, the next run gives the roles back and nothing else.
 		# From here on this node has what no other one has. A peer that slept and wakes yields to this advskew.
-		claimed || { ! outdone 1 || unused "$1" "$NEW"; return 0; }
+		claimed || { [ -z "$NEW" ] || ! outdone 1 || by_turns unused "$1" "$NEW"; return 0; }
 		comes_to_use
 	else
 		advskew serving
@@ -81,6 +81,7 @@ comes_to_use() { # what was primary since it took over is written to from now on
 		since=
 		[ ! -f "$STATE/alone.$name" ] || read -r since <"$STATE/alone.$name"
 		[ "$since" != 0 ] || written_alone "$name" '0 0'
+		[ ! -f "$RUN.took.$name" ] || rm -f "$RUN.took.$name"
 	done
 }
 
@@ -123,7 +124,7 @@ unused() { # GROUP RESOURCES
 	for name in $2; do
 		if used "$name"; then continue; fi
 		bounded $((TIMEOUT + 15)) hastctl role secondary "$name"
-		rm -f "$STATE/last.$name"
+		case "$LAST" in *" $name "*) ;; *) rm -f "$STATE/last.$name" ;; esac
 	done
 	stopped "$1" "the peer had the addresses again before$2 came to use here: the role is given back"
 }
