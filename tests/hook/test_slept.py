@@ -146,3 +146,16 @@ def test_what_a_sleeper_wrote_never_goes_over_the_copy_that_is_served() -> None:
     assert pair.complaints() == []
     assert (pair.primaries(), pair.sh(B, "cat /data/file")) == ([B], "newer\n")
     assert "fenced" not in pair.notes(A)
+
+
+def test_what_came_to_use_is_not_given_back_when_it_is_unmounted_later() -> None:
+    """Somebody unmounts it on the node that took over and claimed the addresses back: it is mounted again."""
+    pair = HookPair()
+    _slept(pair)
+    pair.wait(60)
+    assert "took.data" not in pair.sh(B, "ls /var/run")
+    pair.sh(B, "service nfsd onestop; umount /data")
+    assert not pair.mounted(B)
+    pair.sh(B, f"{HOOK} react")
+    pair.until(lambda: pair.mounted(B) and pair.runs(B), 30)
+    assert pair.role(B) == "primary"
