@@ -134,15 +134,9 @@ def test_both_were_off_and_come_back(first: str, clean: bool) -> None:
 def test_both_were_off_after_a_failover_and_the_newer_copy_is_served() -> None:
     """Both served at their last moment: hastd brings over what the other one wrote alone."""
     pair = HookPair()
-    pair.world.power_off(A)
-    pair.until(lambda: pair.complaints() == [], 60)
-    pair.sh(B, "echo newer > /data/file; sync")
-    pair.wait(35)
+    pair.lose("newer")
     pair.world.power_off(B)
-    for node in (A, B):
-        pair.world.power_on(node)
-    pair.until(lambda: pair.machine(A).running and pair.machine(B).running, 60)
-    pair.until(lambda: pair.complaints() == [], 120)
+    pair.come_back()
     assert pair.sh(pair.primaries()[0], "cat /data/file") == "newer\n"
 
 
@@ -153,16 +147,9 @@ def test_what_hastd_did_not_count_is_not_overwritten(later: int) -> None:
     """
     pair = HookPair()
     for text in ("first", "second"):
-        pair.world.power_off(A)
-        pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 60)
-        pair.sh(B, f"echo {text} > /data/file; fsync /data/file; sync")
-        pair.wait(35)
+        pair.lose(text)
         pair.world.power_off(B)
-        pair.world.power_on(A)
-        pair.wait(later)
-        pair.world.power_on(B)
-        pair.until(lambda: pair.machine(A).running and pair.machine(B).running, 60)
-        pair.until(lambda: pair.complaints() == [], 120)
+        pair.come_back(later=later)
         assert pair.sh(pair.primaries()[0], "cat /data/file") == f"{text}\n"
         for _ in range(2):
             pair.loop.converge()
@@ -261,19 +248,13 @@ def test_the_status_is_for_people() -> None:
 def test_who_served_last_goes_before_who_was_only_once_primary(later: int) -> None:
     """Also where that one is back first, is preferred, and hears the other one's network before its hook begins."""
     pair = HookPair()
-    pair.world.power_off(A)
-    pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 60)
-    pair.sh(B, "echo kept > /data/file; fsync /data/file; sync")
-    pair.wait(35)
+    pair.lose("kept")
     pair.world.power_on(A)
     pair.until(lambda: pair.machine(A).running and pair.complaints() == [], 120)
     pair.wait(20)
     assert ("last" in pair.notes(A), "last" in pair.notes(B)) == (False, True)
     for node in (A, B):
         pair.world.power_off(node)
-    pair.world.power_on(A)
-    pair.wait(later)
-    pair.world.power_on(B)
-    pair.until(lambda: pair.machine(B).running and pair.complaints() == [], 120)
+    pair.come_back(later=later)
     assert pair.primaries() == [B]
     assert pair.sh(B, "cat /data/file") == "kept\n"

@@ -112,15 +112,9 @@ def test_what_a_sleeper_wrote_never_goes_over_the_copy_that_is_served() -> None:
     copy is thrown away.
     """
     pair = HookPair()
-    pair.world.power_off(A)
-    pair.until(lambda: pair.runs(B) and pair.carp(B) == "MASTER 0", 60)
-    pair.sh(B, "echo first > /data/file; fsync /data/file; sync")
-    pair.wait(35)
+    pair.lose("first")
     pair.world.power_off(B)
-    for node in (A, B):
-        pair.world.power_on(node)
-    pair.until(lambda: pair.machine(A).running and pair.machine(B).running, 60)
-    pair.until(lambda: pair.complaints() == [], 120)
+    pair.come_back()
     for _ in range(3):
         pair.loop.converge()
         pair.wait(20)

@@ -53,6 +53,21 @@ class HookPair:
             self.wait(0.5)
         raise AssertionError(f"not within {seconds} s: {self.told()}")
 
+    def lose(self, text: str) -> None:
+        """A loses its power; B serves, and gets that text onto its disk alone."""
+        self.world.power_off(A)
+        self.until(lambda: self.runs(B) and self.carp(B) == "MASTER 0", 60)
+        self.sh(B, f"echo {text} > /data/file; fsync /data/file; sync")
+        self.wait(35)
+
+    def come_back(self, *, later: float = 0.0) -> None:
+        """Both are off; A is back, B so many seconds later, and the pair serves."""
+        self.world.power_on(A)
+        self.wait(later)
+        self.world.power_on(B)
+        self.until(lambda: self.machine(A).running and self.machine(B).running, 60)
+        self.until(lambda: self.complaints() == [], 120)
+
     def sh(self, node: str, script: str) -> str:
         """What a script prints on a node."""
         return self.loop.sh(node, script)

@@ -40,7 +40,7 @@ beaten() { # NUMBER@INTERFACE
 
 yielded() { # NUMBER@INTERFACE
 	# What a kernel that tells nothing told last may be old.
-	case "$(sysctl -n "$DEMOTION" net.inet.carp.log)" in "0${LINE}0" | [!0]*) return 1 ;; esac
+	case "$(sysctl -n "$DEMOTION" net.inet.carp.log)" in "0$LINE"[!0]*) ;; *) return 1 ;; esac
 	NUMBER=${1%@*} IF=${1#*@}
 	state_of
 	[ "$STATE_HERE $SKEW_HERE" = 'BACKUP 0' ] || return 1
