@@ -59,6 +59,19 @@ def test_a_move_of_a_pool_exports_it_and_looks_that_it_is_gone() -> None:
     assert "pool tank is not imported" in looks(steps[2])
 
 
+def test_a_node_whose_vhid_is_not_up_yet_is_looked_at_before_it_claims_the_address() -> None:
+    """Found on the pair: that a vhid leaves INIT meanwhile was taken for granted, and the audit stopped the apply."""
+    scene = healthy_pair().unmounted("nas-a").hast_device("nas-a", blank=False).service("nas-a", running=False)
+    scene = scene.wants(nas_cluster({"spec.groups.0.preferred": ["nas-b", "nas-a"]}))
+    for node in ("nas-a", "nas-b"):
+        scene = scene.vhid(node, state=CarpState.INIT, advskew=100)
+    assert [str(step.key) for step in first(plan_of(scene)) if step.verb == "SetVhid"] == []
+    backup = scene.vhid("nas-a", state=CarpState.BACKUP)
+    assert [step.command for step in first(plan_of(backup)) if step.verb == "SetVhid"] == [
+        "ifconfig vtnet1 vhid 80 advskew 0 state master"
+    ]
+
+
 OBSTACLES: list[tuple[str, Tweak, str]] = [
     ("silent", lambda s: s.silent("nas-b"), "does not answer"),
     ("old word of the active node", lambda s: s.aged(26, "nas-a"), "is too old"),

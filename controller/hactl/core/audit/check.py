@@ -91,7 +91,7 @@ _DEMANDS: Mapping[str, _Demand] = {
     Verb.STOP_SERVICE: _Demand((RunsService,), filesystems.stop_service),
     Verb.ENABLE_SERVICE: _Demand((SetsRc, RunsService), boot.enable_service, _RC_FILES),
     Verb.DISABLE_SERVICE: _Demand((SetsRc, RunsService), boot.disable_service, _RC_FILES),
-    Verb.WRITE_HOOK: _Demand((WritesFile,), hook.write_hook, hook.HOOK_FILES, single=False),
+    Verb.WRITE_HOOK: _Demand((WritesFile,), hook.write_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}", single=False),
     Verb.PRESERVE_COPY: _Demand((WritesFile,), hast.preserve_copy, single=False),
     Verb.DISCARD_COPY: _Demand((SetsRole, CreatesMetadata), hast.discard_copy, single=False),
     Verb.REMOVE_HOOK: _Demand((RunsService,), hook.remove_hook, f"{hook.HOOK_FILES}|{hook.RUN_NOTES}"),

@@ -31,6 +31,8 @@ class WriteHook(Change):
     mode: int
     #: sha256 of the text, hex.
     checksum: str
+    #: devd reads it, when it starts.
+    read_by_devd: bool = False
 
     @property
     def target(self) -> str:
@@ -48,6 +50,8 @@ class WriteHook(Change):
             [
                 making(directory),
                 making(STATE_DIRECTORY, 0o700),
+                # Whoever restarted devd meanwhile started it with another rule, or none: what the note says is over.
+                *([f"rm -f {LOADED} || exit 1"] if self.read_by_devd else []),
                 replacing(
                     self.path,
                     # Somebody's own file, under our name.

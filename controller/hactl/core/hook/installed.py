@@ -25,5 +25,12 @@ def differing(files: Sequence[HookFile], hook: HookFacts) -> list[HookFile]:
 
 
 def rule_loaded(files: Sequence[HookFile], hook: HookFacts) -> bool:
-    """Whether the running devd was started with the rule among the files."""
-    return all(hook.devd_loaded == checksum(file.text) for file in files if file.path == DEVD_RULE)
+    """Whether the running devd was started with the rule among the files.
+
+    While the file is another, or gone, the note that says so proves nothing: devd may have been started since.
+    """
+    return all(
+        hook.devd_loaded == checksum(file.text) == hook.files.get(file.path, ("", 0))[0]
+        for file in files
+        if file.path == DEVD_RULE
+    )

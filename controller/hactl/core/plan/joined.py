@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hactl.core.changes.carp import SetVhid
+from hactl.core.facts import CarpState, known
 from hactl.core.parse.question import DECIDING, WHOLE, NextLook, Part
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Stage, Step
@@ -62,6 +64,8 @@ def _takes_over(scene: Scene, before: Stage, after: Stage) -> bool:
         return False
     if not all(_knows_device(scene, step) for step in before.steps):
         return False
+    if not all(_may_claim(scene, step) for step in after.steps):
+        return False
     node = before.steps[0].node
     rest = [step for step in steps if step.node != node]
     return after.steps[0].node == node and all(step in after.steps and _gives_way(step) for step in rest)
@@ -71,6 +75,16 @@ def _knows_device(scene: Scene, step: Step) -> bool:
     """Whether it is no new device: a blank one would get its filesystem first, which only a look can tell."""
     hook = scene.view.hook(step.node)
     return step.verb != Verb.SET_ROLE or (hook is not None and step.target in hook.confirmed)
+
+
+def _may_claim(scene: Scene, step: Step) -> bool:
+    """Whether a vhid that is told to be MASTER is BACKUP now; that it will have left INIT by then only a look tells."""
+    change, facts = step.change, scene.view.facts[step.node]
+    if not isinstance(change, SetVhid) or not change.master:
+        return True
+    interface = (known(facts.interfaces) or {}).get(change.interface)
+    vhid = interface.vhid(change.vhid) if interface is not None else None
+    return vhid is not None and vhid.state is CarpState.BACKUP and scene.view.sysctl(step.node, "demotion") == 0
 
 
 def _gives_way(step: Step) -> bool:

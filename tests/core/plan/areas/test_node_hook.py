@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from hactl.core.hook.render import DEVD_RULE
 from support.facts.builder import Scene, healthy_pair
 from support.facts.planned import first, holds, looks, plan_of
 
@@ -27,6 +28,15 @@ def test_devd_is_told_of_a_rule_that_it_does_not_have(loaded: str) -> None:
     assert [str(step.key) for step in plan_of(healthy_pair().hook("nas-b", devd_loaded=loaded)).steps] == [
         "nas-b RestartDevd devd"
     ]
+
+
+def test_a_rule_that_was_gone_is_read_again() -> None:
+    """Somebody may have restarted devd while it was gone: the note of an earlier restart is taken away with it."""
+    scene = healthy_pair()
+    files = {path: entry for path, entry in scene.known("nas-b", "hook").files.items() if path != DEVD_RULE}
+    write, restart = plan_of(scene.hook("nas-b", files=files)).steps
+    assert [str(step.key) for step in (write, restart)] == [f"nas-b WriteHook {DEVD_RULE}", "nas-b RestartDevd devd"]
+    assert "rm -f /var/run/hactl.devd || exit 1\n" in write.command
 
 
 def test_a_devd_that_does_not_run_is_started() -> None:

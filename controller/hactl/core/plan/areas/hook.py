@@ -69,7 +69,7 @@ def _write(node: str, file: HookFile, there: tuple[str, int] | None) -> Step:
             why = f"it is not what this hactl makes of the document (sha256 {found[:12]} was found)"
     return Step.of(
         node,
-        WriteHook(file.path, file.text, file.mode, digest),
+        WriteHook(file.path, file.text, file.mode, digest, read_by_devd=file.path == DEVD_RULE),
         why,
         Risk.NONE,
         before=(Check(f"{file.path} is no directory", f"[ ! -d {file.path} ]"),),

@@ -37,7 +37,8 @@ def after_hook_change(change: HookChange, facts: NodeFacts) -> NodeFacts:
 def _after(change: HookChange, hook: HookFacts) -> HookFacts:
     match change:
         case WriteHook():
-            return replace(hook, files={**hook.files, change.path: (change.checksum, change.mode)})
+            loaded = "" if change.read_by_devd else hook.devd_loaded
+            return replace(hook, files={**hook.files, change.path: (change.checksum, change.mode)}, devd_loaded=loaded)
         case RemoveHook():
             return replace(hook, files={}, devd_loaded="")
         case RestartDevd():
