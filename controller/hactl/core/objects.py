@@ -23,8 +23,8 @@ KIND = "HACluster"
 MAX_ADVSKEW = 239
 
 _NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-_HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
-_INTERFACE = r"^[A-Za-z][A-Za-z0-9_.]*$"
+_HOST_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$"
+_INTERFACE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 _DEVICE = r"^/[A-Za-z0-9._/:-]+$"
 _MOUNT_POINT = r"^/[A-Za-z0-9._/+:@-]+$"
 _SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -39,8 +39,8 @@ _RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #: What each pattern asks for, in words: for messages and for `hactl explain`.
 PATTERNS: dict[str, str] = {
     _NAME: "lower-case letters, digits and -, beginning and ending with a letter or digit",
-    _HOST_NAME: "letters, digits, - and ., beginning and ending with a letter or digit",
-    _INTERFACE: "an interface name such as em0 or lagg0.100: letters, digits, _ and .",
+    _HOST_NAME: "letters, digits, - . and _, beginning and ending with a letter, digit or _",
+    _INTERFACE: "an interface name such as em0, lagg0.100 or vm-public: letters, digits, _ . and -",
     _DEVICE: "a path such as /dev/da1: / and then letters, digits, . _ / : - (hast.conf can say no more)",
     _MOUNT_POINT: "an absolute path: / and then letters, digits, . _ / + : @ -",
     _SERVICE: "a name as service(8) takes it: letters, digits, _ . -",

@@ -72,7 +72,8 @@ class Wiring:
             name = interface_on(vip, node)
             port = ports.setdefault(name, Port(name, self._segment(vip)))
             for network in subnets(vip):
-                if not any(host.network == network for host in port.hosts):
+                # A link-local address is the kernel's own; on 169.254.0.0/16 nobody needs one to begin with.
+                if not network.is_link_local and not any(host.network == network for host in port.hosts):
                     port.hosts.append(self._host(node, network))
         for network in self._replication_networks():
             address = next((text for owner, text in self.hast if owner == node and _in(text, network)), None)

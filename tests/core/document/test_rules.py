@@ -188,8 +188,6 @@ def test_rule(changes, expected):
         ("::1/128", "is a loopback address"),
         ("0.0.0.0/24", "is no address of a node"),
         ("::/64", "is no address of a node"),
-        ("169.254.1.1/16", "is a link-local address"),
-        ("fe80::1/64", "is a link-local address"),
         ("240.0.0.1/24", "is reserved"),
         ("255.255.255.255/32", "is reserved"),
         ("::ffff:192.0.2.1/96", "is an IPv4 address written as IPv6"),
@@ -226,6 +224,10 @@ def test_address_allowed(address):
         (vip(addresses=["192.0.2.81/32"]), None),
         (vip(), None),
         (vip(vhid=80, interface="vtnet2", addresses=["203.0.113.1/24"]), None),
+        (vip(addresses=["192.0.2.81/24", "fe80::1/64"]), None),
+        (vip(vhid=80, interface="vtnet2", addresses=["192.0.2.80/24"]), None),
+        (vip(vhid=80, interface="vtnet2", addresses=["192.0.2.80/32"]), None),
+        (vip(interface="vtnet-1.5"), "192.0.2.0/24 is on vtnet-1.5 here"),
     ],
 )
 def test_two_virtual_ips(extra, expected):
@@ -234,6 +236,45 @@ def test_two_virtual_ips(extra, expected):
     put(data, "spec.groups.0.virtualIPs.1", extra)
     lines = fault_lines(data)
     assert any(expected in line for line in lines) if expected else lines == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "faults"),
+    [
+        (["192.0.2.1/25", "fe80::1/64"], ["192.0.2.129/25", "fe80::1/64"], 0),
+        (["192.0.2.1/25", "169.254.53.53/32"], ["192.0.2.129/25", "169.254.53.53/32"], 0),
+        (["169.254.1.1/16"], ["169.254.1.2/16"], 0),
+        (["192.0.2.1/24"], ["192.0.2.1/24"], 0),
+        (["192.0.2.1/24"], ["192.0.2.2/24"], 2),
+    ],
+)
+def test_one_vhid_on_two_segments(one, other, faults):
+    """Two interfaces are one segment only where something proves it: a link-local network is on every segment."""
+    data = nas_data()
+    put(data, f"{VIP}.interface", "ix1.10")
+    put(data, f"{VIP}.addresses", one)
+    put(data, "spec.groups.0.virtualIPs.1", vip(vhid=80, interface="ix1.20", addresses=other))
+    assert len(fault_lines(data)) == faults
+
+
+@pytest.mark.parametrize(("name", "same"), [("ix1-10", True), ("ix1_10", True), ("ix1-11", False)])
+def test_interfaces_that_rc_conf_spells_the_same(name, same):
+    """One `ifconfig_ix1_10_alias...` would be read for both (network.subr, get_if_var)."""
+    data = nas_data()
+    put(data, f"{VIP}.interface", "ix1.10")
+    put(data, "spec.groups.0.virtualIPs.1", vip(interface=name, addresses=["203.0.113.1/24"]))
+    said = f"rc.conf spells {name} and ix1.10 of nas-a the same, ifconfig_ix1_10"
+    assert any(said in line for line in fault_lines(data)) is same
+
+
+@pytest.mark.parametrize("interface", ["vm public", "em0;reboot", "-em0", "em0:1", "a" * 16, "em0$x", ".em0"])
+def test_what_is_no_interface(interface):
+    """ifconfig would take it for something else, or the shell would."""
+    data = nas_data()
+    put(data, f"{VIP}.interface", interface)
+    found = read_cluster(data)
+    assert isinstance(found, list)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

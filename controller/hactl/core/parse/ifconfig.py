@@ -15,7 +15,7 @@ from hactl.core.facts import Address, CarpState, Interface, Vhid
 from hactl.core.parse.text import NotUnderstood, ip_address, mask_length, number
 
 _HEADER = re.compile(
-    r"([A-Za-z][^\s:]{0,30}): flags=[0-9a-f]+<([^<>]*)>(?: metric [0-9]+)?(?: mtu ([0-9]{1,9}))?.*", re.ASCII
+    r"([A-Za-z0-9_][^\s:]{0,30}): flags=[0-9a-f]+<([^<>]*)>(?: metric [0-9]+)?(?: mtu ([0-9]{1,9}))?.*", re.ASCII
 )
 _CARP = re.compile(
     r'carp: (INIT|BACKUP|MASTER) vhid ([0-9]{1,3}) advbase ([0-9]{1,3}) advskew ([0-9]{1,3})(?: key "(.*)")?', re.ASCII

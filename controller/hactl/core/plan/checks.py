@@ -17,9 +17,12 @@ NEWLINE = "\n"
 
 
 def address_line(ip: str, vhid: int | None = None) -> str:
-    """An extended regular expression for the line of `ifconfig IF` that shows this address."""
+    """An extended regular expression for the line of `ifconfig IF` that shows this address.
+
+    A link-local address is shown with its zone: fe80::1%ix1 (ifconfig(8), seen).
+    """
     tail = f" .*vhid {vhid}( |$)" if vhid is not None else " "
-    return f"inet6? {re.escape(ip)}{tail}"
+    return f"inet6? {re.escape(ip)}(%[^ ]+)?{tail}"
 
 
 def _shows(interface: str, pattern: str) -> str:

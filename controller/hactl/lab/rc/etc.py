@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from hactl.core.packaged import packaged
@@ -85,7 +86,7 @@ def defaults_rc_conf(scripts: Iterable[Script]) -> str:
 def rc_conf(hostname: str, interfaces: Mapping[str, str]) -> str:
     """/etc/rc.conf of a fresh node; `interfaces`: ifconfig_NAME's value ("DHCP", "inet 192.0.2.11 netmask ...")."""
     lines = [f'hostname="{hostname}"']
-    lines += [f'ifconfig_{name.replace(".", "_")}="{value}"' for name, value in interfaces.items()]
+    lines += [f'ifconfig_{re.sub(r"[./+-]", "_", name)}="{value}"' for name, value in interfaces.items()]
     lines += [
         'sshd_enable="YES"',
         'sendmail_enable="NONE"',

@@ -93,6 +93,20 @@ def _interfaces(cluster: HACluster) -> Iterator[Fault]:
                 yield Fault(where, f"CARP does not run on {name}", "an Ethernet, VLAN, lagg or bridge interface")
 
 
+def _spellings(cluster: HACluster) -> Iterator[Fault]:
+    """rc.conf(5) spells `.` and `-` of an interface as `_`: two names may become one variable (network.subr)."""
+    first: dict[tuple[str, str], str] = {}
+    for path, vip in virtual_ips(cluster):
+        for node, name in interfaces_of(cluster, vip).items():
+            spelled = re.sub(r"[-./+]", "_", name)
+            other = first.setdefault((node, spelled), name)
+            if other != name:
+                where = (*path, "interface") if vip.interface is not None else (*path, "interfaces", node)
+                message = f"rc.conf spells {name} and {other} of {node} the same, ifconfig_{spelled}"
+                yield Fault(where, message, "what one is given at boot the other would get: rename one")
+                break
+
+
 def _advskews(cluster: HACluster) -> Iterator[Fault]:
     for path, vip in virtual_ips(cluster):
         if vip.advskews is None:
@@ -116,13 +130,16 @@ def _vhids(cluster: HACluster) -> Iterator[Fault]:
 
 
 def _same_segment(cluster: HACluster, one: VirtualIP, other: VirtualIP) -> str | None:
-    """Why two virtual IPs are on the same segment, as far as a document can tell; None if nothing says so."""
+    """What proves that two virtual IPs are on the same segment; None: nothing does.
+
+    A link-local network is on every segment, and an address may be on two of them: neither says anything.
+    """
     theirs = interfaces_of(cluster, other)
     for node, interface in interfaces_of(cluster, one).items():
         if theirs.get(node) == interface:
             return f"on the same interface ({interface})"
     for a, b in _pairs(one, other):
-        if a.network.overlaps(b.network):
+        if a.network.overlaps(b.network) and a.ip != b.ip and not (a.is_link_local or b.is_link_local):
             return f"and {a.network} and {b.network} are the same network"
     return None
 
@@ -151,8 +168,6 @@ def _address_fault(path: FieldPath, text: str) -> Fault | None:
         return Fault(path, f"{shown(text)} {_why_no_address(text)}", _address_advice(text))
     if wrong := not_usable(parsed.ip):
         return Fault(path, f"{parsed.ip} {wrong}", "use an address of the shared network")
-    if parsed.ip.is_link_local:
-        return Fault(path, f"{parsed.ip} is a link-local address", "use an address of the shared network")
     network = parsed.network
     if network.prefixlen == 0:
         return Fault(path, f"{text} says that the whole Internet is on this wire", "use the prefix of the network")
@@ -202,19 +217,23 @@ def virtual_addresses(cluster: HACluster) -> Iterator[tuple[FieldPath, VirtualIP
 
 
 def _addresses_differ(cluster: HACluster) -> Iterator[Fault]:
-    first: dict[IP, FieldPath] = {}
-    for path, _, address in virtual_addresses(cluster):
-        if address.ip in first:
+    """An address is once on an interface of a node; on another segment it may be again (in_control, ifaddr(4))."""
+    first: dict[tuple[IP, str, str], FieldPath] = {}
+    for path, vip, address in virtual_addresses(cluster):
+        places = [(address.ip, node, interface) for node, interface in interfaces_of(cluster, vip).items()]
+        taken = next((first[place] for place in places if place in first), None)
+        if taken is not None:
             message = f"{address.ip} is there twice (first at {{other}})"
-            yield Fault(path, message, "give each virtual IP its own address", other=first[address.ip])
-        first.setdefault(address.ip, path)
+            yield Fault(path, message, "give each virtual IP of an interface its own address", other=taken)
+        for place in places:
+            first.setdefault(place, path)
 
 
 def _networks_agree(cluster: HACluster) -> Iterator[Fault]:
     """Networks that overlap must be the same network on the same interface; /32 and /128 stand beside any."""
     known: list[tuple[FieldPath, VirtualIP, IPInterface]] = []
     for path, vip, address in virtual_addresses(cluster):
-        if address.network.num_addresses == 1 or address.network.prefixlen == 0:
+        if address.network.num_addresses == 1 or address.network.prefixlen == 0 or address.is_link_local:
             continue
         fault = next((fault for entry in known if (fault := _disagreement(cluster, path, vip, address, entry))), None)
         if fault is None:
@@ -259,6 +278,7 @@ def _not_how_nodes_are_reached(cluster: HACluster) -> Iterator[Fault]:
 RULES = (
     _names,
     _interfaces,
+    _spellings,
     _vhids,
     _advskews,
     _address_forms,
