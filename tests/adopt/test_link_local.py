@@ -26,13 +26,17 @@ def lan(name: str, interface: str, *addresses: str, vhid: int = 2) -> dict[str, 
     return {"name": name, "vhid": vhid, "interface": interface, "addresses": list(addresses)}
 
 
+#: A service that answers on every segment at the same address.
+ANYCAST = "169.254.53.53/32"
+
+
 @pytest.mark.parametrize(
     "virtual_ips",
     [
         [lan("lan6", "ix1", "2001:db8:2::1/64", "fe80::1/64")],
         [lan("lan6", "ix1", "fe80::1/64")],
         [lan("lan1", "ix1.10", "192.0.2.1/25", "fe80::1/64"), lan("lan2", "ix1.20", "192.0.2.129/25", "fe80::1/64")],
-        [lan("a", "ix1.10", "192.0.2.1/25", "169.254.53.53/32"), lan("b", "ix1.20", "192.0.2.129/25", "169.254.53.53/32")],
+        [lan("a", "ix1.10", "192.0.2.1/25", ANYCAST), lan("b", "ix1.20", "192.0.2.129/25", ANYCAST)],
     ],
     ids=["beside a global one", "alone", "on two VLANs", "IPv4 on two VLANs"],
 )  # fmt: skip
