@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("operations.resume", "End a pause."),
     "approve": ("operations.approve", "Let one plan be carried out (mode Propose)."),
     "resolve": ("operations.resolve", "Throw away one of two diverged copies."),
+    "give-up": ("operations.give_up", "Let hactl end a setting that was on a node before it."),
     "render": ("documents.render", "Print the files that let a node fail over by itself."),
     "config": ("controller.config", "Which servers you work with."),
     "token": ("controller.token", "Tokens of the API: make, list, revoke."),

@@ -122,6 +122,7 @@ def operation_line(operation: Mapping[str, Any]) -> str:
         Kind.PAUSE: f"{node or group or cluster or 'the whole fleet'} is paused",
         Kind.APPROVE: f"plan {spec.get('digest', '')} is approved",
         Kind.RESOLVE: f"the copy of {spec.get('resource', '')} on {node} is to be thrown away",
+        Kind.GIVE_UP: f"{spec.get('setting', '')} of {node} is given up",
     }[Kind(spec["type"])]
     since = f"not before {_local(spec['notBefore'])}, " if "notBefore" in spec else ""
     until = f"until {_local(spec['expiresAt'])}, " if "expiresAt" in spec else ""

@@ -145,6 +145,11 @@ class HoldReason(Named):
     NODE_SILENT = ("NodeSilent", "A node gave no facts.", About.UNKNOWN)
     NOT_BLANK = ("NotBlank", "A device to be initialised is not blank.", About.SITUATION)
     NOT_FREE_BSD = ("NotFreeBSD", "The node does not run FreeBSD.", About.CONFIGURATION)
+    NOT_IN_DOCUMENT = (
+        "NotInDocument",
+        "Something of an administrator's works on a node, the document does not say it, and hactl would end it.",
+        About.CONFIGURATION,
+    )
     NOT_INITIALISED = (
         "NotInitialised",
         "A device holds nothing and the document does not let hactl initialise it.",

@@ -343,6 +343,8 @@ class DevdRule:
     #: Line of its `notify`, from 1.
     line: int
     priority: int
+    #: What it runs.
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +375,8 @@ class HookFacts:
     moves: tuple[str, ...] = ()
     #: Rules of others that devd prefers to the hook's for CARP events of its vhids; None: not known.
     overtaken_by: tuple[DevdRule, ...] | None = ()
+    #: Rules of others that devd runs no more for these events once the hook's rule is there; None: not known.
+    disarmed: tuple[DevdRule, ...] | None = ()
     #: Where devd looks for rules, by its devd.conf; None: not known.
     directories: tuple[str, ...] | None = None
 

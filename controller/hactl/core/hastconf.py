@@ -11,13 +11,17 @@ from hactl.core.cluster import HAST_PORT, Cluster, hooked_groups, storages_of
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
 
+#: How a file that hactl wrote begins.
+WRITTEN = "# Written by hactl"
+
 
 def render_hastconf(cluster: Cluster, node: str) -> str:
     """The whole file for one node; empty when the node has no resource (an empty file is a trap: recording 04)."""
     storages = storages_of(cluster, node)
     if not storages:
         return ""
-    lines = [f"# Written by hactl for the cluster {cluster.name}; a change here is undone. Edit the document instead."]
+    lines = [f"{WRITTEN} for the cluster {cluster.name}; a change here is undone. Edit the document instead."]
+    lines += [f"listen {address}" for address in cluster.document.spec.hast.listen]
     if any(group.storage for group in hooked_groups(cluster, node)):
         # The hook must hear of lost and new connections: a copy is complete only as long as it stays connected.
         lines.append(f"exec {HOOK}")
@@ -34,6 +38,7 @@ def _resource(storage: StorageSpec) -> list[str]:
         f"\tchecksum {hast.checksum}",
         f"\tcompression {hast.compression}",
         f"\ttimeout {hast.timeout_seconds}",
+        *([] if hast.metaflush else ["\tmetaflush off"]),
     ]
     for node, device in hast.devices.items():
         lines += [f"\ton {node} {{", f"\t\tlocal {device}"]

@@ -35,6 +35,8 @@ _USER = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
 _MOUNT_OPTION = r"^[a-z][a-z0-9_=-]*$"
 _POOL = r"^[A-Za-z][A-Za-z0-9_.:-]*$"
 _RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_SETTING = r"^/[^\x00-\x1f\x7f]*$"
+_LISTEN = r"^[A-Za-z0-9.:/\[\]-]+$"
 
 #: What each pattern asks for, in words: for messages and for `hactl explain`.
 PATTERNS: dict[str, str] = {
@@ -51,6 +53,8 @@ PATTERNS: dict[str, str] = {
     _MOUNT_OPTION: "one mount(8) option such as noatime, without commas and blanks",
     _POOL: "a letter, then letters, digits, _ . : -",
     _RESOURCE: "a letter or digit, then letters, digits, . _ -",
+    _SETTING: "a name as `hactl plan` gives it: a file, or FILE:SETTING",
+    _LISTEN: "an address as hast.conf(5) has it, such as tcp://0.0.0.0 or tcp6://[::]:8457",
 }
 
 
@@ -73,6 +77,8 @@ HostName = Annotated[str, Field(pattern=_HOST_NAME, max_length=255)]
 Interface = Annotated[str, Field(pattern=_INTERFACE, max_length=15)]
 #: A device path hast.conf can express: its strings are [a-zA-Z0-9.\-_/:\[\]]+ (hastd/token.l).
 DevicePath = Annotated[str, Field(pattern=_DEVICE, max_length=1023)]
+#: A program that devd runs: no blanks and nothing that sh or devd.conf(5) would take for more.
+Program = Annotated[str, Field(pattern=_MOUNT_POINT, max_length=1023)]
 MountPoint = Annotated[str, Field(pattern=_MOUNT_POINT, max_length=1023)]
 ServiceName = Annotated[str, Field(pattern=_SERVICE, max_length=63)]
 FilePath = Annotated[str, Field(pattern=_FILE, max_length=4096)]
@@ -239,6 +245,12 @@ class HastSpec(Model):
             "10 or less it breaks again and again."
         ),
     )
+    metaflush: bool = Field(
+        True,
+        description=(
+            "Whether hastd flushes the disk after it wrote its own metadata. false is for disks that cannot flush."
+        ),
+    )
 
 
 class UfsSpec(Model):
@@ -354,6 +366,24 @@ class CarpSpec(Model):
     """CARP settings of every node (carp(4))."""
 
     preempt: bool = Field(True, description="net.inet.carp.preempt: a better node takes over at once.")
+    notify: list[Program] = Field(
+        default_factory=list,
+        max_length=16,
+        description=(
+            "Programs of your own that devd calls at each change of a vhid on a node that moves storage or services, "
+            "after hactl's own: PROGRAM VHID@INTERFACE MASTER, BACKUP or INIT."
+        ),
+    )
+
+
+class HastDaemonSpec(Model):
+    """Settings of hastd itself, on every node (hast.conf(5))."""
+
+    listen: list[Annotated[str, Field(pattern=_LISTEN, max_length=255)]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Addresses hastd takes connections on, as hast.conf has them, e.g. tcp://0.0.0.0. Empty: all.",
+    )
 
 
 class HAClusterSpec(Model):
@@ -364,8 +394,17 @@ class HAClusterSpec(Model):
     )
     nodes: list[NodeSpec] = Field(min_length=1, description="The machines.")
     carp: CarpSpec = Field(default_factory=CarpSpec, description="CARP settings of every node.")
+    hast: HastDaemonSpec = Field(default_factory=HastDaemonSpec, description="Settings of hastd on every node.")
     failover: FailoverSpec = Field(
         default_factory=FailoverSpec, description="What the nodes do by themselves, for groups that do not say."
+    )
+    keep: list[Annotated[str, Field(pattern=_SETTING, max_length=4096)]] = Field(
+        default_factory=list,
+        max_length=256,
+        description=(
+            "What was on a node before hactl and is to be left alone although the document does not say it: names as "
+            "`hactl plan` gives them, e.g. /etc/hast.conf:data.exec or /usr/local/etc/devd/carp.conf."
+        ),
     )
     groups: list[GroupSpec] = Field(min_length=1, description="What moves together.")
 

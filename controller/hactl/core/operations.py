@@ -28,6 +28,8 @@ class Kind(StrEnum):
     APPROVE = "Approve"
     #: Throw away one of two diverged copies.
     RESOLVE = "Resolve"
+    #: Let hactl end something that was on a node before it and that the document does not say.
+    GIVE_UP = "GiveUp"
 
     @property
     def traits(self) -> KindTraits:
@@ -55,6 +57,7 @@ KINDS: dict[Kind, KindTraits] = {
     Kind.PAUSE: KindTraits("Paused", tries_now=False),
     Kind.APPROVE: KindTraits("Approved", ("cluster", "digest"), ("cluster", "detail")),
     Kind.RESOLVE: KindTraits("Resolving", ("cluster", "resource", "node"), ("cluster", "resource")),
+    Kind.GIVE_UP: KindTraits("Giving up", ("cluster", "node", "setting"), ("cluster", "node", "detail")),
 }
 
 
@@ -83,7 +86,7 @@ class Operation:
     #: Switchover: the node it goes to. Drain, Pause: the node meant. Resolve: the node whose copy is thrown away.
     node: str = ""
     resource: str = ""
-    #: Approve: `digest`. Resolve: `preserve` (a path on that node). Switchover: `from`.
+    #: Approve: `digest`. Resolve: `preserve` (a path on that node). Switchover: `from`. GiveUp: `setting`.
     detail: Mapping[str, str] = field(default_factory=dict)
     not_before: datetime | None = None
     expires_at: datetime | None = None
@@ -136,6 +139,8 @@ class Overrides:
     discards: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     #: Digests that were approved.
     approved: frozenset[str] = frozenset()
+    #: (node, setting) that may be ended although the document does not say them.
+    given_up: frozenset[tuple[str, str]] = frozenset()
 
 
 def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> Overrides:
@@ -148,6 +153,7 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
     nodes: dict[str, str] = {}
     discards: dict[str, tuple[str, str]] = {}
     approved: set[str] = set()
+    given_up: set[tuple[str, str]] = set()
     for operation in sorted(operations, key=lambda each: each.id):
         if not operation.about(cluster):
             continue
@@ -167,6 +173,8 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
                 approved.add(operation.detail.get("digest", ""))
             case Kind.RESOLVE:
                 discards[operation.resource] = (operation.node, operation.detail.get("preserve", ""))
+            case Kind.GIVE_UP:
+                given_up.add((operation.node, operation.detail.get("setting", "")))
             case Kind.PAUSE if operation.node:
                 nodes[operation.node] = operation.asked_by
             case Kind.PAUSE if operation.group:
@@ -183,6 +191,7 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
         {},
         discards,
         frozenset(approved - {""}),
+        frozenset(given_up),
     )
 
 

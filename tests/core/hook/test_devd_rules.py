@@ -70,7 +70,7 @@ def test_which_rules_come_before_the_hooks(text: str, overtaken: bool) -> None:
 def test_a_rule_is_named_by_file_line_and_priority() -> None:
     """People have to find it."""
     files = {"/etc/devd/a.conf": rule(200, 'match "system" "USB"'), PATH: "# one\n\n" + rule(150, CARP)}
-    assert rules_before(files, VHIDS) == (DevdRule(PATH, 3, 150),)
+    assert rules_before(files, VHIDS) == (DevdRule(PATH, 3, 150, "true"),)
 
 
 def test_nothing_overtakes_a_hook_without_vhids() -> None:
@@ -114,7 +114,7 @@ def verdict(loop: Loop, snapshot: Snapshot) -> Failover:
 @pytest.mark.parametrize("node", [A, B])
 def test_a_hook_that_is_never_called_is_no_failover(node: str) -> None:
     """On the standby it would not take over, on the active node not give up; file, line and the remedy are told."""
-    scene = hook(hooked_pair(), node, overtaken_by=(DevdRule(PATH, 3, 150),))
+    scene = hook(hooked_pair(), node, overtaken_by=(DevdRule(PATH, 3, 150, "true"),))
     found = failover_ready(View.at(scene.cluster, scene.snapshot, NOW), plan_of(scene))
     assert (found.status, found.reason) == ("False", "HookOvertaken")
     assert f"devd of {node} runs {PATH}:3 (notify 150)" in found.message

@@ -103,6 +103,7 @@ def described(operation: Operation) -> str:
         if operation.node and not (of and operation.kind is Kind.RESOLVE)
         else "",
         f"of plan {operation.detail['digest']}" if operation.kind is Kind.APPROVE else "",
+        f"({operation.detail['setting']})" if operation.kind is Kind.GIVE_UP else "",
         f"from {stored_time(operation.not_before)} on" if operation.not_before else "",
         f"until {stored_time(operation.expires_at)}" if operation.expires_at else "",
         f"by {operation.asked_by}",

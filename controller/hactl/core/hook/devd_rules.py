@@ -52,19 +52,28 @@ def rules_before(files: Mapping[str, str], subsystems: Sequence[str]) -> tuple[D
 
     Raises ValueError when devd could not read a file either.
     """
+    return tuple(rule for rule in _others(files, subsystems) if rule.priority >= RULE_PRIORITY)
+
+
+def rules_behind(files: Mapping[str, str], subsystems: Sequence[str]) -> tuple[DevdRule, ...]:
+    """Rules that act on these events as long as there is no hook's. Raises ValueError, as `rules_before`."""
+    return tuple(rule for rule in _others(files, subsystems) if rule.priority < RULE_PRIORITY)
+
+
+def _others(files: Mapping[str, str], subsystems: Sequence[str]) -> Iterator[DevdRule]:
+    """Rules for CARP events of these vhids that do not call the hook. Raises ValueError."""
     events = [
         {"system": "CARP", "subsystem": name, "type": state, "_": f"system=CARP subsystem={name} type={state}"}
         for name in subsystems
         for state in _STATES
     ]
-    return tuple(
-        DevdRule(path, line, priority)
-        for path, text in files.items()
-        for line, priority, statements in _blocks(path, text, "notify")
-        if priority >= RULE_PRIORITY
-        and not any(_CALLS_HOOK in strings[0] for word, strings in statements if word == "action")
-        and any(all(_may_match(word, strings, event) for word, strings in statements) for event in events)
-    )
+    for path, text in files.items():
+        for line, priority, statements in _blocks(path, text, "notify"):
+            action = next((strings[0] for word, strings in statements if word == "action"), "")
+            if _CALLS_HOOK not in action and any(
+                all(_may_match(word, strings, event) for word, strings in statements) for event in events
+            ):
+                yield DevdRule(path, line, priority, action)
 
 
 def directories(files: Mapping[str, str]) -> tuple[str, ...] | None:

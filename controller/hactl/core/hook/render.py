@@ -9,7 +9,7 @@ Man pages: devd.conf(5), rc(8), rcorder(8), carp(4).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -66,7 +66,7 @@ def hook_files(cluster: Cluster, node: str) -> tuple[HookFile, ...]:
     head = f"# Written by hactl for {node} of the cluster {cluster.name}; a change here is undone. Edit the document."
     return (
         HookFile(HOOK, _program(cluster, node, groups, head), 0o755),
-        HookFile(DEVD_RULE, _rule(groups, node, head), 0o644),
+        HookFile(DEVD_RULE, _rule(groups, node, head, cluster.document.spec.carp.notify), 0o644),
         *(HookFile(path, text.replace("\n", f"\n{head}\n", 1), 0o755) for path, text in _RC_SCRIPTS.items()),
     )
 
@@ -176,7 +176,7 @@ def carp_subsystems(groups: tuple[GroupSpec, ...], node: str) -> tuple[str, ...]
     return tuple(dict.fromkeys(names))
 
 
-def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
+def _rule(groups: tuple[GroupSpec, ...], node: str, head: str, also: Sequence[str]) -> str:
     """devd's regular expressions are anchored (devd.conf(5)); dots of VLAN interfaces are meant literally.
 
     Of several rules that match devd runs one, that of the highest priority (sbin/devd/devd.cc, find_and_execute): 100
@@ -190,7 +190,7 @@ def _rule(groups: tuple[GroupSpec, ...], node: str, head: str) -> str:
             '\tmatch "system"\t\t"CARP";',
             f'\tmatch "subsystem"\t"({"|".join(names)})";',
             '\tmatch "type"\t\t"(MASTER|BACKUP|INIT)";',
-            f'\taction "{HOOK} carp $subsystem $type";',
+            f'\taction "{"; ".join(f"{program} $subsystem $type" for program in (f"{HOOK} carp", *also))}";',
             "};",
             "",
         ]

@@ -38,7 +38,7 @@ _WARNINGS = frozenset(kind for kind in EventKind if kind.warning)
 
 #: Fields of an operation's spec -> keys of `OperationLog.open_operation`.
 _PLAIN = {"cluster": "cluster", "group": "group", "node": "node", "resource": "resource", "reason": "reason"}
-_DETAIL = ("digest", "preserve", "from")
+_DETAIL = ("digest", "preserve", "from", "setting")
 _TIMES = {"notBefore": "not_before", "expiresAt": "expires_at"}
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from hactl.core.cluster import hooked_groups
 from hactl.core.facts import HookFacts, Known, Reading, Unknown, known
-from hactl.core.hook.devd_rules import directories, rules_before
+from hactl.core.hook.devd_rules import directories, rules_before, rules_behind
 from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
@@ -53,11 +53,14 @@ def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[Hoo
 def _files(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[HookFacts]:
     names = carp_subsystems(hooked_groups(reader.cluster, reader.node), reader.node)
     rules = reader.read("devd", lambda section: rules_before(parse_rules(reader.good(section)), names))
+    behind = reader.read("devd", lambda section: rules_behind(parse_rules(reader.good(section)), names))
     listed = reader.read("devd", lambda section: directories(parse_rules(reader.good(section))))
     if isinstance(stats, Unknown):
         return stats
     hook = reader.read("hook", lambda section: parse_hook(section, stats.value))
-    return then(hook, lambda found: replace(found, overtaken_by=known(rules), directories=known(listed)))
+    return then(
+        hook, lambda found: replace(found, overtaken_by=known(rules), disarmed=known(behind), directories=known(listed))
+    )
 
 
 def parse_rules(text: str) -> dict[str, str]:

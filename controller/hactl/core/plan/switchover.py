@@ -14,6 +14,7 @@ from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
+from hactl.core.plan.adopted import devd_rules, hast_settings
 from hactl.core.plan.areas.handover import obstacles_of
 from hactl.core.plan.placement import place
 from hactl.core.plan.resolve import judge_resolution
@@ -64,6 +65,8 @@ def judge(
     """
     if operation.kind is Kind.APPROVE:
         return (State.DONE, "nothing is left to do") if not plan.stages else None
+    if operation.kind is Kind.GIVE_UP:
+        return _given_up(operation, cluster, snapshot, now)
     if operation.kind is Kind.RESOLVE:
         return judge_resolution(cluster, snapshot, operation, now)
     if operation.kind is not Kind.SWITCHOVER:
@@ -77,6 +80,14 @@ def judge(
     if arrived(cluster, snapshot, now, group, operation.node):
         return State.DONE, f"{group.name} is served by {operation.node}"
     return _failed(group, failing)
+
+
+def _given_up(operation: Operation, cluster: Cluster, snapshot: Snapshot, now: float) -> tuple[State, str] | None:
+    scene, setting = set_scene(cluster, snapshot, now), operation.detail.get("setting", "")
+    if operation.node not in scene.view.facts:
+        return None
+    there = {each.name for each in (*hast_settings(scene, operation.node), *devd_rules(scene, operation.node))}
+    return (State.DONE, f"{operation.node} goes by the document") if setting not in there else None
 
 
 def _failed(group: GroupSpec, failing: Mapping[StepKey, str]) -> tuple[State, str] | None:

@@ -337,8 +337,8 @@ h_notes() {
 }
 
 # devd's files but the hook's own, as FILE:LINE:TEXT: those that could have rules devd prefers to the hook's, that is a
-# notify with a priority of three digits or more, or one whose priority is on the next line; and the one that says in
-# which directories it looks for more.
+# notify with a priority of three digits or more, or one whose priority is on the next line; those about CARP, or about
+# every system; and the one that says in which directories it looks for more.
 h_devd_rules() {
 	IFS=$h_l; set -f
 	# shellcheck disable=SC2086
@@ -347,7 +347,7 @@ h_devd_rules() {
 	h_b devd
 	h_f='' h_r=1
 	if [ $# -gt 0 ]; then
-		h_f=$(grep -lE 'notify[[:space:]]+[0-9][0-9][0-9]|notify[[:space:]]*$|^[[:space:]]*directory' "$@"); h_r=$?
+		h_f=$(grep -lE 'notify[[:space:]]+[0-9][0-9][0-9]|notify[[:space:]]*$|^[[:space:]]*directory|^[^#]*"[^"]*(CARP|[.][*])' "$@"); h_r=$?
 	fi
 	IFS=$h_l
 	# shellcheck disable=SC2086

@@ -177,7 +177,7 @@ def _resource_contradictions(storage: StorageSpec, part: ResourcePart, program: 
         "checksum": hast.checksum,
         "compression": hast.compression,
         "timeout": str(hast.timeout_seconds),
-        "metaflush": "on",
+        "metaflush": "on" if hast.metaflush else "off",
         "exec": program,
     }
     for keyword, value in wanted.items():

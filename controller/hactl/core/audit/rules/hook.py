@@ -14,7 +14,7 @@ from hactl.core.audit.case import Case
 from hactl.core.audit.effects import SetsSysctl, WritesFile
 from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.cluster import hooked_groups
-from hactl.core.hook.render import hook_files
+from hactl.core.hook.render import HOOK, hook_files
 from hactl.core.objects import GroupSpec, StorageSpec
 
 #: Files that steps about the hook may write: those it is made of, and its notes.
@@ -70,6 +70,9 @@ def confirm_copy(case: Case) -> Iterator[str]:
         yield f"writes {', '.join(notes) or 'nothing'}, not the note about {storage.name}"
     if case.here.roles.get(storage.name) != frozenset({"secondary"}):
         yield f"I4: {case.here.name} is not known to be secondary for {storage.name}"
+    part = (case.here.hast_conf or {}).get(storage.name)
+    if part is None or part.settings["exec"] != HOOK:
+        yield f"I4: hastd of {case.here.name} would not tell the hook when it loses its primary"
     if not any("workerpid" in check.test for check in case.step.before):
         yield "I4: does not make sure that the connection is the one that was looked at"
     yield from _primary_has_all(case, storage)

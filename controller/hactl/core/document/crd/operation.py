@@ -34,18 +34,21 @@ _SPEC: Schema = {
         "description": (
             "Switchover: move a group to another node. Drain: keep a node empty until this is deleted. "
             "Pause: change nothing until this is deleted. Approve: mode Propose, carry out a plan. "
-            "Resolve: throw away one of two diverged copies."
+            "Resolve: throw away one of two diverged copies. "
+            "GiveUp: let hactl end something that was on a node before it and that the document does not say."
         ),
     },
     "cluster": _text("The cluster it is about. Pause: absent for the whole fleet."),
     "group": _text("Switchover: the group that moves. Pause: the group that is left alone."),
     "node": _text(
-        "Switchover: where the group goes. Drain, Pause: the node meant. Resolve: the node whose copy is thrown away."
+        "Switchover: where the group goes. Drain, Pause, GiveUp: the node meant. "
+        "Resolve: the node whose copy is thrown away."
     ),
     "resource": _text("Resolve: the HAST resource."),
     "reason": _text("Why, for people and for history.", longest=_LONGEST),
     "digest": _text("Approve: digest of the plan that is approved."),
     "preserve": _text("Resolve: a path on the node that the copy is kept in first.", longest=_LONGEST),
+    "setting": _text("GiveUp: what is given up, as `hactl plan` calls it.", longest=_LONGEST),
     "from": _text("Switchover: the node the group leaves."),
     "notBefore": _text("Not before that moment.", form="date-time"),
     "expiresAt": _text("Not after that moment; a drain or a pause ends then.", form="date-time"),
@@ -76,7 +79,7 @@ def operation_schema() -> Schema:
         "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "what is asked for never changes"}],
     }
     return {
-        "description": "What somebody asked for: a switchover, a drain, a pause, an approval, a resolution.",
+        "description": "What somebody asked for: a switchover, a drain, a pause, an approval, a resolution and so on.",
         "type": "object",
         "required": ["spec"],
         "properties": {
@@ -101,7 +104,7 @@ def operation_definition() -> Schema:
         "categories": ["hactl"],
     }
     columns = [
-        column("Type", ".spec.type", "Switchover, Drain, Pause, Approve or Resolve."),
+        column("Type", ".spec.type", "Switchover, Drain, Pause, Approve, Resolve or GiveUp."),
         column("Cluster", ".spec.cluster", "The cluster it is about; none: the whole fleet."),
         column("Group", ".spec.group", "The group it is about."),
         column("Node", ".spec.node", "The node it is about."),

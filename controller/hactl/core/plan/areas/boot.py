@@ -32,6 +32,7 @@ from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, family, known
 from hactl.core.hook.render import RCVAR
 from hactl.core.objects import RunOn
+from hactl.core.plan.adopted import unanswered
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS, wanted_sysctls
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
@@ -81,7 +82,7 @@ def _on_at_boot(node: str, name: str, why: str) -> Step:
 def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
     if any(True for _ in scene.view.vips()):
         modules = {word.rsplit("/", 1)[-1].removesuffix(".ko") for word in boot.rc.get("kld_list", "").split()}
-        if "carp" not in modules:
+        if "carp" not in modules and not boot.loader_carp:
             has_carp = 'case " $(sysrc -n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
             yield Step.of(
                 node,
@@ -95,7 +96,9 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
         if not is_yes(value):
             why = f"hastd_enable is {value or 'empty'}; hastd does not start at boot"
             yield _on_at_boot(node, "hastd_enable", why)
-    if not hooked_groups(scene.view.cluster, node):
+    if any(unanswered(scene, name) for name in scene.view.facts):
+        pass  # the node hook is not there yet
+    elif not hooked_groups(scene.view.cluster, node):
         if is_yes(boot.rc.get(RCVAR, "NO")):
             yield _remove_variable(node, RCVAR, "there is no node hook for it to start")
     else:

@@ -14,8 +14,10 @@ from hactl.core.changes.hast import HAST_CONF, ReloadHastd, StartHastd, WriteHas
 from hactl.core.cluster import storages_of
 from hactl.core.facts import File, HastResource, HastRole, known
 from hactl.core.hastconf import render_hastconf
+from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.plan import checks
+from hactl.core.plan.adopted import as_kept, hast_settings, kept, waits
 from hactl.core.plan.areas.filesystems import clear_dead
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.sh import quote
@@ -114,10 +116,16 @@ def knows(scene: Scene, node: str, resource: str) -> bool:
     return have is not None and resource in have.resources
 
 
+def tells_hook(scene: Scene, node: str, resource: str) -> bool:
+    """Whether hastd there calls the node hook for the resource, by its file."""
+    have = _whole(scene, node)
+    return have is not None and resource in have.resources and have.resources[resource].exec == HOOK
+
+
 def _in_sync(scene: Scene, node: str) -> bool:
     """Whether the file on the node means what the document wants."""
     found = _compared(scene, node)
-    return found is not None and same_meaning(*found)
+    return found is not None and same_meaning(as_kept(scene, *found), found[1])
 
 
 def _compared(scene: Scene, node: str) -> tuple[HastConf, HastConf] | None:
@@ -161,7 +169,21 @@ def _write(scene: Scene, node: str) -> Findings:
             remedy=f"add it to the document, or give it up yourself: hastctl role init {foreign[0]} on {node}",
         )
         return
-    yield _write_step(scene, node, file)
+    settings = list(hast_settings(scene, node))
+    waiting = list(waits(scene, node, iter(settings)))
+    left_alone = [each.name for each in settings if each.name in kept(scene)]
+    yield from waiting
+    if left_alone and not waiting:
+        yield Hold(
+            HoldReason.BOOT_CONFIG_BY_HAND,
+            f"{node}: {HAST_CONF} differs from the document in more than {', '.join(left_alone)}, which is to be left "
+            "alone: hactl does not write the file",
+            node=node,
+            target=HAST_CONF,
+            remedy=f"make the rest of it what `hactl render -f FILE {node}` shows, by hand",
+        )
+    if not waiting and not left_alone:
+        yield _write_step(scene, node, file)
 
 
 def _foreign_resources(scene: Scene, node: str, file: File) -> list[str]:
@@ -266,6 +288,15 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
                 node=node,
                 target=name,
                 remedy=f"hastctl role init {name} on {node}, when nothing uses it any more",
+            )
+        if have.role is HastRole.PRIMARY and have.provname != name:
+            return Hold(
+                HoldReason.RELOAD_UNSAFE,
+                f"{node}: {name} is primary as /dev/hast/{have.provname}; a reload with another name would destroy "
+                "that device under its users",
+                node=node,
+                target=name,
+                remedy=f"stop what uses it and make it secondary on {node} first",
             )
         if have.role is HastRole.PRIMARY and have.localpath != wanted[name].hast.devices[node]:
             return Hold(

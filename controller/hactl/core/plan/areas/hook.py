@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.change import DEMOTION
+from hactl.core.changes.hast import HAST_CONF
 from hactl.core.changes.hook import (
     DRAINED,
     HELD,
@@ -29,6 +30,8 @@ from hactl.core.hook.installed import checksum, differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
+from hactl.core.plan.adopted import devd_rules, unanswered, waits
+from hactl.core.plan.areas.daemon import tells_hook
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import filesystem_ready
 from hactl.core.sh import quote
@@ -39,6 +42,11 @@ FILES = (DEVD_RULE, HOOK, RC_GUARD, RC_NODE)
 
 def hook_steps(scene: Scene) -> Findings:
     """Write what differs, standby first; let devd read its rule."""
+    held = [node for node in scene.view.facts if unanswered(scene, node)]
+    for node in held:
+        yield from waits(scene, node, devd_rules(scene, node))
+    if held:
+        return  # a pair of which one node fails over by itself and the other does not is worse than neither
     active = set(scene.active.values())
     for node in sorted(scene.view.facts, key=lambda name: (name in active, -scene.view.nodes.index(name))):
         files, hook = scene.hook_files[node], scene.view.hook(node)
@@ -145,6 +153,15 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
         return
     mine = scene.view.resource(storage.name, node)
     if mine is None or mine.role is not HastRole.SECONDARY or mine.workerpid is None:
+        return
+    if not tells_hook(scene, node, storage.name):
+        yield Hold(
+            HoldReason.NOT_IN_DOCUMENT,
+            f"{node}: {HAST_CONF} does not say `exec {HOOK}` for {storage.name}: nobody there would notice that its "
+            "copy lost its primary, so it is not confirmed, and not promoted",
+            node=node,
+            target=storage.name,
+        )
         return
     if not scene.view.complete(storage, active):
         yield _incomplete(scene, storage, active, node)

@@ -1,0 +1,227 @@
+"""What works on a node, that hactl did not put there and the document does not say: it waits for a person's word.
+
+Rules: nothing of somebody else's is ended silently. Each such setting is a hold with file, line and what would become
+of it, and there are three answers: the document says it; the document keeps it (`spec.keep`: it is left alone); or
+somebody gives it up (`hactl give-up`, on record). A file that hactl wrote once is hactl's: a change there is drift.
+Man pages: hast.conf(5), devd.conf(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from hactl.core.catalogue import HoldReason
+from hactl.core.changes.hast import HAST_CONF
+from hactl.core.cluster import hooked_groups, storages_of
+from hactl.core.facts import known
+from hactl.core.hastconf import WRITTEN, render_hastconf
+from hactl.core.hook.render import DEVD_RULE, HOOK
+from hactl.core.objects import HastSpec
+from hactl.core.parse.hastconf import ConfResource, HastConf, parse_hastconf
+from hactl.core.plan.scene import Scene
+from hactl.core.steps import Hold
+
+#: Settings of a resource as hast.conf calls them: how the document calls them (empty: it cannot say them), and where
+#: `HastSpec` and `ConfResource` have them.
+_OF_RESOURCE: Mapping[str, tuple[str, str, str]] = {
+    "name": ("", "", "provname"),
+    "exec": ("", "", "exec"),
+    "replication": ("replication", "replication", "replication"),
+    "checksum": ("checksum", "checksum", "checksum"),
+    "compression": ("compression", "compression", "compression"),
+    "timeout": ("timeoutSeconds", "timeout_seconds", "timeout_seconds"),
+    "metaflush": ("metaflush", "metaflush", "metaflush"),
+}
+#: What each does, for people.
+_DOES = {
+    "name": "the device is called so; a reload with another name takes it away under its users",
+    "exec": "hastd calls that program when a role or a connection changes",
+    "listen": "hastd takes connections there only",
+    "control": "hastctl talks to hastd there",
+    "pidfile": "rc(8) and others find hastd by it",
+    "resource": "hastd knows that resource",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something of an administrator's that a step would end."""
+
+    node: str
+    #: As `spec.keep` and `hactl give-up` call it: `/etc/hast.conf:data.metaflush`, or a file.
+    name: str
+    #: Where it is, what it says and what it does.
+    says: str
+    becomes: str
+    #: How the document would say it; empty: it cannot.
+    express: str = ""
+
+    def hold(self, cluster: str) -> Hold:
+        """Why nothing is done about it, and the answers."""
+        answers = [
+            self.express,
+            f"leave it alone: spec.keep: ['{self.name}']",
+            f"give it up: hactl give-up {cluster} {self.node} '{self.name}'",
+        ]
+        return Hold(
+            HoldReason.NOT_IN_DOCUMENT,
+            f"{self.node}: {self.says}; the document does not say it, and {self.becomes}",
+            node=self.node,
+            target=self.name,
+            remedy="; or ".join(filter(None, answers)),
+        )
+
+
+def waits(scene: Scene, node: str, settings: Iterator[Setting]) -> Iterator[Hold]:
+    """The holds of those settings that nobody has answered yet."""
+    for each in settings:
+        if each.name not in kept(scene) and (node, each.name) not in scene.overrides.given_up:
+            yield each.hold(scene.view.cluster.name)
+
+
+def kept(scene: Scene) -> frozenset[str]:
+    """What the document says to leave alone."""
+    return frozenset(scene.view.cluster.document.spec.keep)
+
+
+def unanswered(scene: Scene, node: str) -> bool:
+    """Whether something of that node waits for an answer, or is to be left alone: what would end it is not done."""
+    rules = list(devd_rules(scene, node))
+    return any(True for _ in waits(scene, node, iter(rules))) or any(each.name in kept(scene) for each in rules)
+
+
+# --- devd -----------------------------------------------------------------------------------------------------------
+
+
+def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
+    """Rules of others that devd would call no more for CARP once the node hook's rule is there."""
+    hook = scene.view.hook(node)
+    if hook is None or not hooked_groups(scene.view.cluster, node) or DEVD_RULE in hook.files:
+        return
+    also = scene.view.cluster.document.spec.carp.notify
+    for rule in hook.disarmed or ():
+        program = rule.action.split(maxsplit=1)[0] if rule.action else ""
+        if program in also:
+            continue
+        yield Setting(
+            node,
+            rule.file,
+            f"{rule.file}:{rule.line} (notify {rule.priority}) runs `{rule.action}` when a vhid changes its state",
+            "devd runs only one rule, which would be the node hook's",
+            f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if program[:1] == "/" else "",
+        )
+
+
+# --- hast.conf ------------------------------------------------------------------------------------------------------
+
+
+def hast_settings(scene: Scene, node: str) -> Iterator[Setting]:
+    """What a hast.conf of somebody else says besides the document, and a rewritten one would not say any more."""
+    file = known(scene.view.facts[node].files.get(HAST_CONF))
+    if file is None or file.text is None or file.torn or WRITTEN in file.text:
+        return
+    have, wanted = parse_hastconf(file.text), parse_hastconf(render_hastconf(scene.view.cluster, node))
+    if not isinstance(have, HastConf) or not isinstance(wanted, HastConf):
+        return
+    specs = {storage.name: storage.hast for storage in storages_of(scene.view.cluster, node)}
+    lines = file.text.splitlines()
+    for name, says, express in _of_daemon(have, wanted):
+        yield _setting(node, lines, name, says, "it would go", express)
+    for resource in have.resources.values():
+        if resource.name not in specs:
+            yield _setting(node, lines, f"resource {resource.name}", "", "hastd would not know it any more", "")
+            continue
+        found = _of_resource(resource, wanted.resources[resource.name], specs[resource.name])
+        for name, says, becomes, express in found:
+            yield _setting(node, lines, f"{resource.name}.{name}", says, becomes, express)
+
+
+def _of_daemon(have: HastConf, wanted: HastConf) -> Iterator[tuple[str, str, str]]:
+    """Settings of hastd itself: name, what it says, how the document would."""
+    if set(have.listen) != set(wanted.listen):
+        yield "listen", ", ".join(have.listen), f"say it: spec.hast.listen: [{', '.join(have.listen)}]"
+    if have.control != wanted.control:
+        yield "control", have.control, ""
+    if have.pidfile != wanted.pidfile:
+        yield "pidfile", have.pidfile, ""
+    for host, keyword, values in sorted(have.node_settings - wanted.node_settings):
+        yield f"on {host}.{keyword}", ", ".join(values), ""
+
+
+def _of_resource(have: ConfResource, wanted: ConfResource, spec: HastSpec) -> Iterator[tuple[str, str, str, str]]:
+    """Settings of a resource that differ and that the document does not state: name, says, becomes, how to state it."""
+    for keyword, (field, attribute, where) in _OF_RESOURCE.items():
+        says, would = _word(getattr(have, where)), _word(getattr(wanted, where))
+        stated = bool(attribute) and attribute in spec.model_fields_set
+        if says != would and says not in ("", HOOK) and not stated:
+            express = f"say it: hast.{field}: {says if field != 'metaflush' else str(have.metaflush).lower()}"
+            yield keyword, says, f"it would be {would or 'gone'}", express if field else ""
+    for host, on in have.nodes.items():
+        for keyword, value in (("name", on.provname), ("metaflush", on.metaflush)):
+            other = wanted.nodes.get(host)
+            if value is not None and (
+                other is None or value != getattr(other, "provname" if keyword == "name" else keyword)
+            ):
+                yield f"on {host}.{keyword}", _word(value), "it would go", ""
+
+
+def _word(value: object) -> str:
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _setting(node: str, lines: list[str], name: str, says: str, becomes: str, express: str) -> Setting:
+    keyword = name.rpartition(".")[2].split()[0]
+    place = f"{HAST_CONF}:{_line(lines, name)}" if _line(lines, name) else HAST_CONF
+    does = f", {_DOES[keyword]}" if keyword in _DOES else ""
+    stated = name if keyword == "resource" else f"{keyword} {says}"
+    of = f" of {name.rpartition('.')[0]}" if "." in name else ""
+    return Setting(node, f"{HAST_CONF}:{name}", f"{place} says {stated}{of}{does}", becomes, express)
+
+
+def _line(lines: list[str], name: str) -> int:
+    """The line of a setting, from 1: the first one with its word, after the line that opens its resource; 0: none."""
+    resource, _, keyword = name.rpartition(".")
+    resource = resource.partition(".")[0]
+    inside = not resource or resource.startswith("on ")
+    for number, line in enumerate(lines, 1):
+        inside = inside or re.match(rf"\s*resource\s+{re.escape(resource)}\b", line) is not None
+        if inside and re.search(rf"(^|[\s{{]){re.escape(keyword)}\b", line.partition("#")[0]):
+            return number
+    # A default for every resource may stand before the first one.
+    return _line(lines, keyword) if resource else 0
+
+
+def as_kept(scene: Scene, have: HastConf, wanted: HastConf) -> HastConf:
+    """A hast.conf as it would be if it said of what is kept what the document says: to compare the rest."""
+    names = {name.removeprefix(f"{HAST_CONF}:") for name in kept(scene) if name.startswith(f"{HAST_CONF}:")}
+    if not names:
+        return have
+    daemon = {word: getattr(wanted, word) for word in ("listen", "control", "pidfile") if word in names}
+    resources = {
+        name: _resource_as_kept(resource, wanted.resources.get(name), names)
+        for name, resource in have.resources.items()
+        if f"resource {name}" not in names or name in wanted.resources
+    }
+    dropped = frozenset(each for each in have.node_settings if f"on {each[0]}.{each[1]}" in names)
+    return replace(have, resources=resources, node_settings=have.node_settings - dropped, **daemon)
+
+
+def _resource_as_kept(have: ConfResource, wanted: ConfResource | None, names: set[str]) -> ConfResource:
+    if wanted is None:
+        return have
+    words = {
+        where: getattr(wanted, where)
+        for keyword, (_, _, where) in _OF_RESOURCE.items()
+        if f"{have.name}.{keyword}" in names
+    }
+    nodes = {
+        host: replace(
+            on,
+            provname=None if f"{have.name}.on {host}.name" in names else on.provname,
+            metaflush=None if f"{have.name}.on {host}.metaflush" in names else on.metaflush,
+        )
+        for host, on in have.nodes.items()
+    }
+    return replace(have, nodes=nodes, **words)
