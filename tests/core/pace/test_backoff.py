@@ -71,3 +71,39 @@ def test_newfs_of_a_dead_process_may_run_for_its_whole_time() -> None:
         backoff.note_cut(each.key, 50.0)
         assert backoff.quiet_at(Stage("s", (each,))) >= 50.0 + seconds
     assert backoff.quiet_at(Stage("s", (make_step("a", "one"),))) <= 50.0 + 60.0
+
+
+def test_a_step_that_is_done_twice_and_wanted_again_rests() -> None:
+    """Done is what the next look agrees with: a third time at once would be the first of thousands."""
+    backoff = Backoff(random.Random(3).random)
+    step = make_step("a", "one")
+    plan = Plan("pair", 1, (Stage("s", (step,)),))
+    for now in (0.0, 1.0):
+        assert not backoff.in_vain(plan, now)
+        backoff.note(ended("Done", [step]), now)
+    assert backoff.in_vain(plan, 2.0)
+    assert "Done 2 times in a row" in backoff.resting(2.0)[step.key]
+    assert step.key in backoff.failing
+    rest = backoff.next_at(2.0)
+    assert rest is not None
+    assert not backoff.in_vain(plan, rest + 1)  # it is tried again after its rest
+    backoff.note(ended("Done", [step]), rest + 1)
+    assert backoff.in_vain(plan, rest + 2)
+    again = backoff.next_at(rest + 2)
+    assert again is not None
+    assert again - rest > rest - 2.0  # and rests longer
+
+
+def test_a_step_that_worked_may_be_done_as_often_as_it_is_needed() -> None:
+    """A look that does not want it any more ends the count; so does another command."""
+    backoff = Backoff(random.Random(3).random)
+    step = make_step("a", "one")
+    plan = Plan("pair", 1, (Stage("s", (step,)),))
+    for now in range(10):
+        backoff.note(ended("Done", [step]), float(now))
+        assert not backoff.in_vain(Plan("pair", 1), float(now))
+        assert not backoff.in_vain(plan, float(now))
+    for now in range(10):
+        changed = replace(step, command=f"{step.command} # {now}")
+        backoff.note(ended("Done", [changed]), float(now))
+        assert not backoff.in_vain(Plan("pair", 1, (Stage("s", (replace(step, command="other"),)),)), float(now))

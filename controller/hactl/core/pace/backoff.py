@@ -62,6 +62,8 @@ class Backoff:
         self._troubles: dict[StepKey, _Trouble] = {}
         self._quiet_at: dict[str, float] = {}
         self._cut_at: dict[StepKey, float] = {}
+        #: Steps that were Done: what ran, and how often in a row without a look that no longer wanted it.
+        self._done: dict[StepKey, tuple[str, int]] = {}
 
     def note(self, outcome: StageOutcome, now: float) -> None:
         """Remember how the steps of a stage ended."""
@@ -70,6 +72,8 @@ class Backoff:
             if ended.result.outcome is Outcome.DONE:
                 self._troubles.pop(key, None)
                 self._cut_at.pop(key, None)
+                ran_before, times = self._done.get(key, ("", 0))
+                self._done[key] = ended.step.command, times + 1 if ran_before == ended.step.command else 1
                 continue
             if ended.quiet_at > now:
                 self._quiet_at[ended.step.node] = max(ended.quiet_at, self._quiet_at.get(ended.step.node, 0.0))
@@ -85,6 +89,25 @@ class Backoff:
             message = f"{ended.result.outcome.value} {_times(count)}: {ended.result.reason or 'no reason given'}"
             ran = ended.result.outcome is Outcome.FAILED and ended.result.exit_status is not None
             self._troubles[key] = _Trouble(count, message, now + delay, now, ran=ran)
+
+    def in_vain(self, plan: Plan, now: float) -> bool:
+        """Whether the newest plan, fresh from a look, wants again what was Done twice: that step rests from now on.
+
+        A step is Done only when the next look agrees. What else could make it wanted again at once and for ever (a
+        file that is read after the one it wrote, somebody who changes it back) is for people to find, not to be fought.
+        """
+        planned = {step.key for step in plan.steps}
+        self._done = {key: each for key, each in self._done.items() if key in planned}
+        found = False
+        for step in plan.stages[0].steps if plan.stages else ():
+            command, times = self._done.get(step.key, ("", 0))
+            if times >= REPEATED and command == step.command and step.key not in self._troubles:
+                ceiling = min(self._limit_seconds, self._first_delay_seconds * 2.0 ** min(times - 1, 30))
+                delay = ceiling * (1 + self._chance()) / 2
+                message = f"Done {_times(times)}, and yet {step.why}: something else decides it, or changes it back"
+                self._troubles[step.key] = _Trouble(times, message, now + delay, now, ran=True)
+                found = True
+        return found
 
     def resting(self, now: float) -> Mapping[StepKey, str]:
         """Steps that are not to be tried yet: key -> what happened, for people."""
@@ -141,6 +164,7 @@ class Backoff:
     def forget(self) -> None:
         """A new generation: old failures say nothing about it. What may still be running still counts."""
         self._troubles.clear()
+        self._done.clear()
 
 
 def _times(count: int) -> str:

@@ -187,6 +187,9 @@ class Reconciler:
         now = self._clock.monotonic()
         failing = {} if backoff is None else backoff.resting(now)
         plan = self._decide.plan(resolved.cluster, snapshot, now, failing=failing, overrides=overrides)
+        if backoff is not None and backoff.in_vain(plan, now):
+            failing = backoff.resting(now)
+            plan = self._decide.plan(resolved.cluster, snapshot, now, failing=failing, overrides=overrides)
         complaints = self._decide.audit(resolved.cluster, snapshot, plan, now)
         if complaints:
             log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
