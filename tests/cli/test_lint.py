@@ -16,7 +16,7 @@ from hactl.core.lint.check import lint
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Subject
 from support.command_line import say
-from support.documents import EXAMPLES, NAS
+from support.documents import EXAMPLES, NAS, write_pairs
 
 SECRET = "abc-1"
 
@@ -171,18 +171,6 @@ def test_no_record_and_no_ssh_is_needed(nas: Path) -> None:
     assert not record.exists()
 
 
-def _site(place: Path, count: int) -> Path:
-    """A directory of that many pairs that have nothing in common."""
-    place.mkdir()
-    for number in range(count):
-        text = NAS.replace("name: nas\n", f"name: nas-{number}\n").replace("192.0.2.", f"10.{number}.2.")
-        text = text.replace("198.51.100.", f"10.{number}.3.").replace("files.carp", f"{number}.carp")
-        for node, port in enumerate(("2221", "2222"), 1):
-            text = text.replace(f"127.0.0.1\n        port: {port}", f"10.{number}.1.{node}\n        port: 22")
-        (place / f"{number}.yaml").write_text(text)
-    return place
-
-
 def _subjects(place: Path) -> list[Subject]:
     state, trees = load_with_places([str(place)])
     assert state.problems == ()
@@ -193,9 +181,9 @@ def test_rules_cost_less_than_reading_and_grow_with_the_documents(tmp_path: Path
     """Ratios of processor time in one process: all rules over a site are cheaper than loading it, and twice as many
     documents are not four times as dear.
     """
-    small, large = _subjects(_site(tmp_path / "small", 20)), []
+    small, large = _subjects(write_pairs(tmp_path / "small", 20)), []
     began = time.process_time()
-    large = _subjects(_site(tmp_path / "large", 80))
+    large = _subjects(write_pairs(tmp_path / "large", 80))
     loading = time.process_time() - began
 
     def cost(subjects: list[Subject]) -> float:

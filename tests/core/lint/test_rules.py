@@ -143,9 +143,9 @@ CASES: list[tuple[Code, str, Changes, Changes, str]] = [
     ),
     (
         Code.ONE_MOVE,
-        "firewall",
+        "nas",
+        {"spec.failover": {"maxMovesPerHour": 1}, f"{GROUP}.failback": "WhenReady"},
         {"spec.failover": {"maxMovesPerHour": 1}},
-        {"spec.failover": {"maxMovesPerHour": 1}, f"{GROUP}.failback": "Never"},
         "spec.failover.maxMovesPerHour",
     ),
     (
@@ -270,6 +270,31 @@ def test_a_cut_that_leaves_another_network_is_no_split() -> None:
     assert Code.ONE_CUT not in codes
     assert {Code.SHARED_LINK, Code.NO_WITNESS} <= set(codes)
     assert Code.NO_WITNESS not in found(changed("nas", SHARED)), "the error says it already"
+
+
+def test_a_cut_that_leaves_another_resource_is_no_split() -> None:
+    """A group with two resources: its hook asks for the peer where each of them replicates."""
+    second = nas_data()["spec"]["groups"][0]["storage"][0] | {"name": "second", "filesystem": None}
+    del second["filesystem"]
+    second["hast"]["devices"] = {"nas-a": "/dev/vtbd2", "nas-b": "/dev/vtbd2"}
+    codes = found(changed("nas", {**SHARED, f"{GROUP}.storage.1": second}))
+    assert Code.ONE_CUT not in codes
+    assert Code.SHARED_LINK in codes
+
+
+def test_settings_of_a_hook_that_is_not_there_are_nobodys() -> None:
+    """A cluster of addresses alone has no hook: nothing waits for it; with services it has one, but no soloStart."""
+    settings = {"spec.failover": {"soloStart": 5, "settleSeconds": 99, "witness": ["198.51.100.7"]}}
+    codes = {Code.SOLO_TOO_SOON, Code.LONG_SETTLE, Code.ONE_WITNESS}
+    assert codes.isdisjoint(found(changed("firewall", settings)))
+    services = settings | {f"{GROUP}.services": [{"name": "squid"}]}
+    assert codes & set(found(changed("firewall", services))) == {Code.LONG_SETTLE, Code.ONE_WITNESS}
+
+
+def test_a_group_without_address_is_told_that_and_no_more() -> None:
+    """It does not fail over by itself, so what would happen if it did is not said."""
+    alone = {f"{GROUP}.virtualIPs": ..., f"{HAST}.replication": "async", "spec.failover": {"soloStart": 5}}
+    assert set(found(changed("nas", alone))) == {Code.NO_ADDRESS}
 
 
 def test_a_single_node_is_not_told_how_to_fail_over() -> None:

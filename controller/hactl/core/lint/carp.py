@@ -93,8 +93,8 @@ def _no_preempt_apart(cluster: HACluster) -> Iterator[Fault]:
 
 def _no_preempt_failback(cluster: HACluster) -> Iterator[Fault]:
     for path, group in groups(cluster):
-        waits = group.failback is Failback.WHEN_READY and group.virtual_ips and not group.storage
-        if waits and not cluster.spec.carp.preempt:
+        only_addresses = group.virtual_ips and not group.storage and not group.services
+        if only_addresses and group.failback is Failback.WHEN_READY and not cluster.spec.carp.preempt:
             message = "the better node does not take the addresses back while it hears the other one: preempt is false"
             yield Fault((*path, "failback"), message, "write carp: {preempt: true}, or failback: Never")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hactl.core.document.problems import Fault, listed
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
-from hactl.core.lint.parts import fails_over, groups, has_standby
+from hactl.core.lint.parts import groups, has_standby, is_to_fail_over
 from hactl.core.objects import GroupSpec, HACluster, Mode, RunOn
 
 #: Services that are stopped on a standby when they follow a group, and what it is without them.
@@ -27,7 +27,7 @@ _NEEDED = {
 
 def _no_address(cluster: HACluster) -> Iterator[Fault]:
     for path, group in groups(cluster):
-        if not group.virtual_ips and fails_over(cluster, group):
+        if not group.virtual_ips and is_to_fail_over(cluster, group):
             message = f"{group.name} has no virtual IP: nothing tells the standby that it is to take over"
             yield Fault(path, message, "add virtualIPs, or failover: {policy: Manual}")
 

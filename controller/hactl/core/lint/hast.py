@@ -55,7 +55,7 @@ def _async_automatic(cluster: HACluster) -> Iterator[Fault]:
     for path, group in groups(cluster):
         for index, storage in enumerate(group.storage):
             if storage.hast.replication is Replication.ASYNC and fails_over(cluster, group):
-                message = "a failover loses every write that the active node acknowledged and had not sent yet"
+                message = "when the active node dies every write that it acknowledged and had not sent yet is lost"
                 where = (*path, "storage", index, "hast", "replication")
                 yield Fault(where, message, "write memsync, or failover: {policy: Manual}")
 

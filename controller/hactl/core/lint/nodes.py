@@ -15,7 +15,7 @@ from hactl.core.objects import HACluster
 def _host_name(cluster: HACluster) -> Iterator[Fault]:
     for index, node in enumerate(cluster.spec.nodes):
         if numeric(node.ssh.host.partition("%")[0]) is None:
-            message = f"without a resolver {node.name} cannot be reached, and the hook of its peer cannot ask for it"
+            message = f"without a resolver hactl does not reach {node.name}, and the hook of its peer asks no names"
             yield Fault(("spec", "nodes", index, "ssh", "host"), message, "write its address")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.cluster import Cluster, follows_addresses
+from hactl.core.cluster import failover_of as failover_in
 from hactl.core.document.problems import FieldPath
 from hactl.core.objects import FailoverPolicy, FailoverSpec, GroupSpec, HACluster
 
@@ -16,7 +18,7 @@ def groups(cluster: HACluster) -> Iterator[tuple[FieldPath, GroupSpec]]:
 
 def failover_of(cluster: HACluster, group: GroupSpec) -> FailoverSpec:
     """What the nodes do by themselves for that group."""
-    return group.failover if group.failover is not None else cluster.spec.failover
+    return failover_in(Cluster(cluster), group)
 
 
 def failover_path(path: FieldPath, group: GroupSpec) -> FieldPath:
@@ -24,9 +26,15 @@ def failover_path(path: FieldPath, group: GroupSpec) -> FieldPath:
     return (*path, "failover") if group.failover is not None else ("spec", "failover")
 
 
+def is_to_fail_over(cluster: HACluster, group: GroupSpec) -> bool:
+    """Whether the document wants the nodes to move the group by themselves."""
+    wanted = failover_of(cluster, group).policy is FailoverPolicy.AUTOMATIC
+    return wanted and has_standby(cluster) and follows_addresses(group)
+
+
 def fails_over(cluster: HACluster, group: GroupSpec) -> bool:
-    """Whether the nodes move the group by themselves."""
-    return failover_of(cluster, group).policy is FailoverPolicy.AUTOMATIC and has_standby(cluster)
+    """Whether they do: the hook waits for addresses to move."""
+    return bool(group.virtual_ips) and is_to_fail_over(cluster, group)
 
 
 def has_standby(cluster: HACluster) -> bool:
