@@ -64,6 +64,9 @@ def test_sarif_has_what_the_standard_wants() -> None:
         assert re.fullmatch(rf"https://\S+/docs/lint\.md#{rule['id']}", rule["helpUri"])
         assert re.fullmatch(r"([A-Z][a-z]*)+", rule["name"])
         assert rule["shortDescription"]["text"].endswith(".")
+        # What code hosts want besides.
+        assert rule["fullDescription"]["text"]
+        assert rule["id"] in rule["help"]["text"]
         assert rule["defaultConfiguration"]["level"] in ("error", "warning", "note")
     assert len({rule["name"] for rule in rules}) == len(rules)
     for result in run["results"]:

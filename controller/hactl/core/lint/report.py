@@ -55,6 +55,8 @@ def sarif(findings: Sequence[Finding], version: str) -> dict[str, Any]:
             "id": str(code),
             "name": "".join(word.capitalize() for word in code.name.split("_")),
             "shortDescription": {"text": code.meaning},
+            "fullDescription": {"text": code.meaning},
+            "help": {"text": f"Why, and what helps: section {code} of docs/lint.md."},
             "helpUri": f"{_PAGE}#{code}",
             "defaultConfiguration": {"level": _LEVELS[code.severity]},
         }
