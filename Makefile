@@ -50,7 +50,7 @@ real: needs-real $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m real
 
 bench: $(STAMP)
-	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api
+	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api && ../$(BIN)/python -m bench.lint
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS)

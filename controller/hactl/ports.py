@@ -5,6 +5,7 @@ Each ships with a fake that passes the same tests as the real adapter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,6 +124,11 @@ class Document:
     author: str = ""
     #: When that revision was made, by the source's own word (ISO 8601, UTC); "" where it does not say.
     revised_at: str = ""
+
+    @property
+    def file(self) -> str:
+        """The file it stands in, without the number of the document."""
+        return re.sub(r"#[0-9]+$", "", self.source)
 
 
 @dataclass(frozen=True, slots=True)

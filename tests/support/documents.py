@@ -50,6 +50,18 @@ def _like(first: dict[str, Any], name: str, disk: str) -> dict[str, Any]:
     return made
 
 
+def write_pairs(place: Path, count: int) -> Path:
+    """A new directory with so many storage pairs (at most 256) that have nothing in common, a file each."""
+    place.mkdir()
+    for number in range(count):
+        text = NAS.replace("name: nas\n", f"name: nas-{number}\n").replace("192.0.2.", f"10.{number}.2.")
+        text = text.replace("198.51.100.", f"10.{number}.3.").replace("files.carp", f"{number}.carp")
+        for node, port in enumerate(("2221", "2222"), 1):
+            text = text.replace(f"127.0.0.1\n        port: {port}", f"10.{number}.1.{node}\n        port: 22")
+        (place / f"{number}.yaml").write_text(text, encoding="utf-8")
+    return place
+
+
 def firewall_data() -> dict[str, Any]:
     """The firewall pair as plain data."""
     return _data(FIREWALL)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hactl.core.document.problems import FieldPath, Problem, path_text, printable, shown
+from hactl.core.document.problems import Fault, FieldPath, Problem, path_text, printable, shown
 from hactl.core.document.rules.check import password_problem
 from hactl.core.document.rules.nodes import host_key_problem
+from hactl.core.lint.codes import Code
 from hactl.core.objects import NodeSpec, SecretRef
 from hactl.errors import DocumentError, SecretError
 from hactl.ports import Document, Target
@@ -23,6 +24,8 @@ from hactl.ports import Document, Target
 _MAX_SECRET_BYTES = 4096
 _MAX_KEYS_BYTES = 64 * 1024
 IDENTITY_VARIABLE = "HACTL_IDENTITY"
+#: Where a document is checked its secrets need not be.
+_ABSENT = Code.REFERENCE_ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class References:
 
 
 class _Unusable(Exception):
-    """A reference that cannot be used; carries what is wrong and what would be right."""
+    """A reference that cannot be used; carries what is wrong, what would be right, and lint's code for it."""
 
-    def __init__(self, message: str, fix: str = "") -> None:
-        self.message, self.fix = message, fix
+    def __init__(self, message: str, fix: str = "", code: Code = Code.REFERENCE_UNUSABLE) -> None:
+        self.message, self.fix, self.code = message, fix, code
         super().__init__(message)
 
 
@@ -54,6 +57,13 @@ def resolve_references(document: Document, environ: Mapping[str, str] | None = N
     return _Resolution(document, os.environ if environ is None else environ).run()
 
 
+def reference_faults(document: Document, environ: Mapping[str, str] | None = None) -> tuple[tuple[Code, Fault], ...]:
+    """What is wrong with what the document refers to, by field path and without any secret; for lint."""
+    resolution = _Resolution(document, os.environ if environ is None else environ)
+    resolution.look()
+    return resolution.faults
+
+
 class _Resolution:
     """One document being resolved: collects problems and warnings and goes on."""
 
@@ -63,9 +73,24 @@ class _Resolution:
         self._problems: list[Problem] = []
         self._only_secrets = True
         self._warnings: list[str] = []
+        self._faults: list[tuple[Code, Fault]] = []
+
+    @property
+    def faults(self) -> tuple[tuple[Code, Fault], ...]:
+        """Problems and warnings together, in the order they were found."""
+        return tuple(self._faults)
 
     def run(self) -> References:
         """Resolve everything, then complain once."""
+        targets, passwords = self.look()
+        if self._problems and self._only_secrets:
+            raise SecretError("\n".join(str(problem) for problem in self._problems))
+        if self._problems:
+            raise DocumentError(self._problems)
+        return References(targets, passwords, tuple(self._warnings))
+
+    def look(self) -> tuple[dict[str, Target], dict[tuple[str, str], str]]:
+        """Targets by node and passwords by (group, virtual IP), as far as they are to be had."""
         targets = {}
         passwords = {}
         spec = self._document.cluster.spec
@@ -78,16 +103,13 @@ class _Resolution:
                     password = self._password(path, vip.password_from)
                     if password is not None:
                         passwords[group.name, vip.name] = password
-        if self._problems and self._only_secrets:
-            raise SecretError("\n".join(str(problem) for problem in self._problems))
-        if self._problems:
-            raise DocumentError(self._problems)
-        return References(targets, passwords, tuple(self._warnings))
+        return targets, passwords
 
     def _problem(self, path: FieldPath, error: _Unusable, *, secret: bool) -> None:
         source = self._document.source
         self._problems.append(Problem(source, 0, 0, path_text(path), error.message, error.fix))
         self._only_secrets = self._only_secrets and secret
+        self._faults.append((error.code, Fault(path, error.message, error.fix)))
 
     def _target(self, path: FieldPath, node: NodeSpec) -> Target:
         ssh = node.ssh
@@ -136,7 +158,7 @@ class _Resolution:
         text, mode = _text_of(file, _MAX_KEYS_BYTES)
         if "PRIVATE KEY" not in text:
             raise _Unusable(f"{printable(str(file))} ({origin}) is no private key", "name the key, not its .pub file")
-        self._warn_if_open(file, mode, origin)
+        self._warn_if_open(file, mode, (*path, "identityFrom"), origin)
         return (str(file),)
 
     def _password(self, path: FieldPath, reference: SecretRef) -> str | None:
@@ -146,14 +168,14 @@ class _Resolution:
                 file = self._path(reference.file)
                 text, mode = _text_of(file, _MAX_SECRET_BYTES)
                 password, where = text.split("\n", 1)[0], printable(str(file))
-                self._warn_if_open(file, mode, path_text(path))
+                self._warn_if_open(file, mode, path, path_text(path))
             else:
                 name = reference.env or ""
                 if name not in self._environ:
-                    raise _Unusable(f"the environment variable {name} is not set", f"export {name}=...")
+                    raise _Unusable(f"the environment variable {name} is not set", f"export {name}=...", _ABSENT)
                 password, where = self._environ[name], f"the environment variable {name}"
             if wrong := password_problem(password):
-                raise _Unusable(f"{where}: {wrong}")
+                raise _Unusable(f"{where}: {wrong}", code=Code.PASSWORD)
         except _Unusable as error:
             self._problem(path, error, secret=True)
             return None
@@ -166,10 +188,11 @@ class _Resolution:
         except RuntimeError:
             raise _Unusable(f"{shown(name)}: there is no such user's home directory") from None
 
-    def _warn_if_open(self, file: Path, mode: int, origin: str) -> None:
+    def _warn_if_open(self, file: Path, mode: int, path: FieldPath, origin: str) -> None:
         if mode & (stat.S_IWGRP | stat.S_IRWXO):
-            what = f"{printable(str(file))} ({origin}) is open to others (mode {mode:04o})"
-            self._warnings.append(f"{what}; chmod 600 it")
+            name, what = printable(str(file)), f"is open to others (mode {mode:04o})"
+            self._warnings.append(f"{name} ({origin}) {what}; chmod 600 it")
+            self._faults.append((Code.REFERENCE_OPEN, Fault(path, f"{name} {what}", "chmod 600 it")))
 
 
 def _text_of(file: Path, limit: int) -> tuple[str, int]:
@@ -180,7 +203,7 @@ def _text_of(file: Path, limit: int) -> tuple[str, int]:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
-        raise _Unusable(f"{label} cannot be read: {reason[:1].lower()}{reason[1:]}") from None
+        raise _Unusable(f"{label} cannot be read: {reason[:1].lower()}{reason[1:]}", code=_ABSENT) from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

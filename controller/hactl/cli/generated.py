@@ -17,6 +17,7 @@ from hactl.cli.main import COMMANDS, Commands, cli
 from hactl.cli.topics import EXIT_STATUSES
 from hactl.core import catalogue, verbs
 from hactl.core.document.explain import explain
+from hactl.core.lint.codes import Code
 
 _HEAD = """\
 # Reference
@@ -60,7 +61,7 @@ def _statuses() -> str:
 
 
 def _catalogue() -> list[str]:
-    tables: list[tuple[str, str, Iterable[verbs.Verb | catalogue.Named]]] = [
+    tables: list[tuple[str, str, Iterable[verbs.Verb | catalogue.Named | Code]]] = [
         ("Steps", "verb", verbs.Verb),
         ("Holds: reasons not to act", "reason", catalogue.HoldReason),
         ("Conditions", "type", catalogue.ConditionType),
@@ -68,6 +69,7 @@ def _catalogue() -> list[str]:
         ("Causes of explanations (hactl why), besides reasons of holds and conditions", "cause", catalogue.Cause),
         ("Refusals to throw a copy away (hactl resolve)", "reason", catalogue.RefusalReason),
         ("Events", "kind", catalogue.EventKind),
+        ("Findings of hactl lint (docs/lint.md)", "code", Code),
     ]
     return [
         f"## {title}\n\n| {word} | meaning |\n|---|---|\n"

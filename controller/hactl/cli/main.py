@@ -20,6 +20,7 @@ from hactl.errors import HactlError, InvariantBroken
 #: command -> (module below `hactl.cli.commands`, whose last name is the command, one line for `hactl --help`).
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("documents.validate", "Check documents: shape, meaning and what they refer to."),
+    "lint": ("documents.lint", "Find what works and is likely to go wrong, in documents alone."),
     "explain": ("documents.explain", "Say what a field of the document means."),
     "plan": ("documents.plan", "Show what would be done, and what is held back and why. Touches nothing."),
     "apply": ("documents.apply", "Converge clusters to their documents, in the foreground."),

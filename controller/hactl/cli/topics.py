@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXIT_STATUSES: dict[int, str] = {
     0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready; switchover, drain: done",
-    1: "an error: a document, a secret, a node or the record; the message says which and what to do",
+    1: "an error: a document, a secret, a node or the record; the message says which and what to do; lint: findings",
     2: "plan, diff: there are changes",
     3: "apply, drain, switchover: held back or not there yet; wait: the time was up; status, why: not Ready",
     64: "the command line is wrong",

@@ -82,12 +82,13 @@ def failover_of(cluster: Cluster, group: GroupSpec) -> FailoverSpec:
 def hooked_groups(cluster: Cluster, node: str) -> tuple[GroupSpec, ...]:
     """The groups that the node hook of that node looks after: there is something besides addresses to move."""
     return tuple(
-        group
-        for group in cluster.groups
-        if node in group.preferred
-        and group.virtual_ips
-        and (group.storage or any(service.run_on is RunOn.ACTIVE for service in group.services))
+        group for group in cluster.groups if node in group.preferred and group.virtual_ips and follows_addresses(group)
     )
+
+
+def follows_addresses(group: GroupSpec) -> bool:
+    """Whether there is something besides addresses that moves with the group."""
+    return bool(group.storage) or any(service.run_on is RunOn.ACTIVE for service in group.services)
 
 
 def targets_of(group: GroupSpec) -> frozenset[str]:

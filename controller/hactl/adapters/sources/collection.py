@@ -5,11 +5,10 @@ A name given twice is an error at both places, and neither is loaded.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from hactl.adapters.yaml.documents import FileContent
-from hactl.core.document.problems import Problem, shown
+from hactl.core.document.problems import Problem, Stage, shown
 from hactl.ports import Document, SourceState
 
 _SUFFIXES = (".yaml", ".yml")
@@ -53,6 +52,6 @@ class Collection:
 
 
 def _name_twice(document: Document, place: tuple[int, int], other: Document) -> Problem:
-    source = re.sub(r"#[0-9]+$", "", document.source)
     message = f"the cluster {shown(document.cluster.name)} is there twice, also in {other.source}"
-    return Problem(source, *place, "metadata.name", message, "give each cluster its own name; neither is loaded")
+    fix = "give each cluster its own name; neither is loaded"
+    return Problem(document.file, *place, "metadata.name", message, fix, Stage.MEANING)

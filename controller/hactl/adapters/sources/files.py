@@ -12,7 +12,7 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from hactl.adapters.sources.collection import Collection, is_document_file
 from hactl.adapters.yaml.documents import FileContent, read_documents
-from hactl.adapters.yaml.tree import MAX_BYTES
+from hactl.adapters.yaml.tree import MAX_BYTES, Tree
 from hactl.core.document.problems import Problem, printable
 from hactl.ports import Clock, SourceState
 
@@ -75,21 +75,38 @@ def load_files(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Source
     Here a missing file or an empty directory is a problem like any other, because somebody named it.
     """
     collection = Collection()
+    for content in _contents(paths, stdin, places=False):
+        collection.add(content)
+    return collection.state()
+
+
+def load_with_places(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> tuple[SourceState, dict[str, Tree]]:
+    """The same, and by cluster where everything stands in its document."""
+    collection = Collection()
+    trees: dict[str, Tree] = {}
+    for content in _contents(paths, stdin, places=True):
+        collection.add(content)
+        for document, tree in zip(content.documents, content.trees, strict=True):
+            trees[document.cluster.name] = tree
+    return collection.state(), trees
+
+
+def _contents(paths: Sequence[str], stdin: BinaryIO | None, *, places: bool) -> Iterator[FileContent]:
+    """What each file of a command line holds, once; a path that cannot be read is a problem."""
     seen: set[str] = set()
     for path in paths:
         if path == STDIN:
             content = (stdin or sys.stdin.buffer).read(MAX_BYTES + 1)
-            collection.add(read_documents(content, source="<stdin>", directory=str(Path.cwd())))
+            yield read_documents(content, source="<stdin>", directory=str(Path.cwd()), places=places)
             continue
         listing = list_files([path])
         label = printable(path)
         for message in (*listing.down, *listing.empty):
-            collection.problems.append(Problem(label, 0, 0, "", message.removeprefix(f"{label}: ")))
+            yield FileContent(problems=(Problem(label, 0, 0, "", message.removeprefix(f"{label}: ")),))
         for name, _ in listing.files:
             if os.path.abspath(name) not in seen:  # noqa: PTH100 - symlinks are kept: references start at the link
                 seen.add(os.path.abspath(name))  # noqa: PTH100
-                collection.add(_load(name, pipes=True)[1])
-    return collection.state()
+                yield _load(name, pipes=True, places=places)[1]
 
 
 def list_files(paths: Iterable[str]) -> Listing:
@@ -139,7 +156,7 @@ def _why(path: str, error: Exception) -> str:
     return f"{printable(path)}: {reason[:1].lower()}{reason[1:]}"
 
 
-def _load(path: str, *, pipes: bool = False) -> tuple[Stamp | None, FileContent]:
+def _load(path: str, *, pipes: bool = False, places: bool = False) -> tuple[Stamp | None, FileContent]:
     """A file's stamp and content as of one moment; what cannot be read is a problem.
 
     With `pipes` a pipe (`-f <(...)`) is read to its end; otherwise only regular files are read.
@@ -157,7 +174,7 @@ def _load(path: str, *, pipes: bool = False) -> tuple[Stamp | None, FileContent]
         reason = _why(path, error).removeprefix(f"{label}: ")
         return None, FileContent(problems=(Problem(label, 0, 0, "", f"cannot be read: {reason}"),), nameless=1)
     stamp = Stamp(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)
-    read = read_documents(content, source=label, directory=directory)
+    read = read_documents(content, source=label, directory=directory, places=places)
     written = datetime.fromtimestamp(found.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     documents = tuple(replace(document, revised_at=written) for document in read.documents)
     return stamp, replace(read, documents=documents)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from hactl.adapters.yaml.tree import MAX_BYTES, MAX_PROBLEMS, Tree, read_trees
 from hactl.core.document.load import read_cluster
-from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
+from hactl.core.document.problems import Fault, FieldPath, Problem, Stage, path_text
 from hactl.core.document.recover import more_faults
 from hactl.core.document.rules.check import check
 from hactl.core.objects import HACluster
@@ -40,13 +40,17 @@ class FileContent:
     broken: frozenset[str] = frozenset()
     #: Documents that do not load and whose name cannot be told.
     nameless: int = 0
+    #: Where everything stands in each document; only for those who ask, because it is larger than the document.
+    trees: tuple[Tree, ...] = ()
 
 
-def read_documents(content: bytes, *, source: str, directory: str, rules: Rules | None = None) -> FileContent:
+def read_documents(
+    content: bytes, *, source: str, directory: str, rules: Rules | None = None, places: bool = False
+) -> FileContent:
     """The documents of a file. Never raises: what is wrong is in `problems`.
 
     `source` names the file for people; `directory` is where relative references of the documents start. `rules`: what
-    else must hold for documents of this kind of source.
+    else must hold for documents of this kind of source. `places`: the trees are wanted too.
     """
     trees, problems = read_trees(content, source)
     if not trees:
@@ -54,7 +58,8 @@ def read_documents(content: bytes, *, source: str, directory: str, rules: Rules 
         named = frozenset({name} if name else ())
         return FileContent(problems=tuple(problems), broken=named, nameless=0 if name else 1)
     documents: list[Document] = []
-    places: list[tuple[int, int]] = []
+    names: list[tuple[int, int]] = []
+    whole: list[Tree] = []
     broken: list[str | None] = []
     for number, tree in enumerate(trees, 1):
         cluster, wrong = _read_tree(tree, source, rules)
@@ -64,9 +69,16 @@ def read_documents(content: bytes, *, source: str, directory: str, rules: Rules 
         else:
             label = source if number == 1 else f"{source}#{number}"
             documents.append(Document(cluster, label, directory, digest(cluster), tree.text))
-            places.append(tree.at(("metadata", "name")))
-    names = frozenset(name for name in broken if name)
-    return FileContent(tuple(documents), tuple(places), tuple(problems), names, broken.count(None))
+            names.append(tree.at(("metadata", "name")))
+            whole.append(tree)
+    return FileContent(
+        tuple(documents),
+        tuple(names),
+        tuple(problems),
+        frozenset(name for name in broken if name),
+        broken.count(None),
+        tuple(whole) if places else (),
+    )
 
 
 def digest(cluster: HACluster) -> str:
@@ -113,7 +125,7 @@ def _placed(faults: Iterable[Fault], tree: Tree, source: str) -> list[Problem]:
     for fault in faults:
         line, column = tree.at(fault.path, key=fault.at_key)
         if (line, column) not in known:
-            problems.append(Problem(source, line, column, path_text(fault.path), fault.text, fault.fix))
+            problems.append(Problem(source, line, column, path_text(fault.path), fault.text, fault.fix, Stage.SHAPE))
     return problems
 
 

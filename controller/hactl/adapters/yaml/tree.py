@@ -39,6 +39,9 @@ class Tree:
     line: int
     text: str
     data: Data = None
+    #: Lines of comments before its `---`, and the line of the file they start on.
+    before: str = ""
+    before_line: int = 1
     #: False: not YAML; `data` is nothing. True with problems: `data` is what could be understood.
     readable: bool = True
     problems: list[Problem] = field(default_factory=list)
@@ -68,7 +71,16 @@ def read_trees(content: bytes, source: str) -> tuple[list[Tree], list[Problem]]:
         return [], [problem]
     if sum(1 for _ in _documents(text)) > MAX_DOCUMENTS:
         return [], [Problem(source, 0, 0, "", f"the file has more than {MAX_DOCUMENTS} documents", "split it")]
-    trees = [tree for line, chunk in _documents(text) if (tree := _read(line, chunk, source)) is not None]
+    trees: list[Tree] = []
+    before = (1, "")
+    for line, chunk in _documents(text):
+        tree = _read(line, chunk, source)
+        if tree is None:
+            before = (line, chunk)
+            continue
+        tree.before_line, tree.before = before
+        before = (1, "")
+        trees.append(tree)
     if not trees:
         what = "the file is empty" if not text.strip() else "the file holds no document, only comments"
         return [], [Problem(source, 1, 1, "", what, "a document starts with apiVersion: hactl.dev/v1alpha1")]

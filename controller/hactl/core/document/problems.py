@@ -10,7 +10,8 @@ import difflib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 #: Where in a document, in wire spelling: ("spec", "groups", 0, "virtualIPs", 1, "vhid").
@@ -19,6 +20,17 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN_CHARACTERS = 60
 _SECRET_FIELD = re.compile(r"pass|secret|private|token", re.IGNORECASE)
+
+
+class Stage(StrEnum):
+    """How far a document got before something was wrong with it."""
+
+    #: It cannot be read, or is no YAML.
+    TEXT = "text"
+    #: A field that is unknown, missing, or of another type.
+    SHAPE = "shape"
+    #: Fields that each could be right and together are not.
+    MEANING = "meaning"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,6 +48,8 @@ class Problem:
     message: str
     #: What would be right; empty when the message says it all.
     fix: str = ""
+    #: Two problems that say the same are the same.
+    stage: Stage = field(default=Stage.TEXT, compare=False)
 
     def __str__(self) -> str:
         """One line for a terminal or an editor's error parser."""

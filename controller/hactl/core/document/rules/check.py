@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from hactl.core.document.problems import Fault, FieldPath, Problem, path_text
+from hactl.core.document.problems import Fault, FieldPath, Problem, Stage, path_text
 from hactl.core.document.rules import failover, network, nodes, storage
 from hactl.core.objects import HACluster
 
@@ -33,7 +33,7 @@ def check(cluster: HACluster, source: str, at: Callable[[FieldPath, bool], tuple
     problems = []
     for fault in faults(cluster):
         line, column = at(fault.path, fault.at_key)
-        problems.append(Problem(source, line, column, path_text(fault.path), fault.text, fault.fix))
+        problems.append(Problem(source, line, column, path_text(fault.path), fault.text, fault.fix, Stage.MEANING))
     return sorted(problems)
 
 
