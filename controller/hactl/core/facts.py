@@ -305,6 +305,8 @@ class BootConfig:
     loader_carp: bool
     #: name -> value lines of /etc/sysctl.conf and sysctl.conf.local, last one wins.
     sysctl_conf: Mapping[str, str]
+    #: Variable of rc.conf, or name of sysctl.conf -> the file that decides: the last one read that sets it.
+    set_in: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from hactl.core.changes.change import STATE_DIRECTORY, Change, NamedChange, SecretUse, WrittenFile
 from hactl.core.changes.replace import making, replacing
 from hactl.core.facts import RcAlias
+from hactl.core.sh import quote
 from hactl.core.verbs import Verb
 
 SYSCTL_CONF = "/etc/sysctl.conf"
@@ -107,8 +108,13 @@ def edited_by_sysrc(words: str) -> tuple[str, ...]:
     )
 
 
-def setting(name: str, words: str) -> str:
-    """sysrc on a copy of the file it would write: the one that has the variable last, or rc.conf."""
+def setting(name: str, words: str, file: str = "") -> str:
+    """sysrc on a copy of a file: the one that rc(8) reads last of those that have the variable, or rc.conf.
+
+    `file`: one that sysrc(8) does not look at, such as /etc/rc.conf.d/nfsd.
+    """
+    if file:
+        return replacing(quote(file), *edited_by_sysrc(words))
     where = f"hactl_rc={RC_CONF_LOCAL}; {_assigns(name, RC_CONF_LOCAL)} || hactl_rc={RC_CONF}"
     return "\n".join([where, replacing('"$hactl_rc"', *edited_by_sysrc(words))])
 
@@ -124,14 +130,17 @@ class SetRcVariable(NamedChange):
     verb = Verb.SET_RC_VARIABLE
     value: str
     append: bool = False
+    #: See `setting`.
+    file: str = ""
 
     @property
     def writes(self) -> WrittenFile:
-        return WrittenFile(RC_CONF, f"{self.name}{'+=' if self.append else '='}{self.value}\n", part=True)
+        text = f"{self.name}{'+=' if self.append else '='}{self.value}\n"
+        return WrittenFile(self.file or RC_CONF, text, part=True)
 
     @property
     def command(self) -> str:
-        return setting(self.name, f"{self.name}{'+=' if self.append else '='}{self.value}")
+        return setting(self.name, f"{self.name}{'+=' if self.append else '='}{self.value}", self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +164,12 @@ class SetSysctlConf(NamedChange):
 
     verb = Verb.SET_SYSCTL_CONF
     value: int
+    #: sysctl.conf.local is read after it (rc.d/sysctl), and decides where it sets the name too.
+    file: str = SYSCTL_CONF
 
     @property
     def writes(self) -> WrittenFile:
-        return WrittenFile(SYSCTL_CONF, f"{self.name}={self.value}\n", part=True)
+        return WrittenFile(self.file, f"{self.name}={self.value}\n", part=True)
 
     @property
     def pattern(self) -> str:
@@ -169,7 +180,7 @@ class SetSysctlConf(NamedChange):
     def command(self) -> str:
         others = f"grep -aEv '^[[:space:]]*{self.pattern}[[:space:]]*=' \"$hactl_file\""
         return replacing(
-            SYSCTL_CONF,
+            self.file,
             # grep exits with 1 when no line is left, with 2 when it could not read.
             f'{{ [ ! -e "$hactl_file" ] || {others} || [ $? -eq 1 ]; }} > "$hactl_new" &&',
             f"  echo '{self.name}={self.value}' >> \"$hactl_new\"",
@@ -205,14 +216,16 @@ class EnableService(NamedChange):
 
     verb = Verb.ENABLE_SERVICE
     rcvar: str
+    #: See `setting`.
+    file: str = ""
 
     @property
     def writes(self) -> WrittenFile:
-        return WrittenFile(RC_CONF, f"{self.rcvar}=YES\n", part=True)
+        return WrittenFile(self.file or RC_CONF, f"{self.rcvar}=YES\n", part=True)
 
     @property
     def command(self) -> str:
-        return setting(self.rcvar, f"{self.rcvar}=YES")
+        return setting(self.rcvar, f"{self.rcvar}=YES", self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +234,16 @@ class DisableService(NamedChange):
 
     verb = Verb.DISABLE_SERVICE
     rcvar: str
+    #: See `setting`.
+    file: str = ""
 
     @property
     def writes(self) -> WrittenFile:
-        return WrittenFile(RC_CONF, f"{self.rcvar}=NO\n", part=True)
+        return WrittenFile(self.file or RC_CONF, f"{self.rcvar}=NO\n", part=True)
 
     @property
     def command(self) -> str:
-        return setting(self.rcvar, f"{self.rcvar}=NO")
+        return setting(self.rcvar, f"{self.rcvar}=NO", self.file)
 
 
 BootChange: TypeAlias = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hactl.core.facts import RcAlias
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length
@@ -239,6 +239,8 @@ class BootFiles:
     live: bool = False
     #: Files with NUL bytes in them.
     torn: tuple[str, ...] = ()
+    #: Name of sysctl.conf -> the file that sets it last.
+    sysctl_in: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_boot_files(text: str) -> BootFiles:
@@ -248,6 +250,7 @@ def parse_boot_files(text: str) -> BootFiles:
     origins: dict[str, Origin] = {}
     rcvars: dict[str, str] = {}
     sysctls: dict[str, str] = {}
+    sysctl_in: dict[str, str] = {}
     marks: list[str] = []
     torn: list[str] = []
     loader_carp, release, path, live = False, "", "", False
@@ -269,7 +272,7 @@ def parse_boot_files(text: str) -> BootFiles:
             torn.append(rest)
         elif word == "line" and "sysctl.conf" in path:
             if pair := parse_sysctl_conf_line(rest):
-                sysctls[pair[0]] = pair[1]
+                sysctls[pair[0]], sysctl_in[pair[0]] = pair[1], path
         elif word == "line" and path.endswith("/freebsd-version"):
             release = rest.partition("=")[2].strip().strip("\"'")
         elif word == "line":
@@ -277,7 +280,7 @@ def parse_boot_files(text: str) -> BootFiles:
             loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
         else:
             raise NotUnderstood("a line that the probe does not print")
-    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live, tuple(torn))
+    return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live, tuple(torn), sysctl_in)
 
 
 def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:

@@ -153,7 +153,11 @@ def _rc_file(case: Case, effect: SetsRc) -> Iterator[str]:
     if effect.file != RC_COPY:
         yield f"I10: sysrc writes {effect.file or '/etc/rc.conf itself'}"
     replaced = {done.path for done in case.all_of(WritesFile) if done.how == "mv"}
-    if not replaced or not replaced <= {"/etc/rc.conf", "/etc/rc.conf.local"}:
+    boot = case.here.seen(lambda facts: facts.boot)
+    decides = boot.set_in.get(effect.variable, "") if boot is not None else ""
+    if "/rc.conf.d/" in decides and replaced != {decides} and effect.change != "-x":
+        yield f"changes nothing: {decides} is read after what it writes"
+    if not replaced or not replaced <= {"/etc/rc.conf", "/etc/rc.conf.local", decides}:
         yield f"does not replace rc.conf by one rename: {', '.join(sorted(replaced)) or 'nothing is'}"
     if not re.search(rf"cp \S+ {RC_COPY} &&\n.*\ncat {RC_COPY} > \S+", case.step.command):
         yield "does not make rc.conf what sysrc made of it"
@@ -192,7 +196,10 @@ def _sole(alias: RcAlias, aliases: tuple[RcAlias, ...]) -> bool:
 
 def set_sysctl_conf(case: Case) -> Iterator[str]:
     """SetSysctlConf."""
-    if not any(effect.path == "/etc/sysctl.conf" and effect.how == "mv" for effect in case.all_of(WritesFile)):
+    boot = case.here.seen(lambda facts: facts.boot)
+    files = {(boot.set_in if boot else {}).get(f"net.inet.carp.{word}") for word in ("preempt", "allow")} - {None}
+    written = {effect.path for effect in case.all_of(WritesFile) if effect.how == "mv"}
+    if len(written) != 1 or not written <= {"/etc/sysctl.conf", *files}:
         yield "does not replace /etc/sysctl.conf by one rename"
     wanted = {"preempt": str(int(case.world.cluster.document.spec.carp.preempt)), "allow": "1"}
     found = set(_SYSCTL.findall(case.step.command))

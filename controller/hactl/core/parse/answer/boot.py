@@ -124,6 +124,10 @@ def read_boot(
             ipv6_interfaces=ipv6,
             loader_carp=boot.value.loader_carp,
             sysctl_conf=boot.value.sysctl_conf,
+            set_in={
+                **{name: origin.file for name, origin in boot.value.origins.items()},
+                **boot.value.sysctl_in,
+            },
         ),
         reader.seen_at,
     )

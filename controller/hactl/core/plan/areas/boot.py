@@ -59,7 +59,7 @@ def boot_steps(scene: Scene) -> Findings:
             continue
         boot = facts.boot.value
         yield from _rc_variables(scene, node, boot)
-        yield from _services(scene, node, facts)
+        yield from _services(scene, node, facts, boot)
         yield from _sysctl_conf(scene, node, boot)
         yield from _aliases(scene, node, facts, boot)
 
@@ -71,12 +71,21 @@ def _mend(node: str, path: str) -> Step:
     return Step.of(node, change, f"{why} ({change.kept} keeps the torn file)", Risk.NONE, after=(after,))
 
 
-def _rc_is(name: str, value: str) -> Check:
-    return Check(f"{name} is {value}", f'[ "$(sysrc -n {name} 2>/dev/null)" = {quote(value)} ]')
+def _rc_is(name: str, value: str, file: str = "") -> Check:
+    where = f"-f {quote(file)} " if file else ""
+    return Check(f"{name} is {value}", f'[ "$(sysrc {where}-n {name} 2>/dev/null)" = {quote(value)} ]')
 
 
-def _on_at_boot(node: str, name: str, why: str) -> Step:
-    return Step.of(node, SetRcVariable(name, "YES"), why, Risk.NONE, after=(_rc_is(name, "YES"),))
+def _decides(boot: BootConfig, name: str) -> str:
+    """The file below rc.conf.d that sets a variable last, which sysrc(8) does not look at; empty: none does."""
+    file = boot.set_in.get(name, "")
+    return file if "/rc.conf.d/" in file else ""
+
+
+def _on_at_boot(node: str, boot: BootConfig, name: str, why: str) -> Step:
+    file = _decides(boot, name)
+    why += f" ({file} says so)" if file else ""
+    return Step.of(node, SetRcVariable(name, "YES", file=file), why, Risk.NONE, after=(_rc_is(name, "YES", file),))
 
 
 def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
@@ -95,7 +104,7 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
         value = boot.rc.get("hastd_enable", "NO")
         if not is_yes(value):
             why = f"hastd_enable is {value or 'empty'}; hastd does not start at boot"
-            yield _on_at_boot(node, "hastd_enable", why)
+            yield _on_at_boot(node, boot, "hastd_enable", why)
     if any(unanswered(scene, name) for name in scene.view.facts):
         pass  # the node hook is not there yet
     elif not hooked_groups(scene.view.cluster, node):
@@ -107,7 +116,7 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
             ("devd_enable", "YES", "devd tells the node hook of CARP's events"),
         ):
             if not is_yes(boot.rc.get(name, default)):
-                yield _on_at_boot(node, name, what)
+                yield _on_at_boot(node, boot, name, what)
 
 
 def is_yes(value: str) -> bool:
@@ -115,7 +124,7 @@ def is_yes(value: str) -> bool:
     return value.lower() in ("yes", "true", "on", "1")
 
 
-def _services(scene: Scene, node: str, facts: NodeFacts) -> Iterator[Step]:
+def _services(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Iterator[Step]:
     """A service that follows the group must not start by itself at boot; one that runs everywhere must."""
     for group in scene.view.cluster.groups:
         for spec in group.services:
@@ -124,9 +133,11 @@ def _services(scene: Scene, node: str, facts: NodeFacts) -> Iterator[Step]:
                 continue
             wanted = spec.run_on is RunOn.ALL
             if service.enabled != wanted:
-                change = (EnableService if wanted else DisableService)(spec.name, service.rcvar)
+                file = _decides(boot, service.rcvar)
+                change = (EnableService if wanted else DisableService)(spec.name, service.rcvar, file)
                 why = "it runs on every node" if wanted else "it runs only where the group is active, not from boot"
-                after = _rc_is(service.rcvar, "YES" if wanted else "NO")
+                why += f" ({file} says otherwise)" if file else ""
+                after = _rc_is(service.rcvar, "YES" if wanted else "NO", file)
                 yield Step.of(node, change, f"{spec.name}: {why}", Risk.NONE, after=(after,))
 
 
@@ -137,14 +148,15 @@ def _sysctl_conf(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
         name = f"net.inet.carp.{short}"
         have = boot.sysctl_conf.get(name, str(CARP_DEFAULTS[short]))
         if have.strip() != str(value):
-            yield _sysctl_line(node, SetSysctlConf(name, value), have if name in boot.sysctl_conf else None)
+            change = SetSysctlConf(name, value, boot.set_in.get(name, SYSCTL_CONF))
+            yield _sysctl_line(node, change, have if name in boot.sysctl_conf else None)
 
 
 def _sysctl_line(node: str, change: SetSysctlConf, have: str | None) -> Step:
     line = f"{change.name}={change.value}"
     why = f"sets {change.name}={have}" if have is not None else f"does not set {line}"
-    after = Check(f"{SYSCTL_CONF} has {line}", f"grep -q '^{change.pattern}={change.value}$' {SYSCTL_CONF}")
-    return Step.of(node, change, f"{SYSCTL_CONF} {why}", Risk.NONE, after=(after,))
+    after = Check(f"{change.file} has {line}", f"grep -q '^{change.pattern}={change.value}$' {quote(change.file)}")
+    return Step.of(node, change, f"{change.file} {why}", Risk.NONE, after=(after,))
 
 
 def wanted_aliases(scene: Scene, node: str) -> list[BootAlias]:
