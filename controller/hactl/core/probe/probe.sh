@@ -181,7 +181,7 @@ h_list_files() {
 		case "$h_f" in [0-9]*) h_service "$h_f"; h_f=$h_name ;; esac
 		for h_g in "$h_root/etc/rc.conf.d/$h_f" "$h_root/etc/rc.conf.d/$h_f"/* \
 			"$h_root/usr/local/etc/rc.conf.d/$h_f" "$h_root/usr/local/etc/rc.conf.d/$h_f"/*; do
-			if [ -f "$h_g" ]; then h_more="$h_more$h_g$h_l"; fi
+			if [ -f "$h_g" ] && [ -r "$h_g" ]; then h_boot="$h_boot$h_g$h_l"; fi
 		done
 	done
 	for h_f in "$h_root/etc/devd.conf" "$h_root"/etc/devd/*.conf "$h_root"/usr/local/etc/devd/*.conf; do
@@ -234,8 +234,8 @@ h_boot_files() {
 		/^[ \t]*(\.|source)[ \t]/ || /`/ || /\$\(/ { print "live" }
 		/^# BEGIN hactl[ \t]*$/ { print "mark BEGIN"; own = 1; next }
 		/^# END hactl[ \t]*$/ { print "mark END"; own = 0; next }
-		/^[ \t]*(export[ \t]+)?ifconfig_[A-Za-z0-9_]+=/ {
-			v = $0; sub(/=.*/, "", v); sub(/.*[ \t]/, "", v)
+		/^[ \t]*(export[ \t]+)?(ifconfig_[A-Za-z0-9_]+|[A-Za-z0-9_]+_enable|kld_list)\+?=/ {
+			v = $0; sub(/\+?=.*/, "", v); sub(/.*[ \t]/, "", v)
 			print (own ? "own " : "var ") v; v = ""
 		}
 		END { flush() }' "$@" 2>&1); fi
