@@ -283,6 +283,8 @@ class RcAlias:
     key: str | None
     #: Words we do not know: their presence makes the entry differ.
     unknown_words: tuple[str, ...] = ()
+    #: Options that say nothing about CARP, e.g. `mtu 9000`: they go where the entry goes.
+    options: tuple[str, ...] = ()
     #: The file whose assignment of the variable is read last; empty when no line assigns it literally.
     file: str = ""
     #: True: that assignment stands between `# BEGIN hactl` and `# END hactl`.

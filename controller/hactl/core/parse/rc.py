@@ -33,6 +33,16 @@ _KEYWORDS = frozenset(
         " prefer_source remove scopeid state mcast mcast6 carpver vrrpprio vrrpinterval pltime vltime name",
     )
 )
+#: ifconfig(8) keeps this many characters of a password and no more (CARP_KEY_LEN, netinet/ip_carp.h).
+_KEY_CHARACTERS = 19
+#: Words of a boot line that say nothing about CARP: with a number, with a value that is not shown, and without.
+_NUMBERED = frozenset({"mtu", "metric", "fib"})
+_VALUED = frozenset({"description", "descr", "group", "media", "mediaopt"})
+_SWITCH = re.compile(
+    r"-?(lro|tso[46]?|[rt]xcsum6?|vlanhw\w+|vlanmtu|wol(_\w+)?|polling|no_dad|no_radr|prefer_source|debug|promisc|"
+    r"monitor|staticarp|link[012]|arp|defaultif|ifdisabled|accept_rtadv|auto_linklocal|nud)",
+    re.ASCII,
+)
 _ADDRESS_LIKE = re.compile(r"[0-9a-f]*[.:][0-9a-f.:]*(?:-[0-9a-f]+)?(?:/[0-9]+)?", re.ASCII)
 _ENTRY_STARTS = frozenset({"inet", "inet6", "link", "ether"})
 
@@ -155,13 +165,14 @@ def _entry(
     family = words[0]
     numbers: dict[str, int] = {}
     unknown: list[str] = []
+    options: list[str] = []
     key: str | None = None
     ip, length = "", None
     rest = iter(words[1:])
     for word in rest:
         if word == "pass":
             secret = next(rest, "")
-            key = fingerprint(secret)
+            key = fingerprint(secret[:_KEY_CHARACTERS])
             if _RANGE.search(secret) or _LIVE.search(secret):
                 unknown.append("pass with characters that rc.conf cannot carry")
         elif word in ("vhid", "advskew", "advbase", "prefixlen"):
@@ -176,6 +187,14 @@ def _entry(
             next(rest, "")
         elif word in ("alias", "add", "up"):
             continue
+        elif word in _VALUED and next(rest, ""):
+            options.append(word)
+        elif word in _NUMBERED and re.fullmatch(r"[0-9]{1,6}", value := next(rest, "")):
+            options.append(f"{word} {value}")
+        elif word in _NUMBERED:
+            unknown += [word, f"a word of {len(value)} characters"]
+        elif _SWITCH.fullmatch(word):
+            options.append(word)
         elif not ip and (parsed := _cidr(word, family)) is not None:
             ip, length = parsed[0], parsed[1] if parsed[1] is not None else length
         else:
@@ -196,6 +215,7 @@ def _entry(
         advskew=numbers.get("advskew"),
         key=key,
         unknown_words=tuple(unknown),
+        options=tuple(options),
         file=origin.file,
         managed=origin.managed,
     )

@@ -8,6 +8,7 @@ Man pages: hast.conf(5), devd.conf(5).
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import HAST_CONF
 from hactl.core.cluster import hooked_groups, storages_of
-from hactl.core.facts import known
+from hactl.core.facts import RcAlias, known
 from hactl.core.hastconf import WRITTEN, render_hastconf
 from hactl.core.hook.render import DEVD_RULE, HOOK
 from hactl.core.objects import HastSpec
@@ -112,6 +113,42 @@ def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
             "devd runs only one rule, which would be the node hook's",
             f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if program[:1] == "/" else "",
         )
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+def addresses(scene: Scene, node: str) -> Iterator[Setting]:
+    """Addresses that a line of somebody else's brings up on a vhid of the document, which does not name them."""
+    for _, vip in scene.view.vips():
+        interface = scene.view.interface(vip, node)
+        wanted = {str(ipaddress.ip_interface(text).ip) for text in vip.addresses}
+        for alias in by_hand(scene, node):
+            if interface is None or (alias.interface, alias.vhid) != (interface.name, vip.vhid) or alias.ip in wanted:
+                continue
+            cidr = f"{alias.ip}/{alias.prefix_length}"
+            yield Setting(
+                node,
+                f"{alias.file}:{alias.variable}",
+                f"{alias.variable} in {alias.file} brings up {cidr} on vhid {alias.vhid} of {alias.interface}",
+                "it would be taken off, now and at the next boot",
+                f"say it: {cidr} in the addresses of {vip.name}",
+            )
+
+
+def by_hand(scene: Scene, node: str) -> list[RcAlias]:
+    """CARP addresses of rc.conf that hactl did not write."""
+    boot = known(scene.view.facts[node].boot)
+    return [alias for alias in boot.aliases if not alias.managed] if boot is not None else []
+
+
+def stays(scene: Scene, node: str, interface: str, vhid: int, ip: str) -> bool:
+    """Whether somebody else's line brings that address up, and nobody has given it up."""
+    return any(
+        (alias.interface, alias.vhid, alias.ip) == (interface, vhid, ip)
+        and (node, f"{alias.file}:{alias.variable}") not in scene.overrides.given_up
+        for alias in by_hand(scene, node)
+    )
 
 
 # --- hast.conf ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import HastRole, Snapshot
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
-from hactl.core.plan.adopted import devd_rules, hast_settings
+from hactl.core.plan.adopted import addresses, devd_rules, hast_settings
 from hactl.core.plan.areas.handover import obstacles_of
 from hactl.core.plan.placement import place
 from hactl.core.plan.resolve import judge_resolution
@@ -86,7 +86,8 @@ def _given_up(operation: Operation, cluster: Cluster, snapshot: Snapshot, now: f
     scene, setting = set_scene(cluster, snapshot, now), operation.detail.get("setting", "")
     if operation.node not in scene.view.facts:
         return None
-    there = {each.name for each in (*hast_settings(scene, operation.node), *devd_rules(scene, operation.node))}
+    ask = (hast_settings, devd_rules, addresses)
+    there = {each.name for settings in ask for each in settings(scene, operation.node)}
     return (State.DONE, f"{operation.node} goes by the document") if setting not in there else None
 
 

@@ -20,6 +20,8 @@ from hactl.core.cluster import interface_on
 from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, family, known
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
+from hactl.core.plan.adopted import addresses as settings_of_addresses
+from hactl.core.plan.adopted import stays, waits
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import serves_fully, serving
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
@@ -68,9 +70,11 @@ class Place:
         return [a for a in wanted_addresses(self.vip) if (a.ip, a.prefix_length) not in have]
 
     def surplus(self) -> list[Address]:
-        """Addresses on the vhid that the document does not have, each once."""
+        """Addresses on the vhid that the document does not have, each once; not what its owner wrote into rc.conf."""
         wanted = {a.ip for a in wanted_addresses(self.vip)}
-        return list({a.ip: a for a in self.interface.of_vhid(self.vip.vhid) if a.ip not in wanted}.values())
+        there = {a.ip: a for a in self.interface.of_vhid(self.vip.vhid) if a.ip not in wanted}
+        name, vhid = self.interface.name, self.vip.vhid
+        return [a for a in there.values() if not stays(self.scene, self.node, name, vhid, a.ip)]
 
     def outlives_surplus(self) -> bool:
         """Whether the vhid keeps an address, and so stays, when the surplus ones are removed."""
@@ -90,6 +94,8 @@ class Place:
 def repair_steps(scene: Scene) -> Findings:
     """Bring vhids that are in use somewhere to what the document says; standby first."""
     yield from _leftovers(scene)
+    for node in scene.view.facts:
+        yield from waits(scene, node, settings_of_addresses(scene, node))
     for group, vip in scene.view.vips():
         places, holds = _places(scene, group, vip)
         yield from holds

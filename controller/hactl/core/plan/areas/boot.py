@@ -32,7 +32,7 @@ from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, family, known
 from hactl.core.hook.render import RCVAR
 from hactl.core.objects import RunOn
-from hactl.core.plan.adopted import unanswered
+from hactl.core.plan.adopted import stays, unanswered
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS, wanted_sysctls
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
@@ -214,11 +214,18 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     if _block_differs(block, have, boot, file):
         yield _write_block(node, block, have)
     for alias in by_hand:
+        if stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted):
+            continue  # the document does not name it: see adopted
         if _contradicts(alias, wanted) and not any(_says_the_same(item.alias, alias) for item in wanted):
             yield _take_out(node, alias)
     for interface, variable in boot.scan_stops.items():
         if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
+
+
+def _names(alias: RcAlias, wanted: list[BootAlias]) -> bool:
+    """Whether the document has the address on that interface."""
+    return any((alias.interface, alias.ip) == (item.alias.interface, item.alias.ip) for item in wanted)
 
 
 def _contradicts(alias: RcAlias, wanted: list[BootAlias]) -> bool:
@@ -232,16 +239,18 @@ def _contradicts(alias: RcAlias, wanted: list[BootAlias]) -> bool:
 def _take_out(node: str, alias: RcAlias) -> Step | Hold:
     """An alias that says something else, out of rc.conf; where sysrc(8) cannot do that, a person must."""
     numbered = re.fullmatch(r"ifconfig_[A-Za-z0-9_]+_alias\d+", alias.variable)
-    if numbered and not alias.file.startswith("/etc/rc.conf.d"):
+    more = (*alias.options, *alias.unknown_words)
+    if numbered and not more and not alias.file.startswith("/etc/rc.conf.d"):
         why = f"it brings up {alias.ip} otherwise than the document says"
         return _remove_variable(node, alias.variable, why)
     return Hold(
         HoldReason.BOOT_CONFIG_BY_HAND,
         f"{node}: {alias.variable} in {alias.file} brings up {alias.ip} as vhid {alias.vhid} "
-        "otherwise than the document says",
+        f"otherwise than the document says{', and says besides: ' if more else ''}{', '.join(more)}",
         node=node,
         target=alias.variable,
-        remedy=f"take that entry out of {alias.file} on {node}",
+        remedy=f"take that entry out of {alias.file} on {node}"
+        + (f", and put {', '.join(alias.options)} into ifconfig_{mangle(alias.interface)}" if alias.options else ""),
     )
 
 
