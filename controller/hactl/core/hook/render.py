@@ -17,6 +17,7 @@ from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import HAST_PORT, Cluster, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.onestatus.judge import JUDGE
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote
 
@@ -37,8 +38,9 @@ HELD_DEMOTION = 240
 
 #: The parts of the hook, in the order they are read; the last one acts on its arguments.
 PARTS = ("questions", "take_over", "give_up", "slept", "boot", "events")
+_TEXTS = [packaged("hactl.core.hook", f"program/{part}.sh") for part in PARTS]
 #: The hook but for the settings of a node.
-PROGRAM = "\n".join(packaged("hactl.core.hook", f"program/{part}.sh") for part in PARTS)
+PROGRAM = "\n".join([*_TEXTS[:-1], JUDGE, _TEXTS[-1]])
 #: Services that start rpcbind themselves where it does not run (force_depend in their rc.d scripts), in a second.
 RPC_SERVICES = frozenset({"lockd", "mountd", "nfsd", "statd"})
 #: rc.d script of the node -> its text but for the line that says where it comes from.

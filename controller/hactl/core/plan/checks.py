@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from hactl.core.facts import CarpState, HastRole, device_of
+from hactl.core.onestatus.judge import JUDGE_IN_STEP
 from hactl.core.sh import quote
 from hactl.core.steps import Check
 
@@ -219,16 +220,23 @@ def pool_absent(pool: str) -> Check:
 
 def service_runs(name: str, within_seconds: float = 0.0) -> Check:
     """Its own script says it runs."""
-    return Check(f"{name} runs", _onestatus(name), within_seconds)
+    return Check(f"{name} runs", _judged(name, "yes"), within_seconds)
 
 
 def service_stopped(name: str, within_seconds: float = 0.0) -> Check:
-    """Its own script says it does not run."""
-    return Check(f"{name} does not run", f"! {{ {_onestatus(name)}; }}", within_seconds)
+    """Its own script says it does not run; what nobody can tell is not that."""
+    return Check(f"{name} does not run", _judged(name, "no"), within_seconds)
+
+
+def _judged(name: str, runs: str) -> str:
+    """sh text: what the script answers comes to this."""
+    return (
+        f'{JUDGE_IN_STEP}\nhactl_text=$({_onestatus(name)})\nhactl_judge $? "$hactl_text"\n[ "$hactl_runs" = {runs} ]'
+    )
 
 
 def _onestatus(name: str) -> str:
     """sh text: what service(8) does, without reading rc.conf once more to find the script."""
     base, local = (quote(f"{place}/rc.d/{name}") for place in ("/etc", "/usr/local/etc"))
     found = f"if [ -x {base} ]; then {base} onestatus; elif [ -x {local} ]; then {local} onestatus"
-    return f"{found}; else service {quote(name)} onestatus; fi >/dev/null 2>&1"
+    return f"{found}; else service {quote(name)} onestatus; fi 2>&1"

@@ -133,7 +133,8 @@ h_services() {
 			;;
 		esac
 		h_service "$h_n"
-		h_b "service.$h_n"; $h_bound service "$h_name" onestatus; h_e "service.$h_n" $?
+		h_text=$($h_bound service "$h_name" onestatus 2>&1); h_r=$?; h_s "service.$h_n" "$h_r" "$h_text"
+		hactl_judge "$h_r" "$h_text"; h_s "runs.$h_n" 0 "$hactl_runs"
 	done
 }
 

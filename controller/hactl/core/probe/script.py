@@ -14,6 +14,7 @@ from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import HAST_PORT, Cluster, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.objects import Initialize, StorageSpec
+from hactl.core.onestatus.judge import JUDGE
 from hactl.core.packaged import packaged
 from hactl.core.parse.answer.boot import FILE_LIMIT
 from hactl.core.parse.answer.frames import FRAME
@@ -63,6 +64,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             *_settings("h_service", [f"h_name={quote(name)}" for name in services]),
             f"h_disks={_words(range(len(disks)))} h_zfs_disks={_words(zfs)} h_blank_disks={_words(blank)}",
             *_settings("h_disk", [_disk(disk, node) for disk in disks]),
+            JUDGE,
             PROGRAM,
         ]
     )
