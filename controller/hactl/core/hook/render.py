@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import HAST_PORT, Cluster, failover_of, hooked_groups, interface_on
+from hactl.core.cluster import HAST_PORT, Cluster, checks_of, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
-from hactl.core.onestatus.judge import JUDGE
+from hactl.core.onestatus.judge import JUDGE, question_of
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote
 
@@ -103,8 +103,20 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' ;;",
         "\tesac",
         "}",
+        *_checks(cluster),
     ]
     return "\n".join([*lines, "", PROGRAM])
+
+
+def _checks(cluster: Cluster) -> Iterator[str]:
+    """What the document names to tell whether a service runs."""
+    named = checks_of(cluster)
+    yield ""
+    yield f"CHECKED={quote(' '.join(['', *named, '']))}"
+    if named:
+        yield from ("", "own_check() {", '\tcase "$1" in')
+        yield from (f"\t{name}) {question_of(check)} </dev/null >/dev/null 2>&1 ;;" for name, check in named.items())
+        yield from ("\tesac", "}")
 
 
 def _storage_only(cluster: Cluster, node: str) -> bool:

@@ -60,24 +60,26 @@ class ServiceStatus:
     off: tuple[str, ...] = ()
 
 
-def parse_service_status(text: str, status: int, runs: str) -> ServiceStatus:
+def parse_service_status(text: str, status: int, runs: str, *, check: str = "") -> ServiceStatus:
     """`service NAME onestatus`, its exit status, and what the node made of both (onestatus.sh: yes, no or unclear).
 
-    Raises Failed or NotUnderstood, with what to do.
+    `check`: what the document names in its place, in a few words. Raises Failed or NotUnderstood, with what to do.
     """
     if re.search(r"^\S+ does not exist in /etc/rc\.d or the local startup", text, re.MULTILINE):
         return ServiceStatus(exists=False, running=False)
     if text.startswith("Cannot "):
         raise Failed("rc does not say without the service being enabled")
     if runs == "yes":
-        return ServiceStatus(exists=True, running=True, off=tuple(_OFF.findall(text)))
+        return ServiceStatus(exists=True, running=True, off=() if check else tuple(_OFF.findall(text)))
     if runs == "no":
         return ServiceStatus(exists=True, running=False)
     if runs != "unclear":
         raise NotUnderstood("the status of the service is not understood")
+    said = "; ".join(line.strip() for line in text.split("\n") if line.strip())[:_QUOTED] or "nothing"
+    if check:
+        raise NotUnderstood(f"its check ({check}) ended with status {status} and says: {said}")
     if "unknown directive" in text or "Usage: " in text:
         raise NotUnderstood(f"its script has no status; {NAME_A_CHECK}")
-    said = "; ".join(line.strip() for line in text.split("\n") if line.strip())[:_QUOTED] or "nothing"
     if status in (0, 1):
         raise NotUnderstood(f"its script exits with {status} and says: {said}; {NAME_A_CHECK}")
     raise NotUnderstood(f"the question ended with status {status} and says: {said}; {NAME_A_CHECK}")

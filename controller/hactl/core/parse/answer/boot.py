@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hactl.core.cluster import interface_on, services_of
+from hactl.core.cluster import checks_of, interface_on, services_of
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
+from hactl.core.onestatus.judge import shown
 from hactl.core.parse import rc
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
@@ -53,12 +54,15 @@ def _services(
 
 def _status(reader: Reader, index: int, before: Reading[Service] | None) -> Reading[rc.ServiceStatus]:
     """Whether it exists and whether it runs."""
+    name = services_of(reader.cluster)[index]
+    named = checks_of(reader.cluster)
+    check = shown(named[name]) if name in named else ""
     if reader.asks(Part.SERVICES) and not reader.says_same(str(index)):
         judged = reader.read(f"runs.{index}", lambda s: s.text.strip())
         if f"service.{index}" in reader.frames.sections and isinstance(judged, Unknown):
             return judged
         runs = "" if isinstance(judged, Unknown) else judged.value
-        return reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status, runs))
+        return reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status, runs, check=check))
     old = reader.again(before) if reader.asks(Part.SERVICES) else before or reader.missing(f"service.{index}")
     return then(old, lambda service: rc.ServiceStatus(service.exists, service.running, service.off))
 
