@@ -1,4 +1,4 @@
-"""A check of the document decides, on a whole pair in the lab: for the controller, for steps, and for the hook alone."""
+"""A check of the document decides, on a whole pair in the lab: for the controller, in steps, and for the hook alone."""
 
 from __future__ import annotations
 
