@@ -173,7 +173,8 @@ def answers(node: Node, words: str, status: int) -> None:
     text = program.read_text()
     assert "onestatus) [ -f" in text
     started = f'if [ -f "$ROOT/running" ]; then printf "%b" "{words}"; exit {status}; fi; exit 1'
-    program.write_text(text.replace('[ -f "$ROOT/running" ] ;;', f"{started} ;;"))
+    text = text.replace('[ -f "$ROOT/running" ] ;;', f"{started} ;;")
+    program.write_text(text.replace('onestart) : >"$ROOT/running" ;;', 'onestart) : >"$ROOT/running"; echo started ;;'))
 
 
 def test_a_service_of_several_daemons_runs_while_one_of_them_does(node: Node) -> None:
@@ -196,7 +197,7 @@ def test_a_service_nobody_can_tell_about_is_started_and_named(node: Node) -> Non
     answers(node, "nfsd: unknown directive 'onestatus'.\\n", 1)
     node.call("react", status=1)
     assert node.changes[-1] == "service nfsd onestart"
-    assert "service nfsd does not start: nobody can tell, so name a check in the document;" in node.last_move
+    assert "service nfsd does not start: nobody can tell, so name a check in the document; started" in node.last_move
 
 
 def test_it_gives_up_in_order(node: Node) -> None:

@@ -245,7 +245,7 @@ becomes() { # yes | no, SERVICE: within ten seconds
 
 # What is to be known of a service that did not come to what was wanted.
 last_words() { # start | stop, SERVICE
-	[ "$hactl_runs" != unclear ] || echo "nobody can tell, so name a check in the document;"
+	[ "$hactl_runs" != unclear ] || printf 'nobody can tell, so name a check in the document; '
 	tail -n 3 "$RUN.$1.$2" | tr '\n' ' '
 }
 
