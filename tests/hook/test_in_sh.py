@@ -167,6 +167,39 @@ def test_it_does_not_take_over_what_may_be_old(node: Node) -> None:
     assert node.last_move.endswith("the copy of data is not known to be complete; hactl or a person decides")
 
 
+def answers(node: Node, words: str, status: int) -> None:
+    """What the script of the service says when it is asked, as soon as it was started."""
+    program = node.root / "programs" / "service"
+    text = program.read_text()
+    assert "onestatus) [ -f" in text
+    started = f'if [ -f "$ROOT/running" ]; then printf "%b" "{words}"; exit {status}; fi; exit 1'
+    text = text.replace('[ -f "$ROOT/running" ] ;;', f"{started} ;;")
+    program.write_text(text.replace('onestart) : >"$ROOT/running" ;;', 'onestart) : >"$ROOT/running"; echo started ;;'))
+
+
+def test_a_service_of_several_daemons_runs_while_one_of_them_does(node: Node) -> None:
+    """`onestatus` of samba_server asks winbindd too, which is switched off."""
+    node.write(carp="MASTER", role="primary", mounts=f"{node.root}/dev/hast/data on {node.root}/data (ufs, local)")
+    (node.root / "dev/hast").mkdir(parents=True)
+    (node.root / "dev/hast/data").symlink_to("/dev/null")
+    answers(node, "smbd is running as pid 805.\\nwinbindd is not running.\\n", 1)
+    node.call("react")
+    assert node.changes[-1] == "service nfsd onestart"
+    assert " of 1/1" in node.last_move
+    assert "addresses MASTER, serving" in node.call("status")
+
+
+def test_a_service_nobody_can_tell_about_is_started_and_named(node: Node) -> None:
+    """A script without a status: it is started, and nobody is told that it runs."""
+    node.note("confirmed.data")
+    node.note("disconnected.data", str(2**40))
+    node.write(carp="MASTER")
+    answers(node, "nfsd: unknown directive 'onestatus'.\\n", 1)
+    node.call("react", status=1)
+    assert node.changes[-1] == "service nfsd onestart"
+    assert "service nfsd does not start: nobody can tell, so name a check in the document; started" in node.last_move
+
+
 def test_it_gives_up_in_order(node: Node) -> None:
     """I2: service, filesystem, role; the copy is known to be given up in order."""
     (node.root / "dev/hast").mkdir(parents=True)

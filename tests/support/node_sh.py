@@ -6,11 +6,22 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from hactl.core.onestatus.judge import JUDGE
 from support.limits import LIMIT_SECONDS
 
 DASH = shutil.which("dash") or "/bin/sh"
 #: Programs of the base system that this machine has under another name, or not at all.
 BASE = {"fsync": 'sync "$@"', "chflags": "true"}
+
+
+def judged(text: str, status: int, shell: str = DASH) -> str:
+    """What the node makes of a service's answer and its exit status: yes, no or unclear."""
+    ran = subprocess.run(
+        [shell, "-c", f'set -u\n{JUDGE}\nhactl_judge "$1" "$2"\necho "$hactl_runs"', "sh", str(status), text],
+        capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True,
+    )  # fmt: skip
+    assert ran.stderr == ""
+    return ran.stdout.strip()
 
 
 def node_says(test: str, place: Path, **programs: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, ServiceCheck, StorageSpec, VirtualIP
 
 #: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
 HAST_PORT = 8457
@@ -59,6 +59,12 @@ def services_of(cluster: Cluster) -> tuple[str, ...]:
     """The services that a node is asked about: those of the document, and those that left it."""
     names = [service.name for group in cluster.groups for service in group.services]
     return tuple(dict.fromkeys([*names, *(left.name for left in cluster.left if left.what is LeftKind.SERVICE)]))
+
+
+def checks_of(cluster: Cluster) -> dict[str, ServiceCheck]:
+    """Service -> what the document names to tell whether it runs."""
+    specs = (service for group in cluster.groups for service in group.services)
+    return {spec.name: spec.check for spec in specs if spec.check is not None}
 
 
 def storages_of(cluster: Cluster, node: str) -> list[StorageSpec]:

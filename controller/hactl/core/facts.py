@@ -263,6 +263,8 @@ class Service:
     enabled: bool
     #: The rc.conf variable that enables it (nfsd's is nfs_server_enable); None when it has none.
     rcvar: str | None = None
+    #: Daemons of it that do not run while others do: it runs all the same.
+    off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _SSH_HOST = r"^[A-Za-z0-9._:%-]+$"
 _USER = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
 _MOUNT_OPTION = r"^[a-z][a-z0-9_=-]*$"
 _POOL = r"^[A-Za-z][A-Za-z0-9_.:-]*$"
+_COMMAND = r"^[^\x00-\x08\x0a-\x1f\x7f]+$"
 _RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SETTING = r"^/[^\x00-\x1f\x7f]*$"
 _LISTEN = r"^[A-Za-z0-9.:/\[\]-]+$"
@@ -55,6 +56,7 @@ PATTERNS: dict[str, str] = {
     _RESOURCE: "a letter or digit, then letters, digits, . _ -",
     _SETTING: "a name as `hactl plan` gives it: a file, or FILE:SETTING",
     _LISTEN: "an address as hast.conf(5) has it, such as tcp://0.0.0.0 or tcp6://[::]:8457",
+    _COMMAND: "one line for sh(1), without control characters",
 }
 
 
@@ -289,11 +291,30 @@ class StorageSpec(Model):
         return f"/dev/hast/{self.name}"
 
 
+class ServiceCheck(Model):
+    """How a node tells whether a service runs, where its own script cannot. Exactly one of tcp and command is set."""
+
+    tcp: int | None = Field(
+        None, ge=1, le=65535, description="It runs while a process of the node listens on this TCP port."
+    )
+    command: Annotated[str, Field(pattern=_COMMAND, max_length=1000)] | None = Field(
+        None,
+        description=(
+            "One line for sh(1), run as root on the node: it runs while this exits with 0. It only looks, on the "
+            "standby too, and holds no password."
+        ),
+    )
+    timeout_seconds: int = Field(5, ge=1, le=60, description="How long the command may take.")
+
+
 class ServiceSpec(Model):
     """An rc.d service that follows the group."""
 
     name: ServiceName = Field(description="Name as service(8) takes it.")
     run_on: RunOn = Field(RunOn.ACTIVE, description="Active: only where the group is active. All: on every node.")
+    check: ServiceCheck | None = Field(
+        None, description="What decides whether it runs. Default: what `service NAME onestatus` says and exits with."
+    )
 
 
 class FailoverSpec(Model):

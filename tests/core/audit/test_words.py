@@ -24,7 +24,7 @@ from hactl.core.sh import quote
 from hactl.core.steps import Check, Risk
 from hactl.core.verbs import Verb
 from support.facts.audit_plans import complaints, says, step
-from support.facts.builder import healthy_pair
+from support.facts.builder import healthy_pair, nas_cluster
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,23 @@ def test_a_check_that_changes_something_is_refused() -> None:
     bad = step("nas-b", "SetVhid", "ifconfig vtnet1 vhid 80 advskew 100", before=(Check("x", "hastctl create data"),))
     found = complaints(healthy_pair().vhid("nas-b", advskew=7), [bad])
     assert any("changes something" in line for line in found)
+
+
+def test_only_the_check_of_the_documents_own_service_may_be_run() -> None:
+    """What a condition runs in a shell of its own is what the document names for that service, word for word."""
+    edits = {"spec.groups.0.services.0.check": {"command": "/usr/local/bin/db ping | grep -q PONG"}}
+    text = "timeout --foreground -k 2 5 /bin/sh -c '/usr/local/bin/db ping | grep -q PONG'"
+    for target, test, refused in (
+        ("nfsd", text, False),
+        ("mountd", text, True),
+        ("nfsd", text.replace("PONG", "OK"), True),
+        ("nfsd", "/bin/sh -c 'reboot'", True),
+    ):
+        scene = healthy_pair().service("nas-b", "nfsd", running=True).wants(nas_cluster(edits))
+        stop = step("nas-b", "StopService", "service nfsd onestop", target=target, after=(Check("x", test),))
+        assert any("changes something" in line for line in complaints(scene, [stop])) is refused, test
+    script = step("nas-b", "StopService", "service nfsd onestop", after=(Check("x", "/bin/sh /tmp/mine"),))
+    assert any("cannot be read: sh /tmp/mine" in line for line in complaints(healthy_pair(), [script]))
 
 
 def test_hast_conf_by_meaning() -> None:

@@ -146,6 +146,15 @@ NAS_CASES = [
     ({"spec.groups.0.services.1": {"name": "nfsd"}}, 'services[1].name: the service "nfsd" is there twice'),
     ({"spec.groups.1": second_group(services=[{"name": "nfsd"}])}, 'the service "nfsd" is in two groups'),
     ({"spec.groups.0.services.0.name": "sshd"}, "sshd cannot follow a group"),
+    ({"spec.groups.0.services.0.check": {}}, "services[0].check: neither tcp nor command is given"),
+    (
+        {"spec.groups.0.services.0.check": {"tcp": 1, "command": "x"}},
+        "services[0].check: both tcp and command are given",
+    ),
+    (
+        {"spec.groups.0.services.0.check": {"command": "db --pass word ping"}},
+        "services[0].check.command: a check holds no password",
+    ),
     # metadata
     ({"metadata.labels": {"a b": "x"}}, "not a valid key of labels"),
     ({"metadata.labels": {"a": "x y"}}, "metadata.labels.a: not a valid label value"),

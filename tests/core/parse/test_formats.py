@@ -10,6 +10,7 @@ from hactl.core.parse.answer.frames import FRAME, split_frames
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.rc import Origin
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length, redact
+from support.node_sh import DASH, judged
 
 HEAD = "em0: flags=1008943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST,LOWER_UP> metric 0 mtu 1500\n"
 PEER = "\t      peer 224.0.0.18 peer6 ff02::12\n"
@@ -276,11 +277,77 @@ def test_pools() -> None:
 
 
 def test_service_states() -> None:
-    """Several processes, scripts with words of their own, and scripts that cannot say."""
-    assert rc.parse_service_status("nfsd is running as pid 12 13.\n", 0) == (True, True)
-    assert rc.parse_service_status("Status: Enabled for 0 days\n", 0) == (True, True)
-    with pytest.raises(NotUnderstood):
-        rc.parse_service_status("Usage: /etc/rc.d/x [fast|force|one](start|stop)\n", 1)
+    """What a node says of a service; of several daemons those that are off are named."""
+    mixed = "nmbd is running as pid 801.\nsmbd is running as pid 805.\nwinbindd is not running.\n"
+    assert rc.parse_service_status("nfsd is running as pid 12 13.\n", 0, "yes") == rc.ServiceStatus(True, True)
+    assert rc.parse_service_status(mixed, 1, "yes") == rc.ServiceStatus(True, True, ("winbindd",))
+    assert rc.parse_service_status("pg_ctl: no server running\n", 3, "no") == rc.ServiceStatus(True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason"),
+    [
+        ("Usage: /etc/rc.d/x [fast|force|one](start|stop)\n", 1, "its script has no status; name a `check`"),
+        (
+            "Status: Disabled\nDebug: Urgent\n",
+            0,
+            "its script exits with 0 and says: Status: Disabled; Debug: Urgent; name",
+        ),
+        ("", 127, "the question ended with status 127 and says: nothing; name a `check`"),
+    ],
+)
+def test_a_service_nobody_can_tell_about(text: str, status: int, reason: str) -> None:
+    """The reason says what the script answered, and what helps."""
+    assert judged(text, status) == "unclear"
+    with pytest.raises(NotUnderstood) as refused:
+        rc.parse_service_status(text, status, "unclear")
+    assert str(refused.value).startswith(reason)
+    with pytest.raises(NotUnderstood, match="not understood"):
+        rc.parse_service_status(text, status, "")
+
+
+@pytest.mark.parametrize("shell", sorted({"/bin/sh", DASH}))
+@pytest.mark.parametrize(
+    ("text", "status", "runs"),
+    [
+        # Sentences of rc.subr's own, whatever the exit status; several daemons.
+        ("nfsd is running as pid 12 13.", 0, "yes"),
+        ("web is running.", 1, "yes"),
+        ("nfsd is not running.", 1, "no"),
+        ("web is not running.", 0, "no"),
+        ("nmbd is running as pid 801.\nsmbd is running as pid 805.\nwinbindd is not running.", 1, "yes"),
+        ("nmbd is not running.\nsmbd is not running.\nwinbindd is not running.", 1, "no"),
+        (
+            "===> redis profile: main\nredis is not running.\n===> redis profile: two\nredis is running as pid 7.",
+            0,
+            "yes",
+        ),
+        # The exit status, where the words do not contradict it.
+        ("pg_ctl: server is running (PID: 4242)\n/usr/local/bin/postgres", 0, "yes"),
+        ("pg_ctl: no server running", 3, "no"),
+        ('pg_ctl: directory "/var/db/postgres/data15" does not exist', 4, "no"),
+        ("Status: Enabled for 0 days 00:00:10", 0, "yes"),
+        ("Status: Disabled", 1, "no"),
+        ("pf.ko is not loaded", 1, "no"),
+        ("server is not running here", 2, "no"),
+        ("", 0, "yes"),
+        ("", 1, "no"),
+        # Where nothing decides.
+        ("Status: Disabled", 0, "unclear"),
+        ("pg_ctl: no server running", 0, "unclear"),
+        ("Warning: nscd is not running.", 0, "unclear"),
+        ("tool: the server is running", 2, "unclear"),
+        ("Cannot 'status' web. Set web_enable to YES in /etc/rc.conf", 0, "unclear"),
+        ("/usr/local/etc/rc.d/mine: unknown directive 'onestatus'.", 1, "unclear"),
+        ("web is not running.", 124, "unclear"),
+        ("", 126, "unclear"),
+        ("", 137, "unclear"),
+        ("* is running as pid 1 ?\n[a-z]*", 3, "yes"),
+    ],
+)
+def test_what_an_answer_comes_to(shell: str, text: str, status: int, runs: str) -> None:
+    """The table of evidence, in the shells of this machine (the lab's: tests/services)."""
+    assert judged(text, status, shell) == runs
 
 
 def test_rcvar() -> None:

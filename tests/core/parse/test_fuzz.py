@@ -48,7 +48,7 @@ PARSERS = [
     rc.parse_boot_files,
     rc.parse_rcvar,
     rc.parse_sysctl_conf_line,
-    lambda text: rc.parse_service_status(text, 1),
+    lambda text: rc.parse_service_status(text, 1, "unclear"),
     lambda text: rc.parse_variables(text, "mark"),
     lambda text: rc.carp_aliases({"ifconfig_em0_alias0": text, "ifconfig_em0": text}, ["em0"], {}, str.upper),
 ]

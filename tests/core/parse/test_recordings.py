@@ -20,6 +20,7 @@ from hactl.core.parse import hastctl, kernel, rc, storage
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.text import Failed, NotUnderstood
+from support.node_sh import judged
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.json"))
 
@@ -273,13 +274,14 @@ def test_recorded_kernel_logs_are_read(recorded: Recorded) -> None:
 )
 def test_recorded_service_states_are_read(recorded: Recorded) -> None:
     """Running, not running, no such script; and `status` of a disabled service says nothing."""
+    runs = judged(recorded.stdout, recorded.status)
     if recorded.stdout.startswith("Cannot"):
         with pytest.raises(Failed):
-            rc.parse_service_status(recorded.stdout, recorded.status)
+            rc.parse_service_status(recorded.stdout, recorded.status, runs)
         return
-    exists, running = rc.parse_service_status(recorded.stdout, recorded.status)
-    assert exists is ("does not exist" not in recorded.stdout)
-    assert running is ("is running as pid" in recorded.stdout)
+    service = rc.parse_service_status(recorded.stdout, recorded.status, runs)
+    assert service.exists is ("does not exist" not in recorded.stdout)
+    assert service.running is ("is running as pid" in recorded.stdout)
 
 
 def test_recorded_mounts_are_read() -> None:

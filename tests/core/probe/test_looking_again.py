@@ -14,6 +14,7 @@ from hactl.core.parse import parse_probe
 from hactl.core.parse.answer.quick import comparable, unchanged
 from hactl.core.parse.question import DECIDING, Answered, Part, Question, Remembered
 from hactl.core.probe.script import probe_script
+from support.facts.builder import nas_cluster
 
 from .test_script import (
     CARP_SYSCTL,
@@ -160,6 +161,49 @@ def test_a_service_that_names_no_process_is_always_asked(healthy: Node, cluster:
     """A status command of its own says it with its exit status alone."""
     healthy.answers["service nfsd onestatus"] = ("Status: Enabled\n", 0)
     assert first(healthy, cluster).remembered.services == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("exit 0", Service("nfsd", True, True, False, "nfs_server_enable")),
+        ("echo nfsd is running as pid 3.; exit 7", Service("nfsd", True, False, False, "nfs_server_enable")),
+        ("/no/such/program", "its check (/no/such/program) ended with status 127 and says: "),
+        ("sleep 9", "the node gave no answer to this query in time"),
+    ],
+)
+def test_a_check_of_the_document_decides(healthy: Node, command: str, told: Service | str) -> None:
+    """The script is not asked, what it prints does not count, and no process tells that it is still so."""
+    cluster = nas_cluster({"spec.groups.0.services.0.check": {"command": command, "timeoutSeconds": 1}})
+    healthy.write("/etc/rc.d/nfsd", "rcvar=nfs_server_enable\n", 0o755)
+    answered = first(healthy, cluster)
+    assert "service nfsd onestatus" not in healthy.commands
+    found = answered.facts.services["nfsd"]
+    if isinstance(told, Service):
+        assert found == Known(replace(told, rcvar=found.value.rcvar), 7.0)  # type: ignore[union-attr]
+    else:
+        assert isinstance(found, Unknown)
+        assert found.reason.startswith(told)
+    assert answered.remembered.services == frozenset()
+
+
+def test_a_check_does_not_make_a_script_exist(healthy: Node) -> None:
+    """Whoever names a check for a service that is not there is told so."""
+    cluster = nas_cluster({"spec.groups.0.services.0.check": {"tcp": 2049}})
+    (healthy.root / "etc/rc.d/nfsd").unlink(missing_ok=True)
+    healthy.answers["service nfsd onestatus"] = ("nfsd does not exist in /etc/rc.d or the local startup\n", 1)
+    assert first(healthy, cluster).facts.services["nfsd"] == Known(Service("nfsd", False, False, False), 7.0)
+
+
+def test_daemons_that_are_off_are_noted_as_long_as_they_are(healthy: Node, cluster: Cluster) -> None:
+    """Also by a look that did not ask again."""
+    healthy.answers["service nfsd onestatus"] = ("nfsd is running as pid 900 901.\nlockd is not running.\n", 1)
+    before = first(healthy, cluster)
+    note = "nfsd runs; of its daemons lockd does not"
+    assert note in before.facts.notes
+    again = ask(healthy, cluster, Question(last=before))
+    assert "service nfsd onestatus" not in healthy.commands
+    assert note in again.facts.notes
 
 
 def test_another_interface_makes_boot_configuration_mean_something_else(healthy: Node, cluster: Cluster) -> None:

@@ -18,6 +18,13 @@ class LoadsModule:
 
 
 @dataclass(frozen=True, slots=True)
+class RunsText:
+    """sh -c TEXT: what a document may name as the check of a service, and nothing else."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetsSysctl:
     """sysctl NAME=VALUE."""
 
@@ -145,6 +152,7 @@ Effect: TypeAlias = (
     | CreatesMetadata
     | TriesHastd
     | RunsService
+    | RunsText
     | SetsRc
     | MakesFilesystem
     | ChecksFilesystem

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import HAST_PORT, Cluster, failover_of, hooked_groups, interface_on
+from hactl.core.cluster import HAST_PORT, Cluster, checks_of, failover_of, hooked_groups, interface_on
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.onestatus.judge import JUDGE, question_of
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote
 
@@ -37,8 +38,9 @@ HELD_DEMOTION = 240
 
 #: The parts of the hook, in the order they are read; the last one acts on its arguments.
 PARTS = ("questions", "take_over", "give_up", "slept", "boot", "events")
+_TEXTS = [packaged("hactl.core.hook", f"program/{part}.sh") for part in PARTS]
 #: The hook but for the settings of a node.
-PROGRAM = "\n".join(packaged("hactl.core.hook", f"program/{part}.sh") for part in PARTS)
+PROGRAM = "\n".join([*_TEXTS[:-1], JUDGE, _TEXTS[-1]])
 #: Services that start rpcbind themselves where it does not run (force_depend in their rc.d scripts), in a second.
 RPC_SERVICES = frozenset({"lockd", "mountd", "nfsd", "statd"})
 #: rc.d script of the node -> its text but for the line that says where it comes from.
@@ -101,8 +103,20 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' ;;",
         "\tesac",
         "}",
+        *_checks(cluster),
     ]
     return "\n".join([*lines, "", PROGRAM])
+
+
+def _checks(cluster: Cluster) -> Iterator[str]:
+    """What the document names to tell whether a service runs."""
+    named = checks_of(cluster)
+    yield ""
+    yield f"CHECKED={quote(' '.join(['', *named, '']))}"
+    if named:
+        yield from ("", "own_check() {", '\tcase "$1" in')
+        yield from (f"\t{name}) {question_of(check)} </dev/null >/dev/null 2>&1 ;;" for name, check in named.items())
+        yield from ("\tesac", "}")
 
 
 def _storage_only(cluster: Cluster, node: str) -> bool:

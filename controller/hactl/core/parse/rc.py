@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from hactl.core.facts import RcAlias
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length
 
-_RUNNING = re.compile(r"\S+ is running(?: as pid [0-9 ]+)?\.?", re.ASCII)
-_STOPPED = re.compile(r"\S+ is not running\.?")
+_OFF = re.compile(r"^(\S+) is not running\.?$", re.MULTILINE)
 _RCVAR = re.compile(r'#?\s*([A-Za-z0-9_]+)="?\$?([^"]*)"?')
 _ALIAS = re.compile(r"ifconfig_([A-Za-z0-9_]+?)_(aliases|alias([0-9]+)[A-Za-z0-9_]*)", re.ASCII)
+#: How much of what a script says is quoted, characters.
+_QUOTED = 120
 #: Where hactl's block stands; it may be a directory of files.
 NETIF = "/etc/rc.conf.d/netif"
 #: A hex digit before a `-` makes network.subr take the word for an address range (docs/freebsd-facts.md#1.8).
@@ -55,19 +56,43 @@ class Origin:
     managed: bool
 
 
-def parse_service_status(text: str, status: int) -> tuple[bool, bool]:
-    """`service NAME onestatus`: (exists, running). Raises Failed or NotUnderstood."""
+#: What to do where a script's answer says nothing.
+NAME_A_CHECK = "name a `check` for it in the document"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What a node says of a service."""
+
+    exists: bool
+    running: bool
+    #: Daemons of it that do not run while others do.
+    off: tuple[str, ...] = ()
+
+
+def parse_service_status(text: str, status: int, runs: str, *, check: str = "") -> ServiceStatus:
+    """`service NAME onestatus`, its exit status, and what the node made of both (onestatus.sh: yes, no or unclear).
+
+    `check`: what the document names in its place, in a few words. Raises Failed or NotUnderstood, with what to do.
+    """
     if re.search(r"^\S+ does not exist in /etc/rc\.d or the local startup", text, re.MULTILINE):
-        return False, False
+        return ServiceStatus(exists=False, running=False)
     if text.startswith("Cannot "):
         raise Failed("rc does not say without the service being enabled")
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if any(_STOPPED.fullmatch(line) for line in lines):
-        return True, False
-    # A script with a status command of its own says it with its exit status (rc.subr:run_rc_command).
-    if any(_RUNNING.fullmatch(line) for line in lines) or status == 0:
-        return True, True
-    raise NotUnderstood("the status of the service is not understood")
+    if runs == "yes":
+        return ServiceStatus(exists=True, running=True, off=() if check else tuple(_OFF.findall(text)))
+    if runs == "no":
+        return ServiceStatus(exists=True, running=False)
+    if runs != "unclear":
+        raise NotUnderstood("the status of the service is not understood")
+    said = "; ".join(line.strip() for line in text.split("\n") if line.strip())[:_QUOTED] or "nothing"
+    if check:
+        raise NotUnderstood(f"its check ({check}) ended with status {status} and says: {said}")
+    if "unknown directive" in text or "Usage: " in text:
+        raise NotUnderstood(f"its script has no status; {NAME_A_CHECK}")
+    if status in (0, 1):
+        raise NotUnderstood(f"its script exits with {status} and says: {said}; {NAME_A_CHECK}")
+    raise NotUnderstood(f"the question ended with status {status} and says: {said}; {NAME_A_CHECK}")
 
 
 def parse_rcvar(text: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 from hactl.core.facts import CarpState, HastRole, device_of
+from hactl.core.objects import ServiceSpec
+from hactl.core.onestatus.judge import JUDGE_IN_STEP, question_of, shown
 from hactl.core.sh import quote
 from hactl.core.steps import Check
 
@@ -220,18 +222,31 @@ def pool_absent(pool: str) -> Check:
     return Check(f"pool {pool} is not imported", f"! zpool list -H -o name {quote(pool)} >/dev/null 2>&1")
 
 
-def service_runs(name: str, within_seconds: float = 0.0) -> Check:
-    """Its own script says it runs."""
-    return Check(f"{name} runs", _onestatus(name), within_seconds)
+def service_runs(spec: ServiceSpec, within_seconds: float = 0.0) -> Check:
+    """Its own script says it runs, or the check that the document names."""
+    return Check(f"{spec.name} runs{_by(spec)}", _judged(spec, "yes"), within_seconds)
 
 
-def service_stopped(name: str, within_seconds: float = 0.0) -> Check:
-    """Its own script says it does not run."""
-    return Check(f"{name} does not run", f"! {{ {_onestatus(name)}; }}", within_seconds)
+def service_stopped(spec: ServiceSpec, within_seconds: float = 0.0) -> Check:
+    """Its own script says it does not run, or the check; what nobody can tell is not that."""
+    return Check(f"{spec.name} does not run{_by(spec)}", _judged(spec, "no"), within_seconds)
+
+
+def _by(spec: ServiceSpec) -> str:
+    return "" if spec.check is None else f" by its check ({shown(spec.check)})"
+
+
+def _judged(spec: ServiceSpec, runs: str) -> str:
+    """sh text: what the script answers, or the document's check, comes to this."""
+    if spec.check is None:
+        asked = f'hactl_text=$({_onestatus(spec.name)})\nhactl_judge $? "$hactl_text"'
+    else:
+        asked = f"{question_of(spec.check)} >/dev/null 2>&1\nhactl_judge $? ''"
+    return f'{JUDGE_IN_STEP}\n{asked}\n[ "$hactl_runs" = {runs} ]'
 
 
 def _onestatus(name: str) -> str:
     """sh text: what service(8) does, without reading rc.conf once more to find the script."""
     base, local = (quote(f"{place}/rc.d/{name}") for place in ("/etc", "/usr/local/etc"))
     found = f"if [ -x {base} ]; then {base} onestatus; elif [ -x {local} ]; then {local} onestatus"
-    return f"{found}; else service {quote(name)} onestatus; fi >/dev/null 2>&1"
+    return f"{found}; else service {quote(name)} onestatus; fi 2>&1"

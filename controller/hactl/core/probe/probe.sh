@@ -133,8 +133,21 @@ h_services() {
 			;;
 		esac
 		h_service "$h_n"
-		h_b "service.$h_n"; $h_bound service "$h_name" onestatus; h_e "service.$h_n" $?
+		if h_has_check "$h_n"; then
+			h_text=$(h_check "$h_n" 2>&1 >/dev/null); h_r=$?
+			hactl_judge "$h_r" ''
+		else
+			h_text=$($h_bound service "$h_name" onestatus 2>&1); h_r=$?
+			hactl_judge "$h_r" "$h_text"
+		fi
+		h_s "service.$h_n" "$h_r" "$h_text"; h_s "runs.$h_n" 0 "$hactl_runs"
 	done
+}
+
+# Whether the document names what tells whether it runs; its script must be there all the same.
+h_has_check() { # NUMBER
+	case "$h_checked" in *" $1 "*) ;; *) return 1 ;; esac
+	[ -x "$h_root/etc/rc.d/$h_name" ] || [ -x "$h_root/usr/local/etc/rc.d/$h_name" ]
 }
 
 # Everything that is read from files, unless all of them are the ones that were read last time: one stat(1) tells. It

@@ -8,12 +8,13 @@ Man pages: sh(1), timeout(1), sysctl(8), ifconfig(8), hastctl(8), rc.subr(8), ge
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import HAST_PORT, Cluster, interface_on, services_of
+from hactl.core.cluster import HAST_PORT, Cluster, checks_of, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
 from hactl.core.objects import Initialize, StorageSpec
+from hactl.core.onestatus.judge import JUDGE, question_of
 from hactl.core.packaged import packaged
 from hactl.core.parse.answer.boot import FILE_LIMIT
 from hactl.core.parse.answer.frames import FRAME
@@ -38,7 +39,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
     if not re.fullmatch(r"[A-Za-z0-9]{8,64}", nonce):
         raise ValueError("a nonce is 8 to 64 letters and digits")
     disks = [storage for group in cluster.groups for storage in group.storage if node in storage.hast.devices]
-    services = services_of(cluster)
+    services, named = services_of(cluster), checks_of(cluster)
     interfaces = dict.fromkeys(interface_on(vip, node) for group in cluster.groups for vip in group.virtual_ips)
     zfs = [number for number, disk in enumerate(disks) if disk.filesystem and disk.filesystem.zfs]
     blank = [number for number, disk in enumerate(disks) if disk.hast.initialize is Initialize.IF_BLANK]
@@ -61,8 +62,11 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             # Sections of the answer are numbered: services, and disks of this node, in document order.
             f"h_numbers={_words(range(len(services)))}",
             *_settings("h_service", [f"h_name={quote(name)}" for name in services]),
+            f"h_checked={quote(f' {_kept_numbers(services, named)} ')}",
+            *_settings("h_check", [question_of(named[name]) if name in named else ":" for name in services]),
             f"h_disks={_words(range(len(disks)))} h_zfs_disks={_words(zfs)} h_blank_disks={_words(blank)}",
             *_settings("h_disk", [_disk(disk, node) for disk in disks]),
+            JUDGE,
             PROGRAM,
         ]
     )
@@ -74,7 +78,11 @@ def _words_of(question: Question) -> str:
 
 def _kept(question: Question, services: Iterable[str]) -> str:
     """The numbers of the services that need not be asked while the processes are the same."""
-    return " ".join(str(number) for number, name in enumerate(services) if name in question.known.services)
+    return _kept_numbers(services, question.known.services)
+
+
+def _kept_numbers(services: Iterable[str], names: Container[str]) -> str:
+    return " ".join(str(number) for number, name in enumerate(services) if name in names)
 
 
 def _words(numbers: Iterable[int]) -> str:

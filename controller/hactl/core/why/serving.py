@@ -11,6 +11,7 @@ from hactl.core.catalogue import Cause, ConditionReason
 from hactl.core.evidence.view import MountState, ServiceState
 from hactl.core.facts import HastRole, known
 from hactl.core.objects import Failback, RunOn
+from hactl.core.onestatus.judge import asked_how
 from hactl.core.status.timeline import predict_failover
 from hactl.core.why.answer import Explanation, Fact, Remedy, each
 from hactl.core.why.fights import Fight
@@ -57,7 +58,7 @@ def not_serving(subject: Subject) -> Explanation | None:
         if subject.view.service(service.name, active) is ServiceState.STOPPED:
             head = f"{service.name} does not run on {active}, where {subject.name} is active"
             start = Remedy(f"service {service.name} onestart", active)
-            fact = subject.fact(active, f"service {service.name} onestatus: stopped")
+            fact = subject.fact(active, f"{asked_how(service)}: stopped")
             again = (Fact(fight.sentence, active) for fight in _ended(subject, service.name, active))
             return Explanation(Cause.SERVICE_STOPPED, head + _step(subject, active), (fact, *again), (start,))
     return None
@@ -90,7 +91,7 @@ def service_elsewhere(subject: Subject) -> Explanation | None:
             seen = subject.facts(node)
             found = known(seen.services.get(service.name)) if seen is not None else None
             boot = found is not None and found.enabled
-            facts = [subject.fact(node, f"service {service.name} onestatus: running")]
+            facts = [subject.fact(node, f"{asked_how(service)}: running")]
             stop = f"service {service.name} onestop"
             if boot and found is not None and found.rcvar:
                 facts.append(subject.fact(node, f"rc.conf: {found.rcvar}=YES, so it also starts at boot"))

@@ -71,6 +71,13 @@ rc_usage() {
 	exit 1
 }
 
+# The pids of processes that are this program; check_process of the real one compares them so.
+_rc_pid() {
+	ps -axo pid=,command= | while read -r _word _prefix _known; do
+		[ "$_prefix" != "$1" ] || echo "$_word"
+	done
+}
+
 _rc_has_commands() {
 	[ -n "${start_cmd}${stop_cmd}${status_cmd}${restart_cmd}${reload_cmd}${poll_cmd}" ]
 }
@@ -178,6 +185,14 @@ run_rc_command() {
 		( run_rc_command ${_prefix}stop $rc_extra_args )
 		( run_rc_command ${_prefix}start $rc_extra_args )
 		return $?
+		;;
+	status)
+		_cmd=$(_rc_pid "${procname:-$command}")
+		if [ -z "$_cmd" ]; then
+			echo "${name} is not running."
+			return 1
+		fi
+		echo "${name} is running as pid $_cmd."
 		;;
 	start)
 		[ -n "$command" ] || return 0

@@ -20,6 +20,7 @@ from hactl.core.audit.effects import (
     MakesFilesystem,
     Mounts,
     RunsService,
+    RunsText,
     SetsRc,
     SetsRole,
     SetsSysctl,
@@ -38,8 +39,9 @@ _LOOKING = frozenset(
         "diskinfo", "dirname", "echo", "egrep", "exit", "expr", "export", "false", "fgrep", "file", "fstat",
         "fsync", "fuser", "geom", "getopts", "glabel", "gpart", "grep", "head", "hostname", "id", "kldstat",
         "local", "logger", "ls", "md5", "mktemp", "netstat", "pgrep", "ping", "printf", "ps", "read", "readlink",
-        "return", "sed", "seq", "set", "sha256", "shift", "sleep", "sort", "stat", "swapinfo", "sync", "tail", "test",
-        "time", "tr", "trap", "true", "tsort", "umask", "uname", "uniq", "unset", "wait", "wc", "which", "zdb",
+        "return", "sed", "seq", "set", "sha256", "shift", "sleep", "sockstat", "sort", "stat", "swapinfo", "sync",
+        "tail", "test", "time", "tr", "trap", "true", "tsort", "umask", "uname", "uniq", "unset", "wait", "wc", "which",
+        "zdb",
     }
 )  # fmt: skip
 #: Files that stand beside another one until it is replaced, and may be left there half-written.
@@ -70,6 +72,9 @@ def _effects(command: Command, functions: frozenset[str]) -> Iterator[Effect]:
         # What service(8) would run.
         yield from _service([script[1], *words[1:]])
         return
+    if words[0] == "/bin/sh":
+        yield from _sh(words[1:])
+        return
     program = words[0].rsplit("/", 1)[-1] if words[0].startswith("/") else words[0]
     if program in _LOOKING:
         yield from _looking(program, words[1:])
@@ -99,6 +104,12 @@ def _looking(program: str, words: list[str]) -> Iterator[Effect]:
         raise Unreadable("hostname with a name")
     elif program == "trap" and words and words[0] not in ("", "-"):
         yield from read_effects(words[0])
+
+
+def _sh(words: list[str]) -> Iterator[Effect]:
+    if len(words) != 2 or words[0] != "-c":
+        raise Unreadable(f"sh {' '.join(words)}")
+    yield RunsText(words[1])
 
 
 def _kldload(words: list[str]) -> Iterator[Effect]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hactl.core.document.problems import Fault, FieldPath, shown
 from hactl.core.document.rules.network import IP, not_usable, numeric, virtual_addresses
 from hactl.core.document.rules.nodes import HAST_KEYWORDS, exactly_one, names_every_node, repeated
-from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
+from hactl.core.objects import FilesystemSpec, HACluster, ServiceCheck, StorageSpec
 
 #: HAST replicates between two machines.
 _HAST_NODES = 2
@@ -52,6 +52,8 @@ _SYSTEM_DIRECTORIES = frozenset(
         "/var/tmp",
     ]
 )
+#: What the audit takes for a password in clear, and for one of hactl's own.
+_SECRET = re.compile(r"(?<![\w$])pass[ \t]+\S|HACTL_")
 #: zpool(8): reserved names, and reserved beginnings.
 _POOL_WORDS = frozenset({"log"})
 _POOL_BEGINNINGS = ("mirror", "raidz", "draid", "spare")
@@ -230,6 +232,15 @@ def _services(cluster: HACluster) -> Iterator[Fault]:
                 message = f"the service {shown(service.name)} {what} (first at {{other}})"
                 yield Fault(path, message, "a service follows one group, once", other=where)
             first.setdefault(service.name, (group_index, path))
+            if service.check is not None:
+                yield from _check((*path[:-1], "check"), service.check)
+
+
+def _check(path: FieldPath, check: ServiceCheck) -> Iterator[Fault]:
+    """One question; what is written here is seen by everybody who sees a plan."""
+    yield from exactly_one(path, check.tcp, check.command, ("tcp", "command"))
+    if check.command is not None and _SECRET.search(check.command):
+        yield Fault((*path, "command"), "a check holds no password", "let the program read it from a file of the node")
 
 
 RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _mountpoints, _services)

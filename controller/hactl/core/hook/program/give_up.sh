@@ -70,9 +70,9 @@ give() { # GROUP
 	# One that does not run says so, which takes no longer than asking it.
 	for name in $(reversed "$SERVICES"); do
 		rc 60 "$name" onestop >"$RUN.stop.$name" 2>&1
-		if running "$name"; then
+		if ! becomes no "$name" && [ "$hactl_runs" = yes ]; then
 			AGAIN=yes
-			stopped "$1" "service $name does not stop: $(tail -n 3 "$RUN.stop.$name" | tr '\n' ' ')"
+			stopped "$1" "service $name does not stop: $(last_words stop "$name")"
 			return 0
 		fi
 	done

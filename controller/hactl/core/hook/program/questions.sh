@@ -226,7 +226,27 @@ ready() { # RESOURCE: as the document wants it on the node that serves
 }
 
 running() { # SERVICE
-	rc 30 "$1" onestatus >/dev/null 2>&1
+	case "$CHECKED" in
+	*" $1 "*) own_check "$1"; hactl_judge $? '' ;;
+	*) answer=$(rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
+	esac
+	[ "$hactl_runs" = yes ]
+}
+
+# The state decides, not what start and stop came to; what is unclear does not get clearer.
+becomes() { # yes | no, SERVICE: within ten seconds
+	turns=40
+	while running "$2"; [ "$hactl_runs" != "$1" ]; do
+		[ "$turns" -gt 0 ] && [ "$hactl_runs" != unclear ] || return 1
+		turns=$((turns - 1))
+		sleep 0.25
+	done
+}
+
+# What is to be known of a service that did not come to what was wanted.
+last_words() { # start | stop, SERVICE
+	[ "$hactl_runs" != unclear ] || printf 'nobody can tell, so name a check in the document; '
+	tail -n 3 "$RUN.$1.$2" | tr '\n' ' '
 }
 
 serving() {

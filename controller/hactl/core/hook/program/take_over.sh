@@ -44,8 +44,7 @@ take() { # GROUP
 	[ -z "$NEW" ] || [ -z "$SERVICES" ] || say "$1: starting $SERVICES"
 	for name in $SERVICES; do start "$1" "$name"; done
 	for name in $SERVICES; do
-		running "$name" ||
-			{ stopped "$1" "service $name does not start: $(tail -n 3 "$RUN.start.$name" | tr '\n' ' ')"; return 0; }
+		becomes yes "$name" || { stopped "$1" "service $name does not start: $(last_words start "$name")"; return 0; }
 	done
 	tick
 	phase services

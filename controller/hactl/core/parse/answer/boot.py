@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hactl.core.cluster import interface_on, services_of
+from hactl.core.cluster import checks_of, interface_on, services_of
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
+from hactl.core.onestatus.judge import shown
 from hactl.core.parse import rc
 from hactl.core.parse.answer.frames import Section
-from hactl.core.parse.answer.reading import Reader
+from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.answer.stat import Stat
 from hactl.core.parse.question import Part
 from hactl.core.parse.text import NotUnderstood
@@ -28,6 +29,16 @@ def read_services(
     reader: Reader, boot: Reading[rc.BootFiles], variables: Reading[dict[str, str]]
 ) -> dict[str, Reading[Service]]:
     """The services of the document, and those that left it, by name: which run, and which start at boot."""
+    found = _services(reader, boot, variables)
+    for name, service in found.items():
+        if isinstance(service, Known) and service.value.off:
+            reader.note(f"{name} runs; of its daemons {', '.join(service.value.off)} does not")
+    return found
+
+
+def _services(
+    reader: Reader, boot: Reading[rc.BootFiles], variables: Reading[dict[str, str]]
+) -> dict[str, Reading[Service]]:
     before = reader.before.services if reader.before is not None else {}
     if not reader.asks(Part.SERVICES) and not reader.reads_files:
         return dict(before)
@@ -41,52 +52,60 @@ def read_services(
     return found
 
 
-def _status(reader: Reader, index: int, before: Reading[Service] | None) -> Reading[tuple[bool, bool]]:
+def _status(reader: Reader, index: int, before: Reading[Service] | None) -> Reading[rc.ServiceStatus]:
     """Whether it exists and whether it runs."""
+    name = services_of(reader.cluster)[index]
+    named = checks_of(reader.cluster)
+    check = shown(named[name]) if name in named else ""
     if reader.asks(Part.SERVICES) and not reader.says_same(str(index)):
-        return reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status))
+        judged = reader.read(f"runs.{index}", lambda s: s.text.strip())
+        if f"service.{index}" in reader.frames.sections and isinstance(judged, Unknown):
+            return judged
+        runs = "" if isinstance(judged, Unknown) else judged.value
+        return reader.read(f"service.{index}", lambda s: rc.parse_service_status(s.text, s.status, runs, check=check))
     old = reader.again(before) if reader.asks(Part.SERVICES) else before or reader.missing(f"service.{index}")
-    return old if isinstance(old, Unknown) else Known((old.value.exists, old.value.running), old.seen_at)
+    return then(old, lambda service: rc.ServiceStatus(service.exists, service.running, service.off))
 
 
-def _running(status: Reading[tuple[bool, bool]], before: Reading[Service]) -> Reading[Service]:
+def _running(status: Reading[rc.ServiceStatus], before: Reading[Service]) -> Reading[Service]:
     """As its script and rc.conf had it, with what it does now."""
     if isinstance(status, Unknown):
         return status
     if isinstance(before, Unknown):
         return before
-    exists, running = status.value
-    if exists != before.value.exists:
+    now = status.value
+    if now.exists != before.value.exists:
         return Unknown("its script came or went while the files were looked at", status.seen_at)
-    return Known(replace(before.value, running=running), status.seen_at)
+    return Known(replace(before.value, running=now.running, off=now.off), status.seen_at)
 
 
 def _service(
     reader: Reader,
     index: int,
     name: str,
-    status: Reading[tuple[bool, bool]],
+    status: Reading[rc.ServiceStatus],
     boot: Reading[rc.BootFiles],
     variables: Reading[dict[str, str]],
 ) -> Reading[Service]:
     if isinstance(status, Unknown):
         return status
-    exists, running = status.value
-    if not exists:
+    now = status.value
+    if not now.exists:
         return reader.known(Service(name, exists=False, running=False, enabled=False))
+    service = Service(name, exists=True, running=now.running, enabled=False, off=now.off)
     if isinstance(boot, Known) and name in boot.value.rcvars:
         if isinstance(variables, Unknown):
             return variables
         rcvar = boot.value.rcvars[name]
         enabled = rc.checkyesno(variables.value.get(rcvar, ""))
-        return reader.known(Service(name, exists=True, running=running, enabled=enabled, rcvar=rcvar))
+        return reader.known(replace(service, enabled=enabled, rcvar=rcvar))
     answer = reader.read(f"rcvar.{index}", lambda s: rc.parse_rcvar(reader.good(s)))
     if isinstance(answer, Unknown):
         return answer
     # A script without an rcvar always starts. 15.x also knows variables that enable nothing (hastd_svcj).
     variable = next((name for name in answer.value if name.endswith("_enable")), None)
     enabled = variable is None or rc.checkyesno(answer.value[variable])
-    return reader.known(Service(name, exists=True, running=running, enabled=enabled, rcvar=variable))
+    return reader.known(replace(service, enabled=enabled, rcvar=variable))
 
 
 def read_boot(

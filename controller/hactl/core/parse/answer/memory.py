@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from hactl.core.cluster import checks_of
 from hactl.core.facts import NodeFacts, Unknown
 from hactl.core.parse.answer.processes import parse_processes, telling
 from hactl.core.parse.answer.reading import Reader
@@ -53,6 +54,8 @@ def _services(reader: Reader, facts: NodeFacts) -> tuple[str, frozenset[str], st
     listed = reader.read("ps", parse_processes)
     if isinstance(listed, Unknown):
         return "", frozenset(), ""
+    # Of a check of the document no process tells.
+    checked = checks_of(reader.cluster)
     alive = {each.pid for each in listed.value}
     services: set[str] = set()
     pids: set[int] = set()
@@ -61,7 +64,7 @@ def _services(reader: Reader, facts: NodeFacts) -> tuple[str, frozenset[str], st
         if reader.says_same(str(number)):
             services.add(name)
             pids |= {int(word) for word in known.pids.split()}
-        elif section is not None and not isinstance(service, Unknown):
+        elif section is not None and not isinstance(service, Unknown) and name not in checked:
             named = {int(word) for found in _NAMED.findall(section.text) for word in found.split()}
             if (named and named <= alive) or (not named and _STOPPED.search(section.text)):
                 services.add(name)

@@ -11,6 +11,7 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.filesystems import StartService, StopService
 from hactl.core.facts import Service, Unknown
 from hactl.core.objects import GroupSpec, RunOn, ServiceSpec
+from hactl.core.onestatus.judge import asked_how
 from hactl.core.plan import checks
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import serving
@@ -59,7 +60,7 @@ def _service(scene: Scene, spec: ServiceSpec, node: str) -> Service | Hold:
             f"{node}: cannot tell whether {spec.name} runs: {reading.reason if reading else 'not asked'}",
             node=node,
             target=spec.name,
-            remedy=f"service {spec.name} onestatus on {node}",
+            remedy=f"{asked_how(spec)} on {node}",
         )
     if not reading.value.exists:
         return Hold(
@@ -87,7 +88,7 @@ def stop_on(scene: Scene, group: GroupSpec, node: str, why: str) -> Findings:
                 why,
                 Risk.OUTAGE,
                 # Stopping what has stopped meanwhile does no harm, and asking costs as much as stopping.
-                after=(checks.service_stopped(spec.name, SETTLE_SECONDS),),
+                after=(checks.service_stopped(spec, SETTLE_SECONDS),),
                 timeout_seconds=SERVICE_SECONDS,
             )
 
@@ -99,7 +100,7 @@ def _start(group: GroupSpec, spec: ServiceSpec, node: str) -> Step:
         StartService(spec.name),
         f"it does not run; {where}",
         Risk.NONE,
-        before=(checks.service_stopped(spec.name),),
-        after=(checks.service_runs(spec.name, SETTLE_SECONDS),),
+        before=(checks.service_stopped(spec),),
+        after=(checks.service_runs(spec, SETTLE_SECONDS),),
         timeout_seconds=SERVICE_SECONDS,
     )

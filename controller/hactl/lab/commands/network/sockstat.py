@@ -1,4 +1,4 @@
-"""sockstat(1): who listens on TCP ports; the lab knows hastd's main process only. Man page: sockstat(1)."""
+"""sockstat(1): who listens on TCP ports; the lab knows hastd's main process and nc(1). Man page: sockstat(1)."""
 
 from __future__ import annotations
 
@@ -25,5 +25,10 @@ async def sockstat(call: Call) -> Result:
         rows.append(
             f"{'root':8} {'hastd':10} {hastd.pid:<5} {len(rows) + 6:<2} tcp{6 if six else 4}   {shown:21} *:*\n"
         )
+    for process in sorted(call.machine.rc.processes.values(), key=lambda each: each.pid):
+        ear = next((ear for ear in hastd.loopback.ears if process.command.endswith(f" 127.0.0.1 {ear}")), None)
+        if ear is not None and values.get("p", str(ear)) == str(ear):
+            shown = f"127.0.0.1:{ear}"
+            rows.append(f"{'root':8} {'nc':10} {process.pid:<5} {3:<2} tcp4   {shown:21} *:*\n")
     heading = "" if "q" in flags else "USER     COMMAND    PID   FD PROTO  LOCAL ADDRESS         FOREIGN ADDRESS\n"
     return Result(heading + "".join(rows))
