@@ -237,10 +237,13 @@ class Device:
     sectorsize: int = 0
     #: True: first and last MiB are all zero. None: not looked at (metadata is there) or could not be read.
     blank: bool | None = None
-    #: Everything that uses it: mounts, swap, pools, GEOM open counts, partition tables, labels. Empty: nothing does.
+    #: Everything that uses it: mounts, swap, pools, whoever has it open or stands on it in GEOM, partition tables,
+    #: labels. Empty: nothing does.
     used_by: tuple[str, ...] = ()
     #: False: use could not be established (a query failed), so nobody may call it unused.
     use_known: bool = True
+    #: Why that is so.
+    use_unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,9 @@ class VirtualIP(Model):
 class HastSpec(Model):
     """One HAST resource: a disk replicated between two nodes."""
 
-    devices: dict[str, DevicePath] = Field(description="The local device by node name.")
+    devices: dict[str, DevicePath] = Field(
+        description="The local device by node name: a GEOM provider of any class, or a file."
+    )
     addresses: dict[str, Address] = Field(
         description="The replication address by node name: numeric, without prefix length, not a virtual IP."
     )

@@ -3,7 +3,8 @@
 Rules:
 - vtnet0 is the management interface; the CARP interfaces get a base address (.11, .12, ...) in the subnet of
   their virtual IPs; HAST addresses get an interface of their own unless they lie in such a subnet.
-- Disks named by the document are blank, 128 MiB. Nothing of CARP or HAST is configured: that is hactl's work.
+- Devices named by the document are blank, 128 MiB, and of the GEOM class that their path says. Nothing of CARP or
+  HAST is configured: that is hactl's work.
 - Segments: "management", "lan", "lan2", ..., "replication", "replication2", ...
 """
 

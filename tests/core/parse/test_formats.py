@@ -227,26 +227,21 @@ def test_mounts_that_are_not_understood_are_refused(text: str) -> None:
         storage.parse_mount(text)
 
 
-def test_partitions_and_labels_are_providers() -> None:
-    """gpart list and glabel list have the same shape; consumers below are somebody else's."""
-    text = (
-        "Geom name: da1\nstate: OK\nProviders:\n1. Name: da1p1\n   Mediasize: 1048576 (1.0M)\n   Mode: r0w0e0\n"
-        "2. Name: da1p2\n   Mediasize: 2097152 (2.0M)\n   Mode: r1w1e2\nConsumers:\n1. Name: da1\n"
-        "   Mediasize: 4194304 (4.0M)\n   Mode: r1w1e3\n"
-    )
-    assert {p.name: p.opens for p in storage.parse_geom_list(text).values()} == {"da1p1": (0, 0, 0), "da1p2": (1, 1, 2)}
+def test_dump_devices_are_read() -> None:
+    """None, one, or several with commas (sys/kern/kern_shutdown.c)."""
+    assert storage.parse_dumpdev("\n") == ()
+    assert storage.parse_dumpdev("/dev/null\n") == ("null",)
+    assert storage.parse_dumpdev("vtbd0p3,gpt/swap\n") == ("vtbd0p3", "gpt/swap")
 
 
-def test_partition_tables_and_labels() -> None:
-    """Who has a table; labels that only name a disk or a partition say nothing about what is written on it."""
-    assert storage.parse_gpart_show("=>     40  262064  da1  GPT  (128M)\n       40  262064       - free -\n\n") == {
-        "da1": "GPT"
-    }
-    text = (
-        "      Name  Status  Components\n  ufs/data     N/A  da1\ndiskid/D-1     N/A  da1\n     gpt/x     N/A  da1p1\n"
-    )
-    assert storage.parse_glabel_status(text) == {"ufs/data": "da1"}
-    assert storage.parse_glabel_status("") == {}
+def test_processes_that_have_a_file_open_are_read() -> None:
+    """fstat(1) prints its heading when nobody has."""
+    heading = "USER     CMD          PID   FD MOUNT      INUM MODE         SZ|DV R/W NAME\n"
+    assert storage.parse_fstat(heading) == ()
+    row = "root     ggated      1812    5 /           4711 -rw-------  134217728 rw  /var/hast/data\n"
+    assert storage.parse_fstat(heading + row) == ("ggated (process 1812)",)
+    with pytest.raises(NotUnderstood):
+        storage.parse_fstat("fstat: /var/hast/data: No such file or directory\n")
 
 
 def test_swap_devices() -> None:

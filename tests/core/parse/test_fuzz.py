@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hactl.core.facts import Known
-from hactl.core.parse import hastctl, kernel, parse_probe, rc, storage
+from hactl.core.parse import geom, hastctl, kernel, parse_probe, rc, storage
 from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
 from hactl.core.parse.ifconfig import parse_ifconfig
@@ -40,9 +40,10 @@ PARSERS = [
     storage.parse_mount,
     storage.parse_swapinfo,
     storage.parse_diskinfo,
-    storage.parse_geom_list,
-    storage.parse_gpart_show,
-    storage.parse_glabel_status,
+    storage.parse_dumpdev,
+    storage.parse_fstat,
+    # What is understood can be asked, whoever stands on whom.
+    lambda text: geom.parse_mesh(text).users("vtbd1"),
     storage.parse_zpool_list,
     storage.parse_zpool_import,
     rc.parse_boot_files,
@@ -67,6 +68,11 @@ WORDS = [
     ":",
     "-",
     "0x",
+    "geom ",
+    "class PART\n",
+    "provider 0x1 r0w0e0 vtbd1\n",
+    "consumer 0x1 r1w1e1\n",
+    "end\n",
     "9" * 30,
     "٣",
     "\0",
@@ -104,7 +110,8 @@ def test_hast_conf_of_any_text_is_a_value(text: str) -> None:
 
 SECTIONS = (
     "sysctl who uname ifconfig netstat dmesg mount hastpid hastconf list pgrep g_gate dump.0 service.0 rcvar.0"
-    " bootfiles rc files nodes zfs zpool diskinfo.d0 first.d0 last.d0 diskinfo.h0 first.h0 geom gpart glabel swapinfo"
+    " bootfiles rc files nodes zfs zpool diskinfo.d0 first.d0 last.d0 diskinfo.h0 first.h0 mesh real.d0 fstat.d0"
+    " swapinfo dumpdev"
 )
 
 

@@ -306,18 +306,6 @@ def test_recorded_mounts_are_read() -> None:
     ] == json.loads(as_json)["mount"]["mounted"]
 
 
-def test_recorded_disks_are_read() -> None:
-    """geom disk list of a fresh node: three disks, the first in use."""
-    (recorded,) = [s for s in STEPS if s.command == "geom disk list"]
-    assert {p.name: (p.mediasize, p.opens) for p in storage.parse_geom_list(recorded.stdout).values()} == {
-        "vtbd0": (1073741824, (1, 1, 1)),
-        "vtbd1": (134217728, (0, 0, 0)),
-        "vtbd2": (134217728, (0, 0, 0)),
-    }
-    (recorded,) = [s for s in STEPS if s.command == "gpart show"]
-    assert storage.parse_gpart_show(recorded.stdout) == {}
-
-
 # --- files --------------------------------------------------------------------------------------------------------
 
 

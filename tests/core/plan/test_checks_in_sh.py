@@ -13,6 +13,7 @@ from hactl.core.facts import HastRole
 from hactl.core.plan import checks, make_plan
 from hactl.core.plan.areas.handover import on_both
 from support.facts.builder import HAST_CONF, NOW, healthy_pair
+from support.facts.confxml import Geom, confxml, disk
 from support.facts.planned import plan_of
 from support.node_sh import node_says
 
@@ -54,22 +55,33 @@ def test_a_node_takes_no_failed_read_for_zeros(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("geom", "mount", "swapinfo", "unused"),
+    ("mesh", "mount", "swapinfo", "unused"),
     [
-        ("echo '   Mode: r0w0e0'", "true", "true", True),
-        ("true", "true", "true", True),
-        ("echo '   Mode: r1w1e1'", "true", "true", False),
-        ("true", "echo '/dev/vtbd1 on /mnt (ufs)'", "true", False),
-        ("true", "true", "echo /dev/vtbd1 1024 0", False),
+        (confxml(*disk("vtbd0", "r1w1e1"), *disk("vtbd1")), "true", "true", True),
+        (confxml(Geom("ZFS::ZVOL", "vtbd1", (), (("vtbd1", "r0w0e0"),))), "true", "true", True),
+        (confxml(*disk("vtbd11")), "true", "true", False),
+        ("", "true", "true", False),
+        (confxml(*disk("vtbd0"), *disk("vtbd1", "r1w1e1")), "true", "true", False),
+        (confxml(*disk("vtbd1")), "echo '/dev/vtbd1 on /mnt (ufs)'", "true", False),
+        (confxml(*disk("vtbd1")), "true", "echo /dev/vtbd1 1024 0", False),
     ],
-    ids=["unused", "no disk of its own", "open", "mounted", "swap"],
+    ids=["unused", "another class", "no provider", "no answer", "open", "mounted", "swap"],
 )
 def test_a_node_takes_no_used_disk_for_unused(
-    tmp_path: Path, geom: str, mount: str, swapinfo: str, unused: bool
+    tmp_path: Path, mesh: str, mount: str, swapinfo: str, unused: bool
 ) -> None:
-    """GEOM, the mount table and swap are asked."""
+    """GEOM, the mount table and swap are asked; what GEOM does not know is not unused."""
+    (tmp_path / "mesh").write_text(mesh)
     test = checks.not_open("/dev/vtbd1").test
-    assert node_says(test, tmp_path, geom=geom, mount=mount, swapinfo=swapinfo) is unused
+    assert node_says(test, tmp_path, sysctl="cat mesh", mount=mount, swapinfo=swapinfo) is unused
+
+
+def test_a_node_takes_no_open_file_for_unused(tmp_path: Path) -> None:
+    """fstat(1) prints its heading, and a line for each process that has the file open."""
+    test = checks.not_open("/var/hast/data").test
+    assert node_says(test, tmp_path, fstat="echo USER CMD PID")
+    assert not node_says(test, tmp_path, fstat="echo USER CMD PID; echo root ggated 18")
+    assert not node_says(test, tmp_path, fstat="return 1")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from hactl.core.hastconf import render_hastconf
 from hactl.core.parse import parse_probe
 from hactl.core.probe.script import PATH, probe_script
 from support.facts.builder import edge_cluster, nas_cluster
+from support.facts.confxml import Geom, confxml, disk
 from support.limits import LIMIT_SECONDS
 
 DASH = shutil.which("dash") or "/bin/sh"
@@ -112,13 +113,8 @@ DUMP = """resource: data
     remotecnt: 0
     prevrole: primary
 """
-GEOM = """Geom name: vtbd1
-Providers:
-1. Name: vtbd1
-   Mediasize: 134217728 (128M)
-   Sectorsize: 512
-   Mode: r0w0e0
-"""
+#: A disk that nobody uses, and the one / is on.
+MESH = (*disk("vtbd0", "r1w1e1"), Geom("VFS", "ffs.vtbd0", (("vtbd0", "r1w1e1"),)), *disk("vtbd1"))
 DEFAULTS = """hastd_enable="NO"
 kld_list=""
 source_rc_confs() {
@@ -272,6 +268,8 @@ def fresh(tmp_path: Path) -> Node:
     """A fresh node: no carp, no hast.conf, a blank disk."""
     node = Node(tmp_path)
     node.answers = {
+        "sysctl -n kern.geom.confxml": (confxml(*MESH), 0),
+        "sysctl -n -i kern.shutdown.dumpdevname": ("\n", 0),
         "sysctl": (SYSCTL, 0),
         "id": ("0\n", 0),
         "ps": (PS, 0),
@@ -285,9 +283,6 @@ def fresh(tmp_path: Path) -> Node:
         "service nfsd onestatus": ("nfsd is not running.\n", 1),
         "service nfsd rcvar": ('# nfsd : NFS\n#\nnfs_server_enable="NO"\n', 0),
         "diskinfo": ("/dev/vtbd1\t512\t134217728\t262144\t0\t0\t260\t16\t63\n", 0),
-        "geom": (GEOM, 0),
-        "gpart": ("", 0),
-        "glabel": ("glabel: Command 'status' not available; try 'load' first.\n", 1),
         "swapinfo": ("Device          1K-blocks     Used    Avail Capacity\n", 0),
     }
     node.write("/etc/defaults/rc.conf", DEFAULTS.replace("ROOT", str(tmp_path)))
@@ -470,42 +465,110 @@ def test_a_disk_that_cannot_be_read_whole_is_not_blank(fresh: Node, cluster: Clu
     assert device.blank is None
 
 
+def used(opens: str, *geoms: Geom) -> tuple[str, int]:
+    """The mesh where these stand on vtbd1, which is open as often as that."""
+    return confxml(*MESH[:3], *disk("vtbd1", opens), *geoms), 0
+
+
+CONFXML = "sysctl -n kern.geom.confxml"
+ON_DISK = (("vtbd1", "r1w1e1"),)
+TASTED = (("vtbd1", "r0w0e0"),)
+
+
 @pytest.mark.parametrize(
     ("program", "answer", "used_by"),
     [
-        ("geom", (GEOM.replace("r0w0e0", "r1w1e1"), 0), ("open (r1w1e1)",)),
-        ("gpart", ("=>     40  262064  vtbd1  GPT  (128M)\n", 0), ("GPT partition table",)),
-        ("glabel", ("    Name  Status  Components\nufs/x  N/A  vtbd1\n", 0), ("label ufs/x",)),
+        (CONFXML, (confxml(*MESH[:3], *disk("vtbd1", "r1w0e0", "r1w0e0")), 0), ("open (r1w0e0)",)),
+        (
+            CONFXML,
+            used("r0w0e0", Geom("PART", "vtbd1", TASTED, config="\t<scheme>GPT</scheme>\n\t<entries>128</entries>\n")),
+            ("GPT partition table",),
+        ),
+        (CONFXML, used("r0w0e0", Geom("LABEL", "vtbd1", TASTED, (("ufs/x", "r0w0e0"),))), ("label ufs/x",)),
+        (CONFXML, used("r0w0e0", Geom("LABEL", "vtbd1", TASTED, (("diskid/DISK-1", "r0w0e0"),))), ()),
+        (CONFXML, used("r1w1e1", Geom("MIRROR", "gm0", ON_DISK, (("mirror/gm0", "r0w0e0"),))), ("mirror gm0",)),
+        (CONFXML, used("r1w1e1", Geom("ELI", "vtbd1.eli", ON_DISK, (("vtbd1.eli", "r0w0e0"),))), ("geli vtbd1.eli",)),
+        (CONFXML, used("r0w0e0", Geom("MULTIPATH", "m", TASTED, (("multipath/m", "r0w0e0"),))), ("multipath m",)),
+        (CONFXML, used("r1w1e1", Geom("ZFS::VDEV", "zfs::vdev", ON_DISK)), ("a ZFS pool",)),
+        (CONFXML, used("r1w1e0", Geom("SWAP", "swap", (("vtbd1", "r1w1e0"),))), ("swap",)),
+        (CONFXML, used("r1w1e1", Geom("VFS", "ffs.vtbd1", ON_DISK)), ("mounted filesystem ffs.vtbd1",)),
+        (CONFXML, used("r1w1e1"), ("open (r1w1e1)",)),
         ("swapinfo", ("Device 1K-blocks Used Avail Capacity\n/dev/vtbd1 1 0 1 0%\n", 0), ("swap",)),
+        ("sysctl -n -i kern.shutdown.dumpdevname", ("ada0p3,vtbd1\n", 0), ("crash dumps (dumpon(8))",)),
         ("mount", (MOUNT + "/dev/vtbd1 on /mnt (ufs, local)\n", 0), ("mounted on /mnt",)),
     ],
 )
 def test_use_of_a_disk(
     fresh: Node, cluster: Cluster, program: str, answer: tuple[str, int], used_by: tuple[str, ...]
 ) -> None:
-    """Whoever uses it is named."""
+    """Whoever uses it is named, whatever the GEOM class; a label of the disk's own says nothing about what is on it."""
     fresh.answers[program] = answer
     device = value(fresh.look(cluster).devices["/dev/vtbd1"])
     assert isinstance(device, Device)
     assert (device.used_by, device.use_known) == (used_by, True)
 
 
-@pytest.mark.parametrize("program", ["geom", "gpart", "glabel", "swapinfo", "mount"])
-def test_use_of_a_disk_that_is_not_known(fresh: Node, cluster: Cluster, program: str) -> None:
-    """One query about its use that fails, and nobody may call it unused."""
-    fresh.answers |= {program: ("broken\n", 1), "gpart list": ("broken\n", 1), "glabel list": ("broken\n", 1)}
+@pytest.mark.parametrize(
+    ("program", "printed", "why"),
+    [
+        (CONFXML, ("broken\n", 1), "sysctl kern.geom.confxml: the list of GEOM's providers is not whole"),
+        (CONFXML, (confxml(*MESH).replace("</mesh>", ""), 0), "sysctl kern.geom.confxml: the list of GEOM's"),
+        (CONFXML, (confxml(*disk("vtbd0")), 0), "it is no GEOM provider"),
+        ("swapinfo", ("broken\n", 1), "swapinfo: the query failed with exit status 1"),
+        ("sysctl -n -i kern.shutdown.dumpdevname", ("broken\n", 1), "sysctl kern.shutdown.dumpdevname: the query"),
+        ("mount", ("broken\n", 1), "mount: the query failed with exit status 1"),
+    ],
+    ids=["no mesh", "half a mesh", "no provider", "swapinfo", "dumpdev", "mount"],
+)
+def test_use_of_a_disk_that_is_not_known(
+    fresh: Node, cluster: Cluster, program: str, printed: tuple[str, int], why: str
+) -> None:
+    """One query about its use that fails, and nobody may call it unused; which one is said."""
+    fresh.answers[program] = printed
     device = value(fresh.look(cluster).devices["/dev/vtbd1"])
     assert isinstance(device, Device)
     assert not device.use_known
+    assert device.use_unknown.startswith(why)
 
 
-def test_a_partition_is_found_among_partitions(fresh: Node, cluster: Cluster) -> None:
-    """A device that is no whole disk is looked for in gpart list."""
-    fresh.answers["geom"] = (GEOM.replace("vtbd1", "vtbd9"), 0)
-    fresh.answers = {"gpart list": (GEOM.replace("r0w0e0", "r1w0e0"), 0), "glabel list": ("", 0), **fresh.answers}
+def test_a_link_stands_for_what_it_points_at(fresh: Node, cluster: Cluster) -> None:
+    """devfs(5) links: /dev/nvd0 is /dev/nda0, and GEOM knows only the latter."""
+    (fresh.root / "dev/vtbd1").rename(fresh.root / "dev/nda0")
+    (fresh.root / "dev/vtbd1").symlink_to("nda0")
+    mirror = Geom("MIRROR", "gm0", (("nda0", "r1w1e1"),), (("mirror/gm0", "r0w0e0"),))
+    fresh.answers[CONFXML] = (confxml(*disk("nda0", "r1w1e1"), mirror), 0)
     device = value(fresh.look(cluster).devices["/dev/vtbd1"])
     assert isinstance(device, Device)
-    assert (device.used_by, device.use_known) == (("open (r1w0e0)",), True)
+    assert (device.used_by, device.use_known) == (("mirror gm0",), True)
+
+
+FSTAT = "USER     CMD          PID   FD MOUNT      INUM MODE         SZ|DV R/W NAME\n"
+BACKED = "\t    <unit>3</unit>\n\t    <type>vnode</type>\n\t    <file>/var/hast/data</file>\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "used_by", "why"),
+    [
+        ({}, (), ""),
+        ({"fstat": (f"{FSTAT}root ggated 18 5 / 47 -rw------- 1 rw /x\n", 0)}, ("open by ggated (process 18)",), ""),
+        ({CONFXML: (confxml(Geom("MD", "md3", (), (("md3", "r0w0e0"),), made=BACKED)), 0)}, ("memory disk md3",), ""),
+        ({"fstat": ("fstat: kvm_open\n", 1)}, (), "fstat: the query failed with exit status 1"),
+    ],
+    ids=["nobody", "a process", "md(4)", "no answer"],
+)
+def test_use_of_a_file(
+    fresh: Node, cluster: Cluster, answers: dict[str, tuple[str, int]], used_by: tuple[str, ...], why: str
+) -> None:
+    """hast.conf(5) takes a file as the local component: processes and memory disks are told."""
+    document = cluster.document.model_dump(by_alias=True)
+    document["spec"]["groups"][0]["storage"][0]["hast"]["devices"]["nas-a"] = "/var/hast/data"
+    of_file = replace(cluster, document=type(cluster.document).model_validate(document))
+    fresh.disk("/var/hast/data")
+    fresh.answers |= {"fstat": (FSTAT, 0), **answers}
+    device = value(fresh.look(of_file).devices["/var/hast/data"])
+    assert isinstance(device, Device)
+    assert (device.used_by, device.use_known, device.use_unknown) == (used_by, not why, why)
+    assert device.blank is True
 
 
 def test_a_missing_disk(fresh: Node, cluster: Cluster) -> None:
@@ -521,8 +584,8 @@ def test_disks_are_not_read_unless_hactl_may_write(fresh: Node, cluster: Cluster
     document["spec"]["groups"][0]["storage"][0]["hast"]["initialize"] = "Never"
     never = replace(cluster, document=type(cluster.document).model_validate(document))
     device = value(fresh.look(never).devices["/dev/vtbd1"])
-    assert device == Device("/dev/vtbd1", exists=True, use_known=False)
-    assert not any(line.split()[0] in ("diskinfo", "geom", "gpart", "glabel") for line in fresh.commands)
+    assert device == Device("/dev/vtbd1", exists=True, use_known=False, use_unknown="nobody asked")
+    assert not any(line.startswith(("diskinfo", "swapinfo", CONFXML)) for line in fresh.commands)
 
 
 def test_a_disk_of_another_resource(healthy: Node, cluster: Cluster) -> None:
@@ -722,7 +785,7 @@ def test_an_answer_that_is_cut_anywhere(healthy: Node, cluster: Cluster) -> None
     text = healthy.run(script)
     whole = read(cluster, text)
     first = text.index(NONCE) + len(NONCE) + 20
-    # Without its last newline alone it is whole.
+    # Without its last line feed it is whole.
     for end in range(first, len(text) - 1, 37):
         facts = read(cluster, text[:end])
         assert facts.notes[0] == "the answer was cut"

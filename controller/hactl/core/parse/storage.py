@@ -1,33 +1,16 @@
-"""Disks and filesystems: mount(8), swapinfo(8), diskinfo(8), geom(8), gpart(8), glabel(8), zpool(8).
+"""Disks and filesystems: mount(8), swapinfo(8), diskinfo(8), fstat(1), zpool(8), the dump device.
 
-What uses a device is told by GEOM's open counts (`Mode: r1w1e1`): a mount, swap, a pool and a hastd worker all open
-it. The other queries only give it a name, or find what is written on it and not open.
-Sources: sbin/mount/mount.c:prmount, lib/libgeom, sbin/geom/class/part/geom_part.c.
+Who uses a device is told by GEOM (`core/parse/geom.py`). Source: sbin/mount/mount.c:prmount.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from hactl.core.facts import Mount, Pool
 from hactl.core.parse.text import NotUnderstood, number
 
 _MOUNT = re.compile(r"(\S.*?) on (/.*) \(([^()]*)\)")
-_MODE = re.compile(r"Mode: r([0-9]+)w([0-9]+)e([0-9]+)", re.ASCII)
-_PROVIDER = re.compile(r"[0-9]+\. Name: (\S.*)", re.ASCII)
-_TABLE = re.compile(r"=>\s+[0-9]+\s+[0-9]+\s+(\S+)\s+(\S+)\s+.*", re.ASCII)
-#: Labels that come with the disk or its partition table entry, not from what is written on it.
-_NEUTRAL_LABELS = ("diskid/", "gpt/", "gptid/")
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A GEOM provider: size in bytes, and how often it is open (read, write, exclusive)."""
-
-    name: str
-    mediasize: int
-    opens: tuple[int, int, int]
 
 
 def parse_mount(text: str) -> tuple[Mount, ...]:
@@ -62,53 +45,20 @@ def parse_diskinfo(text: str) -> tuple[int, int]:
     return number(words[1], "a sector size"), number(words[2], "a media size")
 
 
-def parse_geom_list(text: str) -> dict[str, Provider]:
-    """`geom disk list`, `gpart list`, `glabel list`: providers by name (without /dev/)."""
-    providers: dict[str, Provider] = {}
-    in_providers = False
-    name: str | None = None
-    size: int | None = None
-    for line in text.split("\n"):
-        stripped = line.strip()
-        if stripped in ("Providers:", "Consumers:") or stripped.startswith("Geom name:"):
-            in_providers, name, size = stripped == "Providers:", None, None
-        elif in_providers and (match := _PROVIDER.fullmatch(stripped)):
-            name, size = match[1], None
-        elif name is not None and stripped.startswith("Mediasize: "):
-            size = number(stripped.split()[1], "a media size")
-        elif name is not None and stripped.startswith("Mode:"):
-            mode = _MODE.fullmatch(stripped)
-            if mode is None or size is None:
-                raise NotUnderstood(f"the open counts of {name} are not understood")
-            providers[name] = Provider(name, size, (int(mode[1]), int(mode[2]), int(mode[3])))
-    return providers
+def parse_dumpdev(text: str) -> tuple[str, ...]:
+    """`sysctl -n kern.shutdown.dumpdevname`: the names (without /dev/) a crash dump goes to, one or several."""
+    return tuple(name.strip().removeprefix("/dev/") for name in text.split(",") if name.strip())
 
 
-def parse_gpart_show(text: str) -> dict[str, str]:
-    """`gpart show`: device name -> scheme (GPT, MBR ...) of every partition table."""
-    tables: dict[str, str] = {}
-    for line in text.split("\n"):
-        if line.startswith("=>"):
-            match = _TABLE.fullmatch(line.rstrip())
-            if match is None:
-                raise NotUnderstood("a table that gpart show does not print")
-            tables[match[1]] = match[2]
-    return tables
-
-
-def parse_glabel_status(text: str) -> dict[str, str]:
-    """`glabel status`: label -> device name, for labels that stem from what is written on the device."""
-    labels: dict[str, str] = {}
+def parse_fstat(text: str) -> tuple[str, ...]:
+    """`fstat FILE`: the processes that have it open, by name and number."""
     lines = [line for line in text.split("\n") if line.strip()]
-    if lines and lines[0].split() != ["Name", "Status", "Components"]:
-        raise NotUnderstood("not the table of glabel status")
-    for line in lines[1:]:
-        words = line.split()
-        if len(words) < 3:
-            raise NotUnderstood("a row that glabel status does not print")
-        if not words[0].startswith(_NEUTRAL_LABELS):
-            labels[words[0]] = words[-1]
-    return labels
+    if not lines or lines[0].split()[:3] != ["USER", "CMD", "PID"]:
+        raise NotUnderstood("not the table of fstat")
+    rows = [line.split() for line in lines[1:]]
+    if any(len(row) < 3 or not row[2].isdecimal() for row in rows):
+        raise NotUnderstood("a row that fstat does not print")
+    return tuple(dict.fromkeys(f"{row[1]} (process {row[2]})" for row in rows))
 
 
 def parse_zpool_list(text: str) -> dict[str, Pool]:

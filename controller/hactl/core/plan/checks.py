@@ -170,12 +170,20 @@ def complete(resource: str) -> str:
 
 
 def not_open(device: str) -> Check:
-    """GEOM has nobody using the disk (geom(8), Mode); partitions and files have no such row and pass."""
-    name = device.removeprefix("/dev/")
+    """Nobody has it open: GEOM's open counts of the provider, whatever its class (geom(4)); of a file fstat(1).
+
+    What GEOM does not list has no counts, and fails.
+    """
+    if not device.startswith("/dev/"):
+        return Check(f"nobody uses {device}", f'[ "$(fstat {quote(device)} | wc -l)" -eq 1 ]')
     return Check(
         f"nobody uses {device}",
-        f"hactl_mode=$(geom disk list {quote(name)} 2>/dev/null | sed -n 's/^ *Mode: //p')\n"
-        'case "$hactl_mode" in ""|r0w0e0) ;; *) exit 1 ;; esac\n'
+        f"hactl_dev=$(realpath {quote(device)}) || exit 1\n"
+        "hactl_mode=$(sysctl -n kern.geom.confxml | awk -F'[<>]' -v name=\"${hactl_dev#/dev/}\" '\n"
+        "  $2 ~ /^(geom|provider|consumer) id=/ { here = ($2 ~ /^provider/) }\n"
+        '  here && $2 == "mode" { mode = $3 }\n'
+        '  here && $2 == "name" && $3 == name { print mode }\')\n'
+        '[ "$hactl_mode" = r0w0e0 ] || exit 1\n'
         f"! mount | grep -Fq {quote(device + ' on ')} && ! swapinfo 2>/dev/null | grep -Fq {quote(device)}",
     )
 

@@ -471,25 +471,39 @@ h_count() { # SECTION SKIP COUNT EXPECTED: whether all of it is zero
 	[ "$h_zero" = "$4" ]
 }
 
-# Who uses the disks that hactl may write to. Last: GEOM does not answer while a device is being tasted.
+# Who uses the devices that hactl may write to. Last: GEOM does not answer while a device is being tasted.
 h_geom() {
 	if [ "$h_any" -eq 1 ]; then
-		h_geom=$($h_bound geom disk list 2>&1); h_s geom $? "$h_geom"
-		h_more=0
+		h_b mesh; h_mesh; h_e mesh $?
 		for h_n in $h_blank_disks; do
 			h_disk "$h_n"
-			case "$h_geom$h_l" in *". Name: ${h_device#/dev/}$h_l"*) ;; *) h_more=1 ;; esac
+			# What a name stands for (links below /dev are devfs's), and processes that have a file open.
+			if [ -L "$h_root$h_device" ]; then
+				h_f=$(realpath "$h_root$h_device"); h_s "real.d$h_n" $? "${h_f#"$h_root"}"
+			fi
+			case "$h_device" in /dev/*) continue ;; esac
+			if [ -f "$h_root$h_device" ]; then h_b "fstat.d$h_n"; $h_bound fstat "$h_root$h_device"; h_e "fstat.d$h_n" $?; fi
 		done
-		# Partitions and labels are providers of their own.
-		if [ "$h_more" -eq 1 ]; then
-			h_b gpartlist; $h_bound gpart list; h_e gpartlist $?
-			h_b glabellist; $h_bound glabel list; h_e glabellist $?
-		fi
-		h_b gpart; $h_bound gpart show; h_e gpart $?
-		h_b glabel; $h_bound glabel status; h_e glabel $?
 		h_b swapinfo; swapinfo; h_e swapinfo $?
+		h_b dumpdev; sysctl -n -i kern.shutdown.dumpdevname; h_e dumpdev $?
 	fi
 	if [ "$h_scan" -eq 1 ]; then h_b import; $h_bound zpool import -d /dev/hast; h_e import $?; fi
+}
+
+# GEOM's whole mesh in one answer, whatever the classes; here cut to a line for each class, geom, provider and consumer
+# (core/parse/geom.py). A list that is not whole has no end.
+h_mesh() {
+	$h_bound sysctl -n kern.geom.confxml | awk -F'[<>]' '
+		$2 == "config" { inside = 1 }
+		$2 == "/config" { inside = 0 }
+		inside { if ($2 == "scheme" || $2 == "file") print $2, $3; next }
+		$2 ~ /^(class|geom|provider|consumer) id=/ {
+			kind = $2; sub(/ .*/, "", kind); split($2, quoted, "\""); id = quoted[2]; ref = "-"
+		}
+		$2 ~ /^provider ref=/ { split($2, quoted, "\""); ref = quoted[2] }
+		$2 == "mode" { mode = $3; if (kind == "consumer") print kind, ref, mode }
+		$2 == "name" { if (kind == "provider") print kind, id, mode, $3; else print kind, $3 }
+		$2 == "/mesh" { print "end" }'
 }
 
 printf '\n'

@@ -61,8 +61,10 @@ def _kern(machine: Tunable) -> Iterator[Oid]:
     yield Oid("kern.boottime", lambda: _boottime(machine))
     yield Oid("kern.osreldate", lambda: str(machine.osreldate))
     yield Oid("kern.securelevel", lambda: str(kernel.securelevel), lambda value: _raise_securelevel(machine, value))
+    yield Oid("kern.geom.confxml", machine.disks.confxml, text=True)
     yield Oid("kern.geom.debugflags", lambda: "0")
     yield Oid("kern.disks", lambda: _disks(machine), text=True)
+    yield Oid("kern.shutdown.dumpdevname", lambda: machine.disks.dump_device, text=True)
     yield Oid("kern.ident", lambda: "GENERIC")
     yield Oid("kern.smp.cpus", lambda: "1")
 
@@ -133,4 +135,4 @@ def _boottime(machine: Tunable) -> str:
 
 
 def _disks(machine: Tunable) -> str:
-    return " ".join(reversed(list(machine.disks.disks)))
+    return " ".join(reversed([disk.name for disk in machine.disks.of_class("DISK")]))

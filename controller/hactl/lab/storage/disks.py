@@ -1,4 +1,4 @@
-"""The disks of one machine: its local disks, the providers HAST makes, their device nodes, and what is mounted.
+"""The disks of one machine: local devices of every GEOM class, the providers HAST makes, device nodes, what is mounted.
 
 Rules:
 - Disks survive power; opens, mounts and everything below /dev do not.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 
 from hactl.lab.host import Host
-from hactl.lab.storage import ufs
+from hactl.lab.storage import geom, ufs
 from hactl.lab.storage.mounts import Mounts
 from hactl.lab.storage.provider import DISK_BYTES, MIB, Disk, Provider
 from hactl.lab.storage.root import Root
@@ -26,18 +26,60 @@ class Disks:
         self.disks: dict[str, Disk] = {"vtbd0": Disk("vtbd0", 1024 * MIB)}
         #: Providers of running HAST primaries by name ("hast/data"), device node present or not yet.
         self.gates: dict[str, Provider] = {}
+        #: Where a crash dump would go (dumpon(8)); empty: nowhere.
+        self.dump_device = ""
         self.mounts = Mounts(machine)
         self.root = Root(machine, self.mounts)
         self.pools = Pools(machine, self)
 
     def add(self, name: str, mediasize: int = DISK_BYTES) -> Disk:
-        """Plug in a blank disk ("vtbd1" or "/dev/vtbd1"), size in bytes; one already there is returned."""
+        """A blank device ("vtbd1", "/dev/mirror/gm0"), size in bytes; one already there is returned.
+
+        Its name says of which GEOM class it is; what it is made of comes with it.
+        """
         name = name.removeprefix("/dev/")
-        if name not in self.disks:
-            self.disks[name] = Disk(name, mediasize)
-            if self.machine.powered:
-                self.machine.files.make_node(f"/dev/{name}")
-        return self.disks[name]
+        if name in self.disks:
+            return self.disks[name]
+        kind = geom.anatomy(name)
+        if kind.base is not None:
+            return self.stack(name, self.add(kind.base, mediasize))
+        if name.startswith(("gpt/", "gptid/")):
+            return self.stack(name, self.add(f"{self._free()}p1", mediasize))
+        return self.stack(name, *[self.add(self._free(), mediasize) for _ in range(kind.members)], mediasize=mediasize)
+
+    def stack(self, name: str, *members: Disk, mediasize: int = DISK_BYTES) -> Disk:
+        """A provider made of others, of the class its name says: what gmirror label, geli attach, gpart add do."""
+        name = name.removeprefix("/dev/")
+        disk = self.disks[name] = Disk(name, members[0].mediasize if members else mediasize)
+        disk.geom_class = geom.anatomy(name).geom_class
+        disk.made_of += members
+        if disk.geom_class == "PART" and not geom.scheme(members[0]):
+            geom.write_scheme(members[0], "gpt")
+        self._hold(disk)
+        if disk.geom_class not in geom.HOLDING:
+            for member in members:
+                member.passing.append(disk)
+        if self.machine.powered:
+            self.machine.files.make_node(disk.path)
+        return disk
+
+    def _free(self) -> str:
+        """The name of a disk that no document has."""
+        return next(f"da{unit}" for unit in itertools.count(100) if f"da{unit}" not in self.disks)
+
+    def _hold(self, disk: Disk) -> None:
+        for member in disk.made_of:
+            if disk.geom_class in geom.HOLDING:
+                member.open(disk.holder, 1, 1, 1)
+
+    def of_class(self, geom_class: str) -> list[Disk]:
+        """The local devices of one GEOM class."""
+        return [disk for disk in self.disks.values() if disk.geom_class == geom_class]
+
+    def confxml(self) -> str:
+        """The kernel's kern.geom.confxml."""
+        gates = [gate for gate in self.gates.values() if self.machine.files.kind(gate.path) == "char"]
+        return geom.confxml([*self.disks.values(), *gates], self.labels())
 
     def provider(self, path: str) -> Provider | None:
         """The provider of a device path ("/dev/hast/data", "vtbd1", "/dev/ufs/data"), if its node exists."""
@@ -82,6 +124,8 @@ class Disks:
         for disk in self.disks.values():
             disk.opens.clear()
             self.machine.files.make_node(disk.path)
+        for disk in self.disks.values():
+            self._hold(disk)
         self.disks["vtbd0"].open("mount /", 1, 1, 1)
         self.mounts.on_boot()
         self.root.on_boot()

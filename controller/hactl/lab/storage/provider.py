@@ -34,6 +34,10 @@ class Access:
     write: int
     exclusive: int
 
+    def __str__(self) -> str:
+        """As GEOM prints it: r1w1e0."""
+        return f"r{self.read}w{self.write}e{self.exclusive}"
+
 
 class Provider(ABC):
     """A GEOM provider: a name below /dev, a size, contents, consumers."""
@@ -41,6 +45,11 @@ class Provider(ABC):
     def __init__(self, name: str, mediasize: int, sectorsize: int = 512) -> None:
         """Size in bytes."""
         self.name = name
+        #: Of GEOM: DISK, GATE, MIRROR ... and the providers it is made of.
+        self.geom_class = "GATE"
+        self.made_of: list[Provider] = []
+        #: Labels and partitions on it: who has them open has this open too.
+        self.passing: list[Provider] = []
         self.mediasize = mediasize
         self.sectorsize = sectorsize
         self.opens: dict[str, Access] = {}
@@ -70,10 +79,15 @@ class Provider(ABC):
         self.opens.pop(holder, None)
 
     @property
-    def mode(self) -> str:
-        """The open counts as `geom disk list` prints them: r1w1e0."""
-        counts = self.opens.values()
-        return f"r{sum(a.read for a in counts)}w{sum(a.write for a in counts)}e{sum(a.exclusive for a in counts)}"
+    def holder(self) -> str:
+        """The name under which it has what it is made of open."""
+        return f"{self.geom_class} {self.name}"
+
+    @property
+    def access(self) -> Access:
+        """All open counts together, those of labels and partitions on it too."""
+        counts = [*self.opens.values(), *(above.access for above in self.passing)]
+        return Access(sum(a.read for a in counts), sum(a.write for a in counts), sum(a.exclusive for a in counts))
 
     @abstractmethod
     def read(self, offset: int, length: int) -> bytes:
@@ -95,6 +109,7 @@ class Disk(Provider):
     def __init__(self, name: str, mediasize: int = DISK_BYTES) -> None:
         """All zero."""
         super().__init__(name, mediasize)
+        self.geom_class = "DISK"
         self.chunks: dict[int, bytearray] = {}
         #: Every access fails with EIO.
         self.failed = False

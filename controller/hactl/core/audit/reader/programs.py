@@ -39,7 +39,8 @@ _LOOKING = frozenset(
         "diskinfo", "dirname", "echo", "egrep", "exit", "expr", "export", "false", "fgrep", "file", "fstat",
         "fsync", "fuser", "geom", "getopts", "glabel", "gpart", "grep", "head", "hostname", "id", "kldstat",
         "local", "logger", "ls", "md5", "mktemp", "netstat", "pgrep", "ping", "printf", "ps", "read", "readlink",
-        "return", "sed", "seq", "set", "sha256", "shift", "sleep", "sockstat", "sort", "stat", "swapinfo", "sync",
+        "realpath", "return", "sed", "seq", "set", "sha256", "shift", "sleep", "sockstat", "sort", "stat", "swapinfo",
+        "sync",
         "tail", "test", "time", "tr", "trap", "true", "tsort", "umask", "uname", "uniq", "unset", "wait", "wc", "which",
         "zdb",
     }

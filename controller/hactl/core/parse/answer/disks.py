@@ -1,21 +1,23 @@
 """The disks of a probe's answer: local devices, /dev/hast, pools.
 
 Rules: a device is unused only when every query about its use was understood, and blank only when every byte that was
-to be read was read and is zero. Man pages: geom(8), dd(1), zpool(8).
+to be read was read and is zero. Man pages: geom(4), dd(1), zpool(8).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from hactl.core.facts import Device, HastMetadata, HastResource, Known, Mount, NoMetadata, Pool, Reading, Unknown
 from hactl.core.objects import StorageSpec
-from hactl.core.parse import kernel, storage
+from hactl.core.parse import geom, kernel, storage
 from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader
 from hactl.core.parse.text import NotUnderstood, number
 
+T = TypeVar("T")
 _MIB = 1048576
 
 
@@ -82,10 +84,11 @@ def read_device(
     if isinstance(resources, Known) and any(r.localpath == path and r.workerpid for r in resources.value.values()):
         used.append("hastd")
     examined = f"diskinfo.d{index}" in reader.frames.sections
-    names, use_known = _uses(reader, path.removeprefix("/dev/")) if examined else ([], False)
+    uses = _uses(reader, index, path, mounts) if examined else _Uses(unknown="nobody asked")
     # With metadata of HAST on it, the disk is hastd's, and nobody asks GEOM about it.
     of_hast = isinstance(metadata, Known) and isinstance(metadata.value, HastMetadata)
     blank = _blank(reader, f"d{index}", mediasize) if examined else None
+    use_known = isinstance(mounts, Known) and (not uses.unknown or of_hast)
     return Known(
         Device(
             path,
@@ -93,46 +96,93 @@ def read_device(
             mediasize=mediasize,
             sectorsize=sectorsize,
             blank=blank,
-            used_by=tuple(dict.fromkeys([*used, *names, *(["HAST metadata"] if of_hast else [])])),
-            use_known=isinstance(mounts, Known) and (use_known or of_hast),
+            used_by=tuple(dict.fromkeys([*used, *uses.by, *(["HAST metadata"] if of_hast else [])])),
+            use_known=use_known,
+            use_unknown="" if use_known else uses.unknown,
         ),
         reader.seen_at,
     )
 
 
-#: geom(8) when the kernel has no such class: list and status are then "not available".
-_NO_CLASS = re.compile(r"Class '?\w+'? not found|Command '\w+' not available")
+@dataclass(slots=True)
+class _Uses:
+    """Who uses a local device, and what could not be found out about that (empty: nothing is missing)."""
+
+    by: list[str] = field(default_factory=list)
+    unknown: str = ""
+
+    def ask(self, what: str, reading: Reading[T]) -> T | None:
+        """What a query told; what it is called, where it told nothing."""
+        if isinstance(reading, Known):
+            return reading.value
+        self.unknown = self.unknown or f"{what}: {reading.reason}"
+        return None
 
 
-def _uses(reader: Reader, name: str) -> tuple[list[str], bool]:
-    """Who uses a disk, partition or label, and whether every query about it was understood."""
-    used: list[str] = []
-    swap = reader.read("swapinfo", lambda s: storage.parse_swapinfo(reader.good(s)))
-    tables = reader.read("gpart", lambda s: storage.parse_gpart_show(_of_class(reader, s)))
-    labels = reader.read("glabel", lambda s: storage.parse_glabel_status(_of_class(reader, s)))
-    if isinstance(swap, Known):
-        used += ["swap"] if f"/dev/{name}" in swap.value else []
-    if isinstance(tables, Known):
-        used += [f"{tables.value[name]} partition table"] if name in tables.value else []
-    if isinstance(labels, Known):
-        used += [f"label {label}" for label, on in labels.value.items() if on == name]
-    known = all(isinstance(reading, Known) for reading in (swap, tables, labels))
-    provider: storage.Provider | None = None
-    for section in ("geom", "gpartlist", "glabellist"):
-        listed = reader.read(section, lambda s: storage.parse_geom_list(_of_class(reader, s)))
-        if isinstance(listed, Known):
-            provider = provider or listed.value.get(name)
-    if provider is None:
-        return used, False
-    if any(provider.opens):
-        reads, writes, exclusive = provider.opens
-        used.append(f"open (r{reads}w{writes}e{exclusive})")
-    return used, known
+def _uses(reader: Reader, index: int, path: str, mounts: Reading[tuple[Mount, ...]]) -> _Uses:
+    """Who uses a local device or file: GEOM, swap, the dump device; of a file memory disks and processes."""
+    uses = _Uses()
+    mounted = uses.ask("mount", mounts) or ()
+    swap = uses.ask("swapinfo", reader.read("swapinfo", lambda s: storage.parse_swapinfo(reader.good(s)))) or ()
+    dump = uses.ask(
+        "sysctl kern.shutdown.dumpdevname",
+        reader.read("dumpdev", lambda s: storage.parse_dumpdev(reader.good(s))),
+    )
+    mesh = uses.ask("sysctl kern.geom.confxml", reader.read("mesh", lambda s: geom.parse_mesh(s.text)))
+    real = path
+    if f"real.d{index}" in reader.frames.sections:
+        real = uses.ask("realpath", reader.read(f"real.d{index}", lambda s: reader.good(s).strip())) or path
+    names = [name.removeprefix("/dev/") for name in dict.fromkeys((path, real))]
+    uses.by += ["swap" for name in names if f"/dev/{name}" in swap][:1]
+    uses.by += ["crash dumps (dumpon(8))" for name in names if name in (dump or ())][:1]
+    if mesh is None:
+        return uses
+    if not real.startswith("/dev/"):
+        _uses_of_file(reader, index, real, mesh, uses)
+        return uses
+    if not any(name in mesh for name in names):
+        uses.unknown = uses.unknown or "it is no GEOM provider"
+    uses.by += [_word(user, mounted) for name in names for user in mesh.users(name) if not _neutral(user)]
+    return uses
 
 
-def _of_class(reader: Reader, section: Section) -> str:
-    """What a GEOM class says. A kernel without the class has nothing of it (sbin/geom/core/geom.c, both wordings)."""
-    return "" if _NO_CLASS.search(section.text) else reader.good(section)
+def _uses_of_file(reader: Reader, index: int, path: str, mesh: geom.Mesh, uses: _Uses) -> None:
+    """A file: what the kernel has open (a LUN of ctld(8)) no program tells; memory disks and processes are told."""
+    uses.by += [f"memory disk {name}" for name in mesh.of_file(path)]
+    processes = uses.ask("fstat", reader.read(f"fstat.d{index}", lambda s: storage.parse_fstat(reader.good(s))))
+    uses.by += [f"open by {process}" for process in processes or ()]
+
+
+#: Labels that come with the disk or its partition table entry, not from what is written on the device.
+_NEUTRAL_LABELS = ("diskid/", "gpt/", "gptid/")
+
+
+def _neutral(user: geom.User) -> bool:
+    return user.geom_class == "LABEL" and user.name.startswith(_NEUTRAL_LABELS)
+
+
+def _word(user: geom.User, mounted: tuple[Mount, ...]) -> str:
+    """A user of a provider as people call it."""
+    reads, writes, exclusive = user.opens
+    match user.geom_class:
+        case "DEV" | "":
+            return f"open (r{reads}w{writes}e{exclusive})"
+        case "PART":
+            return f"{user.name} partition table"
+        case "LABEL":
+            return f"label {user.name}"
+        case "SWAP":
+            return "swap"
+        case "ZFS::VDEV":
+            return "a ZFS pool"
+        case "ELI":
+            return f"geli {user.name}"
+        case "VFS":
+            # ffs.mirror/gm0: the filesystem and the provider (sys/geom/geom_vfs.c, g_vfs_open).
+            special = f"/dev/{user.name.partition('.')[2]}"
+            node = next((mount.node for mount in mounted if mount.special == special), None)
+            return f"mounted on {node}" if node else f"mounted filesystem {user.name}"
+    return f"{user.geom_class.lower()} {user.name}"
 
 
 def read_gate(

@@ -43,7 +43,7 @@ def _metadata(scene: Scene, group: GroupSpec, storage: StorageSpec) -> Findings:
         if copy is None:
             yield _unread(scene, storage, node)
         elif copy in (NoMetadata.INVALID, NoMetadata.FOREIGN):
-            yield _foreign(storage, node, copy)
+            yield _foreign(scene, storage, node, copy)
     absent = [node for node, copy in copies.items() if copy is NoMetadata.ABSENT]
     if not absent:
         yield from _different_sizes(storage, copies)
@@ -75,16 +75,23 @@ def _metadata(scene: Scene, group: GroupSpec, storage: StorageSpec) -> Findings:
 def _unread(scene: Scene, storage: StorageSpec, node: str) -> Hold:
     reading = scene.view.facts[node].metadata.get(storage.name)
     why = reading.reason if reading is not None and not isinstance(reading, Known) else "not asked"
-    message = f"{storage.name}: {node} cannot tell what is on {storage.hast.devices[node]}: {why}"
+    device = f"{storage.hast.devices[node]}{_used(scene, storage, node)}"
+    message = f"{storage.name}: {node} cannot tell what is on {device}: {why}"
     return Hold(HoldReason.METADATA_UNKNOWN, message, node, storage.name)
 
 
-def _foreign(storage: StorageSpec, node: str, copy: object) -> Hold:
+def _used(scene: Scene, storage: StorageSpec, node: str) -> str:
+    """Who uses a device that holds something already."""
+    device = known(scene.view.facts[node].devices.get(storage.hast.devices[node]))
+    return f" (in use: {', '.join(device.used_by)})" if device is not None and device.used_by else ""
+
+
+def _foreign(scene: Scene, storage: StorageSpec, node: str, copy: object) -> Hold:
     device = storage.hast.devices[node]
     what = "another resource's HAST metadata" if copy is NoMetadata.FOREIGN else "something that is not HAST metadata"
     return Hold(
         HoldReason.FOREIGN_DATA,
-        f"{storage.name}: {device} on {node} holds {what}; hactl never overwrites it",
+        f"{storage.name}: {device} on {node} holds {what}{_used(scene, storage, node)}; hactl never overwrites it",
         node=node,
         target=storage.name,
         remedy=f"name another device, or, if its content may go, zero {device} on {node} yourself",
@@ -109,14 +116,15 @@ def _against_creating(scene: Scene, storage: StorageSpec, absent: list[str], cop
     None: what stands against it is said already.
     """
     for node in absent:
-        reason = _not_blank(scene, storage, node)
-        if reason is not None:
+        against = _not_blank(scene, storage, node)
+        if against is not None:
+            reason, why = against
             yield Hold(
-                reason[0],
-                f"{storage.name}: {storage.hast.devices[node]} on {node} {reason[1]}",
+                reason,
+                f"{storage.name}: {storage.hast.devices[node]} on {node} {why}",
                 node=node,
                 target=storage.name,
-                remedy="name an unused, zeroed device; hactl initialises nothing else",
+                remedy=_how_to_initialise(scene, storage, node, reason),
             )
     for node, copy in copies.items():
         if node in absent:
@@ -152,7 +160,7 @@ def _not_blank(scene: Scene, storage: StorageSpec, node: str) -> tuple[HoldReaso
 
 def _in_use(device: Device) -> tuple[HoldReason, str] | None:
     if not device.use_known:
-        return HoldReason.FACTS_UNKNOWN, "may be in use: not every query about it was answered"
+        return HoldReason.FACTS_UNKNOWN, f"may be in use: hactl cannot tell who uses it ({device.use_unknown})"
     if device.used_by:
         return HoldReason.DEVICE_IN_USE, f"is in use: {', '.join(device.used_by)}"
     if device.blank is None:
@@ -160,6 +168,22 @@ def _in_use(device: Device) -> tuple[HoldReason, str] | None:
     if not device.blank:
         return HoldReason.NOT_BLANK, "is not blank: its first and last MiB are not all zero"
     return None
+
+
+def _how_to_initialise(scene: Scene, storage: StorageSpec, node: str, reason: HoldReason) -> str:
+    """What a person can do about a device that hactl does not initialise."""
+    if reason is not HoldReason.FACTS_UNKNOWN:
+        return "name an unused, zeroed device; hactl initialises nothing else"
+    path = storage.hast.devices[node]
+    device = known(scene.view.facts[node].devices.get(path))
+    by_hand = f"`hastctl create {storage.name}` on {node} yourself when you know that nobody uses {path}"
+    if device is not None and device.exists and not device.use_known:
+        if path.startswith("/dev/zvol/"):
+            # With volmode=dev a volume has a device node and no provider (zfsprops(7), docs/freebsd-facts.md#7.62).
+            volume = path.removeprefix("/dev/zvol/")
+            return f"{by_hand}; or make it a provider: `zfs set volmode=geom {volume}`, then export and import its pool"
+        return by_hand
+    return f"see what `diskinfo {path}` and `dd if={path} of=/dev/null bs=1m count=1` say on {node}; or {by_hand}"
 
 
 def _media_size(scene: Scene, storage: StorageSpec, copies: Copies) -> int | None:

@@ -1,5 +1,5 @@
 """What the shell shows of block devices and their users: diskinfo, geom, gpart, glabel, ggatel,
-swapinfo, fstat, fuser.
+swapinfo, swapon, fstat, fuser.
 
 Rules:
 - diskinfo(8), geom(8), gpart(8), glabel(8), ggatel(8), swapinfo(8), fstat(1), fuser(1); recording 01.
@@ -16,11 +16,11 @@ from hactl.lab.commands.system.user import is_root
 from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
+from hactl.lab.storage.geom import scheme, write_scheme
 from hactl.lab.storage.provider import Disk, Provider
 from hactl.lab.storage.zfs import read_label
 
 _HEADS, _SECTORS = 16, 63
-_GPT, _MBR = b"EFI PART", b"\x55\xaa"
 
 
 def _named(call: Call, name: str) -> Provider | None:
@@ -86,7 +86,7 @@ async def geom(call: Call) -> Result:
     if words[:2] == ["gate", "list"]:
         return _gate_list(call)
     if words[:2] == ["disk", "status"]:
-        names = list(call.machine.disks.disks)
+        names = [disk.name for disk in call.machine.disks.of_class("DISK")]
         width = max(len(name) for name in names)
         rows = "".join(f"{name:>{width}}     N/A  N/A\n" for name in names)
         return Result(f"{'Name':>{width}}  Status  Components\n{rows}")
@@ -120,7 +120,7 @@ async def ggatel(call: Call) -> Result:
 
 
 def _disk_list(call: Call, names: list[str]) -> Result:
-    disks = call.machine.disks.disks
+    disks = {disk.name: disk for disk in call.machine.disks.of_class("DISK")}
     unknown = [name for name in names if name.removeprefix("/dev/") not in disks]
     if unknown:
         return Result("", f"geom: Class 'DISK' does not have an instance named '{unknown[0]}'.\n", 1)
@@ -129,19 +129,11 @@ def _disk_list(call: Call, names: list[str]) -> Result:
         text += (
             f"Geom name: {disk.name}\nProviders:\n1. Name: {disk.name}\n"
             f"   Mediasize: {disk.mediasize} ({humanize_number(disk.mediasize)})\n"
-            f"   Sectorsize: {disk.sectorsize}\n   Mode: {disk.mode}\n"
+            f"   Sectorsize: {disk.sectorsize}\n   Mode: {disk.access}\n"
             f"   descr: (null)\n   ident: (null)\n   rotationrate: unknown\n"
             f"   fwsectors: {_SECTORS}\n   fwheads: {_HEADS}\n\n"
         )
     return Result(text)
-
-
-def scheme(provider: Provider) -> str:
-    """The partition scheme on a provider: GPT, MBR or nothing. Raises OSError."""
-    head = provider.read(0, 2 * provider.sectorsize)
-    if head[provider.sectorsize : provider.sectorsize + 8] == _GPT:
-        return "GPT"
-    return "MBR" if head[510:512] == _MBR else ""
 
 
 @command("gpart")
@@ -192,14 +184,7 @@ def _gpart_write(call: Call, name: str, kind: str) -> Result:
         return Result("", f"gpart: arg0 '{short}': Invalid argument\n", 1)
     try:
         provider.open("gpart", 1, 1, 1)
-        provider.write(0, bytes(2 * provider.sectorsize))
-        if kind:
-            provider.write(510, _MBR)
-        if kind.upper() == "GPT":
-            provider.write(provider.sectorsize, _GPT)
-            provider.write(provider.mediasize - provider.sectorsize, _GPT)
-        else:
-            provider.write(provider.mediasize - provider.sectorsize, bytes(provider.sectorsize))
+        write_scheme(provider, kind)
     except OSError as problem:
         return Result("", f"gpart: {error_text(problem)}\n", 1)
     finally:
@@ -226,9 +211,24 @@ def _glabel(call: Call, words: list[str]) -> Result:
 
 @command("swapinfo", "pstat")
 async def swapinfo(call: Call) -> Result:
-    """Swap devices: the lab's nodes have none."""
+    """Swap devices."""
     unit = "1M-blocks" if "-m" in call.argv else "1K-blocks"
-    return Result(f"{'Device':<16}{unit}     Used    Avail Capacity\n")
+    text = f"{'Device':<16}{unit}     Used    Avail Capacity\n"
+    for disk in call.machine.disks.disks.values():
+        if "swap" in disk.opens:
+            blocks = disk.mediasize // (1048576 if "-m" in call.argv else 1024)
+            text += f"{disk.path:<16} {blocks:>8} {0:>8} {blocks:>8}     0%\n"
+    return Result(text)
+
+
+@command("swapon")
+async def swapon(call: Call) -> Result:
+    """swapon DEVICE: opened without exclusion (sys/vm/swap_pager.c, swapongeom)."""
+    provider = _named(call, call.argv[0]) if len(call.argv) == 1 else None
+    if provider is None:
+        return Result("", "usage: swapon [-F fstab] -aLq | [-E] file ...\n", 1)
+    provider.open("swap", 1, 1, 0)
+    return Result()
 
 
 @command("fstat")
