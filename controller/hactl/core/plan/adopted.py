@@ -18,7 +18,7 @@ from hactl.core.changes.hast import HAST_CONF
 from hactl.core.cluster import hooked_groups, storages_of
 from hactl.core.facts import RcAlias, known
 from hactl.core.hastconf import WRITTEN, render_hastconf
-from hactl.core.hook.render import DEVD_RULE, HOOK
+from hactl.core.hook.render import HOOK
 from hactl.core.objects import HastSpec
 from hactl.core.parse.hastconf import ConfResource, HastConf, parse_hastconf
 from hactl.core.plan.scene import Scene
@@ -97,9 +97,12 @@ def unanswered(scene: Scene, node: str) -> bool:
 
 
 def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
-    """Rules of others that devd would call no more for CARP once the node hook's rule is there."""
+    """Rules of others that devd would call no more for CARP once the node hook's rule is there.
+
+    Where something of the hook is there it was so decided once: a rule of ours that is gone is drift.
+    """
     hook = scene.view.hook(node)
-    if hook is None or not hooked_groups(scene.view.cluster, node) or DEVD_RULE in hook.files:
+    if hook is None or not hooked_groups(scene.view.cluster, node) or hook.files:
         return
     also = scene.view.cluster.document.spec.carp.notify
     for rule in hook.disarmed or ():
