@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from hactl.core.operations import Overrides
+from hactl.core.operations import Kind, Operation, Overrides, State
+from hactl.core.plan.switchover import judge
 from hactl.core.steps import Hold
 from support.lab.closed_loop import Loop, example
 from support.lab.serving import complaints
@@ -161,11 +163,19 @@ def test_what_is_given_up_goes() -> None:
     """A person's word, on record, for each node: then the file is written as the document has it."""
     loop = pair(resource="    timeout 15\n    checksum crc32")
     assert set(waiting(loop)) == {"/etc/hast.conf:data.checksum"}
+    asked = {"node": "nas-a", "detail": {"setting": "/etc/hast.conf:data.checksum"}}
+    operation = Operation(1, "nas", Kind.GIVE_UP, "ada", "", datetime(2026, 11, 30, tzinfo=UTC), **asked)
+
+    def ends() -> Any:
+        return judge(operation, loop.cluster, loop.look(), loop.plan(), {}, loop.now)
+
+    assert ends() is None
     loop.overrides = Overrides(given_up=frozenset((n, "/etc/hast.conf:data.checksum") for n in ("nas-a", "nas-b")))
     loop.converge()
     loop.world.advance(5.0)
     assert "checksum none" in loop.sh("nas-a", "cat /etc/hast.conf")
     assert complaints(loop) == []
+    assert ends() == (State.DONE, "nas-a goes by the document")
 
 
 def test_another_name_of_a_mounted_device_is_never_reloaded_away() -> None:

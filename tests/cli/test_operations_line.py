@@ -19,6 +19,8 @@ from support.api.served_record import document
 from support.command_line import say
 
 Hactl = Callable[..., subprocess.CompletedProcess[str]]
+#: Something of the owner's that waits for an answer.
+OWN = "/etc/hast.conf:data.exec"
 
 
 @pytest.fixture
@@ -34,6 +36,8 @@ def state(tmp_path: Path) -> Path:
         status = {
             "conditions": [ready], "nodes": [{"name": "nas-a"}, {"name": "nas-b"}], "problems": [], "plan": plan,
             "groups": [{"name": "files", "active": "nas-a", "storage": [], "addresses": [], "services": []}],
+            "holds": [{"reason": "NotInDocument", "node": "nas-a", "target": OWN, "message": "", "remedy": "",
+                       "passing": False}],
         }  # fmt: skip
         await store.put_status("nas", status)
         await store.close()
@@ -110,6 +114,10 @@ def test_a_pause_shows_in_every_listing_until_it_is_resumed_with_the_same_words(
         (("resume", "nas"), 1, "nas is not paused"),
         (("approve", "nas", "0" * 12), 1, "digest 24585e5da65f"),
         (("approve", "fw", "0" * 12), 1, "no cluster fw, only nas"),
+        (("give-up", "nas", "nas-b", OWN), 1, f"what waits for an answer is nas-a {OWN}"),
+        (("give-up", "nas", "nas-a", "/etc/rc.conf"), 1, f"what waits for an answer is nas-a {OWN}"),
+        (("give-up", "fw", "nas-a", OWN), 1, "no cluster fw, only nas"),
+        (("give-up", "nas", "nas-a"), 64, "SETTING"),
         (("uncordon", "fw-a"), 1, "no node fw-a"),
         (("switchover", "fw"), 1, "no cluster fw"),
         (("switchover", "nas", "--cancel"), 1, "no switchover of nas"),
@@ -136,6 +144,19 @@ def test_an_approval_is_recorded_once_and_says_who_carries_it_out(hactl: Hactl, 
     assert again.returncode == 1
     assert "asked for already" in again.stderr
     assert operations(state) == [("Approve", "nas", "", "", "Open")]
+
+
+def test_what_is_given_up_is_recorded_with_who_and_why(hactl: Hactl, state: Path) -> None:
+    """Once; it shows until the node goes by the document."""
+    done = hactl("give-up", "nas", "nas-a", OWN, "--reason", "the pager script is gone")
+    assert done.returncode == 0, done.stderr
+    assert f"{OWN} of nas-a is given up" in done.stdout
+    assert operations(state) == [("GiveUp", "nas", "", "nas-a", "Open")]
+    assert "the pager script is gone" in hactl("status", "nas").stdout
+    assert OWN in hactl("history").stdout
+    again = hactl("give-up", "nas", "nas-a", OWN)
+    assert again.returncode == 1
+    assert "asked for already" in again.stderr
 
 
 def test_what_is_left_to_a_controller_needs_one(hactl: Hactl, state: Path) -> None:
