@@ -13,7 +13,11 @@ from collections.abc import Callable
 
 import pytest
 
+from hactl.core.steps import Plan, Stage
 from support.episodes.episode import Episode
+from support.episodes.judge import IN_VAIN, Broken, Judge
+from support.lab.converged import converged
+from support.toy_world import make_step
 
 #: How many when HACTL_SEEDS is not set.
 SEEDS = 120
@@ -40,3 +44,18 @@ def test_whatever_happens_the_invariants_hold(seed: int, record_property: Callab
         raise AssertionError(f"HACTL_SEED={seed}: {problem}\n{story}") from problem
     finally:
         record_property("simulated_seconds", episode.simulated_seconds)
+
+
+def test_a_step_that_repeats_without_a_cause_is_noticed() -> None:
+    """The judge sees it; a look in between that does not want the step ends the count."""
+    judge = Judge(converged("firewall"), lambda _: None)
+    step = make_step("fw-1", "carp")
+    wanted = Plan("edge", 1, (Stage("s", (step,)),))
+    for _ in range(2 * IN_VAIN):
+        judge.done(step)
+        judge.wants(Plan("edge", 1))
+    for _ in range(IN_VAIN):
+        judge.wants(wanted)
+        judge.done(step)
+    with pytest.raises(Broken, match="Done 4 times in a row"):
+        judge.wants(wanted)

@@ -138,6 +138,7 @@ class Episode:
 
         plan = self.loop.plan(wait)
         self.judge.roles("looking", before)
+        self.judge.wants(plan)
         return plan
 
     def act(self, stage: Stage, *, lease: int | None = None) -> None:
@@ -166,7 +167,9 @@ class Episode:
             self.advance(self.chance.uniform(0.0, STANDSTILL_SECONDS))
         if step.verb == "ConfirmCopy" and result.outcome is Outcome.DONE:
             self.judge.slept.discard(step.node)
-        if result.outcome is not Outcome.DONE:
+        if result.outcome is Outcome.DONE:
+            self.judge.done(step)
+        else:
             self.note(f"      {result.outcome}: {result.reason or result.output.strip()[-200:]}")
         return result
 

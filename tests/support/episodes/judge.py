@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
 from hactl.core.sh import quote
-from hactl.core.steps import Step
+from hactl.core.steps import Plan, Step, StepKey
 from hactl.lab.hast.processes import Resource, Role
 from support.acknowledged import Ack, judge
 from support.lab.closed_loop import Loop
@@ -23,6 +23,8 @@ BROKEN_DISK = frozenset({"DiskErrors"})
 FOLLOWS = frozenset({"HeldAtBoot", "AddressElsewhere", "StandbyFirst", "MoveWaits"})
 #: Verbs that destroy what is on their device.
 DESTROYS = ("CreateMetadata", "MakeFilesystem", "CreatePool")
+#: So often in a row no step is Done and wanted again by the next look, whatever befalls the nodes meanwhile.
+IN_VAIN = 4
 #: A file on the replicated filesystem.
 MARK = "/data/written"
 WRITER = "service"
@@ -55,8 +57,22 @@ class Judge:
         self.slept: set[str] = set()
         #: (node, resource) whose device was taken from under its mount before the last change of the role.
         self.unplugged: set[tuple[str, str]] = set()
+        #: Steps that were Done: how often in a row without a look that no longer wanted it.
+        self.repeated: dict[tuple[StepKey, str], int] = {}
         for node in self.nodes:
             self._watch(node)
+
+    def wants(self, plan: Plan) -> None:
+        """What a look comes to: no step repeats without an outside cause."""
+        wanted = {(step.key, step.command) for step in (plan.stages[0].steps if plan.stages else ())}
+        self.repeated = {each: times for each, times in self.repeated.items() if each in wanted}
+        for (key, command), times in self.repeated.items():
+            if times >= IN_VAIN:
+                raise Broken(f"{key} was Done {times} times in a row and is wanted again: {command}")
+
+    def done(self, step: Step) -> None:
+        """A step was Done."""
+        self.repeated[step.key, step.command] = self.repeated.get((step.key, step.command), 0) + 1
 
     def _watch(self, node: str) -> None:
         hast = self.loop.machine(node).hast
