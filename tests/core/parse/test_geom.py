@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hactl.core.parse.geom import User, parse_mesh
@@ -105,3 +107,25 @@ def test_what_is_not_whole_is_not_understood(text: str) -> None:
     """Whoever is missing from it could be the user."""
     with pytest.raises(NotUnderstood):
         parse_mesh(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "users"),
+    [
+        ("vtbd2", []),
+        ("vtbd3", []),
+        ("vtbd1", ["DEV vtbd1"]),
+        ("hast/data", ["VFS ffs.hast/data"]),
+        ("vtbd0p2", ["LABEL gpt/root", "VFS ffs.gpt/root"]),
+        ("gpt/swap", ["SWAP swap"]),
+        ("vtbd0p1", ["LABEL gptid/c2236938-ec1b-11f1-0567-c7697351ff4a", "LABEL gpt/boot"]),
+    ],
+)
+def test_a_real_node(name: str, users: list[str]) -> None:
+    """A primary of FreeBSD 13.2, recorded on 2026-11-30: blank disks are nobody's, hastd has its own open."""
+    mesh = parse_mesh((Path(__file__).parent / "pair.mesh").read_text())
+    assert name in mesh
+    assert [f"{user.geom_class} {user.name}" for user in mesh.users(name) if user.geom_class != "PART"][
+        : len(users)
+    ] == users
+    assert bool(mesh.users(name)) is bool(users)
