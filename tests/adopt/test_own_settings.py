@@ -79,18 +79,18 @@ def waiting(loop: Loop, node: str = "nas-a") -> dict[str, Hold]:
 
 
 SETTINGS = [
-    ("", "    name nfsdata", "data.name", "/etc/hast.conf:5 says name nfsdata of data", ""),
-    ("", "    exec /usr/local/sbin/told", "data.exec", "exec /usr/local/sbin/told of data, hastd calls", ""),
-    ("", "    metaflush off", "data.metaflush", "/etc/hast.conf:5 says metaflush off of data", "hast.metaflush: false"),
-    ("metaflush off", "", "data.metaflush", "/etc/hast.conf:2 says metaflush off of data", "hast.metaflush: false"),
-    ("", "    timeout 30", "data.timeout", "/etc/hast.conf:5 says timeout 30 of data", "hast.timeoutSeconds: 30"),
-    ("", "    checksum crc32", "data.checksum", "says checksum crc32 of data", "hast.checksum: crc32"),
-    ("", "    compression lzf", "data.compression", "says compression lzf of data", "hast.compression: lzf"),
-    ("listen tcp://0.0.0.0", "", "listen", "/etc/hast.conf:2 says listen 0.0.0.0:8457", "spec.hast.listen: ["),
-    ("pidfile /var/run/mine.pid", "", "pidfile", "/etc/hast.conf:2 says pidfile /var/run/mine.pid", ""),
-    ("control uds:///var/run/mine", "", "control", "/etc/hast.conf:2 says control /var/run/mine", ""),
+    ("", "    name nfsdata", "data.name", "/etc/hast.conf:5 says `name nfsdata` for data", ""),
+    ("", "    exec /usr/local/sbin/told", "data.exec", "`exec /usr/local/sbin/told` for data (hastd calls", ""),
+    ("", "    metaflush off", "data.metaflush", "/etc/hast.conf:5 says `metaflush off` for data", "hast.metaflush: false"),
+    ("metaflush off", "", "data.metaflush", "/etc/hast.conf:2 says `metaflush off` for data", "hast.metaflush: false"),
+    ("", "    timeout 30", "data.timeout", "/etc/hast.conf:5 says `timeout 30` for data", "hast.timeoutSeconds: 30"),
+    ("", "    checksum crc32", "data.checksum", "says `checksum crc32` for data", "hast.checksum: crc32"),
+    ("", "    compression lzf", "data.compression", "says `compression lzf` for data", "hast.compression: lzf"),
+    ("listen tcp://0.0.0.0", "", "listen", "/etc/hast.conf:2 says `listen 0.0.0.0:8457`", "spec.hast.listen: ["),
+    ("pidfile /var/run/mine.pid", "", "pidfile", "/etc/hast.conf:2 says `pidfile /var/run/mine.pid`", ""),
+    ("control uds:///var/run/mine", "", "control", "/etc/hast.conf:2 says `control /var/run/mine`", ""),
     ("resource old { local /dev/vtbd2\n on nas-a { remote none }\n on nas-b { remote none } }", "", "resource old",
-     "/etc/hast.conf:2 says resource old", ""),
+     "/etc/hast.conf:2 says `resource old`", ""),
 ]  # fmt: skip
 
 

@@ -175,6 +175,8 @@ def hast_settings(scene: Scene, node: str) -> Iterator[Setting]:
             continue
         found = _of_resource(resource, wanted.resources[resource.name], specs[resource.name])
         for name, says, becomes, express in found:
+            if not _line(lines, f"{resource.name}.{name}"):
+                continue  # hastd's own default, which nobody chose
             yield _setting(node, lines, f"{resource.name}.{name}", says, becomes, express)
 
 
@@ -214,10 +216,10 @@ def _word(value: object) -> str:
 def _setting(node: str, lines: list[str], name: str, says: str, becomes: str, express: str) -> Setting:
     keyword = name.rpartition(".")[2].split()[0]
     place = f"{HAST_CONF}:{_line(lines, name)}" if _line(lines, name) else HAST_CONF
-    does = f", {_DOES[keyword]}" if keyword in _DOES else ""
+    does = f" ({_DOES[keyword]})" if keyword in _DOES else ""
     stated = name if keyword == "resource" else f"{keyword} {says}"
-    of = f" of {name.rpartition('.')[0]}" if "." in name else ""
-    return Setting(node, f"{HAST_CONF}:{name}", f"{place} says {stated}{of}{does}", becomes, express)
+    of = f" for {name.rpartition('.')[0]}" if "." in name else ""
+    return Setting(node, f"{HAST_CONF}:{name}", f"{place} says `{stated}`{of}{does}", becomes, express)
 
 
 def _line(lines: list[str], name: str) -> int:

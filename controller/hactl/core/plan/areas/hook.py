@@ -161,6 +161,7 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
             "copy lost its primary, so it is not confirmed, and not promoted",
             node=node,
             target=storage.name,
+            remedy=f"answer what waits about {HAST_CONF} of {node} first: hactl writes that line with the rest",
         )
         return
     if not scene.view.complete(storage, active):
