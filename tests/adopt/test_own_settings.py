@@ -81,8 +81,8 @@ def waiting(loop: Loop, node: str = "nas-a") -> dict[str, Hold]:
 SETTINGS = [
     ("", "    name nfsdata", "data.name", "/etc/hast.conf:5 says `name nfsdata` for data", ""),
     ("", "    exec /usr/local/sbin/told", "data.exec", "`exec /usr/local/sbin/told` for data (hastd calls", ""),
-    ("", "    metaflush off", "data.metaflush", "/etc/hast.conf:5 says `metaflush off` for data", "hast.metaflush: false"),
-    ("metaflush off", "", "data.metaflush", "/etc/hast.conf:2 says `metaflush off` for data", "hast.metaflush: false"),
+    ("", "    metaflush off", "data.metaflush", "conf:5 says `metaflush off` for data", "hast.metaflush: false"),
+    ("metaflush off", "", "data.metaflush", "conf:2 says `metaflush off` for data", "hast.metaflush: false"),
     ("", "    timeout 30", "data.timeout", "/etc/hast.conf:5 says `timeout 30` for data", "hast.timeoutSeconds: 30"),
     ("", "    checksum crc32", "data.checksum", "says `checksum crc32` for data", "hast.checksum: crc32"),
     ("", "    compression lzf", "data.compression", "says `compression lzf` for data", "hast.compression: lzf"),

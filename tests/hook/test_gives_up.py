@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hactl.core.hook.render import HOOK
+from hactl.lab.hast.processes import Resource, Role
 from hactl.lab.rc.costs import EMULATED, FREE, Costs
 from support.lab.hook_pair import LAN, REPLICATION, A, B, HookPair
 
@@ -67,6 +69,29 @@ def test_addresses_on_different_nodes_move_nothing() -> None:
     pair.world.join(B, "vtnet3")
     pair.wait(30)
     assert pair.complaints() == []
+
+
+def _second_disk(data: dict[str, Any]) -> None:
+    """Another replicated disk, on which hactl mounts nothing: a pool of the owner's may stand on both."""
+    first = data["spec"]["groups"][0]["storage"][0]
+    devices = {"devices": {A: "/dev/vtbd2", B: "/dev/vtbd2"}}
+    data["spec"]["groups"][0]["storage"].append({"name": "disk1", "hast": {**first["hast"], **devices}})
+
+
+def test_everything_is_let_go_of_before_any_role_goes() -> None:
+    """The role of the second disk goes first of the two, and not while anything of the group is mounted."""
+    pair = HookPair(_second_disk)
+    hast = pair.machine(A).hast
+    change, seen = hast.change_role, []
+
+    def watched(resource: Resource, role: Role) -> Iterator[float]:
+        seen.append((resource.name, role, pair.mounted(A)))
+        yield from change(resource, role)
+
+    hast.change_role = watched  # type: ignore[method-assign]
+    pair.world.cut(A, LAN)
+    pair.until(lambda: pair.moves(A) == ["gave"], 60)
+    assert seen == [("disk1", "secondary", False), ("data", "secondary", False)]
 
 
 def test_a_device_in_use_is_left_alone() -> None:

@@ -78,8 +78,11 @@ give() { # GROUP
 	done
 	# From here on no other process takes the device away: umount(8) would hang for ever (see linger).
 	echo >"$RUN.unmounting.$1"
-	for name in $(reversed "$RESOURCES"); do
-		release "$1" "$name" || { : >"$RUN.unmounting.$1"; AGAIN=yes; return 0; }
+	# All of it is let go of before any role goes: a pool may stand on more than one of them.
+	for part in unuse release; do
+		for name in $(reversed "$RESOURCES"); do
+			"$part" "$1" "$name" || { : >"$RUN.unmounting.$1"; AGAIN=yes; return 0; }
+		done
 	done
 	: >"$RUN.unmounting.$1"
 	advskew standby
@@ -103,7 +106,7 @@ comes_back() {
 	return 1
 }
 
-release() { # GROUP RESOURCE: never by force, never a role under a device in use
+unuse() { # GROUP RESOURCE: unmounts or exports what is on it, never by force
 	resource "$2"
 	tries=0
 	while used "$2"; do
@@ -123,6 +126,10 @@ release() { # GROUP RESOURCE: never by force, never a role under a device in use
 		esac
 		tries=$((tries + 1))
 	done
+}
+
+release() { # GROUP RESOURCE: never a role under a device in use
+	resource "$2"
 	# The device tells too: a hastd that does not answer may still be primary.
 	look
 	[ "$(role "$2")" = primary ] || [ -c "/dev/hast/$2" ] || return 0
