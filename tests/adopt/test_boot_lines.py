@@ -81,3 +81,11 @@ def test_an_address_that_only_its_owner_names_is_kept_until_it_is_given_up() -> 
     for node in ("nas-a", "nas-b"):
         assert "192.0.2.99" not in loop.sh(node, "ifconfig vtnet1")
         assert "192.0.2.99" not in loop.sh(node, "cat /etc/rc.conf")
+
+
+def test_a_line_that_stays_is_not_silent_about_another_password() -> None:
+    """It would give the vhid the old password at the next boot, and two nodes would be MASTER."""
+    line = f'"inet 192.0.2.80/24 vhid 80 advskew SKEW pass {_LONG}"'
+    loop = adopted(line, more='ifconfig_vtnet1_alias1="inet 192.0.2.99/32 vhid 80 pass an.older.one"\n')
+    holds = [hold.message for hold in loop.plan().holds if hold.reason == "BootConfigByHand"]
+    assert any("gives vhid 80 of vtnet1 another password than the document" in message for message in holds)

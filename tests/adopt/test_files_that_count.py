@@ -49,3 +49,14 @@ def test_sysctl_conf_local_is_read_last() -> None:
     loop.converge()
     assert len(loop.executed) == 1, loop.executed
     assert loop.sh("nas-b", "cat /etc/sysctl.conf.local").strip() == "net.inet.carp.preempt=1"
+
+
+def test_a_file_of_an_unusual_name_is_for_a_person() -> None:
+    """It is named, and nothing is written in vain."""
+    loop = Loop(example("nas"))
+    loop.converge()
+    loop.sh("nas-b", "mkdir -p /etc/rc.conf.d/nfsd; echo 'nfs_server_enable=YES' > '/etc/rc.conf.d/nfsd/10+on'")
+    plan = loop.plan()
+    assert not plan.stages
+    (hold,) = [hold for hold in plan.holds if hold.reason == "BootConfigByHand"]
+    assert "/etc/rc.conf.d/nfsd/10+on sets nfs_server_enable" in hold.message

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hactl.core.document.crd.cluster import custom_resource_definition
 from hactl.core.operations import Kind, Operation, Overrides, State
 from hactl.core.plan.switchover import judge
 from hactl.core.steps import Hold
@@ -243,8 +244,62 @@ def test_a_rule_that_is_kept_keeps_the_hook_away() -> None:
     assert "No such file" in loop.sh("nas-b", "cat /usr/local/etc/devd/hactl.conf")
 
 
-def test_the_module_may_be_loaded_by_the_loader() -> None:
-    """carp_load in loader.conf does what kld_list does: nothing is added."""
-    loop = pair()
+def _passes(loop: Loop, count: int) -> None:
+    for _ in range(count):
+        plan = loop.plan()
+        if plan.stages:
+            loop.stage(plan.stages[0])
+        loop.world.advance(2.0)
+
+
+@pytest.mark.parametrize("keep", [[], ["/etc/hast.conf:data.name"]], ids=["unanswered", "kept"])
+def test_a_device_of_another_name_is_left_to_its_owner(keep: list[str]) -> None:
+    """The node hook, and a move, would not see what is mounted from it: neither comes near it."""
+    loop = pair(resource="    timeout 15\n    name nfsdata", name="nfsdata", spec={"keep": keep})
+    _passes(loop, 8)
+    assert "ReloadUnsafe" in {hold.reason for hold in loop.plan().holds}
+    loop.overrides = Overrides(moves={"files": "nas-b"})
+    _passes(loop, 8)
+    loop.sh("nas-a", "ifconfig vtnet1 vhid 80 advskew 200")
+    loop.world.advance(60.0)
+    assert "/dev/hast/nfsdata on /data" in loop.sh("nas-a", "mount")
+    assert "precious" in loop.sh("nas-a", "cat /data/f")
+    assert "role: primary" in loop.sh("nas-a", "hastctl list data")
+
+
+@pytest.mark.parametrize(
+    "action", ["/usr/bin/logger x; /usr/local/bin/carpcontrol.sh $subsystem $type", "/bin/sh -c 'true'", "true"]
+)
+def test_only_a_program_that_would_be_called_to_the_letter_can_be_named(action: str) -> None:
+    """Naming the first word of a longer action would end the rest of it without a word."""
+    rule = _RULE.replace("/usr/local/bin/carpcontrol.sh $subsystem $type", action)
+    loop = pair(rule=rule, spec={"carp": {"notify": ["/usr/bin/logger", "/bin/sh"]}})
+    assert "spec.carp.notify" not in waiting(loop)[_OWN_RULE].remedy
+
+
+def test_rules_that_cannot_be_read_are_not_taken_for_none() -> None:
+    """devd's files are longer than what is fetched: the hook waits."""
+    loop = pair(rule=_RULE + "# CARP\n" * 12000)
+    _passes(loop, 6)
+    assert "FactsUnknown" in {hold.reason for hold in loop.plan().holds}
+    assert "No such file" in loop.sh("nas-a", "cat /usr/local/etc/devd/hactl.conf")
+
+
+def test_a_new_rule_on_one_node_does_not_keep_the_other_one_s_hook_from_being_mended() -> None:
+    """nas-b was installed anew, with a rule of its owner's; nas-a has the hook and lost its rule file."""
+    loop = Loop(example("nas"))
     loop.converge()
-    assert "kld_list" not in loop.sh("nas-a", "cat /etc/rc.conf")
+    loop.sh("nas-b", "rm /usr/local/libexec/hactl/hook /usr/local/etc/devd/hactl.conf /usr/local/etc/rc.d/hactl_*")
+    loop.machine("nas-b").files.write_text(_OWN_RULE, _RULE)
+    loop.sh("nas-a", "rm /usr/local/etc/devd/hactl.conf")
+    _passes(loop, 6)
+    assert "notify 100" in loop.sh("nas-a", "cat /usr/local/etc/devd/hactl.conf")
+    assert _OWN_RULE in waiting(loop, "nas-b")
+
+
+def test_an_api_server_fills_no_setting_of_hast_conf_in() -> None:
+    """A default that it filled in would look as if somebody had stated it, and the owner's file would be rewritten."""
+    text = str(custom_resource_definition())
+    assert "Default: memsync." in text
+    assert "'default': 'memsync'" not in text
+    assert "'default': 'hole'" not in text

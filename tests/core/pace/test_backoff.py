@@ -86,6 +86,7 @@ def test_a_step_that_is_done_twice_and_wanted_again_rests() -> None:
     assert step.key in backoff.failing
     rest = backoff.next_at(2.0)
     assert rest is not None
+    assert not backoff.in_vain(Plan("pair", 1), 2.1)  # looks while it rests do not have it, and say nothing about it
     assert not backoff.in_vain(plan, rest + 1)  # it is tried again after its rest
     backoff.note(ended("Done", [step]), rest + 1)
     assert backoff.in_vain(plan, rest + 2)

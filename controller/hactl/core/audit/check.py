@@ -57,7 +57,7 @@ class _Demand:
 _BESIDE_ETC = r"/etc/\.hactl\.new"
 _HAST_CONF_FILES = rf"/etc/hast\.conf([.][\w.-]+)?|{_BESIDE_ETC}"
 _SYSCTL_CONF_FILES = rf"/etc/sysctl\.conf([.][\w.-]+)?|{_BESIDE_ETC}"
-_RC_FILES = rf"/etc/rc\.conf(\.local)?|(/usr/local)?/etc/rc\.conf\.d/([\w.-]+/)?[\w.-]+|{_BESIDE_ETC}"
+_RC_FILES = rf"/etc/rc\.conf(\.local)?|(/usr/local)?/etc/rc\.conf\.d/([\w-][\w.-]*/)?([\w-]|\.h)[\w.-]*|{_BESIDE_ETC}"
 _NETIF_FILES = r"/etc/rc\.conf\.d(/(netif(/[\w.-]+|\.[\w.-]+)?|\.hactl[\w.-]*))?"
 
 _DEMANDS: Mapping[str, _Demand] = {

@@ -148,6 +148,9 @@ class Node:
     def in_use(self, resource: str, pool: str | None) -> str:
         """Why /dev/hast/NAME may be in use here; empty when it is known not to be."""
         special = HAST_DEVICES + resource
+        running = (self.running_conf or {}).get(resource)
+        if running is not None and running.provname != resource:
+            return f"its device is called {running.provname}, and who uses that is not known"
         if self.mounts is None:
             return "what is mounted is not known"
         if any(mount.special == special for mount in self.mounts):

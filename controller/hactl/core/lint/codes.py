@@ -88,7 +88,7 @@ class Code(StrEnum):
     SAME_HOST_KEY = "HL503", _WARNING, "Two nodes have the same host key."
     # Several documents.
     VHID_TWICE = "HL601", _ERROR, "Two clusters use one vhid on one network."
-    ADDRESS_TWICE = "HL602", _ERROR, "Two clusters use one address."
+    ADDRESS_TWICE = "HL602", _WARNING, "Two clusters use one address."
     MACHINE_TWICE = "HL603", _ERROR, "Two clusters name the same machine."
     MASKS_DIFFER = "HL604", _WARNING, "Two clusters write one network with different prefix lengths."
     SHARED_PASSWORD = "HL605", _INFO, "Two clusters have the same CARP password."

@@ -32,7 +32,8 @@ def _networks(cluster: HACluster) -> Iterator[tuple[FieldPath, int, Network]]:
     """The networks of the virtual IPs with path and vhid; not /32 and /128, which say nothing about the network."""
     for path, vip, address in virtual_addresses(cluster):
         network = address.network
-        if network.num_addresses > 1:
+        # A link-local network is on every segment.
+        if network.num_addresses > 1 and not address.is_link_local:
             yield path, vip.vhid, (address.version, int(network.network_address), network.prefixlen)
 
 
@@ -118,7 +119,7 @@ def _address_twice(subjects: Sequence[Subject]) -> Iterator[tuple[int, Fault]]:
     for number, subject in enumerate(subjects):
         for path, _, address in virtual_addresses(subject.cluster):
             other, other_path = virtual[address.ip]
-            if other != number:
+            if other != number and not address.is_link_local:
                 message = f"{address.ip} is also a virtual IP of {_shared(subjects[other], other_path)}"
                 yield number, Fault(path, message, "give each cluster its own address")
     owners: dict[IP, tuple[int, FieldPath, Machine]] = {}

@@ -19,12 +19,13 @@ hactl_judge() { # STATUS TEXT
 	set +f
 	[ "$hactl_runs" = no ] || return 0
 	# Out of time, not to be run, ended by a signal.
-	case "$1" in 12[4-7] | 1[3-9][0-9]) hactl_runs=unclear; return 0 ;; esac
+	case "$1" in 12[4-79] | 1[3-9][0-9]) hactl_runs=unclear; return 0 ;; esac
 	[ -z "$hactl_off" ] || return 0
 	case "$1 $2" in
-	*"unknown directive"* | *"Usage: "* | "0 Cannot "*) hactl_runs=unclear ;;
-	"0 "*"not running"* | "0 "*"no server running"* | "0 "*"not started"* | "0 "*"is stopped"*) hactl_runs=unclear ;;
-	"0 "*"is inactive"* | "0 "*"is down"* | "0 "*"Status: Disabled"*) hactl_runs=unclear ;;
+	*"unknown directive"* | "$1 Usage: "* | "0 Cannot "*) hactl_runs=unclear ;;
+	"0 "*"not running"* | "0 "*"no server running"* | "0 "*"Status: Disabled"*) hactl_runs=unclear ;;
+	"0 "*"not started" | "0 "*"is stopped" | "0 "*"is inactive" | "0 "*"is down") hactl_runs=unclear ;;
+	"0 "*"not started." | "0 "*"is stopped." | "0 "*"is inactive." | "0 "*"is down.") hactl_runs=unclear ;;
 	"0 "*) hactl_runs=yes ;;
 	*"not running"*) ;;
 	*"is running"*) hactl_runs=unclear ;;

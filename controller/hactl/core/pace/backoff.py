@@ -96,8 +96,9 @@ class Backoff:
         A step is Done only when the next look agrees. What else could make it wanted again at once and for ever (a
         file that is read after the one it wrote, somebody who changes it back) is for people to find, not to be fought.
         """
-        planned = {step.key for step in plan.steps}
-        self._done = {key: each for key, each in self._done.items() if key in planned}
+        # A step that rests is in no plan, and wanted all the same.
+        wanted = {step.key for step in plan.steps} | self.resting(now).keys()
+        self._done = {key: each for key, each in self._done.items() if key in wanted}
         found = False
         for step in plan.stages[0].steps if plan.stages else ():
             command, times = self._done.get(step.key, ("", 0))

@@ -28,7 +28,7 @@ from hactl.core.plan.areas.services import start_steps, stop_steps
 from hactl.core.plan.areas.storage import metadata_steps, primary_steps, secondary_steps
 from hactl.core.plan.areas.trial import trial_steps
 from hactl.core.plan.joined import joined
-from hactl.core.plan.pauses import paused, pauses
+from hactl.core.plan.pauses import left_alone, paused, pauses
 from hactl.core.plan.placement import place
 from hactl.core.plan.predict.stage import predict
 from hactl.core.plan.resolve import TITLE, resolution_steps
@@ -136,7 +136,7 @@ def _allowed(scene: Scene, findings: Findings, *, ordered: bool) -> tuple[tuple[
     kept: list[Step] = []
     stopped: set[str] = set()
     for step in found:
-        if isinstance(step, Hold):
+        if isinstance(step, Hold) or left_alone(scene, step):
             continue
         why_paused = paused(scene, step)
         if step.key in scene.failing:

@@ -87,10 +87,40 @@ def kept(scene: Scene) -> frozenset[str]:
     return frozenset(scene.view.cluster.document.spec.keep)
 
 
-def unanswered(scene: Scene, node: str) -> bool:
-    """Whether something of that node waits for an answer, or is to be left alone: what would end it is not done."""
-    rules = list(devd_rules(scene, node))
-    return any(True for _ in waits(scene, node, iter(rules))) or any(each.name in kept(scene) for each in rules)
+def hook_waits(scene: Scene, node: str) -> Iterator[Hold]:
+    """What keeps the node hook from being installed on a node that has nothing of it."""
+    yield from waits(scene, node, devd_rules(scene, node))
+    hook = scene.view.hook(node)
+    if hook is not None and hook.disarmed is None and not hook.files and hooked_groups(scene.view.cluster, node):
+        why = f"{node}: cannot tell which rules devd would call no more beside the node hook's"
+        yield Hold(HoldReason.FACTS_UNKNOWN, why, node, "devd", "read /usr/local/etc/devd and /etc/devd by hand")
+    for storage in storages_of(scene.view.cluster, node):
+        if called := renamed(scene, node, storage.name):
+            yield Hold(
+                HoldReason.RELOAD_UNSAFE,
+                f"{node}: hastd calls the device of {storage.name} /dev/hast/{called}; hactl and the node hook know it "
+                f"as {storage.device} only, and would not see what is mounted from it",
+                node=node,
+                target=storage.name,
+                remedy=f"when nothing uses it: take `name {called}` out of {HAST_CONF} on both nodes, and move what is "
+                f"mounted to {storage.device}",
+            )
+
+
+def renamed(scene: Scene, node: str, resource: str) -> str:
+    """What hastd there calls the device of a resource, if that is not the resource's name."""
+    running = scene.view.resource(resource, node)
+    return running.provname if running is not None and running.provname != resource else ""
+
+
+def unanswered(scene: Scene) -> bool:
+    """Whether the hook may not be installed somewhere: then it is installed nowhere, for of a pair of which one node
+    fails over by itself and the other one does not nobody could tell what happens. Where it is it is kept in step.
+    """
+    rules = [each for node in scene.view.facts for each in devd_rules(scene, node)]
+    return any(each.name in kept(scene) for each in rules) or any(
+        True for node in scene.view.facts for _ in hook_waits(scene, node)
+    )
 
 
 # --- devd -----------------------------------------------------------------------------------------------------------
@@ -106,15 +136,17 @@ def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
         return
     also = scene.view.cluster.document.spec.carp.notify
     for rule in hook.disarmed or ():
-        program = rule.action.split(maxsplit=1)[0] if rule.action else ""
-        if program in also:
+        # Only what devd would then do to the letter is the same.
+        program = rule.action.removesuffix(" $subsystem $type")
+        plain = re.fullmatch(r"/[\w./+:@-]+", program) is not None and program != rule.action
+        if plain and program in also:
             continue
         yield Setting(
             node,
             rule.file,
             f"{rule.file}:{rule.line} (notify {rule.priority}) runs `{rule.action}` when a vhid changes its state",
             "devd runs only one rule, which would be the node hook's",
-            f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if program[:1] == "/" else "",
+            f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if plain else "",
         )
 
 

@@ -12,6 +12,7 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import AddAddress, RemoveAddress, SetVhid
 from hactl.core.cluster import interface_on, targets_of
 from hactl.core.objects import GroupSpec
+from hactl.core.plan.adopted import renamed
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Hold, Step
 
@@ -41,6 +42,16 @@ def paused(scene: Scene, step: Step) -> str:
         if group.name in scene.overrides.paused_groups and _about(group, step):
             return f"{group.name} is paused by {scene.overrides.paused_groups[group.name]}"
     return ""
+
+
+def left_alone(scene: Scene, step: Step) -> bool:
+    """Whether the step is about a group whose device hastd calls otherwise than hactl does (`adopted` holds it):
+    what is mounted from it would not be seen, so no role of it changes, and no service stops for that.
+    """
+    return any(
+        _about(group, step) and any(renamed(scene, node, s.name) for s in group.storage for node in scene.view.facts)
+        for group in scene.view.cluster.groups
+    )
 
 
 def _about(group: GroupSpec, step: Step) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hactl.core.changes.hast import HAST_CONF
 from hactl.core.cluster import Cluster, targets_of
 from hactl.core.evidence.view import ServiceState, View
-from hactl.core.facts import HastRole, Snapshot
+from hactl.core.facts import HastRole, Snapshot, Unknown
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.core.operations import Kind, Operation, State
 from hactl.core.plan.adopted import addresses, devd_rules, hast_settings
@@ -84,7 +85,9 @@ def judge(
 
 def _given_up(operation: Operation, cluster: Cluster, snapshot: Snapshot, now: float) -> tuple[State, str] | None:
     scene, setting = set_scene(cluster, snapshot, now), operation.detail.get("setting", "")
-    if operation.node not in scene.view.facts:
+    facts = scene.view.facts.get(operation.node)
+    file = facts.files.get(HAST_CONF) if facts is not None else None
+    if facts is None or isinstance(facts.boot, Unknown) or isinstance(file, Unknown) or isinstance(facts.hook, Unknown):
         return None
     ask = (hast_settings, devd_rules, addresses)
     there = {each.name for settings in ask for each in settings(scene, operation.node)}

@@ -18,6 +18,9 @@ PLURAL = "haclusters"
 _BY_NAME = frozenset({"nodes", "groups", "virtualIPs", "storage", "services"})
 #: Lists whose items are all different.
 _SETS = frozenset({"preferred", "addresses", "options"})
+#: Settings of hast.conf: an API server that filled their defaults in would make it look as if somebody had stated them,
+#: and what nobody stated is not written over what an owner's file says (`hactl.core.plan.adopted`).
+_NOT_FILLED_IN = frozenset({"replication", "checksum", "compression", "timeoutSeconds", "metaflush"})
 #: The rest of JSON Schema is either the same in a structural schema or forbidden there.
 _EDITOR_ONLY = frozenset({"propertyNames", "const", "title"})
 
@@ -110,6 +113,11 @@ def _structural(node: Any, name: str | None) -> Any:
         for key, value in node.items()
         if key not in _EDITOR_ONLY and not (key == "additionalProperties" and value is False)
     }
+    if name in _NOT_FILLED_IN and "default" in result:
+        value = result.pop("default")
+        result["description"] = (
+            f"{result['description']} Default: {str(value).lower() if isinstance(value, bool) else value}."
+        )
     if result.get("type") == "array" and name in _BY_NAME:
         result |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     elif result.get("type") == "array" and name in _SETS:

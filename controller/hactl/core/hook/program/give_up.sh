@@ -61,6 +61,14 @@ claim() {
 
 give() { # GROUP
 	BEGAN=$(now)
+	# What is mounted from a device of another name would not be seen (hast.conf(5), name).
+	for name in $RESOURCES; do
+		called=$(listed "$name" provname)
+		case "$called" in
+		'' | "$name") ;;
+		*) stopped "$1" "hastd calls the device of $name $called: left as it is"; return 0 ;;
+		esac
+	done
 	# A vhid that was only touched is BACKUP too, and MASTER again when nobody else speaks in time.
 	if [ "$QUICK" = no ]; then
 		lockf -k -s -t 0 "$RUN.linger.$1" /bin/sh "$0" linger "$1" </dev/null >/dev/null 2>&1 &

@@ -72,7 +72,8 @@ booted() {
 
 # hastctl has no timeout of its own. --foreground: without it timeout(1) would
 # wait for, and kill, the daemons that a service leaves behind.
-bounded() { timeout --foreground -k 2 "$@"; }
+# shellcheck disable=SC2086
+bounded() { timeout ${ALONE---foreground} -k 2 "$@"; }
 
 # What service(8) does, which is a script of its own that reads all of rc.subr before it finds the other one: half the time
 # of a question. devd and rc gave this program their own environment and limits; a person's are left behind (see as_daemon).
@@ -228,17 +229,18 @@ ready() { # RESOURCE: as the document wants it on the node that serves
 running() { # SERVICE
 	case "$CHECKED" in
 	*" $1 "*) own_check "$1"; hactl_judge $? '' ;;
-	*) answer=$(rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
+	# Not in the foreground, so that out of time its children end too: one that hangs would keep this waiting for ever.
+	*) answer=$(ALONE='' rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
 	esac
 	[ "$hactl_runs" = yes ]
 }
 
 # The state decides, not what start and stop came to; what is unclear does not get clearer.
 becomes() { # yes | no, SERVICE: within ten seconds
-	turns=40
+	since=
 	while running "$2"; [ "$hactl_runs" != "$1" ]; do
-		[ "$turns" -gt 0 ] && [ "$hactl_runs" != unclear ] || return 1
-		turns=$((turns - 1))
+		: "${since:=$(now)}"
+		[ $(($(now) - since)) -lt 10 ] && [ "$hactl_runs" != unclear ] || return 1
 		sleep 0.25
 	done
 }

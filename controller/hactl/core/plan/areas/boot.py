@@ -76,22 +76,41 @@ def _rc_is(name: str, value: str, file: str = "") -> Check:
     return Check(f"{name} is {value}", f'[ "$(sysrc {where}-n {name} 2>/dev/null)" = {quote(value)} ]')
 
 
+#: Files below rc.conf.d that hactl writes; others are for a person.
+_PLAIN_FILE = re.compile(r"(/usr/local)?/etc/rc\.conf\.d/([\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
+
+
 def _decides(boot: BootConfig, name: str) -> str:
     """The file below rc.conf.d that sets a variable last, which sysrc(8) does not look at; empty: none does."""
     file = boot.set_in.get(name, "")
     return file if "/rc.conf.d/" in file else ""
 
 
-def _on_at_boot(node: str, boot: BootConfig, name: str, why: str) -> Step:
+def _strange(node: str, file: str, name: str, value: str) -> Hold | None:
+    """A file that hactl does not write has the last word."""
+    if not file or _PLAIN_FILE.fullmatch(file):
+        return None
+    return Hold(
+        HoldReason.BOOT_CONFIG_BY_HAND,
+        f"{node}: {file} sets {name}, and rc(8) reads it last",
+        node=node,
+        target=name,
+        remedy=f"write {name}={value} there, by hand: hactl does not write a file of that name",
+    )
+
+
+def _on_at_boot(node: str, boot: BootConfig, name: str, why: str) -> Step | Hold:
     file = _decides(boot, name)
+    if strange := _strange(node, file, name, "YES"):
+        return strange
     why += f" ({file} says so)" if file else ""
     return Step.of(node, SetRcVariable(name, "YES", file=file), why, Risk.NONE, after=(_rc_is(name, "YES", file),))
 
 
-def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
+def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Findings:
     if any(True for _ in scene.view.vips()):
         modules = {word.rsplit("/", 1)[-1].removesuffix(".ko") for word in boot.rc.get("kld_list", "").split()}
-        if "carp" not in modules and not boot.loader_carp:
+        if "carp" not in modules:
             has_carp = 'case " $(sysrc -n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
             yield Step.of(
                 node,
@@ -105,7 +124,8 @@ def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
         if not is_yes(value):
             why = f"hastd_enable is {value or 'empty'}; hastd does not start at boot"
             yield _on_at_boot(node, boot, "hastd_enable", why)
-    if any(unanswered(scene, name) for name in scene.view.facts):
+    hook = scene.view.hook(node)
+    if hook is not None and not hook.files and unanswered(scene):
         pass  # the node hook is not there yet
     elif not hooked_groups(scene.view.cluster, node):
         if is_yes(boot.rc.get(RCVAR, "NO")):
@@ -124,7 +144,7 @@ def is_yes(value: str) -> bool:
     return value.lower() in ("yes", "true", "on", "1")
 
 
-def _services(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Iterator[Step]:
+def _services(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Findings:
     """A service that follows the group must not start by itself at boot; one that runs everywhere must."""
     for group in scene.view.cluster.groups:
         for spec in group.services:
@@ -134,6 +154,9 @@ def _services(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> It
             wanted = spec.run_on is RunOn.ALL
             if service.enabled != wanted:
                 file = _decides(boot, service.rcvar)
+                if strange := _strange(node, file, service.rcvar, "YES" if wanted else "NO"):
+                    yield strange
+                    continue
                 change = (EnableService if wanted else DisableService)(spec.name, service.rcvar, file)
                 why = "it runs on every node" if wanted else "it runs only where the group is active, not from boot"
                 why += f" ({file} says otherwise)" if file else ""
@@ -215,12 +238,36 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
         yield _write_block(node, block, have)
     for alias in by_hand:
         if stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted):
-            continue  # the document does not name it: see adopted
+            # The document does not name it (see adopted); what it says of the vhid counts all the same.
+            yield from _otherwise_said(node, alias, wanted)
+            continue
         if _contradicts(alias, wanted) and not any(_says_the_same(item.alias, alias) for item in wanted):
             yield _take_out(node, alias)
     for interface, variable in boot.scan_stops.items():
         if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
+
+
+def _otherwise_said(node: str, alias: RcAlias, wanted: list[BootAlias]) -> Iterator[Hold]:
+    """A line that stays gives its vhid another password or place at the next boot: two nodes would be MASTER."""
+    ours = next((w.alias for w in wanted if (w.alias.interface, w.alias.vhid) == (alias.interface, alias.vhid)), None)
+    if ours is None:
+        return
+    pairs = (
+        ("password", alias.key, ours.key),
+        ("advskew", alias.advskew, ours.advskew),
+        ("advbase", alias.advbase, ours.advbase),
+    )
+    wrong = [word for word, says, want in pairs if None not in (says, want) and says != want]
+    if wrong:
+        yield Hold(
+            HoldReason.BOOT_CONFIG_BY_HAND,
+            f"{node}: {alias.variable} in {alias.file} gives vhid {alias.vhid} of {alias.interface} another "
+            f"{' and '.join(wrong)} than the document at the next boot",
+            node=node,
+            target=alias.variable,
+            remedy=f"take {', '.join(wrong)} out of that line: the vhid has them from the other lines",
+        )
 
 
 def _names(alias: RcAlias, wanted: list[BootAlias]) -> bool:

@@ -289,7 +289,7 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
                 target=name,
                 remedy=f"hastctl role init {name} on {node}, when nothing uses it any more",
             )
-        if have.role is HastRole.PRIMARY and have.provname != name:
+        if have.role is HastRole.PRIMARY and have.provname != _called(scene, node, name):
             return Hold(
                 HoldReason.RELOAD_UNSAFE,
                 f"{node}: {name} is primary as /dev/hast/{have.provname}; a reload with another name would destroy "
@@ -308,6 +308,14 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
                 remedy=f"move the group away from {node} first",
             )
     return None
+
+
+def _called(scene: Scene, node: str, name: str) -> str:
+    """How the file calls the device of a resource: after the step that writes it, if there is one."""
+    have = _whole(scene, node)
+    if have is None or name not in have.resources or not _in_sync(scene, node):
+        return name
+    return have.resources[name].nodes[node].provname or have.resources[name].provname
 
 
 def _standby_in_doubt(scene: Scene, node: str, before: set[str]) -> Hold | None:

@@ -30,7 +30,7 @@ from hactl.core.hook.installed import checksum, differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.adopted import devd_rules, unanswered, waits
+from hactl.core.plan.adopted import hook_waits, unanswered
 from hactl.core.plan.areas.daemon import tells_hook
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import filesystem_ready
@@ -42,17 +42,17 @@ FILES = (DEVD_RULE, HOOK, RC_GUARD, RC_NODE)
 
 def hook_steps(scene: Scene) -> Findings:
     """Write what differs, standby first; let devd read its rule."""
-    held = [node for node in scene.view.facts if unanswered(scene, node)]
-    for node in held:
-        yield from waits(scene, node, devd_rules(scene, node))
-    if held:
-        return  # a pair of which one node fails over by itself and the other does not is worse than neither
+    for node in scene.view.facts:
+        yield from hook_waits(scene, node)
+    waiting = unanswered(scene)
     active = set(scene.active.values())
     for node in sorted(scene.view.facts, key=lambda name: (name in active, -scene.view.nodes.index(name))):
         files, hook = scene.hook_files[node], scene.view.hook(node)
         if hook is None:
             message = f"{node}: cannot read what it has of the node hook"
             yield Hold(HoldReason.FACTS_UNKNOWN, message, node, "hook")
+        elif files and waiting and not hook.files:
+            continue
         elif files:
             yield from _install(node, files, hook, known(scene.view.facts[node].devd))
         elif hook.files:
@@ -156,7 +156,7 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
         return
     if not tells_hook(scene, node, storage.name):
         yield Hold(
-            HoldReason.NOT_IN_DOCUMENT,
+            HoldReason.BOOT_CONFIG_BY_HAND,
             f"{node}: {HAST_CONF} does not say `exec {HOOK}` for {storage.name}: nobody there would notice that its "
             "copy lost its primary, so it is not confirmed, and not promoted",
             node=node,
