@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hactl.core.parse.hastconf import HastConf, parse_hastconf
 from support.command_line import say
 
 SEED = Path(__file__).resolve().parent / "seed"
@@ -94,3 +95,24 @@ def test_what_cannot_be_read_is_an_error_and_no_traceback(tmp_path: Path) -> Non
     status, _, error = say("import", "--from", str(tmp_path / "rc.conf"))
     assert status == 1
     assert "\x1b" not in error
+
+
+def test_the_document_of_the_seed_renders_the_right_files(tmp_path: Path) -> None:
+    """From mistakes to hast.conf, rc.conf, rc.conf.d/netif and sysctl.conf that are right, on both nodes."""
+    (tmp_path / "pair.yaml").write_text(say("import", *FROM)[1])
+    texts = [say("render", node, "--system", "-f", str(tmp_path / "pair.yaml"))[1] for node in ("first", "second")]
+    conf = parse_hastconf(texts[0].partition("# --- /etc/rc.conf")[0])
+    assert isinstance(conf, HastConf)
+    on = conf.resources["data"].nodes
+    assert [(name, each.local, each.remote) for name, each in on.items()] == [
+        ("first", "/dev/ad4s1", "192.0.2.3:8457"),
+        ("second", "/dev/ad4s1", "192.0.2.1:8457"),
+    ]
+    for text, advskew in zip(texts, (0, 100), strict=True):
+        line = f'inet 192.0.2.2/24 vhid 1 advbase 1 advskew {advskew} pass ${{HACTL_PASS_1}}"\n'
+        assert f'ifconfig_em0_alias100="{line}' in text
+        assert 'kld_list="carp"\nhastd_enable="YES"\nhactl_node_enable="YES"\n' in text
+        assert "net.inet.carp.preempt=1\n" in text
+        assert "mypassword" not in text
+    hook = say("render", "second", "-f", str(tmp_path / "pair.yaml"))[1]
+    assert "1/em0/0/100/" in hook
