@@ -11,6 +11,7 @@ from typing import Any
 
 from hactl.core.adopt.addresses import VirtualIP, virtual_ips
 from hactl.core.adopt.finding import Finding
+from hactl.core.adopt.live import Reached
 from hactl.core.adopt.names import Names, cluster_name, name_nodes
 from hactl.core.adopt.node import Node, NodeFile, boot_findings, carp_words, read_node
 from hactl.core.adopt.storage import Resource, Storage, storage
@@ -18,6 +19,16 @@ from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.document.rules.check import faults
 from hactl.core.objects import API_VERSION, KIND, HACluster, Mode
+
+_ON_THE_CONSOLE = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node"
+_KEYS_TO_GET = (
+    "Host keys: ssh-keyscan -t ed25519 HOST | cut -d' ' -f2- > keys/NODE.pub; before you trust it, compare "
+    f"ssh-keygen -lf keys/NODE.pub with {_ON_THE_CONSOLE}."
+)
+_KEYS_SEEN = (
+    "Host keys are what was seen on the connection: before you trust one, put it into a file and compare "
+    f"ssh-keygen -lf FILE with {_ON_THE_CONSOLE}."
+)
 
 
 @dataclass(slots=True)
@@ -34,15 +45,15 @@ class Draft:
     missing: list[str] = field(default_factory=list)
 
 
-def draft(files: Sequence[Sequence[NodeFile]], name: str = "") -> Draft:
-    """The document that these files mean, those of each node together."""
+def draft(files: Sequence[Sequence[NodeFile]], name: str = "", reached: Sequence[Reached] = ()) -> Draft:
+    """The document that these files mean, those of each node together; `reached`: how, where the nodes were asked."""
     nodes = [read_node(tuple(each)) for each in files]
     names = name_nodes(nodes)
     vips, findings = virtual_ips(nodes, names.of_node)
     disks = storage(nodes, names)
     found = Draft({})
     found.findings = [*(f for node in nodes for f in _of_node(node)), *names.findings, *findings, *disks.findings]
-    _Writer(found, nodes, names, vips, disks).write(name or cluster_name(names.of_node))
+    _Writer(found, nodes, names, vips, disks, reached).write(name or cluster_name(names.of_node))
     found.findings = sorted(dict.fromkeys(found.findings), key=lambda each: (each.place, each.note))
     found.missing = list(dict.fromkeys(_missing(found.data)))
     return found
@@ -68,8 +79,15 @@ class _Writer:
     """Puts the document together."""
 
     def __init__(
-        self, found: Draft, nodes: Sequence[Node], names: Names, vips: list[VirtualIP], disks: Storage
+        self,
+        found: Draft,
+        nodes: Sequence[Node],
+        names: Names,
+        vips: list[VirtualIP],
+        disks: Storage,
+        reached: Sequence[Reached],
     ) -> None:
+        self._reached = reached
         self._draft, self._nodes, self._names, self._vips, self._disks = found, nodes, names.of_node, vips, disks
 
     def write(self, name: str) -> None:
@@ -77,11 +95,7 @@ class _Writer:
         self._draft.data |= {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
         self._remark(("spec", "mode"), "Observe: hactl changes nothing. Apply, once `hactl plan` shows what you want.")
         spec["nodes"] = [self._node(number) for number in range(len(self._nodes))]
-        self._remark(
-            ("spec", "nodes"),
-            "Host keys: ssh-keyscan -t ed25519 HOST | cut -d' ' -f2- > keys/NODE.pub; compare ssh-keygen -lf of that "
-            "with ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node.",
-        )
+        self._remark(("spec", "nodes"), _KEYS_SEEN if self._reached else _KEYS_TO_GET)
         if self._vips:
             spec["carp"] = {"preempt": self._preempt()}
         if self._disks.listen:
@@ -98,6 +112,9 @@ class _Writer:
 
     def _node(self, number: int) -> dict[str, Any]:
         name, node = self._names[number], self._nodes[number]
+        if self._reached:
+            at = self._reached[number]
+            return {"name": name, "ssh": {"host": at.host, "port": at.port, "user": at.user, "hostKey": at.host_key}}
         replicated = {resource.addresses.get(name) for resource in self._disks.resources}
         virtual = {address.partition("/")[0] for vip in self._vips for address in vip.addresses}
         own = [str(address.ip) for address in node.addresses if str(address.ip) not in virtual]
@@ -178,7 +195,11 @@ class _Writer:
                 self._remark((*path, "hast", key), about[0].upper() + about[1:] + ".")
         mount = resource.mount
         if mount is not None and mount.kind == "ufs":
-            options = [option for option in mount.options if option not in ("rw", "noauto", "late", "failok")]
+            options = [
+                option
+                for option in mount.options
+                if option not in ("rw", "noauto", "late", "failok", "local", "soft-updates")
+            ]
             data["filesystem"] = {"ufs": {"mountpoint": mount.point} | ({"options": options} if options else {})}
         else:
             about = f"No file says what is on /dev/hast/{resource.name}: add filesystem (ufs or zfs)."

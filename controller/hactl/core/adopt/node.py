@@ -8,14 +8,15 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import HastFile, read_hast
 from hactl.core.adopt.shell import Assignment, read_assignments
-from hactl.core.facts import RcAlias
+from hactl.core.facts import Interface, RcAlias
+from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.rc import (
     address_groups,
     carp_aliases,
@@ -28,6 +29,8 @@ from hactl.core.parse.text import NotUnderstood, mask_length
 
 IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
+#: Answers of a running node that stand among its files.
+IFCONFIG, MOUNTS, RUNNING_SYSCTL = "ifconfig -k", "mount -p", "sysctl net.inet.carp.preempt"
 _PREEMPT = "net.inet.carp.preempt"
 _IFCONFIG = re.compile(r"ifconfig_([A-Za-z0-9_]+?)(_ipv6|_aliases|_alias[0-9]+[A-Za-z0-9_]*)?", re.ASCII)
 #: Variables of an interface that are no addresses.
@@ -79,6 +82,8 @@ class Node:
     hast: HastFile | None = None
     #: Resource -> where it is mounted.
     mounts: dict[str, Mount] = field(default_factory=dict)
+    #: What runs, where the node itself was asked.
+    running: dict[str, Interface] = field(default_factory=dict)
     carp_at_boot: bool = False
     preempt: tuple[str, Place] | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -126,6 +131,9 @@ def read_node(files: tuple[NodeFile, ...]) -> Node:
 def kind_of(name: str, text: str) -> str:
     """Which file it is: by its name, else by what stands in it."""
     base = posixpath.basename(name)
+    for kind in (IFCONFIG, MOUNTS, RUNNING_SYSCTL):
+        if name.endswith(f":{kind}"):
+            return kind
     for kind in ("hast.conf", "loader.conf", "sysctl.conf", "fstab", "rc.conf"):
         if kind in base:
             return kind
@@ -137,6 +145,13 @@ def _read(node: Node, name: str, text: str) -> None:
     if kind == "hast.conf":
         node.hast, findings = read_hast(name, text)
         node.findings += findings
+    elif kind == IFCONFIG:
+        try:
+            node.running = parse_ifconfig(text, str)
+        except NotUnderstood as why:
+            node.findings.append(
+                note(Place(name), f"what ifconfig prints is not understood: {why}", "files alone count")
+            )
     elif kind == "rc.conf":
         node.variables, findings = read_assignments(name, text, node.variables)
         node.findings += findings
@@ -149,7 +164,7 @@ def _line(node: Node, kind: str, line: str, place: Place) -> None:
     if kind == "loader.conf":
         loaded = parse_loader_line(line, "carp_load")
         node.carp_at_boot = checkyesno(loaded) if loaded is not None else node.carp_at_boot
-    elif kind == "sysctl.conf":
+    elif kind in ("sysctl.conf", RUNNING_SYSCTL):
         pair = parse_sysctl_conf_line(line)
         node.preempt = (pair[1], place) if pair is not None and pair[0] == _PREEMPT else node.preempt
     else:
@@ -168,7 +183,7 @@ def _interfaces(node: Node) -> None:
             Finding(place, "carp_load is a variable of /boot/loader.conf, rc(8) does nothing with it",
                     "hactl adds carp to kld_list")
         )  # fmt: skip
-    names = _names(node.variables)
+    names = _names(node.variables, node.running)
     for name in names:
         spelled = f"ifconfig_{mangle(name)}"
         own = [v for v in node.variables if v == spelled or (v.startswith(f"{spelled}_") and _IFCONFIG.fullmatch(v))]
@@ -181,11 +196,38 @@ def _interfaces(node: Node) -> None:
         message = f"{variable} is empty, and rc.d/netif takes no further alias of {interface}"
         node.findings.append(Finding(place, message, "hactl takes it out"))
     node.entries = [_on_a_real_interface(node, entry) for entry in node.entries]
+    _what_runs(node)
 
 
-def _names(variables: Mapping[str, Assignment]) -> list[str]:
+def _what_runs(node: Node) -> None:
+    """Addresses that are there and no file brings up."""
+    place = next((Place(file.name) for file in node.files if kind_of(file.name, file.text) == IFCONFIG), node.place)
+    said = {(entry.alias.interface, entry.alias.vhid, entry.alias.ip) for entry in node.entries}
+    for name, interface in node.running.items():
+        own = node.own.setdefault(name, [])
+        for address in interface.addresses:
+            ip = ipaddress.ip_interface(f"{address.ip}/{address.prefix_length}")
+            if (
+                address.vhid is None
+                and ip.ip not in [each.ip for each in own]
+                and not (ip.is_loopback or ip.is_link_local)
+            ):
+                own.append(ip)
+            if address.vhid is None or (name, address.vhid, address.ip) in said:
+                continue
+            vhid = next((each for each in interface.vhids if each.vhid == address.vhid), None)
+            message = f"{address.ip} is on vhid {address.vhid} of {name} now, and no file brings it up at boot"
+            node.findings.append(Finding(place, message, "the document has it, and hactl writes it for the next boot"))
+            alias = RcAlias(
+                "", name, "inet6" if ip.version == 6 else "inet", address.ip, address.prefix_length, address.vhid,
+                vhid.advbase if vhid else None, vhid.advskew if vhid else None, vhid.key if vhid else None,
+            )  # fmt: skip
+            node.entries.append(CarpEntry(alias, place))
+
+
+def _names(variables: Mapping[str, Assignment], running: Collection[str]) -> list[str]:
     """Interfaces, as far as rc.conf names them: it spells `.` and `-` of a name as `_`."""
-    exact = {mangle(name): name for name in _exact_names(variables)}
+    exact = {mangle(name): name for name in (*_exact_names(variables), *running)}
     found: dict[str, None] = {}
     for variable in variables:
         match = _IFCONFIG.fullmatch(variable)
@@ -279,7 +321,7 @@ def carp_words(node: Node) -> Iterator[Finding]:
                 f"{alias.ip} has no prefix length, and ifconfig(8) guesses one from the address's old class",
                 "the document has that of the network of the interface",
             )
-        if _vhid_first(node.variables[alias.variable].value, alias.ip):
+        if alias.variable and _vhid_first(node.value(alias.variable), alias.ip):
             yield note(
                 place,
                 f"vhid stands before the address {alias.ip} and `alias` between them; ifconfig(8) takes the address "

@@ -13,6 +13,7 @@ from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import Block, HastFile, Setting
 from hactl.core.adopt.names import Names
 from hactl.core.adopt.node import Mount, Node
+from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import canonical_address
 
 #: Keyword -> what hastd does without it, and how the document calls it.
@@ -225,7 +226,10 @@ class _Resource:
             note(place, f"resource {name} has to be in hast.conf before `hastctl create {name}` knows it",
                  "hactl writes the file first")
         )  # fmt: skip
-        if not any(node.says("hastctl role") for node in self._nodes):
+        if any(node.running for node in self._nodes):
+            message = f"who gives {name} its role at present was not looked for (devd, rc.local, crontabs)"
+            self.findings.append(note(place, message, "end that before hactl is to act (docs/adopt.md)"))
+        elif not any(node.says("hastctl role") for node in self._nodes):
             self._say(place, f"nothing in these files gives {name} a role after boot: hastd starts it as init",
                       "hactl's node hook does, by what the peer says")  # fmt: skip
             self._say(place, f"nothing mounts /dev/hast/{name} or starts a service when the address moves",
@@ -235,7 +239,7 @@ class _Resource:
             self.findings.append(note(place, message, "take the script out of devd or rc.local once hactl is to act"))
         if self.made.mount is not None:
             message = f"/dev/hast/{name} is in fstab: at boot it is not there yet, and only one node may mount it"
-            auto = "noauto" not in self.made.mount.options
+            auto = "noauto" not in self.made.mount.options and "fstab" in self.made.mount.place.file
             fix = "the document has it; take it out of fstab, or say noauto"
             self.findings += [Finding(self.made.mount.place, message, fix)] if auto else []
 
@@ -261,7 +265,7 @@ def _whole_file(file: HastFile, node: str, found: Storage) -> Iterator[Finding]:
         setting = block.settings.get(keyword)
         # A default of the file is one of each resource (hast.conf(5)).
         owners = [f"{part.name}." for part in file.resources] if keyword == "exec" and not prefix else [prefix]
-        if setting is None or (keyword == "name" and setting.value == block.name):
+        if setting is None or (keyword == "name" and setting.value == block.name) or setting.value == HOOK:
             continue
         for owner in owners:
             name = f"{_HAST_CONF}:{owner}{keyword}"

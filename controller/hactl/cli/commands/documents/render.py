@@ -24,9 +24,9 @@ def render(node: str, paths: tuple[str, ...], cluster: str | None, system: bool)
 
     Exit status: 0 printed, 1 error.
     """
+    from hactl.core.adopt.system_files import rendered_system
     from hactl.core.cluster import Cluster
     from hactl.core.hook.render import rendered
-    from hactl.core.node_files import rendered_system
 
     found = [
         document
