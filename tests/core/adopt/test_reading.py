@@ -143,7 +143,8 @@ def test_damaged_files_of_a_sound_pair(cuts: list[tuple[int, int, int, str]]) ->
 def test_a_text_that_yaml_would_take_for_something_else_is_quoted() -> None:
     """Names such as on, 007 and 1e3; remarks are comments, however long."""
     data = {"a": [{"name": "on", "vhid": 1, "devices": {"007": "1e3"}, "rest": ["2026-11-30", "x: y", "#", ""]}]}
-    text = written(data, {("a", 0, "vhid"): "word " * 60, ("a",): "first"}, "head\nsecond")
+    text = written(data, {("a", 0, "vhid"): "ssh-keygen " * 30, ("a",): "first"}, "head\nsecond")
+    assert text.count("ssh-keygen") == 30
     (tree,), problems = read_trees(text.encode(), "x")
     assert (tree.data, problems) == (data, [])
     assert max(map(len, text.splitlines())) <= 120

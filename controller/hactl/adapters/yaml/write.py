@@ -30,7 +30,7 @@ def written(data: Mapping[str, Any], remarks: Mapping[FieldPath, str], head: str
         _remark(tree, path, text)
     stream = io.StringIO()
     yaml.dump(tree, stream)
-    return "".join(f"# {line}\n" for line in textwrap.wrap(head, _WIDTH)) + stream.getvalue()
+    return "".join(f"# {line}\n" for line in _lines(head, _WIDTH)) + stream.getvalue()
 
 
 def _tree(value: Any, name: str = "") -> Any:
@@ -56,4 +56,9 @@ def _remark(tree: Any, path: FieldPath, text: str) -> None:
         tree = tree[part]
         # An entry of a list begins two columns after its dash, and the dash two after the list's own key.
         indent += 2
-    tree.yaml_set_comment_before_after_key(key, "\n".join(textwrap.wrap(text, _WIDTH - indent)), indent)
+    tree.yaml_set_comment_before_after_key(key, "\n".join(_lines(text, _WIDTH - indent)), indent)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Cut at blanks only: `ssh-keygen` is one word."""
+    return textwrap.wrap(text, width, break_on_hyphens=False)
