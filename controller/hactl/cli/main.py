@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("operations.approve", "Let one plan be carried out (mode Propose)."),
     "resolve": ("operations.resolve", "Throw away one of two diverged copies."),
     "give-up": ("operations.give_up", "Let hactl end a setting that was on a node before it."),
+    "import": ("documents.import_", "Make a first document of nodes that were set up by hand, or of their files."),
     "render": ("documents.render", "Print the files that let a node fail over by itself."),
     "config": ("controller.config", "Which servers you work with."),
     "token": ("controller.token", "Tokens of the API: make, list, revoke."),

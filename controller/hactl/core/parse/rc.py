@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hactl.core.facts import RcAlias
@@ -168,9 +168,8 @@ def carp_aliases(
     return Aliases(tuple(entries), stops, tuple(strangers))
 
 
-def _entries(
-    variable: str, interface: str, value: str, origin: Origin, fingerprint: Callable[[str], str]
-) -> Iterable[RcAlias]:
+def address_groups(value: str) -> list[list[str]]:
+    """The entries of one variable, as netif takes it apart: each begins with its family."""
     groups: list[list[str]] = []
     for word in value.split():
         if word in _ENTRY_STARTS or not groups:
@@ -179,7 +178,13 @@ def _entries(
                 # netif assumes IPv4 and warns.
                 groups[-1].append("inet")
         groups[-1].append(word)
-    for words in groups:
+    return groups
+
+
+def _entries(
+    variable: str, interface: str, value: str, origin: Origin, fingerprint: Callable[[str], str]
+) -> Iterable[RcAlias]:
+    for words in address_groups(value):
         if words[0] in ("inet", "inet6") and "vhid" in words:
             yield _entry(variable, interface, words, origin, fingerprint)
 
@@ -212,21 +217,10 @@ def _entry(
             next(rest, "")
         elif word in ("alias", "add", "up"):
             continue
-        elif word in _VALUED and next(rest, ""):
-            options.append(word)
-        elif word in _NUMBERED and re.fullmatch(r"[0-9]{1,6}", value := next(rest, "")):
-            options.append(f"{word} {value}")
-        elif word in _NUMBERED:
-            unknown += [word, f"a word of {len(value)} characters"]
-        elif _SWITCH.fullmatch(word):
-            options.append(word)
         elif not ip and (parsed := _cidr(word, family)) is not None:
             ip, length = parsed[0], parsed[1] if parsed[1] is not None else length
         else:
-            # A word that means nothing may be a piece of a password: only its shape is told.
-            unknown.append(
-                word if word in _KEYWORDS or _ADDRESS_LIKE.fullmatch(word) else f"a word of {len(word)} characters"
-            )
+            _other_word(word, rest, options, unknown)
     if "vhid" not in numbers:
         unknown.append("vhid")
     return RcAlias(
@@ -244,6 +238,22 @@ def _entry(
         file=origin.file,
         managed=origin.managed,
     )
+
+
+def _other_word(word: str, rest: Iterator[str], options: list[str], unknown: list[str]) -> None:
+    """A word that is neither about CARP nor an address: an option of the interface, or one that nobody knows."""
+    if word in _VALUED and next(rest, ""):
+        options.append(word)
+    elif word in _NUMBERED and re.fullmatch(r"[0-9]{1,6}", value := next(rest, "")):
+        options.append(f"{word} {value}")
+    elif word in _NUMBERED:
+        unknown += [word, f"a word of {len(value)} characters"]
+    elif _SWITCH.fullmatch(word):
+        options.append(word)
+    else:
+        # A word that means nothing may be a piece of a password: only its shape is told.
+        known = word in _KEYWORDS or _ADDRESS_LIKE.fullmatch(word)
+        unknown.append(word if known else f"a word of {len(word)} characters")
 
 
 def _cidr(word: str, family: str) -> tuple[str, int | None] | None:

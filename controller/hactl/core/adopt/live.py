@@ -1,0 +1,81 @@
+"""A running node asked for its files and for what runs: one script for sh(1), and its answer as files of a node.
+
+Rules: read only; a file that is not there is no section; passwords are in the answer, and go where those of files go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hactl.core.adopt.node import IFCONFIG, MOUNTS, RUNNING_SYSCTL, NodeFile
+from hactl.core.parse.answer.frames import FRAME, split_frames
+from hactl.core.script import PATH
+from hactl.core.sh import quote
+
+#: Bytes of one file or answer; a longer one is cut.
+_LIMIT = 256 * 1024
+#: In the order rc(8) reads them; what counts only where no file says otherwise comes before.
+_FILES = (
+    "/etc/rc.conf /etc/rc.conf.local /etc/rc.conf.d/* /etc/rc.conf.d/*/* /etc/hast.conf /etc/sysctl.conf "
+    "/etc/sysctl.conf.local /boot/loader.conf /boot/loader.conf.local /etc/fstab"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How a node was reached, and the public host key that it showed."""
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+
+
+def live_script(nonce: str) -> str:
+    """For `/bin/sh -s`; `nonce` frames its answer (see `hactl.core.parse.answer.frames`)."""
+    return f"""\
+PATH={PATH}; LC_ALL=C; export PATH LC_ALL
+h_frame={quote(f"{FRAME} {nonce}")}; h_n=0
+h_begin() {{ h_n=$((h_n + 1)); printf '%s begin %s\\n' "$h_frame" "$h_n"; printf '%s\\n' "$1"; }}
+h_end() {{ printf '\\n%s end %s %s\\n' "$h_frame" "$h_n" "$1"; }}
+h_begin {quote(RUNNING_SYSCTL)}; sysctl net.inet.carp.preempt 2>/dev/null; h_end $?
+for h_file in {_FILES}; do
+	[ -f "$h_file" ] && [ -r "$h_file" ] || continue
+	h_begin "$h_file"; head -c {_LIMIT} "$h_file"; h_end $?
+done
+h_begin hostname; h_name=$(hostname); h_r=$?; printf 'hostname="%s"\\n' "$h_name"; h_end $h_r
+h_begin {quote(MOUNTS)}; mount -p 2>/dev/null; h_end $?
+h_begin {quote(IFCONFIG)}; ifconfig -k; h_end $?
+printf '%s done\\n' "$h_frame"
+"""
+
+
+def parse_live(host: str, answer: str, nonce: str) -> tuple[NodeFile, ...] | None:
+    """The files of the node, each named `HOST:PATH`; None: the answer is not whole."""
+    try:
+        frames = split_frames(answer, nonce)
+    except ValueError:
+        return None
+    if not frames.complete:
+        return None
+    found = []
+    for number, section in sorted(frames.sections.items(), key=lambda item: int(item[0])):
+        path, _, text = section.text.partition("\n")
+        if section.status == 0 and number:
+            found.append(NodeFile(f"{host}:{path}", text))
+    return tuple(found)
+
+
+def reached_at(text: str) -> tuple[str, str, int] | None:
+    """User, host and port of `[USER@]HOST[:PORT]`; an IPv6 address with a port is in brackets. None: it is neither."""
+    user, at, place = text.rpartition("@")
+    if bracketed := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?", place):
+        host, port = bracketed[1], bracketed[2]
+    elif place.count(":") == 1:
+        host, _, port = place.partition(":")
+    else:
+        host, port = place, None
+    if not host or (at and not user) or (port is not None and not re.fullmatch(r"[0-9]{1,5}", port)):
+        return None
+    return user or "root", host, int(port) if port is not None else 22

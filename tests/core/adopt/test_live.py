@@ -1,0 +1,105 @@
+"""What a running node answers, as files; the script in a real sh is played by tests/e2e/test_import.py on the lab."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from hactl.core.adopt.draft import draft
+from hactl.core.adopt.live import Reached, live_script, parse_live, reached_at
+from hactl.core.adopt.node import NodeFile
+from hactl.core.parse.answer.frames import FRAME
+
+NONCE = "0123456789abcdef"
+
+
+def answer(*sections: tuple[str, str, int], done: bool = True) -> str:
+    """As the script prints it."""
+    text = "".join(
+        f"{FRAME} {NONCE} begin {n}\n{path}\n{content}\n{FRAME} {NONCE} end {n} {status}\n"
+        for n, (path, content, status) in enumerate(sections, 1)
+    )
+    return text + (f"{FRAME} {NONCE} done\n" if done else "")
+
+
+def test_an_answer_is_taken_apart_into_files_of_that_node() -> None:
+    """In the order of the script; what could not be read is left out, and nothing in a file can end it."""
+    text = answer(
+        ("/etc/rc.conf", f"a=1\n{FRAME} other end 1 0\nb=2\n", 0), ("mount -p", "", 1), ("hostname", "x\n", 0)
+    )
+    assert parse_live("h", text, NONCE) == (
+        NodeFile("h:/etc/rc.conf", f"a=1\n{FRAME} other end 1 0\nb=2\n"),
+        NodeFile("h:hostname", "x\n"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "csh: no\n", answer(("/etc/rc.conf", "a=1", 0), done=False)])
+def test_an_answer_that_is_not_whole_is_none(text: str) -> None:
+    """Half a file would be a wrong document."""
+    assert parse_live("h", text, NONCE) is None
+
+
+def test_the_script_is_sh_and_frames_what_it_prints() -> None:
+    """sh reads it, and what it prints on a machine that is no FreeBSD is framed to the end."""
+    done = subprocess.run(["sh", "-s"], input=live_script(NONCE), capture_output=True, text=True, check=False)
+    assert done.stdout.endswith(f"{FRAME} {NONCE} done\n")
+    files = parse_live("h", done.stdout, NONCE)
+    assert files is not None
+    assert {file.name.partition(":")[0] for file in files} <= {"h"}
+
+
+PLACES = [
+    ("nas-a", ("root", "nas-a", 22)),
+    ("me@192.0.2.1:2222", ("me", "192.0.2.1", 2222)),
+    ("2001:db8::1", ("root", "2001:db8::1", 22)),
+    ("me@[2001:db8::1]:99", ("me", "2001:db8::1", 99)),
+    ("", None),
+    ("@x", None),
+    ("x:", None),
+    ("x:ssh", None),
+    ("[x", ("root", "[x", 22)),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), PLACES, ids=[p[0] for p in PLACES])
+def test_where_a_node_is_reached(text: str, place: tuple[str, str, int] | None) -> None:
+    """As ssh takes it; what becomes of nonsense is for the document's rules."""
+    assert reached_at(text) == place
+
+
+IFCONFIG = """\
+em0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
+	inet 192.0.2.{n} netmask 0xffffff00 broadcast 192.0.2.255
+	inet 192.0.2.80 netmask 0xffffff00 broadcast 192.0.2.255 vhid 80
+	carp: MASTER vhid 80 advbase 1 advskew {skew} key "s3cret"
+	status: active
+"""
+
+
+def test_addresses_that_only_run_are_in_the_document_and_are_said() -> None:
+    """No file brings them up: the next boot would not have them. How a node was reached stands in the document."""
+    nodes = [
+        [
+            NodeFile(f"{name}:hostname", f'hostname="{name}"\n'),
+            NodeFile(f"{name}:sysctl net.inet.carp.preempt", "net.inet.carp.preempt: 0\n"),
+            NodeFile(f"{name}:ifconfig -k", IFCONFIG.format(n=n, skew=skew)),
+        ]
+        for name, n, skew in (("a", 11, 100), ("b", 12, 0))
+    ]
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQy"
+    made = draft(
+        nodes, "", [Reached("192.0.2.11", 22, "root", f"{key}Hj"), Reached("192.0.2.12", 22, "root", f"{key}Hk")]
+    )
+    assert made.missing == []
+    (group,) = made.data["spec"]["groups"]
+    assert group["preferred"] == ["b", "a"]
+    assert group["virtualIPs"][0]["addresses"] == ["192.0.2.80/24"]
+    assert made.data["spec"]["carp"] == {"preempt": False}
+    assert made.secrets == {"secrets/vhid-80.carp": "s3cret"}
+    assert made.data["spec"]["nodes"][0]["ssh"]["hostKey"].endswith("Hj")
+    said = [str(each) for each in made.findings]
+    assert any(
+        s.startswith("a:ifconfig -k: 192.0.2.80 is on vhid 80 of em0 now, and no file brings it up") for s in said
+    )
+    assert "s3cret" not in "".join(said)
