@@ -13,7 +13,7 @@ import pytest
 from support.lab.site import Site, a_site
 
 CARP = """
-echo 'carp_load="YES"' >> /boot/loader.conf; echo 'net.inet.carp.preempt=1' >> /etc/sysctl.conf
+sysrc kld_list+=carp; echo 'net.inet.carp.preempt=1' >> /etc/sysctl.conf
 kldload carp; sysctl net.inet.carp.preempt=1 net.inet.carp.allow=1
 echo net.inet.carp.allow=1 >> /etc/sysctl.conf
 echo 'ifconfig_vtnet1_alias0="inet 192.0.2.80/24 vhid 80 advskew {0} pass s3cret"' >> /etc/rc.conf

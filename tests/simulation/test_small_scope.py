@@ -108,9 +108,10 @@ GAPS = [
     ),
     (
         {
-            "release() { # GROUP RESOURCE: never by force, never a role under a device in use\n": (
+            "unuse() { # GROUP RESOURCE: unmounts or exports what is on it, never by force\n": "return 0\n",
+            "release() { # GROUP RESOURCE: never a role under a device in use\n": (
                 'hastctl role secondary "$2"; return 0\n'
-            )
+            ),
         },
         "lan-a 6s",
         "I2: the hook made nas-a secondary",

@@ -233,7 +233,7 @@ def test_whatever_can_hang_is_bounded() -> None:
             assert any(bound in before for bound in bounds) or re.match("ping .* -t [0-9] ", code[found.start() :]), (
                 line
             )
-        assert "timeout " not in code or re.search(r"timeout (--foreground|\$\{ALONE---foreground\}) -k", code), line
+        assert "timeout " not in code or re.search(r"timeout (--foreground|\$\{IN_FRONT---foreground\}) -k", code), line
         if "lockf " in code:
             assert re.search(r"lockf -k (-s )?-t [0-9]+ ", code), line
 

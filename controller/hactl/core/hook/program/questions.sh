@@ -73,7 +73,7 @@ booted() {
 # hastctl has no timeout of its own. --foreground: without it timeout(1) would
 # wait for, and kill, the daemons that a service leaves behind.
 # shellcheck disable=SC2086
-bounded() { timeout ${ALONE---foreground} -k 2 "$@"; }
+bounded() { timeout ${IN_FRONT---foreground} -k 2 "$@"; }
 
 # What service(8) does, which is a script of its own that reads all of rc.subr before it finds the other one: half the time
 # of a question. devd and rc gave this program their own environment and limits; a person's are left behind (see as_daemon).
@@ -230,7 +230,7 @@ running() { # SERVICE
 	case "$CHECKED" in
 	*" $1 "*) own_check "$1"; hactl_judge $? '' ;;
 	# Not in the foreground, so that out of time its children end too: one that hangs would keep this waiting for ever.
-	*) answer=$(ALONE='' rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
+	*) answer=$(IN_FRONT='' rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
 	esac
 	[ "$hactl_runs" = yes ]
 }
