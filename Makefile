@@ -21,11 +21,11 @@ demo: needs-demo $(STAMP)
 	$(BIN)/hactl demo
 
 test: needs-test $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: needs-test $(STAMP) lint
 	$(BIN)/python -m hactl.cli.generated --check
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -53,7 +53,7 @@ bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api && ../$(BIN)/python -m bench.lint
 
 sim: $(STAMP)
-	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS)
+	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS) --dist worksteal
 
 mutants: $(STAMP)
 	cd tests && ../$(BIN)/python -m mutants

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hactl.lab.boot import netif
+from hactl.lab.rc.etc import variable_name
 from hactl.lab.virtual_time import VirtualTime
 from support.lab.recordings import Stage
 
@@ -120,7 +121,7 @@ def test_a_hex_digit_and_a_dash_hang_netif() -> None:
         ["inet", "192.0.2.5/24"],
         ["inet", "192.0.2.6/32"],
     ]
-    assert netif.variable_name("em0.100", "_alias0") == "ifconfig_em0_100_alias0"
+    assert variable_name("em0.100", "_alias0") == "ifconfig_em0_100_alias0"
 
 
 async def test_demotion_in_sysctl_conf_is_added_twice(stage: Stage) -> None:

@@ -15,13 +15,13 @@ from typing import TypeAlias
 from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import HastFile, read_hast
 from hactl.core.adopt.shell import Assignment, read_assignments
+from hactl.core.changes.boot import mangle
 from hactl.core.facts import Interface, RcAlias
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.rc import (
     address_groups,
     carp_aliases,
     checkyesno,
-    mangle,
     parse_loader_line,
     parse_sysctl_conf_line,
 )

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hactl.core.changes.boot import mangle
 from hactl.core.facts import RcAlias
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length
 
@@ -114,11 +115,6 @@ def parse_rcvar(text: str) -> dict[str, str]:
 def checkyesno(value: str) -> bool:
     """rc.subr's idea of yes."""
     return value.upper() in ("YES", "TRUE", "ON", "1")
-
-
-def mangle(interface: str) -> str:
-    """An interface name as rc.conf variables spell it (network.subr:get_if_var)."""
-    return re.sub(r"[-./+]", "_", interface)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Sequence
 
+from hactl.core.changes.boot import mangle
 from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.cluster import HAST_PORT, Cluster, checks_of, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
@@ -21,7 +22,6 @@ from hactl.core.parse.answer.frames import FRAME
 from hactl.core.parse.answer.standing import peers_of
 from hactl.core.parse.hook import RULES_LIMIT
 from hactl.core.parse.question import EVERYTHING, Question
-from hactl.core.parse.rc import mangle
 from hactl.core.script import PATH
 from hactl.core.sh import quote
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from hactl.lab.process import Result
 from hactl.lab.program import Computer, run_as_rc
 from hactl.lab.rc.config import RcSyntaxError, load_rc_config
+from hactl.lab.rc.etc import variable_name
 
 _FAMILIES = frozenset({"inet", "inet6", "link", "ether"})
 _LOOKS_LIKE_RANGE = re.compile(r"[0-9a-fA-F]-")
@@ -25,11 +26,6 @@ _RANGE = re.compile(r"^(?P<net>\d+\.\d+\.\d+)\.(?P<first>\d+)-(?P<last>\d+)(?P<r
 
 class NetifHang(Exception):
     """An alias entry sent network.subr into endless recursion; nothing after it is configured."""
-
-
-def variable_name(interface: str, suffix: str = "") -> str:
-    """`em0.100` -> `ifconfig_em0_100` (network.subr, get_if_var)."""
-    return f"ifconfig_{re.sub(r'[./+-]', '_', interface)}{suffix}"
 
 
 async def start(machine: Computer, interfaces: Sequence[str] | None) -> Result:

@@ -83,10 +83,15 @@ def defaults_rc_conf(scripts: Iterable[Script]) -> str:
     return "\n".join(lines) + "\n" + _SOURCE_RC_CONFS
 
 
+def variable_name(interface: str, suffix: str = "") -> str:
+    """`em0.100` -> `ifconfig_em0_100` (network.subr, get_if_var)."""
+    return f"ifconfig_{re.sub(r'[./+-]', '_', interface)}{suffix}"
+
+
 def rc_conf(hostname: str, interfaces: Mapping[str, str]) -> str:
     """/etc/rc.conf of a fresh node; `interfaces`: ifconfig_NAME's value ("DHCP", "inet 192.0.2.11 netmask ...")."""
     lines = [f'hostname="{hostname}"']
-    lines += [f'ifconfig_{re.sub(r"[./+-]", "_", name)}="{value}"' for name, value in interfaces.items()]
+    lines += [f'{variable_name(name)}="{value}"' for name, value in interfaces.items()]
     lines += [
         'sshd_enable="YES"',
         'sendmail_enable="NONE"',

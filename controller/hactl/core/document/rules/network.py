@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TypeAlias
 
+from hactl.core.changes.boot import mangle
 from hactl.core.document.problems import Fault, FieldPath, shown
 from hactl.core.document.rules.nodes import names_every_node, repeated
 from hactl.core.objects import HACluster, VirtualIP
@@ -98,7 +99,7 @@ def _spellings(cluster: HACluster) -> Iterator[Fault]:
     first: dict[tuple[str, str], str] = {}
     for path, vip in virtual_ips(cluster):
         for node, name in interfaces_of(cluster, vip).items():
-            spelled = re.sub(r"[-./+]", "_", name)
+            spelled = mangle(name)
             other = first.setdefault((node, spelled), name)
             if other != name:
                 where = (*path, "interface") if vip.interface is not None else (*path, "interfaces", node)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hactl.core.changes.boot import mangle
 from hactl.core.cluster import checks_of, interface_on, services_of
 from hactl.core.facts import BootConfig, File, Interface, Known, Reading, Service, Unknown
 from hactl.core.onestatus.judge import shown
@@ -127,7 +128,7 @@ def read_boot(
     aliases = rc.carp_aliases(values, names, boot.value.origins, reader.fingerprint)
     for variable in aliases.strangers:
         reader.note(f"{variable}: no interface has that name")
-    spelled = {rc.mangle(name): name for name in names}
+    spelled = {mangle(name): name for name in names}
     ipv6 = frozenset(name for mangled, name in spelled.items() if values.get(f"ifconfig_{mangled}_ipv6", "").strip())
     # Alias variables hold passwords, and others of ifconfig might; the rest must stay exactly what it is.
     shown = {
