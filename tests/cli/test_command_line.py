@@ -14,7 +14,6 @@ import click
 import pytest
 
 from hactl.adapters.record.sqlite.store import open_record
-from hactl.cli.generated import GENERATORS, main, reference
 from hactl.cli.main import COMMANDS
 from hactl.cli.output import safe, table, to_seconds
 from hactl.cli.topics import EXIT_STATUSES
@@ -246,8 +245,17 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 
 def test_every_generated_file_is_fresh() -> None:
-    """`make gen` was run after the last change."""
-    assert main(["--check"], {**GENERATORS, "crds/REFERENCE.md": reference}, ROOT) == 0
+    """`make gen` was run after the last change. In a process of its own: a command keeps the first option for help that
+    another test asked it for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hactl.cli.generated", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_version() -> None:
