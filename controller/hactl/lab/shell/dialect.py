@@ -104,8 +104,21 @@ _ASSIGNMENTS = re.compile(
     rf"((?:[A-Za-z_]\w*={_VALUE}[ \t]+)+[A-Za-z_]\w*={_VALUE})"
 )
 _ASSIGNMENT = re.compile(rf"([A-Za-z_]\w*)=({_VALUE})")
+#: Lines at the beginning that only set variables: they differ from run to run, and nothing in them is rewritten.
+_SETTING = (
+    r"""(?:[A-Za-z_]\w*=(?:[^\s;&|()<>'"`$\\#]|\$?'(?:[^'\\]|\\[^'])*'|"[^"\\$`]*"|\\[^\n])*+"""
+    r"|export(?: \w+)+|set -u|umask \d+)"
+)
+_SETTINGS = re.compile(rf"(?:(?:{_SETTING}(?:;? {_SETTING})*+)?\n)*+")
 _QUOTED = re.compile(r"'[^']*'")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=[\s;]))#.*$")
+
+
+def settings_and_code(script: str) -> tuple[str, str]:
+    """A script in two parts: the variables it begins with, and the rest, which is the same again and again."""
+    found = _SETTINGS.match(script)
+    end = found.end() if found else 0
+    return script[:end], script[end:]
 
 
 @lru_cache(maxsize=256)
@@ -149,9 +162,9 @@ def caught(script: str) -> frozenset[int]:
     return frozenset(numbers & set(SIGNALS.values()))
 
 
-def prepare(script: str, pid: int) -> str:
+def prepare(settings: str, code: str, pid: int) -> str:
     """The script as the player should see it."""
-    return prelude(script) + (f"__pid={pid}; " if "$$" in script else "") + rewritten(script)
+    return prelude(code) + (f"__pid={pid}; " if "$$" in code else "") + settings + rewritten(code)
 
 
 def prelude(script: str) -> str:

@@ -116,26 +116,28 @@ class Shell:
         `on_output`, `on_error`: called with pieces as they appear.
         """
         self.script = script
-        complaint = dialect.syntax_error(script)
+        settings, code = dialect.settings_and_code(script)
+        complaint = dialect.syntax_error(code)
         if complaint is not None:
             text = f"{self.name}: {complaint}\n"
             if on_error:
                 on_error(text)
             return "", text, 2
         self._on_output, self._on_error = on_output, on_error
-        words = read_words(script)
+        words = read_words(code)
+        named = words.directories | read_words(settings).directories
         if on_output is not None and words.live:
             self._live = on_output
-        self.process.catches = dialect.caught(script)
-        self._directories = words.directories | {cwd, "/tmp"} if words.redirects else frozenset()
-        prepared = dialect.prepare(script, self.process.pid)
+        self.process.catches = dialect.caught(code)
+        self._directories = named | {cwd, "/tmp"} if words.redirects else frozenset()
+        prepared = dialect.prepare(settings, code, self.process.pid)
         given = " ".join(dialect.quote(argument) for argument in arguments)
         if words.own_name or "/etc/rc.subr" in script:
             # The only way to tell the player who it is.
             prepared = f"sh -c {dialect.quote(prepared)} {dialect.quote(self.name)} {given}"
         elif arguments:
             prepared = f"set -- {given}\n{prepared}"
-        bash = self._interpreter((dialect.rewritten(script), dialect.prelude(script), given), cwd)
+        bash = self._interpreter((settings, dialect.rewritten(code), dialect.prelude(code), given), code, cwd)
         self.machine.rc.enter(self.process)
         try:
             return await self._drive(bash, prepared)
@@ -144,9 +146,9 @@ class Shell:
 
     # the interpreter and its programs
 
-    def _interpreter(self, texts: tuple[str, ...], cwd: str) -> Bash:
+    def _interpreter(self, texts: tuple[str, ...], code: str, cwd: str) -> Bash:
         words = [read_words(text) for text in texts if text]
-        builtins: dict[str, Any] = dict.fromkeys(read_words(self.script).foreign, _not_found)
+        builtins: dict[str, Any] = dict.fromkeys(read_words(code).foreign, _not_found)
         paths = frozenset[str]().union(*(each.scripts for each in words))
         commands = frozenset[str]().union(*(each.commands for each in words))
         scripts = {path for path in paths if path in commands or self._executable(path)}
