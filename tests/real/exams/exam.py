@@ -32,7 +32,11 @@ _STEADY_SECONDS = 3.0
 _POLL_SECONDS = 0.25
 _APPLY_TRIES = 3
 _TWENTY_STARTS = "/usr/bin/time -p sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do /usr/bin/true; /usr/bin/true; done'"
-_MEND = "[ ! -x /sbin/hastd.fixed ] || { cp /sbin/hastd.fixed /sbin/hastd && fsync /sbin/hastd; }"
+#: Beside and renamed: the one that runs cannot be written (ETXTBSY), as when a run goes on where it stopped.
+_MEND = (
+    "[ ! -x /sbin/hastd.fixed ] || cmp -s /sbin/hastd.fixed /sbin/hastd || "
+    "{ cp -p /sbin/hastd.fixed /sbin/hastd.new && fsync /sbin/hastd.new && mv /sbin/hastd.new /sbin/hastd; }"
+)
 
 
 @dataclass
