@@ -313,11 +313,11 @@ class Shell:
     def _settle_modes(self) -> None:
         if self._seen_files is None:
             return
-        files = self.machine.files
-        for path in self._all_files() - self._seen_files:
+        files, now = self.machine.files, self._all_files()
+        for path in now - self._seen_files:
             if files.node(path) is None and files.stat_mode(path) == 0o644:
                 files.chmod(path, 0o666 & ~self.umask)
-        self._seen_files = self._all_files()
+        self._seen_files = now
 
     def _all_files(self) -> set[str]:
         """Files in the directories the script names, its own and /tmp: where its redirections can create any."""
