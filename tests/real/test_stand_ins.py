@@ -23,7 +23,7 @@ from real.nodes.site import Applied
 from real.outcome.evidence import Timeline
 from real.outcome.recording import Recording
 from real.outcome.rounds import Verdict, chance
-from support.acknowledged import Judgement
+from hactl.core.simulation.acknowledged import Judgement
 from support.source_tree import ROOT
 
 _EVENTS = [

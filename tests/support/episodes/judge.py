@@ -9,7 +9,7 @@ from hactl.core.script import LEASE_FILE
 from hactl.core.sh import quote
 from hactl.core.steps import Plan, Step, StepKey
 from hactl.lab.hast.processes import Resource, Role
-from support.acknowledged import Ack, judge
+from hactl.core.simulation.acknowledged import Ack, judge
 from support.lab.closed_loop import Loop
 from support.lab.serving import mounts, primaries, unplugged
 
