@@ -38,6 +38,8 @@ class Rc:
         #: Of so many stops of nfsd one exits 1 although nfsd ends, the first of them; 0: none does.
         self.nfsd_race = 2
         self.nfsd_stops = 0
+        #: Services whose daemon lives on when it is told to end: what rc(8) then waits for never happens.
+        self.ignore_stop: set[str] = set()
         #: Files lockf(1) holds.
         self.locks: set[str] = set()
         #: The loader reads /boot/loader.conf (recording 08: one that reads another file).
@@ -57,6 +59,7 @@ class Rc:
         """Every program ends where it stands."""
         self.running.clear()
         self.locks.clear()
+        self.ignore_stop.clear()
         for process in list(self.processes.values()):
             process.kill(9)
         self.processes.clear()
@@ -119,7 +122,7 @@ class Rc:
     def stop_daemon(self, name: str) -> None:
         """End a service's daemon."""
         process = self.running.get(name)
-        if process is not None:
+        if process is not None and name not in self.ignore_stop:
             process.kill(15)
 
     def _daemon_ended(self, name: str, process: Process) -> None:
