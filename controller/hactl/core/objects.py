@@ -417,7 +417,7 @@ class HastDaemonSpec(Model):
 
 
 class ObjectivesSpec(Model):
-    """What `hactl simulate` is to judge: it exits with 1 when one of these is missed. Nothing else follows from them."""
+    """What `hactl simulate` judges: it exits with 1 when one of these is missed. Nothing else follows from them."""
 
     unavailable_seconds: int | None = Field(
         None,
@@ -434,8 +434,8 @@ class ObjectivesSpec(Model):
     needs_person: NeedsPerson | None = Field(
         None,
         description=(
-            "Once what broke works again: Never: the cluster becomes Ready by itself. WhileServing: a person may have to "
-            "decide something, but one node serves meanwhile. Absent: not judged."
+            "Once what broke works again: Never: the cluster becomes Ready by itself. WhileServing: a person may have "
+            "to decide something, but one node serves meanwhile. Absent: not judged."
         ),
     )
     faults: int = Field(

@@ -11,7 +11,9 @@ from hactl.simulate.cluster import SimulatedCluster
 
 def primaries(simulated: SimulatedCluster, resource: str) -> list[str]:
     """Nodes whose hastd has the resource as primary."""
-    return [name for name, machine in simulated.world.machines.items() if machine.powered and is_primary(machine, resource)]
+    return [
+        name for name, machine in simulated.world.machines.items() if machine.powered and is_primary(machine, resource)
+    ]
 
 
 def is_primary(machine: Machine, resource: str) -> bool:

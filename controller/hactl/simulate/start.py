@@ -107,7 +107,7 @@ def _place_witnesses(simulated: SimulatedCluster) -> None:
 
 
 def at_rest(found: Played, seed: int = 1) -> SimulatedCluster:
-    """The cluster when hactl has nothing left to do, and a while later. Raises Unplayable when it does not get there."""
+    """The cluster when hactl has nothing left to do, and a while later. Raises Unplayable if that never is."""
     spec = found.document.spec.model_copy(update={"mode": Mode.APPLY})
     simulated = SimulatedCluster(found.document.model_copy(update={"spec": spec}), seed)
     _place_witnesses(simulated)
@@ -121,12 +121,13 @@ def at_rest(found: Played, seed: int = 1) -> SimulatedCluster:
         seconds = controller.looks_at - simulated.now
         rested = rested + seconds if quiet else 0.0
         simulated.world.advance(seconds)
-    why = [f"{hold.reason}: {hold.message}" for hold in plan.holds] + [f"still to be done: {step.key}" for step in plan.steps]
-    for group in simulated.document.spec.groups:
-        if len(serving(simulated, group)) != 1:
-            why.append(f"{group.name}: {' and '.join(serving(simulated, group)) or 'no node'} serves it")
+    why = [f"{hold.reason}: {hold.message}" for hold in plan.holds]
+    why += [f"still to be done: {step.key}" for step in plan.steps]
+    served = {group.name: serving(simulated, group) for group in simulated.document.spec.groups}
+    why += [f"{group}: {' and '.join(who) or 'no node'} serves it" for group, who in served.items() if len(who) != 1]
     if why:
-        raise Unplayable(f"simulated nodes do not become Ready with this document, so it cannot be played: {'; '.join(why)}")
+        reasons = "; ".join(why)
+        raise Unplayable(f"simulated nodes do not become Ready with this document, so it cannot be played: {reasons}")
     simulated.document = found.document
     simulated.failing = {}
     return simulated

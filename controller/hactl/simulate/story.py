@@ -107,7 +107,9 @@ class _Client:
             if len(users) == 1:
                 kept[name] = self.simulated.sh(users[0], f"cat {quote(f'{place.mountpoint}/{RECORDS}')}")
             else:
-                kept[name] = "\n".join(line for node in place.storage.hast.devices for line in self._on_disk(place, node))
+                kept[name] = "\n".join(
+                    line for node in place.storage.hast.devices for line in self._on_disk(place, node)
+                )
         found = judge(self.acks, kept)
         overtaken = {record for overlap in found.overlaps for record in overlap.records}
         gone = [(ack.writer, ack.number) for ack in self.acks if (ack.writer, ack.number) in overtaken]
@@ -259,7 +261,9 @@ class Story:
                 self._note(f"{name} {vip.name}", f"{name} is MASTER of {vip.addresses[0]}" if master else "", silent="")
             for storage in group.storage:
                 primary = machine.awake and is_primary(machine, storage.name)
-                self._note(f"{name} {storage.name}", f"{name} is primary of {storage.name}" if primary else "", silent="")
+                self._note(
+                    f"{name} {storage.name}", f"{name} is primary of {storage.name}" if primary else "", silent=""
+                )
         self._hook(machine)
 
     def _hook(self, machine: Machine) -> None:
@@ -285,7 +289,9 @@ class Story:
         if not waits and plan.stages:
             waits = [f"{len(plan.steps)} steps are still to be done, first {plan.steps[0].key}"]
         if not waits and any(hold.passing for hold in plan.holds):
-            waits = [f"still waiting after {SETTLE_LIMIT_SECONDS:.0f} s: {plan.holds[0].reason}: {plan.holds[0].message}"]
+            waits = [
+                f"still waiting after {SETTLE_LIMIT_SECONDS:.0f} s: {plan.holds[0].reason}: {plan.holds[0].message}"
+            ]
         unserved = [group for group, who in self._serving().items() if not who]
         if not waits and unserved:
             waits = [f"nobody serves {', '.join(unserved)}"]

@@ -12,10 +12,10 @@ from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata, read
 from hactl.lab.machine import Machine
 from hactl.lab.storage import ufs
 from hactl.lab.storage.provider import Provider
+from hactl.simulate.serving import mounts
 from support.episodes.episode import MARK
 from support.lab.closed_loop import Loop
 from support.lab.converged import converged
-from support.lab.serving import mounts
 
 A, B = "nas-a", "nas-b"
 GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"

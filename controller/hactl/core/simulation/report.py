@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hactl.core.objects import ObjectivesSpec
 from hactl.core.simulation.story import Result
-from hactl.core.simulation.verdict import HANDOVER_SECONDS, Change, Comparison, misses, troubles
+from hactl.core.simulation.verdict import Change, Comparison, misses, troubles
 
 HEADER = ("FAULT", "SERVES", "AWAY", "LOST", "ONE COPY", "PERSON", "OBJECTIVES")
 #: Stories that are told at most.
@@ -39,7 +39,7 @@ def serving(result: Result) -> str:
 
 
 def bad(results: Sequence[Result], objectives: ObjectivesSpec | None) -> list[tuple[Result, list[str]]]:
-    """Stories to be told, the shortest first: what is wrong with a pair is told once, by the single fault, if it is that."""
+    """Stories to be told, the shortest first; what is wrong with one fault alone is not told again with another."""
     told: list[tuple[set[str], list[str]]] = []
     found = []
     for result in sorted(results, key=lambda each: len(each.faults)):
@@ -108,10 +108,3 @@ def markdown(
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def notes(results: Sequence[Result]) -> Iterator[str]:
-    """What the numbers of a table do not say."""
-    twice = [each.name for each in results if each.both_seconds > HANDOVER_SECONDS]
-    if twice:
-        yield f"two nodes served at once, where a client can reach both: {', '.join(twice[:3])}"

@@ -150,10 +150,24 @@ def digest(document: HACluster) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def record_of(document: HACluster, faults: int, results: Sequence[Result]) -> dict[str, Any]:
+    """What is kept of a simulation: enough for `on_record`, and the worst of it for people."""
+    objectives = document.spec.objectives
+    missed = [f"{each.name}: {'; '.join(found)}" for each in results if (found := misses(objectives, each))]
+    return {
+        "digest": digest(document),
+        "faults": faults,
+        "played": len(results),
+        "judged": sum(objectives is not None and each.weight <= objectives.faults for each in results),
+        "bad": sum(bool(troubles(each)) for each in results),
+        "missed": missed,
+    }
+
+
 def on_record(document: HACluster, details: Sequence[Mapping[str, Any]]) -> str:
     """What the simulations on record (newest first) say of a document with objectives; empty: they are met.
 
-    `details`: what `hactl simulate` kept of each: digest, faults, played, missed.
+    `details`: what `record_of` made of each.
     """
     objectives = document.spec.objectives
     if objectives is None:
