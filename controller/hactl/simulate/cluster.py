@@ -19,12 +19,13 @@ from hactl.core.parse.answer.node import parse_probe
 from hactl.core.parse.question import EVERYTHING, Answered, Question
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
-from hactl.core.script import read_answer, step_script
+from hactl.core.script import budget_seconds, read_answer, step_script
 from hactl.core.steps import Outcome, Plan, Step, StepKey
 from hactl.errors import InvariantBroken
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
 from hactl.lab.machine import Machine
+from hactl.lab.process import Process
 from hactl.lab.shell.shell import drive, run_script
 
 #: Frames the lines of an answer; nobody on a simulated node forges one.
@@ -123,31 +124,43 @@ class SimulatedCluster:
     # steps
 
     def exec(self, steps: tuple[Step, ...]) -> list[StepResult]:
-        """Carry out the steps of one exec, up to the first that is not Done."""
-        refused = self.refused(steps[0].node)
-        return [refused] if refused is not None else self.sent(steps)
+        """Carry out the steps of one exec, up to the first that is not Done; time goes by meanwhile."""
+        return drive(self.execution(steps))
+
+    async def execution(self, steps: tuple[Step, ...]) -> list[StepResult]:
+        """The same beside others, as a fiber of the world (`World.spawn`)."""
+        refusal = await self._refusal(steps[0].node)
+        return [refusal] if refusal is not None else await self._run(steps, self.lease)
 
     def refused(self, node: str) -> StepResult | None:
         """Why nothing can be sent to the node now, after waiting for its hook as lockf(1) does; None: it can."""
+        return drive(self._refusal(node))
+
+    def sent(self, steps: tuple[Step, ...], *, lease: int | None = None) -> list[StepResult]:
+        """How they ended on the node, which `refused` nothing. `lease`: another one than the cluster's own."""
+        return drive(self._run(steps, self.lease if lease is None else lease))
+
+    async def _refusal(self, node: str) -> StepResult | None:
         if not self.reaches(node):
             return StepResult(Outcome.FAILED, None, "", "not sent")
         locks = self.machine(node).rc.locks
         for _ in range(40):  # lockf -t 20
             if LOCK in locks:
-                self.world.advance(0.5)
+                await self.world.clock.sleep(0.5)
         if LOCK in locks or not self.reaches(node):
             return StepResult(Outcome.FAILED, None, "", "the node's own hook is at work", busy=True)
         return None
 
-    def sent(self, steps: tuple[Step, ...], *, lease: int | None = None) -> list[StepResult]:
-        """How they ended on the node, which `refused` nothing. `lease`: another one than the cluster's own."""
-        node = steps[0].node
+    async def _run(self, steps: tuple[Step, ...], lease: int | None) -> list[StepResult]:
+        machine = self.machine(steps[0].node)
         secrets = {use.variable: self.password(use.group, use.virtual_ip) for step in steps for use in step.secrets}
-        locks = self.machine(node).rc.locks
-        locks.add(LOCK)
+        process = Process(machine.pid(), "/bin/sh -s")
+        limit = self.world.at(budget_seconds(steps), lambda: process.kill(9))
+        machine.rc.locks.add(LOCK)
         try:
-            script = step_script(steps, secrets, NONCE, lease=self.lease if lease is None else lease)
-            out, _, status = drive(run_script(self.machine(node), script))
+            script = step_script(steps, secrets, NONCE, lease=lease)
+            out, _, status = await run_script(machine, script, process=process)
         finally:
-            locks.discard(LOCK)
-        return read_answer(steps, out, NONCE, exit_status=status, timed_out=False)
+            limit.cancel()
+            machine.rc.locks.discard(LOCK)
+        return read_answer(steps, out, NONCE, exit_status=status, timed_out=process.killed is not None)

@@ -13,6 +13,7 @@ from hactl.core.outcome import Ended, StageOutcome
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Pace, Passing
 from hactl.core.steps import Outcome, Plan, Stage, Step, execs
+from hactl.lab.fiber import Job
 from hactl.simulate.cluster import SimulatedCluster
 
 #: From what devd says to the look, and between two looks, seconds.
@@ -31,9 +32,15 @@ class Controller:
         self.passing = Passing()
         self.looks_at = simulated.now
         self._looked_at = 0.0
+        self._job: Job | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stage is being carried out; it looks again when that has ended."""
+        return self._job is not None and not self._job.done()
 
     def pass_once(self) -> Plan:
-        """Look, and carry out the first stage if the document's mode allows it; the plan."""
+        """Look, and begin to carry out the first stage if the document's mode allows it; the plan."""
         simulated = self.simulated
         simulated.failing = self.backoff.resting(simulated.now)
         plan = simulated.plan()
@@ -42,8 +49,7 @@ class Controller:
         self.passing = self.passing.renewed(plan, simulated.now)
         self._looked_at = simulated.now
         if plan.stages and simulated.document.spec.mode is Mode.APPLY:
-            self._carry_out(plan.stages[0])
-            self.looks_at = simulated.now + AGAIN_SECONDS
+            self._job = simulated.world.spawn(self._carry_out(plan.stages[0]))
         else:
             self.looks_at = simulated.now + self._rest_seconds()
         return plan
@@ -71,7 +77,7 @@ class Controller:
         again = self.backoff.next_at(now)
         return min(found) if again is None else min(*found, again - now + AGAIN_SECONDS)
 
-    def _carry_out(self, stage: Stage) -> None:
+    async def _carry_out(self, stage: Stage) -> None:
         stopped: set[str] = set()
         ended: list[Ended] = []
         not_run: list[Step] = []
@@ -80,7 +86,7 @@ class Controller:
             if node in stopped or (stage.ordered and stopped):
                 not_run += steps
                 continue
-            results = self.simulated.exec(steps)
+            results = await self.simulated.execution(steps)
             for step, result in zip(steps, results, strict=False):
                 ended.append(Ended(step, result, self.simulated.now))
                 good = result.outcome is Outcome.DONE
@@ -89,3 +95,4 @@ class Controller:
             if any(result.outcome is not Outcome.DONE for result in results):
                 stopped.add(node)
         self.backoff.note(StageOutcome(stage, tuple(ended), tuple(not_run)), self.simulated.now)
+        self.looks_at = self.simulated.now + AGAIN_SECONDS

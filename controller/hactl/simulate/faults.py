@@ -106,7 +106,7 @@ class Breaker:
                 if self.simulated.reaches(node):
                     self.simulated.sh(node, "pkill -9 hastd")
             case FaultKind.SERVICE:
-                self.simulated.machine(node).rc.ignore_stop.add(what)
+                self.simulated.machine(node).rc.stick(what)
                 self._stubborn.append((node, what))
             case FaultKind.CONTROLLER:
                 self.controller_runs = False
@@ -135,7 +135,7 @@ class Breaker:
         for node, device in self._disks:
             self.world.mend_disk(node, device)
         for node, service in self._stubborn:
-            self.simulated.machine(node).rc.ignore_stop.discard(service)
+            self.simulated.machine(node).rc.unstick(service)
         for node in self.simulated.nodes:
             self.world.thaw(node)
             self.world.join(node)

@@ -17,12 +17,12 @@ import select
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hactl.core.objects import HACluster
-from hactl.core.simulation.story import Fault, Result
+from hactl.core.simulation.story import Fault, Result, name_of
 from hactl.errors import HactlError
 from hactl.simulate.cluster import SimulatedCluster
 from hactl.simulate.faults import pairs, singles
@@ -54,9 +54,10 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def play(document: HACluster, *, faults: int, jobs: int) -> Iterator[Told]:
+def play(document: HACluster, *, faults: int, jobs: int, only: Sequence[str] = ()) -> Generator[Told, None, None]:
     """Play every story of a document with so many faults at most, in so many processes.
 
+    `only`: those whose name contains one of these texts.
     Raises Unplayable and PlayFailed. Closing the iterator, or any exception in its caller, ends all processes.
     """
     found = played(document)
@@ -66,7 +67,7 @@ def play(document: HACluster, *, faults: int, jobs: int) -> Iterator[Told]:
     pid = os.fork()
     if pid == 0:
         _become_stage(from_stage, mine)
-        _leave(lambda: _Stage(to_caller, lifeline, faults, jobs).run(at_rest(found)), to_caller)
+        _leave(lambda: _Stage(to_caller, lifeline, faults, jobs, only).run(at_rest(found)), to_caller)
     os.close(to_caller)
     os.close(lifeline)
     try:
@@ -141,8 +142,8 @@ class _Child:
 class _Stage:
     """The process that holds the cluster at rest."""
 
-    def __init__(self, to_caller: int, lifeline: int, faults: int, jobs: int) -> None:
-        self.to_caller, self.lifeline, self.faults, self.jobs = to_caller, lifeline, faults, jobs
+    def __init__(self, to_caller: int, lifeline: int, faults: int, jobs: int, only: Sequence[str]) -> None:
+        self.to_caller, self.lifeline, self.faults, self.jobs, self.only = to_caller, lifeline, faults, jobs, only
         self._children: dict[int, _Child] = {}
 
     def run(self, simulated: SimulatedCluster) -> None:
@@ -151,6 +152,8 @@ class _Stage:
         stories: list[Sequence[Fault]] = [(fault,) for fault in found]
         if self.faults > 1:
             stories += pairs(found)
+        if self.only:
+            stories = [faults for faults in stories if any(text in name_of(faults) for text in self.only)]
         _send(self.to_caller, {"total": len(stories)})
         if threading.active_count() > 1:
             raise RuntimeError("a script still runs in the cluster at rest: it cannot be forked")
@@ -193,7 +196,7 @@ class _Stage:
             _send(self.to_caller, self._message(child, total))
 
     def _message(self, child: _Child, total: int) -> dict[str, Any]:
-        what = ", then ".join(fault.text for fault in child.faults)
+        what = name_of(child.faults)
         if not child.text.endswith(b"\n"):
             return {"failed": f"the story of {what} did not end within {HANG_SECONDS} s of a processor, or was killed"}
         message = json.loads(child.text)

@@ -118,6 +118,8 @@ def at_rest(found: Played, seed: int = 1) -> SimulatedCluster:
         quiet = not plan.stages and not any(hold.passing for hold in plan.holds) and not controller.backoff.worst
         if quiet and rested >= REST_SECONDS:
             break
+        while controller.busy:
+            simulated.world.advance(0.1)
         seconds = controller.looks_at - simulated.now
         rested = rested + seconds if quiet else 0.0
         simulated.world.advance(seconds)

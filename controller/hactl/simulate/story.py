@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, Mode, StorageSpec
 from hactl.core.operations import Overrides
 from hactl.core.sh import quote
@@ -22,6 +23,8 @@ from hactl.simulate.serving import is_master, is_primary, serving, usable
 
 #: How often the world is watched, seconds: what is shorter is not seen.
 WATCH_SECONDS = 0.25
+#: How late a controller hears what devd says, seconds.
+SLICE_SECONDS = 0.5
 #: How often each service writes a record, and after how long it gives one up, seconds.
 WRITE_SECONDS, WRITE_LIMIT_SECONDS = 1.0, 30
 #: What goes by before the first fault, seconds.
@@ -100,25 +103,17 @@ class _Client:
 
         Where nobody serves, what is on any disk is not lost.
         """
-        kept: dict[str, str] = {}
-        for place in self.places:
-            name = place.storage.name
-            users = [node for node in self.simulated.nodes if usable(self.simulated.machine(node), place.storage)]
-            if len(users) == 1:
-                kept[name] = self.simulated.sh(users[0], f"cat {quote(f'{place.mountpoint}/{RECORDS}')}")
-            else:
-                kept[name] = "\n".join(
-                    line for node in place.storage.hast.devices for line in self._on_disk(place, node)
-                )
-        found = judge(self.acks, kept)
-        overtaken = {record for overlap in found.overlaps for record in overlap.records}
-        gone = [(ack.writer, ack.number) for ack in self.acks if (ack.writer, ack.number) in overtaken]
+        kept = {place.storage.name: self._kept(place) for place in self.places}
         there = {line for text in kept.values() for line in text.splitlines()}
-        missing = [
-            ack for ack in self.acks
-            if (ack.writer, ack.number) in gone and f"{ack.writer} {ack.number} {ack.node} ." not in there
-        ]  # fmt: skip
-        return len(found.lost) + len(found.torn) + len(missing), found.words() if not found.sound else ""
+        lost = sum(f"{ack.writer} {ack.number} {ack.node} ." not in there for ack in self.acks)
+        found = judge(self.acks, kept)
+        return lost, "" if found.sound else found.words()
+
+    def _kept(self, place: _Place) -> str:
+        users = [node for node in self.simulated.nodes if usable(self.simulated.machine(node), place.storage)]
+        if len(users) == 1:
+            return self.simulated.sh(users[0], f"cat {quote(f'{place.mountpoint}/{RECORDS}')}")
+        return "\n".join(line for node in place.storage.hast.devices for line in self._on_disk(place, node))
 
 
 class Story:
@@ -190,21 +185,27 @@ class Story:
         """Time goes by; the controller looks when it would."""
         end = self.simulated.now + seconds
         while self.simulated.now < end:
-            self.controller.listen()
-            if not self.breaker.controller_runs:
-                self.controller.looks_at = end
-            if self.breaker.controller_runs and self.controller.looks_at <= self.simulated.now:
+            if self._look_now():
                 self.controller.pass_once()
                 continue
-            until = min(end, self.controller.looks_at, self.simulated.now + WATCH_SECONDS * 4)
-            self.simulated.world.advance(max(0.01, until - self.simulated.now))
+            self.controller.listen()
+            slices = [end, self.simulated.now + SLICE_SECONDS]
+            if self.breaker.controller_runs and not self.controller.busy:
+                slices.append(self.controller.looks_at)
+            self.simulated.world.advance(max(0.01, min(slices) - self.simulated.now))
+
+    def _look_now(self) -> bool:
+        controller = self.controller
+        return self.breaker.controller_runs and not controller.busy and controller.looks_at <= self.simulated.now
 
     def _settle(self) -> Plan:
         """Until nothing changes any more, or never; the last plan."""
         end, quiet_since = self.simulated.now + SETTLE_LIMIT_SECONDS, self.simulated.now
         acts = self.simulated.document.spec.mode is Mode.APPLY
         while True:
-            self.controller.listen()
+            while self.controller.busy or self.controller.looks_at > self.simulated.now:
+                self.controller.listen()
+                self.simulated.world.advance(SLICE_SECONDS)
             plan = self.controller.pass_once()
             moving = (plan.stages and acts) or any(hold.passing for hold in plan.holds)
             up = all(self.simulated.reaches(node) for node in self.simulated.nodes)
@@ -213,8 +214,6 @@ class Story:
             now = self.simulated.now
             if now >= end or now - quiet_since >= (QUIET_SECONDS if acts else 4 * QUIET_SECONDS):
                 return plan
-            while self.simulated.now < self.controller.looks_at:
-                self.simulated.world.advance(min(1.0, self.controller.looks_at - self.simulated.now))
 
     def _ask_for_a_move(self, fault: Fault) -> None:
         """A service that does not stop is no trouble before it has to."""
@@ -245,25 +244,22 @@ class Story:
             self._note_node(machine)
         self.simulated.world.at(WATCH_SECONDS, lambda: self._watch(WATCH_SECONDS))
 
-    def _note(self, key: str, text: str, *, silent: str = "") -> None:
-        """Told when it changes. `silent`: the text that is not told."""
+    def _note(self, key: str, text: str) -> None:
+        """Told when it changes; an empty text is not told."""
         if self._seen.get(key) != text:
             self._seen[key] = text
-            if text != silent:
+            if text:
                 self.tell(text)
 
     def _note_node(self, machine: Machine) -> None:
         name = machine.name
         for group in self.groups:
             for vip in group.virtual_ips:
-                port = (vip.interfaces or {}).get(name, vip.interface) or ""
-                master = machine.awake and is_master(machine, port, vip.vhid)
-                self._note(f"{name} {vip.name}", f"{name} is MASTER of {vip.addresses[0]}" if master else "", silent="")
+                master = machine.awake and is_master(machine, interface_on(vip, name), vip.vhid)
+                self._note(f"{name} {vip.name}", f"{name} is MASTER of {vip.addresses[0]}" if master else "")
             for storage in group.storage:
                 primary = machine.awake and is_primary(machine, storage.name)
-                self._note(
-                    f"{name} {storage.name}", f"{name} is primary of {storage.name}" if primary else "", silent=""
-                )
+                self._note(f"{name} {storage.name}", f"{name} is primary of {storage.name}" if primary else "")
         self._hook(machine)
 
     def _hook(self, machine: Machine) -> None:
@@ -288,10 +284,9 @@ class Story:
         waits = [f"{hold.reason}: {hold.message}" for hold in plan.holds if not hold.passing]
         if not waits and plan.stages:
             waits = [f"{len(plan.steps)} steps are still to be done, first {plan.steps[0].key}"]
-        if not waits and any(hold.passing for hold in plan.holds):
-            waits = [
-                f"still waiting after {SETTLE_LIMIT_SECONDS:.0f} s: {plan.holds[0].reason}: {plan.holds[0].message}"
-            ]
+        if not waits and plan.holds:
+            first = plan.holds[0]
+            waits = [f"after {SETTLE_LIMIT_SECONDS:.0f} s still waiting: {first.reason}: {first.message}"]
         unserved = [group for group, who in self._serving().items() if not who]
         if not waits and unserved:
             waits = [f"nobody serves {', '.join(unserved)}"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+#: Between the faults of a story.
+THEN = ", then "
 
 
 class FaultKind(StrEnum):
@@ -38,6 +41,11 @@ class Fault:
     def weight(self) -> int:
         """How many faults it counts as: the power of all nodes is more than one."""
         return 2 if self.kind is FaultKind.BLACKOUT else 1
+
+
+def name_of(faults: Iterable[Fault]) -> str:
+    """What happens, in words; the same words in two documents are the same fault."""
+    return THEN.join(fault.text for fault in faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,8 @@ class Result:
 
     @property
     def name(self) -> str:
-        """What happens, in words; the same words in two documents are the same fault."""
-        return ", then ".join(self.faults)
+        """What happens, see `name_of`."""
+        return THEN.join(self.faults)
 
     @property
     def over(self) -> bool:

@@ -43,6 +43,7 @@ class NotPlayable(HactlError):
 @click.option(
     "--compare", metavar="REVISION|FILE", help="Play that one too: the file in a Git revision, or another file."
 )
+@click.option("--only", multiple=True, metavar="TEXT", help="Only faults whose name contains this; not put on record.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="processors",
     help="Stories that are played at the same time.",
@@ -55,6 +56,7 @@ def simulate(
     faults: int | None,
     form: str,
     compare: str | None,
+    only: tuple[str, ...],
     jobs: int,
 ) -> int:
     """Say what would happen, before anything is deployed: from the document, with the hook that would be installed.
@@ -68,6 +70,8 @@ def simulate(
 
     Exit status: 0 played, 1 an objective of the document is missed, 2 it cannot be played.
     """
+    from hactl.core.simulation.verdict import record_of
+
     documents = selected(load_all(paths), names)
     others = {document.cluster.name: _other(document, compare) for document in documents} if compare else {}
     signal.signal(signal.SIGTERM, _interrupted)
@@ -75,10 +79,13 @@ def simulate(
     missed = False
     for document in documents:
         name, objectives = document.cluster.name, document.cluster.spec.objectives
-        depth = faults or (objectives.faults if objectives else 1)
-        before = _played(others[name], depth, jobs) if compare else None
-        results = _played(document, depth, jobs)
-        missed |= _recorded(ctx, document, depth, results)
+        how = {"faults": faults or (objectives.faults if objectives else 1), "jobs": jobs, "only": only}
+        before = _played(others[name], how) if compare else None
+        results = _played(document, how)
+        detail = record_of(document.cluster, how["faults"], results)
+        missed |= bool(detail["missed"])
+        if not only:
+            _put_on_record(ctx, document, results, detail)
         reports.append(_show(document, form, results, before))
     if form == "json":
         print_data("json", reports)
@@ -110,7 +117,7 @@ def _other(document: Document, compare: str | None) -> Document:
     return other
 
 
-def _played(document: Document, faults: int, jobs: int) -> list[Result]:
+def _played(document: Document, how: dict[str, Any]) -> list[Result]:
     """Every story, in order; progress and speed on standard error."""
     try:
         from hactl.simulate.play import play
@@ -120,7 +127,7 @@ def _played(document: Document, faults: int, jobs: int) -> list[Result]:
 
     began, total = time.monotonic(), 0
     results: dict[int, Result] = {}
-    stories = play(document.cluster, faults=faults, jobs=jobs)
+    stories = play(document.cluster, **how)
     try:
         for told in stories:
             total = max(total, told.total)
@@ -135,6 +142,8 @@ def _played(document: Document, faults: int, jobs: int) -> list[Result]:
     finally:
         stories.close()
         _progress("")
+    if not results:
+        raise NotPlayable(f"{document.source}: no fault of it is called so: {', '.join(how['only'])}")
     took = time.monotonic() - began
     click.echo(f"{document.source}: {len(results)} stories in {took:.0f} s", err=True)
     return [results[number] for number in sorted(results)]
@@ -146,19 +155,15 @@ def _progress(text: str) -> None:
         click.echo(f"\r\033[K{text}", err=True, nl=False)
 
 
-def _recorded(ctx: click.Context, document: Document, faults: int, results: Sequence[Result]) -> bool:
-    """Put on record what `plan` and `apply` warn of; whether an objective is missed."""
+def _put_on_record(ctx: click.Context, document: Document, results: Sequence[Result], detail: dict[str, Any]) -> None:
+    """For what `plan` and `apply` warn of."""
     from hactl.core.simulation.report import summary
-    from hactl.core.simulation.verdict import record_of
 
-    objectives = document.cluster.spec.objectives
-    detail = record_of(document.cluster, faults, results)
-    text = summary(results, objectives)
+    text = summary(results, document.cluster.spec.objectives)
     try:
         asyncio.run(_put(state_path(ctx), document.cluster.name, text, detail))
     except StoreError as problem:
         click.echo(f"not put on record, so plan and apply will not know of it: {safe(str(problem))}", err=True)
-    return bool(detail["missed"])
 
 
 async def _put(path: Path, cluster: str, text: str, detail: dict[str, Any]) -> None:
