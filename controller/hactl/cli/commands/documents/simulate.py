@@ -79,7 +79,7 @@ def simulate(
     missed = False
     for document in documents:
         name, objectives = document.cluster.name, document.cluster.spec.objectives
-        how = {"faults": faults or (objectives.faults if objectives else 1), "jobs": jobs, "only": only}
+        how: dict[str, Any] = {"faults": faults or (objectives.faults if objectives else 1), "jobs": jobs, "only": only}
         before = _played(others[name], how) if compare else None
         results = _played(document, how)
         detail = record_of(document.cluster, how["faults"], results)
