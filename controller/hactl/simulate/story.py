@@ -14,6 +14,7 @@ from hactl.core.simulation.story import Fault, FaultKind, Line, Result
 from hactl.core.steps import Plan
 from hactl.lab.fiber import Job
 from hactl.lab.machine import Machine
+from hactl.lab.process import Process
 from hactl.lab.shell.shell import run_script
 from hactl.simulate.cluster import SimulatedCluster
 from hactl.simulate.controller import Controller
@@ -26,7 +27,7 @@ WATCH_SECONDS = 0.25
 #: How late a controller hears what devd says, seconds.
 SLICE_SECONDS = 0.5
 #: How often each service writes a record, and after how long it gives one up, seconds.
-WRITE_SECONDS, WRITE_LIMIT_SECONDS = 1.0, 30
+WRITE_SECONDS, WRITE_LIMIT_SECONDS = 1.0, 30.0
 #: What goes by before the first fault, seconds.
 BEFORE_SECONDS = 5.0
 #: How long a fault lasts before everything works again, seconds.
@@ -77,9 +78,13 @@ class _Client:
         self._number += 1
         writer, number, sent = place.storage.name, self._number, self.simulated.now
         file = quote(f"{place.mountpoint}/{RECORDS}")
-        append = f"echo {quote(f'{writer} {number} {machine.name} .')} >> {file} && fsync {file} && echo kept"
-        script = f"timeout --foreground {WRITE_LIMIT_SECONDS} sh -c {quote(append)}"
-        out, _, _ = await run_script(machine, script)
+        script = f"echo {quote(f'{writer} {number} {machine.name} .')} >> {file} && fsync {file} && echo kept"
+        process = Process(machine.pid(), "/bin/sh -s")
+        limit = self.simulated.world.at(WRITE_LIMIT_SECONDS, lambda: process.kill(9), machine=machine)
+        try:
+            out, _, _ = await run_script(machine, script, process=process)
+        finally:
+            limit.cancel()
         if out.strip() == "kept":
             self.acks.append(Ack(writer, number, machine.name, sent, self.simulated.now))
 
