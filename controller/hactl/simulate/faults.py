@@ -29,10 +29,14 @@ def pairs(found: list[Fault]) -> Iterator[tuple[Fault, Fault]]:
         for second in found:
             if first is second or FaultKind.BLACKOUT is first.kind or second.kind is FaultKind.SERVICE:
                 continue
-            # Of a node without power nothing else can break, and what breaks with it has no story of its own.
-            if first.kind is FaultKind.POWER and second.node == first.node and second.kind is not FaultKind.BLACKOUT:
+            if second.kind is not FaultKind.BLACKOUT and second.node == first.node and _hides(first, second):
                 continue
             yield first, second
+
+
+def _hides(first: Fault, second: Fault) -> bool:
+    """Whether the second makes no difference on a node to which the first has happened."""
+    return first.kind is FaultKind.POWER or (first.kind is FaultKind.FREEZE and second.kind is FaultKind.HASTD)
 
 
 def _of_nodes(simulated: SimulatedCluster) -> Iterator[Fault]:
