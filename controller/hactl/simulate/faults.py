@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from hactl.core.cluster import failover_of
+from hactl.core.cluster import failover_of, storages_of
 from hactl.core.simulation.story import Fault, FaultKind
 from hactl.simulate.cluster import SimulatedCluster
 
@@ -53,7 +53,7 @@ def _of_nodes(simulated: SimulatedCluster) -> Iterator[Fault]:
             for node, device in storage.hast.devices.items():
                 yield Fault(FaultKind.DISK, f"disk {device} of {node} fails ({storage.name})", node, device)
     for node in simulated.nodes:
-        if simulated.machine(node).hast.pid is not None:
+        if storages_of(simulated.cluster, node):
             yield Fault(FaultKind.HASTD, f"hastd of {node} is killed", node)
     for group in simulated.document.spec.groups:
         for service in group.services:
