@@ -57,7 +57,7 @@ def test_troubles() -> None:
     """What is bad whatever the owner wants, worst first."""
     assert troubles(GOOD) == []
     assert troubles(replace(GOOD, both_seconds=1.0)) == []
-    assert troubles(replace(NOBODY, lost=1, both_seconds=1.5)) == list(Trouble)
+    assert troubles(replace(NOBODY, serves={"files": ()}, lost=1, both_seconds=1.5)) == list(Trouble)
 
 
 def test_json_keeps_everything() -> None:

@@ -43,8 +43,9 @@ def bad(results: Sequence[Result], objectives: ObjectivesSpec | None) -> list[tu
     told: list[tuple[set[str], list[str]]] = []
     found = []
     for result in sorted(results, key=lambda each: len(each.faults)):
-        wrong = [*troubles(result), *misses(objectives, result)]
-        kinds = [each.partition(" ")[0] for each in wrong]
+        missed = misses(objectives, result)
+        wrong = [*troubles(result), *missed]
+        kinds = [*troubles(result), *(each.partition(" ")[0] for each in missed)]
         known = [kind for faults, earlier in told if faults <= set(result.faults) for kind in earlier]
         if any(kind not in known for kind in kinds):
             told.append((set(result.faults), kinds))

@@ -27,6 +27,7 @@ class Trouble(StrEnum):
     LOST = "acknowledged writes are lost"
     BOTH = "two nodes serve at once"
     NEVER = "nobody serves although everything works again"
+    DOWN = "nobody serves while it lasts"
     PERSON = "a person is needed although everything works again"
 
 
@@ -36,6 +37,7 @@ def troubles(result: Result) -> list[Trouble]:
         Trouble.LOST: result.lost > 0,
         Trouble.BOTH: result.both_seconds > HANDOVER_SECONDS,
         Trouble.NEVER: not result.over,
+        Trouble.DOWN: not all(result.serves.values()),
         Trouble.PERSON: bool(result.person),
     }
     return [trouble for trouble, is_so in found.items() if is_so]
