@@ -70,10 +70,15 @@ def play(document: HACluster, *, faults: int, jobs: int, only: Sequence[str] = (
         _leave(lambda: _Stage(to_caller, lifeline, faults, jobs, only).run(at_rest(found)), to_caller)
     os.close(to_caller)
     os.close(lifeline)
+    left: int | None = None
     try:
         with os.fdopen(from_stage) as lines:
             for line in lines:
-                yield _told(json.loads(line))
+                told = _told(json.loads(line))
+                left = told.total if told.result is None else (left or 0) - 1
+                yield told
+        if left != 0:
+            raise PlayFailed("the process that plays was ended before all stories were; is there enough memory?")
     finally:
         os.close(mine)
         _end_group(pid)
