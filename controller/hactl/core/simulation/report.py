@@ -58,7 +58,7 @@ def story(result: Result, wrong: Sequence[str]) -> Iterator[str]:
     yield f"{result.name}: {'; '.join(wrong)}"
     lines = result.lines
     cut = len(lines) - STORY_LINES
-    shown = lines if cut <= 0 else (*lines[: STORY_LINES - 4], None, *lines[-4:])
+    shown = lines if cut <= 1 else (*lines[: STORY_LINES - 4], None, *lines[-4:])
     for line in shown:
         yield f"  {line.seconds:7.1f} s  {line.text}" if line is not None else f"           ... {cut} lines"
     if result.person:
@@ -68,12 +68,17 @@ def story(result: Result, wrong: Sequence[str]) -> Iterator[str]:
 def summary(results: Sequence[Result], objectives: ObjectivesSpec | None) -> str:
     """One line: how many of them are bad, and how many miss an objective."""
     wrong = sum(bool(troubles(each)) for each in results)
-    parts = [f"{len(results)} stories, {wrong} of them bad" if wrong else f"{len(results)} stories, none of them bad"]
+    parts = [f"{counted(len(results))}, {wrong or 'none'} of them bad"]
     if objectives is not None:
         judged = sum(each.weight <= objectives.faults for each in results)
         missed = sum(bool(misses(objectives, each)) for each in results)
         parts.append(f"objectives missed in {missed} of {judged}" if missed else f"objectives met in all {judged}")
     return "; ".join(parts)
+
+
+def counted(stories: int) -> str:
+    """`1 story`, `41 stories`."""
+    return f"{stories} {'story' if stories == 1 else 'stories'}"
 
 
 def comparison(found: Comparison) -> Iterator[str]:

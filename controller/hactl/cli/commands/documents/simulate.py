@@ -119,6 +119,8 @@ def _other(document: Document, compare: str | None) -> Document:
 
 def _played(document: Document, how: dict[str, Any]) -> list[Result]:
     """Every story, in order; progress and speed on standard error."""
+    from hactl.core.simulation.report import counted
+
     try:
         from hactl.simulate.play import play
         from hactl.simulate.start import Unplayable
@@ -145,7 +147,7 @@ def _played(document: Document, how: dict[str, Any]) -> list[Result]:
     if not results:
         raise NotPlayable(f"{document.source}: no fault of it is called so: {', '.join(how['only'])}")
     took = time.monotonic() - began
-    click.echo(f"{document.source}: {len(results)} stories in {took:.0f} s", err=True)
+    click.echo(f"{document.source}: {counted(len(results))} in {took:.0f} s", err=True)
     return [results[number] for number in sorted(results)]
 
 
