@@ -83,6 +83,7 @@ HERE: list[tuple[str, ...]] = [
 #: Commands that ask no server and no record -> why.
 LOCAL = {
     "lint": "it looks at documents alone",
+    "simulate": "it plays documents on this machine",
     "import": "it reads files of nodes and writes a document",
     "explain": "the schema is part of the program",
     "run": "it is the server",

@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 from ruamel.yaml import YAML
 
+from hactl.core.simulation.acknowledged import Judgement
 from real.exams import blank
 from real.exams.catalogue import EXAMS
 from real.exams.exam import Bench, Exam
@@ -23,7 +24,6 @@ from real.nodes.site import Applied
 from real.outcome.evidence import Timeline
 from real.outcome.recording import Recording
 from real.outcome.rounds import Verdict, chance
-from support.acknowledged import Judgement
 from support.source_tree import ROOT
 
 _EVENTS = [

@@ -31,9 +31,11 @@ STARTS_PROGRAMS = re.compile(
 )
 PROGRAMS = {
     "adapters.sources.git_command",
+    "adapters.sources.revision",
     "cli.commands.lab.demo",
     "cli.commands.lab.lab",
     "cli.commands.objects.edit",
+    "simulate.play",
 }
 
 

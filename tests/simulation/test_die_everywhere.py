@@ -13,9 +13,10 @@ from functools import cache
 import pytest
 
 from hactl.core.steps import Stage
+from hactl.simulate.serving import primaries
 from support.lab.closed_loop import Fate, Loop, example
 from support.lab.converged import Passes, converged, do
-from support.lab.serving import complaints, primaries
+from support.lab.serving import complaints
 
 #: Between two looks.
 PAUSE_SECONDS = 0.5

@@ -21,6 +21,7 @@ from hactl.errors import HactlError, InvariantBroken
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("documents.validate", "Check documents: shape, meaning and what they refer to."),
     "lint": ("documents.lint", "Find what works and is likely to go wrong, in documents alone."),
+    "simulate": ("documents.simulate", "Play every fault of a document on simulated nodes, before it is deployed."),
     "explain": ("documents.explain", "Say what a field of the document means."),
     "plan": ("documents.plan", "Show what would be done, and what is held back and why. Touches nothing."),
     "apply": ("documents.apply", "Converge clusters to their documents, in the foreground."),

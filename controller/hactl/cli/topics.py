@@ -4,8 +4,9 @@ from __future__ import annotations
 
 EXIT_STATUSES: dict[int, str] = {
     0: "all is well; plan: nothing to do; apply: converged; status: everything is Ready; switchover, drain: done",
-    1: "an error: a document, a secret, a node or the record; the message says which and what to do; lint: findings",
-    2: "plan, diff: there are changes",
+    1: "an error: a document, a secret, a node or the record; the message says which and what to do; lint: findings; "
+    "simulate: an objective is missed",
+    2: "plan, diff: there are changes; simulate: it cannot be played",
     3: "apply, drain, switchover: held back or not there yet; wait: the time was up; status, why: not Ready",
     64: "the command line is wrong",
     70: "a bug in hactl; nothing is done any more",

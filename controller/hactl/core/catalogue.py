@@ -263,6 +263,7 @@ class EventKind(Named):
     )
     TOKEN_CREATED = ("TokenCreated", "A token of the API was made.")
     TOKEN_REVOKED = ("TokenRevoked", "A token of the API is not accepted any more.")
+    SIMULATED = ("Simulated", "A document was played on simulated nodes, fault by fault (hactl simulate).")
 
 
 class ConditionType(Named):

@@ -149,6 +149,13 @@ class OnStaleWriter(StrEnum):
     DISCARD = "Discard"
 
 
+class NeedsPerson(StrEnum):
+    """When a person may be needed after a fault, once what broke works again."""
+
+    NEVER = "Never"
+    WHILE_SERVING = "WhileServing"
+
+
 class SecretRef(Model):
     """Where a secret is. Exactly one of the fields is set; secrets never stand in the document."""
 
@@ -409,6 +416,36 @@ class HastDaemonSpec(Model):
     )
 
 
+class ObjectivesSpec(Model):
+    """What `hactl simulate` judges: it exits with 1 when one of these is missed. Nothing else follows from them."""
+
+    unavailable_seconds: int | None = Field(
+        None,
+        ge=0,
+        le=86400,
+        description="For how long no node may serve a group while at least one runs. Absent: not judged.",
+    )
+    lost_writes: int | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="How many writes may be gone that a node had acknowledged (fsync(2)). Absent: not judged.",
+    )
+    needs_person: NeedsPerson | None = Field(
+        None,
+        description=(
+            "Once what broke works again: Never: the cluster becomes Ready by itself. WhileServing: a person may have "
+            "to decide something, but one node serves meanwhile. Absent: not judged."
+        ),
+    )
+    faults: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="For how many faults at once they hold. The power of all nodes counts as two.",
+    )
+
+
 class HAClusterSpec(Model):
     """What the cluster should be."""
 
@@ -428,6 +465,9 @@ class HAClusterSpec(Model):
             "What was on a node before hactl and is to be left alone although the document does not say it: names as "
             "`hactl plan` gives them, e.g. /etc/hast.conf:data.exec or /usr/local/etc/devd/carp.conf."
         ),
+    )
+    objectives: ObjectivesSpec | None = Field(
+        None, description="What `hactl simulate` judges a simulation by. Absent: nothing is judged."
     )
     groups: list[GroupSpec] = Field(min_length=1, description="What moves together.")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support.acknowledged import Ack, Judgement, judge
+from hactl.core.simulation.acknowledged import Ack, Judgement, judge
 
 from ..nodes.node import Broken, Node, Nodes
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from hactl.core.objects import StorageSpec
 from hactl.core.script import LEASE_FILE
 from hactl.core.sh import quote
+from hactl.core.simulation.acknowledged import Ack, judge
 from hactl.core.steps import Plan, Step, StepKey
 from hactl.lab.hast.processes import Resource, Role
-from support.acknowledged import Ack, judge
+from hactl.simulate.serving import mounts, primaries, unplugged
 from support.lab.closed_loop import Loop
-from support.lab.serving import mounts, primaries, unplugged
 
 #: What a person has to decide: the accepted ends of an episode in which people made a second primary.
 FOR_PEOPLE = frozenset(

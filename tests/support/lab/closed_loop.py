@@ -1,7 +1,6 @@
 """The whole loop on simulated nodes in virtual time, without SSH: probe, parse, plan, audit, first stage, look again.
 
-The real scripts run in the real shell of the lab; only the transport is missing. Fates of a step can be chosen, so
-that a test can cut the loop anywhere.
+Fates of a step can be chosen, so that a test can cut the loop anywhere; nodes can be out of reach.
 """
 
 from __future__ import annotations
@@ -13,29 +12,19 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
-from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
-from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
-from hactl.core.operations import Overrides
 from hactl.core.outcome import StepResult
-from hactl.core.parse.answer.node import parse_probe
 from hactl.core.parse.question import EVERYTHING, Answered, Question
-from hactl.core.plan import make_plan
-from hactl.core.probe.script import probe_script
-from hactl.core.script import read_answer, step_script
 from hactl.core.steps import Outcome, Plan, Stage, Step, execs
-from hactl.lab.build import build_world
-from hactl.lab.clock import VirtualClock
-from hactl.lab.machine import Machine
-from hactl.lab.shell.shell import drive, run_script
+from hactl.errors import InvariantBroken
+from hactl.simulate.cluster import NONCE, SALT, SimulatedCluster
 from support.facts.planned import shortened
 
+__all__ = ["EXAMPLES", "NONCE", "SALT", "Fate", "Loop", "example"]
+
 EXAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "examples"
-NONCE = "0123456789abcdef"
-SALT = b"closed loop"
 
 #: What becomes of a step: done; answered too late although it ran; never sent; ran until just before the command.
 Fate = Literal["ok", "lost", "unsent"]
@@ -52,95 +41,44 @@ def example(name: str, change: Callable[[dict[str, Any]], None] | None = None) -
 
 
 @dataclass
-class Loop:
+class Loop(SimulatedCluster):
     """One cluster on its lab world."""
 
-    document: HACluster
-    seed: int = 1
-    release: str = "13.2-RELEASE"
-    generation: int = 1
-    #: Of the lease steps are sent under; None: nodes are not asked.
-    lease: int | None = None
     #: A look builds on the last one, as the observer's do; else each asks for everything.
     remembers: bool = False
     passwords: dict[tuple[str, str], str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     executed: list[str] = field(default_factory=list)
     results: list[StepResult] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Build the world and let it boot."""
-        self.world = build_world(self.document, VirtualClock(), self.seed, release=self.release)
-        self.world.start()
-        self.world.advance(1.0)
-        self._last: dict[str, tuple[Cluster, Answered]] = {}
-        self.failing: dict[str, str] = {}
-        self.overrides = Overrides()
-
-    @property
-    def cluster(self) -> Cluster:
-        """What is wanted now."""
-        keys = {}
-        for group in self.document.spec.groups:
-            for vip in group.virtual_ips:
-                if vip.password_from is not None:
-                    keys[group.name, vip.name] = fingerprint(self.password(group.name, vip.name), SALT)
-        return Cluster(self.document, self.generation, keys)
+    _last: dict[str, tuple[Cluster, Answered]] = field(default_factory=dict)
 
     def password(self, group: str, vip: str) -> str:
         """The password of a virtual IP."""
-        return self.passwords.get((group, vip), "s3cret")
-
-    def machine(self, node: str) -> Machine:
-        """A node of the world."""
-        return self.world.machines[node]
-
-    @property
-    def now(self) -> float:
-        """Virtual monotonic seconds."""
-        return self.world.clock.monotonic()
-
-    def sh(self, node: str, script: str) -> str:
-        """Do something by hand on a node; its output."""
-        out, err, _ = drive(run_script(self.machine(node), script))
-        return out + err
+        return self.passwords.get((group, vip), super().password(group, vip))
 
     def reaches(self, node: str) -> bool:
         """Whether the controller gets an answer from the node."""
-        machine = self.machine(node)
-        return node not in self.silent and machine.powered and machine.running and not machine.frozen
+        return node not in self.silent and super().reaches(node)
 
-    def look(self, between: Callable[[str], None] = lambda _: None) -> Snapshot:
-        """Observe every node. `between` is called before each one is asked: time may go by."""
-        nodes: dict[str, Reading[NodeFacts]] = {}
-        cluster = self.cluster
-        for name in [n.name for n in self.document.spec.nodes]:
-            between(name)
-            if not self.reaches(name):
-                nodes[name] = Unknown("Unreachable", self.now)
-                continue
-            nodes[name] = Known(self._ask(cluster, name), self.now)
-        return Snapshot(self.now, nodes)
-
-    def _ask(self, cluster: Cluster, node: str) -> NodeFacts:
+    def ask(self, cluster: Cluster, node: str, question: Question) -> Answered:
+        """What one node answers; `question`, if it is not remembered."""
         known, last = self._last.get(node, (None, None))
-        question = Question(bounded=False, last=last) if known == cluster else EVERYTHING
-        out, _, _ = drive(run_script(self.machine(node), probe_script(cluster, node, NONCE, question)))
-        answered = parse_probe(cluster, node, out, nonce=NONCE, seen_at=self.now, salt=SALT, question=question)
+        if known == cluster:
+            question = Question(bounded=False, last=last)
+        answered = super().ask(cluster, node, question)
         self._last.pop(node, None)
         if question.last is not None and not answered.complete:
-            return self._ask(cluster, node)
+            return self.ask(cluster, node, EVERYTHING)
         if self.remembers and answered.complete:
             self._last[node] = cluster, answered
-        return answered.facts
+        return answered
 
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
         """Look and plan; the audit has no complaint. `between`: see `look`."""
-        snapshot = self.look(between)
-        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=self.overrides)
-        complaints = audit(self.cluster, snapshot, plan, self.now)
-        assert complaints == (), complaints
-        return plan
+        try:
+            return super().plan(between)
+        except InvariantBroken as broken:
+            raise AssertionError(str(broken)) from broken
 
     def step(self, step: Step, fate: Fate = "ok", *, lease: int | None = None) -> StepResult:
         """Carry out one step, or lose it. `lease`: another one than the loop's own."""
@@ -148,27 +86,16 @@ class Loop:
 
     def exec(self, steps: tuple[Step, ...], fate: Fate = "ok", *, lease: int | None = None) -> list[StepResult]:
         """Carry out the steps of one exec, up to the first that is not Done; or lose it."""
-        node = steps[0].node
         for step in steps:
             self.executed.append(f"{step.node}: {shortened(step)}")
-        if fate == "unsent" or not self.reaches(node):
+        if fate == "unsent":
             return [StepResult(Outcome.FAILED, None, "", "not sent")]
-        secrets = {use.variable: self.password(use.group, use.virtual_ip) for step in steps for use in step.secrets}
-        locks = self.machine(node).rc.locks
-        for _ in range(40):  # lockf -t 20
-            if LOCK in locks:
-                self.world.advance(0.5)
-        if LOCK in locks or not self.reaches(node):
-            return [StepResult(Outcome.FAILED, None, "", "the node's own hook is at work")]
-        locks.add(LOCK)
-        try:
-            script = step_script(steps, secrets, NONCE, lease=self.lease if lease is None else lease)
-            out, _, status = drive(run_script(self.machine(node), script))
-        finally:
-            locks.discard(LOCK)
+        refused = self.refused(steps[0].node)
+        if refused is not None:
+            return [refused]
+        results = self.sent(steps, lease=lease)
         if fate == "lost":
             return [StepResult(Outcome.INDETERMINATE, None, "", "lost")] * len(steps)
-        results = read_answer(steps, out, NONCE, exit_status=status, timed_out=False)
         # What was not run was not executed.
         del self.executed[len(self.executed) - (len(steps) - len(results)) :]
         return results

@@ -11,9 +11,10 @@ from typing import Any
 from hactl.core.hook.render import HOOK
 from hactl.lab.machine import Machine
 from hactl.lab.world import World
+from hactl.simulate.serving import primaries
 from support.lab.closed_loop import Loop, example
 from support.lab.converged import converged
-from support.lab.serving import complaints, primaries
+from support.lab.serving import complaints
 
 A, B = "nas-a", "nas-b"
 LAN, REPLICATION = "vtnet1", "vtnet2"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hactl.core.cluster import interface_on
 from hactl.core.objects import GroupSpec, RunOn
-from hactl.lab.machine import Machine
-from hactl.lab.storage.mounts import Mount
+from hactl.simulate.serving import primaries
 from support.lab.closed_loop import Loop
 
 
@@ -15,26 +14,6 @@ def complaints(loop: Loop) -> list[str]:
     for group in loop.document.spec.groups:
         found += _group(loop, group)
     return found
-
-
-def primaries(loop: Loop, resource: str) -> list[str]:
-    """Nodes whose hastd has the resource as primary."""
-    return [
-        name
-        for name, machine in loop.world.machines.items()
-        if machine.powered and resource in machine.hast.resources and machine.hast.resources[resource].role == "primary"
-    ]
-
-
-def mounts(machine: Machine, resource: str) -> list[Mount]:
-    """What the kernel there has mounted of /dev/hast/NAME."""
-    return [row for row in machine.disks.mounts.table if row.special == f"/dev/hast/{resource}"]
-
-
-def unplugged(machine: Machine, resource: str) -> bool:
-    """Whether the device under every such mount is gone: nothing written there gets onto the disk any more."""
-    rows = mounts(machine, resource)
-    return bool(rows) and all(row.provider is not None and row.provider.gone for row in rows)
 
 
 def masters(loop: Loop, group: GroupSpec, vhid: int) -> list[str]:

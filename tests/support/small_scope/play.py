@@ -13,9 +13,10 @@ from hactl.core.operations import Overrides
 from hactl.core.steps import Outcome, Plan, Stage
 from hactl.lab.hast.daemon import Hast
 from hactl.lab.hast.processes import Resource, Role
+from hactl.simulate.serving import unplugged
 from support.episodes.episode import DESTROYS, FOR_PEOPLE, MARK, Broken
 from support.lab.closed_loop import Fate
-from support.lab.serving import complaints, unplugged
+from support.lab.serving import complaints
 from support.small_scope.digest import Digest, bucket
 from support.small_scope.world import RESOURCE, A, B, Pair
 

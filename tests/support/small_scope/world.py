@@ -8,35 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from hactl.lab.hast.metadata import InvalidMetadata, Metadata, NoMetadata, read
+from hactl.lab.hast.metadata import Metadata, read
 from hactl.lab.machine import Machine
-from hactl.lab.storage import ufs
-from hactl.lab.storage.provider import Provider
+from hactl.lab.storage.ufs import Ufs
+from hactl.simulate.copies import image
+from hactl.simulate.serving import mounts
 from support.episodes.episode import MARK
 from support.lab.closed_loop import Loop
 from support.lab.converged import converged
-from support.lab.serving import mounts
 
 A, B = "nas-a", "nas-b"
 GROUP, RESOURCE, DISK = "files", "data", "/dev/vtbd1"
 LAN, REPLICATION = "vtnet1", "vtnet2"
-
-
-class _Area(Provider):
-    """What HAST replicates of a disk, read without anybody's leave."""
-
-    def __init__(self, disk: Provider, offset: int) -> None:
-        """Behind the metadata."""
-        super().__init__("area", disk.mediasize - offset)
-        self.disk, self.offset = disk, offset
-
-    def read(self, offset: int, length: int) -> bytes:
-        """As the disk does."""
-        return self.disk.read(self.offset + offset, length)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Only read."""
-        raise PermissionError(offset, len(data))
 
 
 class Copy(NamedTuple):
@@ -86,15 +69,14 @@ class Pair:
 
     def copy(self, node: str) -> Copy:
         """What the disk of that node holds, whoever may read it."""
-        disk = self.machine(node).disks.provider(DISK)
-        assert disk is not None
+        found = image(self.machine(node), DISK)
+        assert found is None or isinstance(found, Ufs)
         try:
-            image = ufs.load(_Area(disk, self.metadata(node).offset))
-            text = image.get(Path(MARK).name).decode().strip() if image is not None else ""
-        except (OSError, KeyError, NoMetadata, InvalidMetadata):
+            text = found.get(Path(MARK).name).decode().strip() if found is not None else ""
+        except (OSError, KeyError):
             return Copy(0, sound=False, clean=False)
-        sound = image is not None and not image.damaged
-        return Copy(int(text) if text.isdigit() else 0, sound, image is not None and image.clean)
+        sound = found is not None and not found.damaged
+        return Copy(int(text) if text.isdigit() else 0, sound, found is not None and found.clean)
 
     def number(self, node: str) -> int:
         """The number in the copy on that node's disk; 0 when none can be read."""

@@ -38,6 +38,8 @@ class Rc:
         #: Of so many stops of nfsd one exits 1 although nfsd ends, the first of them; 0: none does.
         self.nfsd_race = 2
         self.nfsd_stops = 0
+        #: Services whose daemon is stuck: it lives on when it is told to end. Whether it was told.
+        self._stuck: dict[str, bool] = {}
         #: Files lockf(1) holds.
         self.locks: set[str] = set()
         #: The loader reads /boot/loader.conf (recording 08: one that reads another file).
@@ -57,6 +59,7 @@ class Rc:
         """Every program ends where it stands."""
         self.running.clear()
         self.locks.clear()
+        self._stuck.clear()
         for process in list(self.processes.values()):
             process.kill(9)
         self.processes.clear()
@@ -119,8 +122,19 @@ class Rc:
     def stop_daemon(self, name: str) -> None:
         """End a service's daemon."""
         process = self.running.get(name)
-        if process is not None:
+        if name in self._stuck:
+            self._stuck[name] = True
+        elif process is not None:
             process.kill(15)
+
+    def stick(self, name: str) -> None:
+        """A service's daemon does not end when it is told to; a signal 9, or a loss of power, ends it."""
+        self._stuck[name] = False
+
+    def unstick(self, name: str) -> None:
+        """It goes on, and takes the signal that waits for it."""
+        if self._stuck.pop(name, False):
+            self.stop_daemon(name)
 
     def _daemon_ended(self, name: str, process: Process) -> None:
         self.leave(process)

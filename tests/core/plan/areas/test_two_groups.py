@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hactl.simulate.serving import primaries
 from support.documents import second_group
 from support.lab.closed_loop import Loop, example
-from support.lab.serving import complaints, primaries
+from support.lab.serving import complaints
 
 
 def _without_more(data: dict[str, Any]) -> None:

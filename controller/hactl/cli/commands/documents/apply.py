@@ -15,8 +15,10 @@ from hactl.cli.commands.documents.diff import diff
 from hactl.cli.commands.documents.plan import plan
 from hactl.cli.documents import HandedIn, files_option, hand_in, load_all, nudge, selected
 from hactl.cli.follow import Following, Screen, newest_event
+from hactl.cli.objectives import warn_of_objectives
 from hactl.cli.operations import create, wire_time
 from hactl.cli.output import condition, print_hold, safe, to_seconds
+from hactl.cli.record import state_path
 from hactl.cli.work.worker import HOW_ENDED, STOPPING, Work, Worker, working
 from hactl.core.catalogue import ConditionReason, ConditionType
 
@@ -65,6 +67,7 @@ def apply(
             # The server may reach other nodes than we do: what can be shown is how the documents differ.
             return int(ctx.invoke(diff, paths=paths, names=names, force_conflicts=how["force_conflicts"], **where))
         documents = selected(load_all(paths), names)
+        warn_of_objectives(state_path(ctx), documents)
         revision = newest_event(client)
         handed = [hand_in(client, document, force=how["force_conflicts"]) for document in documents]
         in_force = [each for each in handed if each.generation is not None]

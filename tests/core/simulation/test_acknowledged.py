@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.acknowledged import Ack, judge
+from hactl.core.simulation.acknowledged import Ack, judge
 
 
 def _acks(node: str, numbers: range, begin: float, writer: str = "w") -> list[Ack]:

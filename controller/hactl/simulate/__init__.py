@@ -1,0 +1,1 @@
+"""What would happen, before anything is deployed: faults played on simulated nodes with the hook they would get."""
