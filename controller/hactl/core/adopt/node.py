@@ -22,6 +22,7 @@ from hactl.core.parse.rc import (
     address_groups,
     carp_aliases,
     checkyesno,
+    counts,
     parse_loader_line,
     parse_sysctl_conf_line,
 )
@@ -153,7 +154,9 @@ def _read(node: Node, name: str, text: str) -> None:
                 note(Place(name), f"what ifconfig prints is not understood: {why}", "files alone count")
             )
     elif kind == "rc.conf":
-        node.variables, findings = read_assignments(name, text, node.variables)
+        assigned, findings = read_assignments(name, text, node.variables)
+        # What stands in rc.conf.d for another script than the one that acts on it is nothing.
+        node.variables = {**node.variables, **{v: each for v, each in assigned.items() if counts(v, each.place.file)}}
         node.findings += findings
     else:
         for number, line in enumerate(text.splitlines(), 1):
@@ -196,7 +199,18 @@ def _interfaces(node: Node) -> None:
         message = f"{variable} is empty, and rc.d/netif takes no further alias of {interface}"
         node.findings.append(Finding(place, message, "hactl takes it out"))
     node.entries = [_on_a_real_interface(node, entry) for entry in node.entries]
+    _without_interface(node)
     _what_runs(node)
+
+
+def _without_interface(node: Node) -> None:
+    """Leave out what brings nothing up, where the node itself says which interfaces it has."""
+    for entry in node.entries if node.running else ():
+        if entry.alias.interface not in node.running:
+            message = f"{entry.alias.variable} is for {entry.alias.interface}, an interface that the node does not have"
+            node.findings.append(note(entry.place, message, "the document leaves it out, and the line stays"))
+    if node.running:
+        node.entries = [entry for entry in node.entries if entry.alias.interface in node.running]
 
 
 def _what_runs(node: Node) -> None:

@@ -298,7 +298,7 @@ def parse_boot_files(text: str) -> BootFiles:
     """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `live`, `torn PATH`,
     `line TEXT`.
     """
-    origins: dict[str, Origin] = {}
+    assigned: list[tuple[str, Origin]] = []
     rcvars: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     sysctl_in: dict[str, str] = {}
@@ -310,7 +310,7 @@ def parse_boot_files(text: str) -> BootFiles:
         if word == "file":
             path = rest
         elif word in ("var", "own"):
-            origins[rest] = Origin(path, managed=word == "own" and NETIF in path)
+            assigned.append((rest, Origin(path, managed=word == "own" and NETIF in path)))
         elif word == "mark":
             marks += [rest] if NETIF in path else []
         elif line.startswith("rcvar="):
@@ -331,7 +331,27 @@ def parse_boot_files(text: str) -> BootFiles:
             loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
         else:
             raise NotUnderstood("a line that the probe does not print")
+    origins = {variable: origin for variable, origin in assigned if counts(variable, origin.file, rcvars)}
     return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live, tuple(torn), sysctl_in)
+
+
+def counts(variable: str, file: str, rcvars: Mapping[str, str] | None = None) -> bool:
+    """Whether the script of rc(8) that acts on a variable reads that file. `rcvars`: see BootFiles, as far as known.
+
+    rc.conf and rc.conf.local all of them read, rc.conf.d/NAME the script of that name alone, and rc.d/netif also that
+    of network (rc.subr, load_rc_config).
+    """
+    script = file.partition("/rc.conf.d/")[2].partition("/")[0]
+    if not script:
+        return True
+    if variable.startswith("ifconfig_"):
+        return script in ("network", "netif")
+    if variable == "kld_list":
+        return script == "kld"
+    if not variable.endswith("_enable"):
+        return True
+    # A script that says its variable in no literal is asked for it.
+    return script not in ("network", "netif", "kld") and (rcvars or {}).get(script, variable) == variable
 
 
 def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:
@@ -349,11 +369,11 @@ def parse_loader_line(line: str, name: str) -> str | None:
 def parse_variables(text: str, mark: str) -> dict[str, str]:
     """Variables of rc.conf as the probe prints them; `mark` opens its lines (the frame and the nonce).
 
-    `MARK read` after the files were sourced, then `MARK var NAME`, the value, which may have several lines, and
+    `MARK read` after rc.conf was sourced, then `MARK var NAME`, the value, which may have several lines, and
     `MARK read` again at the end. Raises Failed when sh could not read the files, NotUnderstood when the end is missing.
     """
-    before, *parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)
-    complaint = re.search(r"^.*(?:syntax error|unexpected EOF|unterminated).*$", before, re.IGNORECASE | re.MULTILINE)
+    parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)[1:]
+    complaint = re.search(r"^.*(?:syntax error|unexpected EOF|unterminated).*$", text, re.IGNORECASE | re.MULTILINE)
     if not parts or complaint:
         said = f": {complaint[0].strip()[:200]}" if complaint else ""
         raise Failed(f"sh cannot read the rc.conf files{said}")

@@ -107,18 +107,22 @@ def _on_at_boot(node: str, boot: BootConfig, name: str, why: str) -> Step | Hold
     return Step.of(node, SetRcVariable(name, "YES", file=file), why, Risk.NONE, after=(_rc_is(name, "YES", file),))
 
 
+def _carp_at_boot(node: str, boot: BootConfig) -> Step | Hold:
+    file = _decides(boot, "kld_list")
+    if strange := _strange(node, file, "kld_list", "... carp"):
+        return strange
+    where = f"-f {quote(file)} " if file else ""
+    has_carp = f'case " $(sysrc {where}-n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
+    why = f"the carp module is not loaded at boot{f' ({file} has kld_list)' if file else ''}"
+    change = SetRcVariable("kld_list", "carp", append=True, file=file)
+    return Step.of(node, change, why, Risk.NONE, after=(Check("kld_list has carp", has_carp),))
+
+
 def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Findings:
     if any(True for _ in scene.view.vips()):
         modules = {word.rsplit("/", 1)[-1].removesuffix(".ko") for word in boot.rc.get("kld_list", "").split()}
         if "carp" not in modules:
-            has_carp = 'case " $(sysrc -n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
-            yield Step.of(
-                node,
-                SetRcVariable("kld_list", "carp", append=True),
-                "the carp module is not loaded at boot",
-                Risk.NONE,
-                after=(Check("kld_list has carp", has_carp),),
-            )
+            yield _carp_at_boot(node, boot)
     if any(node in storage.hast.devices for _, storage in scene.view.storages()):
         value = boot.rc.get("hastd_enable", "NO")
         if not is_yes(value):
