@@ -35,7 +35,11 @@ _PORTS: list[tuple[str, list[tuple[str, str]]]] = [
     ("lagg1.7", [("cloned_interfaces", "lagg1"), ("vlans_lagg1", "7")]),
     ("wan-1", [("ifconfig_igb0_name", "wan-1")]),
 ]  # fmt: skip
-_PASSWORDS = ["s3cret", "a.b_c+d=e:f@g", "X" * 19, "0123456789abcdef0123456789abcdef", "pa,ss%w0rd", "vhid", "1", None]
+_PASSWORDS = ["s3cret", "a.b_c+d=e:f@g", "X" * 19, "0123456789abcdef0123456789abcdef", "pa,ss%w0rd", "vhid", "1", None,
+    "xyz-1", "wow!", "a#b", "x~y", "{curly}",
+]  # fmt: skip
+#: What a document cannot say, and FreeBSD can: hactl leaves it as it is.
+_ONLY_FREEBSD = frozenset("-!#~{}")
 _LADDERS = [(0, 100), (0, 100), (100, 0), (0, 50), (10, 20), (None, 100), (1, 200), (None, 1)]
 
 
@@ -49,6 +53,8 @@ class Wanted:
     #: As written for each node; None: the line does not say it.
     advskews: tuple[int | None, int | None]
     password: str | None
+    #: Written as one range of addresses.
+    range: bool
 
 
 @dataclass
@@ -105,7 +111,7 @@ def _links(random: Random) -> list[Link]:
         for _ in range(random.choice([1, 1, 2]) if at == 0 else random.choice([0, 1, 1])):
             mixed = random.random() < 0.1
             link.vhids.append(_vhid(random, link, number, random.choice(_LADDERS) if mixed else ladder))
-            number += 1
+            number += random.choice([1, 1, 0]) if len(link.vhids) == 1 and at < len(links) - 1 else 1
     return links
 
 
@@ -119,7 +125,11 @@ def _vhid(random: Random, link: Link, number: int, ladder: tuple[int | None, int
             addresses.append(f"fe80::{number:x}/64")
         if random.random() < 0.2:
             addresses = [each for each in addresses if ":" in each and not each.startswith("fe80")]
-    return Wanted(number, addresses, random.choice([1, 1, 1, 2]), ladder, random.choice(_PASSWORDS))
+    ranged = len(addresses) > 1 and not any(":" in each for each in addresses) and random.random() < 0.4
+    if ranged:
+        # network.subr gives the first one the prefix, and the others /32.
+        addresses = [addresses[0], *(f"{each.partition('/')[0]}/32" for each in addresses[1:])]
+    return Wanted(number, addresses, random.choice([1, 1, 1, 2]), ladder, random.choice(_PASSWORDS), ranged)
 
 
 def _active(links: list[Link]) -> int:
@@ -155,8 +165,13 @@ def _modules(random: Random, pair: Pair, machine: Machine, rc: RcFiles) -> None:
 
 def _sysctls(random: Random, pair: Pair, machine: Machine) -> None:
     line = f"net.inet.carp.preempt={pair.machines[0].preempt}"
-    style = random.choice(["plain", "plain", "remark", "local", "twice"])
+    style = random.choice(["plain", "plain", "remark", "local", "twice", "nowhere"])
     pair.drawn.append(f"sysctl {style}")
+    if style == "nowhere":
+        # Somebody ran sysctl(8) once.
+        if machine.preempt:
+            pair.missing.add((f"{machine.name} SetSysctlConf", "net.inet.carp.preempt"))
+        return
     text = {
         "plain": f"# tuning\nkern.maxfiles=20000\n{line}\n",
         "remark": f"{line}  # both at once\n",
@@ -203,7 +218,7 @@ def _interface(
             wanted.number, wanted.advbase, skew or 0, wanted.password, state, list(wanted.addresses)
         )
         password = wanted.password
-        if password is not None and random.random() < 0.2:
+        if password is not None and not _ONLY_FREEBSD & set(password) and random.random() < 0.2:
             rc.raw(f'carp_{wanted.number}_pass="{password}"', place)
             password = random.choice([f"${{carp_{wanted.number}_pass}}", f"$carp_{wanted.number}_pass"])
         entries += _entries(random, wanted, skew, password)
@@ -243,7 +258,12 @@ def _own_address(
 def _entries(random: Random, wanted: Wanted, skew: int | None, password: str | None) -> list[str]:
     """A line for each address, the words in an order of somebody's; what the first one says the others may leave out."""
     found = []
-    for number, cidr in enumerate(wanted.addresses):
+    brief = random.random() < 0.3
+    addresses = wanted.addresses
+    if wanted.range:
+        first, last = wanted.addresses[0].partition("/")[0], wanted.addresses[-1].rpartition(".")[2].partition("/")[0]
+        addresses = [f"{first}-{last}/{wanted.addresses[0].partition('/')[2]}"]
+    for number, cidr in enumerate(addresses):
         ip, _, length = cidr.partition("/")
         carp = [f"vhid {wanted.number}"]
         if wanted.advbase != 1 or random.random() < 0.2:
@@ -252,12 +272,16 @@ def _entries(random: Random, wanted: Wanted, skew: int | None, password: str | N
             carp.append(f"advskew {skew}")
         if password is not None:
             carp.append(f"pass {password}")
-        del number
+        if number and brief:
+            carp = carp[:1]  # ifconfig(8) leaves alone what it is not told (SIOCGVH before SIOCSVH)
         if random.random() < 0.3:
             carp = [carp[0], *random.sample(carp[1:], len(carp) - 1)]
         if ":" in ip:
             address = random.choice([cidr, f"{ip} prefixlen {length}"])
             found.append(f"inet6 {address} {' '.join(carp)}")
+            continue
+        if wanted.range:
+            found.append(f"inet {cidr} {' '.join(carp)}")
             continue
         mask = ipaddress.ip_interface(cidr).netmask
         address = random.choice([cidr, cidr, f"{ip} netmask {mask}", f"{ip} netmask {int(mask):#010x}"])
