@@ -58,8 +58,8 @@ def _advskew(random: Random, pair: Pair, machine: Machine) -> _Found:
 
 def _password(random: Random, pair: Pair, machine: Machine) -> _Found:
     port, vhid = random.choice(_vhids(machine))
-    if vhid.password is None:
-        return None
+    if vhid.password is None or not re.fullmatch(r"[\w.+=:@%,]+", vhid.password):
+        return None  # the document does not name it
 
     def do() -> None:
         vhid.password = "another.one"
@@ -80,7 +80,7 @@ def _vhid_gone(random: Random, pair: Pair, machine: Machine) -> _Found:
     if vhid.state == "MASTER":
         return None
     what = f"every address of vhid {vhid.number} off {port.name}"
-    return what, lambda: port.vhids.__delitem__(vhid.number), {"AddAddress"}
+    return what, lambda: port.vhids.__delitem__(vhid.number), {"AddAddress"}, {"NotInDocument"}
 
 
 def _address_more(random: Random, pair: Pair, machine: Machine) -> _Found:

@@ -108,10 +108,12 @@ def _links(random: Random) -> list[Link]:
     number = random.choice([1, 10, 80, 200])
     ladder = random.choice(_LADDERS)
     for at, link in enumerate(links):
+        # A vhid is one of its network: another one may have the number too.
+        number -= at > 0 and random.random() < 0.2
         for _ in range(random.choice([1, 1, 2]) if at == 0 else random.choice([0, 1, 1])):
             mixed = random.random() < 0.1
             link.vhids.append(_vhid(random, link, number, random.choice(_LADDERS) if mixed else ladder))
-            number += random.choice([1, 1, 0]) if len(link.vhids) == 1 and at < len(links) - 1 else 1
+            number += 1
     return links
 
 

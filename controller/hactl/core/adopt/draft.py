@@ -176,7 +176,9 @@ class _Writer:
             data["advskews"] = {self._names[number]: skew for number, skew in vip.advskews.items()}
             about = "As in the files. Without this the node that serves gets 0, the next 100."
             self._remark((*path, "advskews"), about)
-        if first.password is not None:
+        if vip.keeps_password:
+            self._remark((*path, "addresses"), "Its password cannot be said here: the vhid keeps the one that it has.")
+        elif first.password is not None:
             file = f"secrets/{vip.name}.carp"
             data["passwordFrom"] = {"file": file}
             if vip.password is not None:

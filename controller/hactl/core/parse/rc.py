@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hactl.core.changes.boot import mangle
 from hactl.core.facts import RcAlias
@@ -25,8 +25,11 @@ _QUOTED = 120
 NETIF = "/etc/rc.conf.d/netif"
 #: A hex digit before a `-` makes network.subr take the word for an address range (docs/freebsd-facts.md#1.8).
 _RANGE = re.compile(r"[0-9a-fA-F]-")
-#: What sh would expand when netif passes the entry through eval.
-_LIVE = re.compile(r"[$`\\\"'*?\[\]{}();&|<>~!#]")
+#: What sh(1) would expand when netif passes the entry through eval; a word may have # and ~ inside.
+_LIVE = re.compile(r"[$`\\\"'*?\[\]();&|<>]|^[~#]")
+#: 192.0.2.5-7/24: network.subr brings up the first one with that length, and the others with /32.
+_ADDRESS_RANGE = re.compile(r"((?:[0-9]{1,3}\.){3})([0-9]{1,3})-([0-9]{1,3})(/[0-9]{1,2})?", re.ASCII)
+_LAST_OF_A_NETWORK = 255
 #: Words of ifconfig(8) that are no secret.
 _KEYWORDS = frozenset(
     re.findall(
@@ -161,7 +164,28 @@ def carp_aliases(
                 break
             origin = origins.get(variable, Origin("", managed=False))
             entries += _entries(variable, interface, value, origin, fingerprint)
-    return Aliases(tuple(entries), stops, tuple(strangers))
+    return Aliases(tuple(_as_applied(entries)), stops, tuple(strangers))
+
+
+def _as_applied(entries: list[RcAlias]) -> list[RcAlias]:
+    """Entries with what they leave out and an earlier one said: ifconfig(8) changes of a vhid only what it is told.
+
+    netif takes the inet entries first. What somebody wrote is not completed by lines that hactl may take out again.
+    """
+    said: dict[tuple[str, int, bool], RcAlias] = {}
+    found = list(entries)
+    for at in sorted(range(len(entries)), key=lambda number: entries[number].family != "inet"):
+        entry = entries[at]
+        vhid = (entry.interface, entry.vhid, entry.managed)
+        if (before := said.get(vhid)) is not None:
+            entry = replace(
+                entry,
+                advbase=before.advbase if entry.advbase is None else entry.advbase,
+                advskew=before.advskew if entry.advskew is None else entry.advskew,
+                key=before.key if entry.key is None else entry.key,
+            )
+        found[at] = said[vhid] = entry
+    return found
 
 
 def address_groups(value: str) -> list[list[str]]:
@@ -182,7 +206,19 @@ def _entries(
 ) -> Iterable[RcAlias]:
     for words in address_groups(value):
         if words[0] in ("inet", "inet6") and "vhid" in words:
-            yield _entry(variable, interface, words, origin, fingerprint)
+            for entry in _each_of_a_range(words):
+                yield _entry(variable, interface, entry, origin, fingerprint)
+
+
+def _each_of_a_range(words: list[str]) -> Iterator[list[str]]:
+    """The entry for each address, where it has a range of them."""
+    at, found = next(((n, m) for n, word in enumerate(words) if (m := _ADDRESS_RANGE.fullmatch(word))), (0, None))
+    if found is None or not int(found[2]) <= int(found[3]) <= _LAST_OF_A_NETWORK:
+        yield words
+        return
+    for last in range(int(found[2]), int(found[3]) + 1):
+        length = (found[4] or "") if last == int(found[2]) else "/32"
+        yield [*words[:at], f"{found[1]}{last}{length}", *words[at + 1 :]]
 
 
 def _entry(

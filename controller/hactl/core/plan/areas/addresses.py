@@ -289,11 +289,31 @@ def _takes_at_once(place: Place, there: Vhid) -> bool:
 
 def _bring_up(place: Place) -> Findings:
     """The vhid with its first address and all its values, then its other addresses."""
+    if place.missing() and (hold := _password_unsaid(place)) is not None:
+        yield hold
+        return
     new = True
     for address in place.missing():
         for each in _add(place, address, new=new):
             yield each
             new &= isinstance(each, Hold)
+
+
+def _password_unsaid(place: Place) -> Hold | None:
+    """A vhid comes back only with the password of the others: without it each node would be MASTER."""
+    others = {node: place.scene.view.vhid(place.vip, node) for node in place.group.preferred if node != place.node}
+    keyed = [node for node, vhid in others.items() if vhid is not None and vhid.key is not None]
+    if place.vip.password_from is not None or not keyed:
+        return None
+    return Hold(
+        HoldReason.NOT_IN_DOCUMENT,
+        f"{place.target} is not on {place.node}; {', '.join(keyed)} has it with a password that the document does not "
+        "say, and without it both nodes would be MASTER",
+        node=place.node,
+        target=place.target,
+        remedy=f"service netif start {place.interface.name} on {place.node} brings up what its rc.conf says; or name "
+        f"passwordFrom in the document for {place.vip.name}",
+    )
 
 
 def _add(place: Place, address: Address, *, new: bool) -> Findings:

@@ -238,7 +238,10 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in by_hand)}
     block = tuple(item for item in wanted if item.alias.variable not in kept)
     have = [alias for alias in boot.aliases if alias.managed]
-    if _block_differs(block, have, boot, file):
+    unsaid = next((item.alias for item in block if _password_unsaid(facts, item.alias, by_hand)), None)
+    if unsaid is not None:
+        yield _without_password(node, unsaid)
+    elif _block_differs(block, have, boot, file):
         yield _write_block(node, block, have)
     for alias in by_hand:
         if stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted):
@@ -250,6 +253,26 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     for interface, variable in boot.scan_stops.items():
         if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
+
+
+def _password_unsaid(facts: NodeFacts, alias: RcAlias, by_hand: list[RcAlias]) -> bool:
+    """Whether the vhid has a password that neither the document nor a line of somebody's own would give it at boot."""
+    interface = (known(facts.interfaces) or {}).get(alias.interface)
+    vhid = interface.vhid(alias.vhid) if interface is not None else None
+    if alias.key is not None or vhid is None or vhid.key is None:
+        return False
+    return not any((a.interface, a.vhid, a.key) == (alias.interface, alias.vhid, vhid.key) for a in by_hand)
+
+
+def _without_password(node: str, alias: RcAlias) -> Hold:
+    return Hold(
+        HoldReason.BOOT_CONFIG_BY_HAND,
+        f"{node}: no file brings up {alias.ip} with the password that vhid {alias.vhid} of {alias.interface} has now, "
+        "and the document does not say it",
+        node=node,
+        target=alias.variable,
+        remedy=f"write the line back into /etc/rc.conf of {node}, or name passwordFrom in the document",
+    )
 
 
 def _otherwise_said(node: str, alias: RcAlias, wanted: list[BootAlias]) -> Iterator[Hold]:
