@@ -11,6 +11,7 @@ from pathlib import Path
 from hactl.core.adopt.draft import Draft, draft
 from hactl.core.adopt.live import Reached
 from hactl.core.adopt.node import IFCONFIG, MOUNTS, RUNNING_SYSCTL, NodeFile
+from hactl.core.adopt.running import ROLES
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
@@ -20,7 +21,7 @@ from hactl.core.plan import make_plan
 from hactl.core.steps import Plan
 from support.pairs.by_hand import Changed
 from support.pairs.node import NOW, SALT, ask
-from support.pairs.pair import Machine, Pair, shown_ifconfig, shown_mounts
+from support.pairs.pair import Machine, Pair, shown_ifconfig, shown_list, shown_mounts
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQyH"
 #: In the order rc(8) reads them.
@@ -45,7 +46,7 @@ def _files(machine: Machine) -> list[NodeFile]:
     ]
     found = [(RUNNING_SYSCTL, f"net.inet.carp.preempt: {machine.preempt}\n"), *texts]
     found += [("hostname", f'hostname="{machine.name}"\n'), (MOUNTS, shown_mounts(machine, fstab=True))]
-    found += [(IFCONFIG, shown_ifconfig(machine))]
+    found += [(IFCONFIG, shown_ifconfig(machine)), (ROLES, shown_list(machine))]
     return [NodeFile(f"{machine.name}:{path}", text) for path, text in found]
 
 

@@ -167,12 +167,13 @@ h_files() {
 	h_b rc; (h_rc); h_e rc $?
 	h_hook
 	h_devd_rules
+	if [ -n "$h_rivals" ]; then h_other_hands; fi
 }
 
 # Names of files, one a line: what rc and the loader read, in their order (the last assignment wins), and the scripts of
 # the services; devd's files; the node hook's; and what else decides.
 h_list_files() {
-	h_boot='' h_devd='' h_hooks='' h_more=''
+	h_boot='' h_devd='' h_hooks='' h_more='' h_rivals=''
 	for h_f in \
 		"$h_root/bin/freebsd-version" \
 		"$h_root/boot/loader.conf" "$h_root"/boot/loader.conf.d/*.conf "$h_root/boot/loader.conf.local" \
@@ -203,6 +204,8 @@ h_list_files() {
 	for h_f in $h_hook_files; do
 		if [ -f "$h_root$h_f" ]; then h_hooks="$h_hooks$h_root$h_f$h_l"; fi
 	done
+	# Who else acts is asked until hactl does, and where the document keeps such a file.
+	if [ -z "$h_hooks" ] || [ "$h_keeps" -eq 1 ]; then h_rivals=$(hactl_rival_files "$h_root"); fi
 	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf" "$h_root/sbin/hastd"} \
 		"$h_root$h_state/moves"; do
 		if [ -e "$h_f" ]; then h_more="$h_more$h_f$h_l"; fi
@@ -215,7 +218,7 @@ h_stated() {
 	set -f
 	IFS=$h_l
 	# shellcheck disable=SC2086
-	set -- $h_boot$h_more$h_devd$h_hooks
+	set -- $h_boot$h_more$h_devd$h_hooks$h_rivals
 	if [ $# -gt 0 ]; then exec stat -f '%d %i %p %u %g %z %Fm %Fc %N' "$@" 2>&1; fi
 }
 
@@ -342,6 +345,15 @@ h_hook() {
 	if [ $# -gt 0 ]; then sha256 -q "$@"; fi
 	if [ -f "$h_root$h_state/moves" ]; then tail -n 20 "$h_root$h_state/moves" | sed 's/^/move /'; fi
 	h_e hook 0
+}
+
+# Crontabs and scripts that act on CARP and HAST by themselves.
+h_other_hands() {
+	IFS=$h_l; set -f
+	# shellcheck disable=SC2086
+	set -- $h_rivals
+	unset IFS; set +f
+	h_b rivals; hactl_rivals "$h_root" "$@"; h_e rivals $?
 }
 
 # What only a failover needs: that hastd takes connections, that no route refuses the peer, and room for notes.

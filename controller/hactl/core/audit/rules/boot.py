@@ -91,13 +91,15 @@ def _is(case: Case, group: GroupSpec, vip: VirtualIP, cidr: str, alias: RcAlias)
     """Whether an entry that is there already brings up this address."""
     wanted = wanted_advskew(case, group, vip)
     address = ip_interface(cidr)
+    key = case.world.cluster.keys.get((group.name, vip.name))
     return (
         alias.interface == interface_on(vip, case.step.node)
         and (alias.ip, alias.prefix_length) == (str(address.ip), address.network.prefixlen)
         and alias.vhid == vip.vhid
         and (alias.advbase or 1) == vip.advbase
         and (wanted is None or (alias.advskew or 0) == wanted)
-        and alias.key == case.world.cluster.keys.get((group.name, vip.name))
+        # A password that the document does not name stays what somebody made it.
+        and (alias.key == key or vip.password_from is None)
         and not alias.unknown_words
     )
 

@@ -21,7 +21,7 @@ from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, fami
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.adopted import addresses as settings_of_addresses
-from hactl.core.plan.adopted import stays, waits
+from hactl.core.plan.adopted import set_by_scripts, stays, waits
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import serves_fully, serving
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
@@ -215,7 +215,8 @@ def _steps_of(place: Place) -> Findings:
         yield from removals
         yield from _bring_up(place)
         return
-    differs = _differences(place, there)
+    by_script = place.vip.vhid in set_by_scripts(place.scene, place.node)
+    differs = [] if by_script else _differences(place, there)
     change = [_set_vhid(place, there, differs)] if differs else []
     added = [each for address in place.missing() for each in _add(place, address, new=False)]
     if place.outlives_surplus():
