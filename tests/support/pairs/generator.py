@@ -93,6 +93,10 @@ def generated(seed: int) -> Pair:
         hast_conf.write(random, pair, machine, at, active, resources, rc)
         machine.files |= rc.texts()
     scripts.write(random, pair, resources)
+    if not resources and not pair.machines[0].preempt and random.random() < 0.4:
+        pair.drawn.append("the other one serves")
+        for vhid in (vhid for machine in pair.machines for port in machine.ports.values() for vhid in port.vhids.values()):
+            vhid.state = "BACKUP" if vhid.state == "MASTER" else "MASTER"
     return pair
 
 

@@ -168,6 +168,8 @@ class _Writer:
         }
         groups.append(group)
         if vips:
+            if not resources and self._active(vips, []) not in (None, order[0]):
+                self._stay(vips)
             group["virtualIPs"] = [self._vip(vip, (*path, "virtualIPs", at)) for at, vip in enumerate(vips)]
         else:
             self._remark((*path, "preferred"), "No file has a CARP address: nothing tells the nodes who is active.")
@@ -175,6 +177,12 @@ class _Writer:
             group["storage"] = [self._resource(each, (*path, "storage", at)) for at, each in enumerate(resources)]
         group["services"] = [{"name": name} for name in self._services(vips, resources, groups[:-1])]
         self._remark((*path, "services"), self._about_services(group["services"]))
+
+    def _stay(self, vips: list[VirtualIP]) -> None:
+        """The other node serves now: the advskews stay with the nodes, where hactl would give the better one to it."""
+        for vip in vips:
+            if len(vip.on) == len(self._nodes) and not vip.advskews:
+                vip.advskews = {number: vhid.advskew or 0 for number, vhid in vip.on.items()}
 
     def _services(self, vips: list[VirtualIP], resources: list[Resource], before: list[dict[str, Any]]) -> list[str]:
         """What runs where the group is active, is there on every node, and runs on no other one."""
