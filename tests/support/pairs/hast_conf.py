@@ -32,6 +32,18 @@ class Style:
     source: bool
     whole: dict[str, str]
     brace_below: bool
+    #: What a document can only keep: keyword, value, and whether it stands in each resource.
+    odd: tuple[str, str, bool] | None = None
+
+
+#: Keyword, value, and whether it stands in the resources.
+_ODD = [
+    ("exec", "/usr/local/sbin/hast-event", True),
+    ("exec", "/usr/local/sbin/hast-event", False),
+    ("pidfile", "/var/run/hast.pid", False),
+    ("control", "uds:///var/run/hastctl.sock", False),
+    ("port", "9457", False),
+]
 
 
 def drawn(random: Random, pair: Pair) -> list[Drawn]:
@@ -73,7 +85,12 @@ def write(
         )  # fmt: skip
     machine.files[HAST_CONF] = _text(random, pair, style, resources)
     pair.missing |= {(f"{machine.name} {verb}", target) for verb, target in _OF_THE_HOOK}
-    if at != active:
+    if style.odd is not None:
+        # The file stays its owner's: hastd does not tell the node hook, so no copy is confirmed.
+        pair.missing -= {(f"{machine.name} {verb}", target) for verb, target in _OF_THE_FILE}
+        pair.held.add("BootConfigByHand")
+        pair.drawn += [" ".join(style.odd[:2])] if at else []
+    elif at != active:
         pair.missing |= {(f"{machine.name} ConfirmCopy", each.name) for each in resources}
 
 
@@ -89,6 +106,9 @@ _OF_THE_HOOK = [
 ]
 
 
+_OF_THE_FILE = [("WriteHastConf", HAST_CONF), ("ReloadHastd", "hastd")]
+
+
 def _style(random: Random, pair: Pair) -> Style:
     short = "." in pair.machines[0].name and random.random() < 0.6
     whole = {}
@@ -101,7 +121,12 @@ def _style(random: Random, pair: Pair) -> Style:
     if random.random() < 0.2:
         whole["listen"] = random.choice(["tcp4://0.0.0.0:8457", "tcp://0.0.0.0", "0.0.0.0"])
     remote = random.choice(["{}", "tcp4://{}", "tcp://{}", "{}:8457", "tcp4://{}:8457"])
-    return Style(short, remote, random.random() < 0.3, whole, random.random() < 0.2)
+    odd = random.choice(_ODD) if random.random() < 0.2 else None
+    if odd is not None and odd[0] == "port":
+        remote, whole["listen"] = "tcp4://{}:9457", "tcp4://0.0.0.0:9457"
+    elif odd is not None and not odd[2]:
+        whole[odd[0]] = odd[1]
+    return Style(short, remote, random.random() < 0.3, whole, random.random() < 0.2, odd)
 
 
 def _remote(style: Style, at: int) -> str:
@@ -115,6 +140,7 @@ def _text(random: Random, pair: Pair, style: Style, resources: list[Drawn]) -> s
     for each in resources:
         lines.append(f"resource {each.name}{brace}")
         said = [f"\t{key} {value}" for key, value in each.settings.items()]
+        said += [f"\t{style.odd[0]} {style.odd[1]}"] if style.odd is not None and style.odd[2] else []
         above = each.devices[0] == each.devices[1] and random.random() < 0.4
         lines += [*said, *([f"\tlocal {each.devices[0]}"] if above else [])]
         for at in random.choice([(0, 1), (1, 0)]):

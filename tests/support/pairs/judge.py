@@ -107,7 +107,10 @@ def wrong_at_first(pair: Pair, cluster: Cluster, first: Told) -> list[str]:
     waiting = {(node, name) for node in called.values() for name in pair.waiting}
     holds = {(node, target) for node, reason, target, _ in first.holds if reason == "NotInDocument"}
     found += [f"nothing waits for {name} of {node}" for node, name in waiting - holds]
-    return found + [f"{hold} is too much" for hold in first.holds if (hold[0], hold[2]) not in waiting]
+    found += [f"no hold {reason}" for reason in pair.held - {hold[1] for hold in first.holds}]
+    return found + [
+        f"{hold} is too much" for hold in first.holds if (hold[0], hold[2]) not in waiting and hold[1] not in pair.held
+    ]
 
 
 def wrong_after(cluster: Cluster, first: Told, now: Told, changed: Changed) -> list[str]:

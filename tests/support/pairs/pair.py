@@ -71,6 +71,8 @@ class Pair:
     drawn: list[str] = field(default_factory=list)
     #: File that waits for an answer (`NotInDocument` names it), on both nodes; as spec.keep would call it.
     waiting: set[str] = field(default_factory=set)
+    #: Reasons of holds that a pair of this kind has as long as its owner keeps what he has.
+    held: set[str] = field(default_factory=set)
     #: Steps that a sound pair of this kind still needs on each node: verb and target.
     missing: set[tuple[str, str]] = field(default_factory=set)
 

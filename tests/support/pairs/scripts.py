@@ -66,6 +66,7 @@ def write(random: Random, pair: Pair, resources: list[Drawn]) -> None:
         machine.files |= files
     if acting and resources:
         # The node hook waits, and what it alone would do.
+        pair.held.discard("BootConfigByHand")
         pair.missing = {each for each in pair.missing if each[0].split()[1] not in _OF_THE_HOOK and each[1] != _RCVAR}
 
 

@@ -13,6 +13,7 @@ from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import Block, HastFile, Setting
 from hactl.core.adopt.names import Names
 from hactl.core.adopt.node import Mount, Node
+from hactl.core.cluster import HAST_PORT
 from hactl.core.facts import HastRole
 from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import canonical_address
@@ -295,11 +296,21 @@ def _whole_file(file: HastFile, node: str, found: Storage) -> Iterator[Finding]:
         found.listen += [address] if address not in found.listen else []
     kept = [("", file.whole, keyword) for keyword in ("control", "pidfile", "exec")]
     kept += [(f"{block.name}.", block, keyword) for block in file.resources for keyword in _KEPT]
+    kept += [
+        (f"{block.name}.on {part.name}.", part, keyword)
+        for block in file.resources
+        for part in block.parts
+        for keyword in ("name", "metaflush", "remote")
+    ]
     for prefix, block, keyword in kept:
         setting = block.settings.get(keyword)
         # A default of the file is one of each resource (hast.conf(5)).
         owners = [f"{part.name}." for part in file.resources] if keyword == "exec" and not prefix else [prefix]
         if setting is None or (keyword == "name" and setting.value == block.name) or setting.value == HOOK:
+            continue
+        if keyword == "remote" and (
+            setting.value == "none" or canonical_address(setting.value).endswith(f":{HAST_PORT}")
+        ):
             continue
         for owner in owners:
             name = f"{_HAST_CONF}:{owner}{keyword}"

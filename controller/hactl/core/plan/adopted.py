@@ -20,7 +20,7 @@ from hactl.core.facts import RcAlias, Rival, RivalKind, known
 from hactl.core.hastconf import WRITTEN, render_hastconf
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import HastSpec
-from hactl.core.parse.hastconf import ConfResource, HastConf, parse_hastconf
+from hactl.core.parse.hastconf import ConfResource, HastConf, ResourceOn, parse_hastconf
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Hold
 
@@ -39,6 +39,7 @@ _OF_RESOURCE: Mapping[str, tuple[str, str, str]] = {
 _DOES = {
     "name": "the device is called so; a reload with another name takes it away under its users",
     "exec": "hastd calls that program when a role or a connection changes",
+    "remote": "hastd connects there",
     "listen": "hastd takes connections there only",
     "control": "hastctl talks to hastd there",
     "pidfile": "rc(8) and others find hastd by it",
@@ -304,12 +305,19 @@ def _of_resource(have: ConfResource, wanted: ConfResource, spec: HastSpec) -> It
             express = f"say it: hast.{field}: {says if field != 'metaflush' else str(have.metaflush).lower()}"
             yield keyword, says, f"it would be {would or 'gone'}", express if field else ""
     for host, on in have.nodes.items():
+        other = wanted.nodes.get(host)
         for keyword, value in (("name", on.provname), ("metaflush", on.metaflush)):
-            other = wanted.nodes.get(host)
             if value is not None and (
                 other is None or value != getattr(other, "provname" if keyword == "name" else keyword)
             ):
                 yield f"on {host}.{keyword}", _word(value), "it would go", ""
+        # Addresses are the document's, and a port is nothing that it can say.
+        if on.remote is not None and other is not None and other.remote is not None and _port(on) != _port(other):
+            yield f"on {host}.remote", on.remote, f"it would be {other.remote}", ""
+
+
+def _port(on: ResourceOn) -> str:
+    return (on.remote or "").rpartition(":")[2]
 
 
 def _word(value: object) -> str:
@@ -366,6 +374,9 @@ def _resource_as_kept(have: ConfResource, wanted: ConfResource | None, names: se
             on,
             provname=None if f"{have.name}.on {host}.name" in names else on.provname,
             metaflush=None if f"{have.name}.on {host}.metaflush" in names else on.metaflush,
+            remote=wanted.nodes[host].remote
+            if f"{have.name}.on {host}.remote" in names and host in wanted.nodes
+            else on.remote,
         )
         for host, on in have.nodes.items()
     }
