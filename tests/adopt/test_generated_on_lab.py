@@ -16,7 +16,9 @@ def test_a_pair_that_boots_from_its_owners_files_has_nothing_to_do(seed: int) ->
     made = imported(pair)
     loop = booted(pair, made)
     nodes = [node.name for node in loop.document.spec.nodes]
-    missing = {(f"{nodes[[m.name for m in pair.machines].index(s.split()[0])]} {s.split()[1]}", t) for s, t in pair.missing}
+    missing = {
+        (f"{nodes[[m.name for m in pair.machines].index(s.split()[0])]} {s.split()[1]}", t) for s, t in pair.missing
+    }
     plan = loop.plan()
     assert {(f"{step.node} {step.verb}", step.target) for step in plan.steps} == missing, pair
     assert {hold.target for hold in plan.holds} <= pair.waiting, pair

@@ -1,7 +1,7 @@
 """Pairs that their owners set up, generated: the document of an import, its plan, and the plan after one change.
 
-Each is read by `hactl import` as running nodes are, and looked at by the probe itself in a real sh. A failure prints the
-files; `python -m pytest tests/adopt/test_generated_pairs.py -k SEED` plays the block with that seed again.
+Each is read as `hactl import` reads running nodes, and looked at by the probe itself in a real sh. A failure prints the
+seed and the files; `-k N` with the first seed of its block plays the block again.
 """
 
 from __future__ import annotations

@@ -124,9 +124,15 @@ def _module(random: Random, pair: Pair, machine: Machine) -> _Found:
 
 
 def _sysctl_conf(random: Random, pair: Pair, machine: Machine) -> _Found:
-    if not machine.preempt or ("SetSysctlConf", "net.inet.carp.preempt") in {(s.split()[1], t) for s, t in pair.missing}:
+    if not machine.preempt or ("SetSysctlConf", "net.inet.carp.preempt") in {
+        (s.split()[1], t) for s, t in pair.missing
+    }:
         return None
-    return "preempt taken out of sysctl.conf", _without(machine, r"(?m)^net\.inet\.carp\.preempt.*\n"), {"SetSysctlConf"}
+    return (
+        "preempt taken out of sysctl.conf",
+        _without(machine, r"(?m)^net\.inet\.carp\.preempt.*\n"),
+        {"SetSysctlConf"},
+    )
 
 
 def _boot_line(random: Random, pair: Pair, machine: Machine) -> _Found:

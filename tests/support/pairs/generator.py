@@ -26,9 +26,9 @@ _PORTS: list[tuple[str, list[tuple[str, str]]]] = [
     ("vtnet1", []),
     ("ix1.10", [("vlans_ix1", "10"), ("ifconfig_ix1", "up")]),
     ("ix0.20", [("vlans_ix0", "20 30"), ("ifconfig_ix0", "up mtu 9000")]),
-    ("vlan10", [("cloned_interfaces", "vlan10"), ("ifconfig_em4", "up"), ("create_args_vlan10", "vlan 10 vlandev em4")]),
+    ("vlan10", [("cloned_interfaces", "vlan10"), ("create_args_vlan10", "vlan 10 vlandev em4")]),
     ("lagg0", [("cloned_interfaces", "lagg0"), ("ifconfig_em2", "up"), ("ifconfig_em3", "up")]),
-    ("bridge0", [("cloned_interfaces", "bridge0 tap0"), ("autobridge_interfaces", "bridge0"), ("autobridge_bridge0", "tap*")]),
+    ("bridge0", [("cloned_interfaces", "bridge0 tap0"), ("autobridge_interfaces", "bridge0")]),
     ("epair0a", [("cloned_interfaces", "epair0")]),
     ("lan0", [("ifconfig_em1_name", "lan0")]),
     ("servers", [("vlans_em5", "servers"), ("create_args_servers", "vlan 12"), ("ifconfig_em5", "up")]),
@@ -95,7 +95,9 @@ def generated(seed: int) -> Pair:
     scripts.write(random, pair, resources)
     if not resources and not pair.machines[0].preempt and random.random() < 0.4:
         pair.drawn.append("the other one serves")
-        for vhid in (vhid for machine in pair.machines for port in machine.ports.values() for vhid in port.vhids.values()):
+        for vhid in (
+            vhid for machine in pair.machines for port in machine.ports.values() for vhid in port.vhids.values()
+        ):
             vhid.state = "BACKUP" if vhid.state == "MASTER" else "MASTER"
     return pair
 
@@ -195,9 +197,7 @@ def _replication(machine: Machine, at: int, rc: RcFiles) -> None:
     rc.set("ifconfig_cxl0", f"inet {cidr}")
 
 
-def _interface(
-    random: Random, pair: Pair, machine: Machine, at: int, link: Link, rc: RcFiles, active: int
-) -> None:
+def _interface(random: Random, pair: Pair, machine: Machine, at: int, link: Link, rc: RcFiles, active: int) -> None:
     name = link.names[at]
     spelled = f"ifconfig_{name.replace('.', '_').replace('-', '_')}"
     for variable, value in next((made for port, made in _PORTS if port == name), []):
@@ -238,9 +238,7 @@ def active_of(wanted: Wanted) -> int:
     return skews.index(min(skews))
 
 
-def _own_address(
-    random: Random, pair: Pair, port: Port, spelled: str, link: Link, at: int, rc: RcFiles
-) -> None:
+def _own_address(random: Random, pair: Pair, port: Port, spelled: str, link: Link, at: int, rc: RcFiles) -> None:
     ip = link.network[11 + at]
     style = random.choice(["netmask", "prefix", "bare", "ipv4_addrs", "hex", "more"])
     pair.drawn.append(f"own address {style}")
@@ -262,7 +260,7 @@ def _own_address(
 
 
 def _entries(random: Random, wanted: Wanted, skew: int | None, password: str | None) -> list[str]:
-    """A line for each address, the words in an order of somebody's; what the first one says the others may leave out."""
+    """A line for each address, its words in an order of somebody's; others may leave out what the first one says."""
     found = []
     brief = random.random() < 0.3
     addresses = wanted.addresses

@@ -26,8 +26,8 @@ from support.pairs.pair import Machine, Pair, shown_ifconfig, shown_list, shown_
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQyH"
 #: In the order rc(8) reads them.
 _ORDER = [
-    r"/etc/rc\.conf", r"/etc/rc\.conf\.local", r"/etc/rc\.conf\.d/.*", r"/usr/local/etc/rc\.conf\.d/.*", r"/etc/hast\.conf",
-    r"/etc/sysctl\.conf", r"/etc/sysctl\.conf\.local", r"/boot/.*", r"/etc/fstab",
+    r"/etc/rc\.conf", r"/etc/rc\.conf\.local", r"/etc/rc\.conf\.d/.*", r"/usr/local/etc/rc\.conf\.d/.*",
+    r"/etc/hast\.conf", r"/etc/sysctl\.conf", r"/etc/sysctl\.conf\.local", r"/boot/.*", r"/etc/fstab",
 ]  # fmt: skip
 
 
@@ -39,10 +39,7 @@ def imported(pair: Pair) -> Draft:
 
 def _files(machine: Machine) -> list[NodeFile]:
     texts = [
-        (path, machine.files[path])
-        for kind in _ORDER
-        for path in sorted(machine.files)
-        if re.fullmatch(kind, path)
+        (path, machine.files[path]) for kind in _ORDER for path in sorted(machine.files) if re.fullmatch(kind, path)
     ]
     found = [(RUNNING_SYSCTL, f"net.inet.carp.preempt: {machine.preempt}\n"), *texts]
     found += [("hostname", f'hostname="{machine.name}"\n'), (MOUNTS, shown_mounts(machine, fstab=True))]

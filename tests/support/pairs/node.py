@@ -46,7 +46,7 @@ _FURNITURE = {
 
 
 def ask(cluster: Cluster, node: str, machine: Machine, place: Path) -> NodeFacts:
-    """What a look at this machine, which the document calls `node`, comes to; `place`: an empty directory for its files."""
+    """What a look at this machine, `node` in the document, comes to; `place`: an empty directory for its files."""
     root = str(place)
     furniture = {**_FURNITURE, "/etc/defaults/rc.conf": _DEFAULTS.replace("ROOT", root)}
     for path, text in {**furniture, **machine.files}.items():
@@ -62,9 +62,7 @@ def ask(cluster: Cluster, node: str, machine: Machine, place: Path) -> NodeFacts
         check=False,
     )  # fmt: skip
     answer = ran.stdout.replace(root, "")
-    answered = parse_probe(
-        cluster, node, answer, nonce=NONCE, seen_at=NOW, salt=SALT, question=_QUESTION
-    )
+    answered = parse_probe(cluster, node, answer, nonce=NONCE, seen_at=NOW, salt=SALT, question=_QUESTION)
     odd = [note for note in answered.facts.notes if not note.endswith("no interface has that name")]
     assert odd == [], (odd, ran.stderr)
     return answered.facts

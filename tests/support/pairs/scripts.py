@@ -24,7 +24,7 @@ _ACTING = {
     "/etc/cron.d/hast": "*/2 * * * * root mount | grep -q hast || mount /dev/hast/{} /mnt\n",
     "/usr/local/etc/rc.d/hast_roles": '#!/bin/sh\n# PROVIDE: hast_roles\nstart_cmd="roles"\nroles() {{\n'
     '\tfor each in {}; do hastctl role secondary "$each"; done\n}}\n',
-    "/usr/local/etc/ifstated.conf": "state primary {{\n\tinit {{ run \"ipmitool -H 10.0.0.9 chassis power off\" }}\n}}\n",
+    "/usr/local/etc/ifstated.conf": 'state primary {{\n\tinit {{ run "ipmitool -H 10.0.0.9 chassis power off" }}\n}}\n',
 }
 #: And these do not, although the words are near.
 _IDLE = {

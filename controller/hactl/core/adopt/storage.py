@@ -263,7 +263,6 @@ class _Resource:
             fix = "the document has it; take it out of fstab, or say noauto"
             self.findings += [Finding(self.made.mount.place, message, fix)] if auto else []
 
-
     def _pool(self) -> None:
         """What the nodes answered: where it is primary, and which pool is on it."""
         name, place = self.made.name, self._first.place

@@ -2,8 +2,8 @@
 
 Section `hook` of the probe: `file PATH` for each file that exists, then their sha256 in the same order, then
 `move LINE` (of /var/db/hactl/moves); modes are in section `stat`. Section `notes`: `note PATH TEXT`, a first line each.
-Section `rivals`: see `hactl.core.parse.rivals`. Section `devd`: `FILE:LINE:TEXT`, every line of the files that could have rules devd prefers to the hook's.
-Man pages: stat(1), sha256(1), devd.conf(5).
+Section `devd`: `FILE:LINE:TEXT`, every line of the files that could have rules devd prefers to the hook's.
+Section `rivals`: see `hactl.core.parse.rivals`. Man pages: stat(1), sha256(1), devd.conf(5).
 """
 
 from __future__ import annotations
