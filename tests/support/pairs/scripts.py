@@ -66,7 +66,8 @@ def write(random: Random, pair: Pair, resources: list[Drawn]) -> None:
         machine.files |= files
     if acting and resources:
         # The node hook waits, and what it alone would do.
-        pair.held.discard("BootConfigByHand")
+        if any(each.startswith("exec ") for each in pair.drawn):
+            pair.held.discard("BootConfigByHand")  # it is the hook's line alone that the file lacks
         pair.missing = {each for each in pair.missing if each[0].split()[1] not in _OF_THE_HOOK and each[1] != _RCVAR}
 
 

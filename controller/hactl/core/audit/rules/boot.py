@@ -156,8 +156,7 @@ def _rc_file(case: Case, effect: SetsRc) -> Iterator[str]:
         yield f"I10: sysrc writes {effect.file or '/etc/rc.conf itself'}"
     replaced = {done.path for done in case.all_of(WritesFile) if done.how == "mv"}
     boot = case.here.seen(lambda facts: facts.boot)
-    # rc.d/kld, which loads modules, does not read what network and netif read.
-    decides = boot.set_in.get(effect.variable, "") if boot is not None and effect.variable != "kld_list" else ""
+    decides = boot.set_in.get(effect.variable, "") if boot is not None else ""
     if "/rc.conf.d/" in decides and replaced != {decides} and effect.change != "-x":
         yield f"changes nothing: {decides} is read after what it writes"
     if not replaced or not replaced <= {"/etc/rc.conf", "/etc/rc.conf.local", decides}:
