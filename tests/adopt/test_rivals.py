@@ -25,7 +25,7 @@ def found(place: Path, **files: str) -> list[str]:
         path = place / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    script = f'set -u\n{RIVALS}\nhactl_rivals "$1" $(hactl_rival_files "$1")\n'
+    script = f'set -u\n{RIVALS}\nhactl_rival_files "$1"; hactl_rivals "$1" $hactl_files\n'
     ran = subprocess.run(
         [DASH, "-c", script, "sh", str(place)], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True
     )

@@ -59,7 +59,7 @@ h_begin {quote(IFCONFIG)}; ifconfig -k; h_end $?
 if [ -r /etc/hast.conf ]; then h_begin {quote(ROLES)}; {BOUND} hastctl list 2>/dev/null; h_end $?; fi
 # zpool(8) would load ZFS.
 if kldstat -q -m zfs; then h_begin {quote(POOLS)}; {BOUND} zpool status 2>/dev/null; h_end $?; fi
-h_begin {quote(RIVALS)}; hactl_rivals "" $(hactl_rival_files ""); h_end $?
+hactl_rival_files ""; h_begin {quote(RIVALS)}; hactl_rivals "" $hactl_files; h_end $?
 h_begin {quote(SERVICES)}
 for h_file in $(printf '/etc/rc.d/%s\n' {_BASE_SERVICES}) /usr/local/etc/rc.d/*; do
 	case "$h_file" in */hactl_*) continue ;; esac

@@ -83,7 +83,7 @@ def storage(nodes: Sequence[Node], names: Names) -> Storage:
 def _who_acts(node: Node, name: str) -> Iterator[Finding]:
     """What gives roles today, as far as devd's rules, crontabs and scripts of rc(8) tell."""
     vhids = [f"{vhid.vhid}@{interface}" for interface, each in node.running.items() for vhid in each.vhids]
-    host, _, _ = node.place.file.rpartition(":/")
+    host = next((file.name.partition(":/")[0] for file in node.files if ":/" in file.name), "")
     acts = list(node.answers.who_acts(vhids))
     for file, line, words in acts:
         place = Place(file if file.startswith(f"{host}:/") else f"{host}:{file}", line)

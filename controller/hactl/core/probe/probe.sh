@@ -205,7 +205,7 @@ h_list_files() {
 		if [ -f "$h_root$h_f" ]; then h_hooks="$h_hooks$h_root$h_f$h_l"; fi
 	done
 	# Who else acts is asked until hactl does, and where the document keeps such a file.
-	if [ -z "$h_hooks" ] || [ "$h_keeps" -eq 1 ]; then h_rivals=$(hactl_rival_files "$h_root"); fi
+	if [ -z "$h_hooks" ] || [ "$h_keeps" -eq 1 ]; then hactl_rival_files "$h_root"; h_rivals=$hactl_files; fi
 	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf" "$h_root/sbin/hastd"} \
 		"$h_root$h_state/moves"; do
 		if [ -e "$h_f" ]; then h_more="$h_more$h_f$h_l"; fi

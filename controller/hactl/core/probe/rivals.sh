@@ -3,12 +3,16 @@
 # Files of an administrator's that act on CARP and HAST by themselves: for the probe, and for an import. Nothing of them
 # is run, and of a line only the words are told that were looked for: there may be passwords beside them.
 
-# Where people put commands of their own, a name a line. ROOT stands in front of every name.
+# Where people put commands of their own: sets hactl_files, a name a line, without a fork.
 hactl_rival_files() { # ROOT
+	hactl_files=''
 	for hactl_f in "$1/etc/rc.local" "$1/etc/crontab" "$1"/etc/cron.d/* "$1"/usr/local/etc/cron.d/* \
 		"$1"/var/cron/tabs/* "$1"/usr/local/etc/rc.d/* "$1/usr/local/etc/ifstated.conf"; do
 		case "$hactl_f" in */rc.d/hactl_*) continue ;; esac
-		if [ -f "$hactl_f" ] && [ -r "$hactl_f" ]; then printf '%s\n' "$hactl_f"; fi
+		if [ -f "$hactl_f" ] && [ -r "$hactl_f" ]; then
+			hactl_files="$hactl_files$hactl_f
+"
+		fi
 	done
 }
 

@@ -29,7 +29,7 @@ from hactl.core.sh import quote
 BOUND = "timeout -k 1 5"
 #: The probe but for the settings of a node.
 PROGRAM = packaged("hactl.core.probe", "probe.sh")
-#: `hactl_rival_files ROOT`, and `hactl_rivals ROOT FILE ...`.
+#: `hactl_rival_files ROOT` sets hactl_files; `hactl_rivals ROOT FILE ...` tells of them.
 RIVALS = packaged("hactl.core.probe", "rivals.sh")
 
 
