@@ -29,7 +29,7 @@ def test_a_variable_is_changed_where_it_is_set(path: str, service: str, variable
 
 
 def test_kld_list_counts_where_rc_d_kld_reads_it_alone() -> None:
-    """In the file of kld it is changed; in those of netif and network it is nothing, and nobody looks for carp there."""
+    """In the file of kld it is changed; in those of netif and network it is nothing, and nobody looks there."""
     loop = Loop(example("nas"))
     loop.converge()
     for file, value in (("kld", "zfs"), ("netif", "if_lagg"), ("network", "if_lagg")):
