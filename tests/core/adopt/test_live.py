@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from hactl.core.adopt.draft import draft
 from hactl.core.adopt.live import Reached, live_script, parse_live, reached_at
 from hactl.core.adopt.node import NodeFile
 from hactl.core.parse.answer.frames import FRAME
+from support.pairs.pair import Machine, Resource, shown_list
 
 NONCE = "0123456789abcdef"
 
@@ -106,35 +108,16 @@ def test_addresses_that_only_run_are_in_the_document_and_are_said() -> None:
     assert "s3cret" not in "".join(said)
 
 
-LIST = """\
-data:
-  role: {role}
-  provname: data
-  localpath: /dev/da1
-  extentsize: 2097152 (2.0MB)
-  keepdirty: 0
-  remoteaddr: 198.51.100.1
-  replication: memsync
-  status: complete
-  workerpid: 1
-  dirty: 0 (0B)
-  statistics:
-    reads: 1
-    writes: 8
-    deletes: 0
-    flushes: 0
-    activemap updates: 4
-    local errors: read: 0, write: 0, delete: 0, flush: 0
-    queues: local: 0, send: 0, recv: 0, done: 0, idle: 255
-"""
 STATUS = "  pool: tank\n state: ONLINE\nconfig:\n\n\tNAME STATE\n\ttank ONLINE\n\t  hast/{0}  ONLINE  0  0  0\n"
 HAST = "resource data {\n local /dev/da1\n on a { remote 198.51.100.2 }\n on b { remote 198.51.100.1 }\n}\n"
 RULE = 'notify 10 { match "system" "CARP"; match "subsystem" ".*"; action "/usr/local/bin/sw $subsystem"; };\n'
 
 
-def running(
-    pool: str = STATUS.format("data"), second: str = "nginx no 0\nsmbd no 0\nntpd yes 70\n"
-) -> list[list[NodeFile]]:
+DATA = Resource("data", "data", "/dev/da1", "198.51.100.1", "init", "memsync")
+STANDBY = "nginx no 0\nsmbd no 0\nntpd yes 70\n"
+
+
+def running(pool: str = STATUS.format("data"), second: str = STANDBY) -> list[list[NodeFile]]:
     """`b` serves, has the pool, and runs nginx; a crontab there gives roles, and so does a rule of devd."""
     nodes = []
     for name, n, skew, role in (("a", 11, 0, "secondary"), ("b", 12, 100, "primary")):
@@ -143,7 +126,7 @@ def running(
             "hostname": f'hostname="{name}"\n',
             "/etc/hast.conf": HAST,
             "ifconfig -k": IFCONFIG.format(n=n, skew=skew).replace("MASTER", state),
-            "hastctl list": LIST.format(role=role),
+            "hastctl list": shown_list(Machine(name, n, resources={"data": replace(DATA, role=role)})),
             "mount -p": "tank\t/data\tzfs\trw 0 0\n" if role == "primary" else "",
             "service onestatus": "ntpd yes 70\nnginx yes 90\nsmbd yes 80\n" if role == "primary" else second,
         }
