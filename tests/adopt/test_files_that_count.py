@@ -28,6 +28,20 @@ def test_a_variable_is_changed_where_it_is_set(path: str, service: str, variable
     assert loop.sh("nas-b", f"cat {file}") == f'# mine\nother="x"\n{variable}="{wanted}"\n'
 
 
+def test_kld_list_counts_where_rc_d_kld_reads_it_alone() -> None:
+    """In the file of kld it is changed; in those of netif and network it is nothing, and nobody looks there."""
+    loop = Loop(example("nas"))
+    loop.converge()
+    for file, value in (("kld", "zfs"), ("netif", "if_lagg"), ("network", "if_lagg")):
+        loop.sh("nas-b", f"echo 'kld_list=\"{value}\"' >> /etc/rc.conf.d/{file}")
+    loop.executed.clear()
+    loop.converge()
+    assert len(loop.executed) == 1, loop.executed
+    assert loop.sh("nas-b", "cat /etc/rc.conf.d/kld").strip() == 'kld_list="zfs carp"'
+    loop.sh("nas-b", "rm /etc/rc.conf.d/kld")
+    assert loop.converge() == []
+
+
 @pytest.mark.parametrize("path", ["/etc/rc.conf.local", "/etc/rc.conf"])
 def test_a_variable_of_the_files_that_sysrc_knows(path: str) -> None:
     """The same there."""

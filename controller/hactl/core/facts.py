@@ -356,6 +356,30 @@ class DevdRule:
     action: str = ""
 
 
+class RivalKind(StrEnum):
+    """What a script of an administrator's acts on."""
+
+    ROLE = "role"
+    #: It mounts, checks or imports what is on /dev/hast.
+    DISK = "disk"
+    VHID = "vhid"
+    SYSCTL = "sysctl"
+    #: It switches a machine off.
+    FENCE = "fence"
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A line of a crontab or script that acts on what hactl and the node hook act on."""
+
+    file: str
+    #: From 1.
+    line: int
+    kind: RivalKind
+    #: The words that say so, e.g. `role primary data`.
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class HookFacts:
     """What a node has of the node hook and what the hook and earlier steps wrote down there."""
@@ -386,6 +410,9 @@ class HookFacts:
     overtaken_by: tuple[DevdRule, ...] | None = ()
     #: Rules of others that devd runs no more for these events once the hook's rule is there; None: not known.
     disarmed: tuple[DevdRule, ...] | None = ()
+    #: Scripts and crontabs of others that act on the same; looked for where the node hook is not, or where the document
+    #: keeps one. None: not known.
+    rivals: tuple[Rival, ...] | None = ()
     #: Where devd looks for rules, by its devd.conf; None: not known.
     directories: tuple[str, ...] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from hactl.core.adopt.draft import draft
 from hactl.core.adopt.live import Reached, live_script, parse_live, reached_at
 from hactl.core.adopt.node import NodeFile
 from hactl.core.parse.answer.frames import FRAME
+from support.pairs.pair import Machine, Resource, shown_list
 
 NONCE = "0123456789abcdef"
 
@@ -68,6 +70,7 @@ def test_where_a_node_is_reached(text: str, place: tuple[str, str, int] | None) 
     assert reached_at(text) == place
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPpgX4BDyHwBSelSW0txQo1SEMEc6u6uj3umJRPBQyHj"
 IFCONFIG = """\
 em0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
 	inet 192.0.2.{n} netmask 0xffffff00 broadcast 192.0.2.255
@@ -103,3 +106,57 @@ def test_addresses_that_only_run_are_in_the_document_and_are_said() -> None:
         s.startswith("a:ifconfig -k: 192.0.2.80 is on vhid 80 of em0 now, and no file brings it up") for s in said
     )
     assert "s3cret" not in "".join(said)
+
+
+STATUS = "  pool: tank\n state: ONLINE\nconfig:\n\n\tNAME STATE\n\ttank ONLINE\n\t  hast/{0}  ONLINE  0  0  0\n"
+HAST = "resource data {\n local /dev/da1\n on a { remote 198.51.100.2 }\n on b { remote 198.51.100.1 }\n}\n"
+RULE = 'notify 10 { match "system" "CARP"; match "subsystem" ".*"; action "/usr/local/bin/sw $subsystem"; };\n'
+
+
+DATA = Resource("data", "data", "/dev/da1", "198.51.100.1", "init", "memsync")
+STANDBY = "nginx no 0\nsmbd no 0\nntpd yes 70\n"
+
+
+def running(pool: str = STATUS.format("data"), second: str = STANDBY) -> list[list[NodeFile]]:
+    """`b` serves, has the pool, and runs nginx; a crontab there gives roles, and so does a rule of devd."""
+    nodes = []
+    for name, n, skew, role in (("a", 11, 0, "secondary"), ("b", 12, 100, "primary")):
+        state = "MASTER" if role == "primary" else "BACKUP"
+        here = {
+            "hostname": f'hostname="{name}"\n',
+            "/etc/hast.conf": HAST,
+            "ifconfig -k": IFCONFIG.format(n=n, skew=skew).replace("MASTER", state),
+            "hastctl list": shown_list(Machine(name, n, resources={"data": replace(DATA, role=role)})),
+            "mount -p": "tank\t/data\tzfs\trw 0 0\n" if role == "primary" else "",
+            "service onestatus": "ntpd yes 70\nnginx yes 90\nsmbd yes 80\n" if role == "primary" else second,
+        }
+        if role == "primary":
+            here |= {"zpool status": pool, "/usr/local/etc/devd/carp.conf": RULE}
+            here["scripts that act"] = "/etc/crontab:3:role:role primary data\n"
+        nodes.append([NodeFile(f"{name}:{path}", text) for path, text in here.items()])
+    return nodes
+
+
+def test_what_runs_is_in_the_document_and_who_gives_roles_is_said() -> None:
+    """The pool and where it is mounted; services of the active node alone, in the order they came up."""
+    made = draft(running(), "", [Reached("192.0.2.11", 22, "root", KEY), Reached("192.0.2.12", 22, "root", KEY)])
+    (group,) = made.data["spec"]["groups"]
+    assert group["storage"][0]["filesystem"] == {"zfs": {"pool": "tank", "mountpoint": "/data"}}
+    assert group["services"] == [{"name": "smbd"}, {"name": "nginx"}]
+    assert "On every node run ntpd" in made.remarks["spec", "groups", 0, "services"]
+    said = [str(each) for each in made.findings]
+    assert any(line.startswith("b:/etc/crontab:3: note: `role primary data` acts on what") for line in said), said
+    assert any(line.startswith("b:/usr/local/etc/devd/carp.conf:1: note: `/usr/local/bin/sw") for line in said), said
+    assert any("no rule of devd, crontab or script of rc(8) on a gives roles" in line for line in said), said
+
+
+def test_what_is_not_understood_or_cannot_be_said_is_told() -> None:
+    """A pool on two resources; a service without a script on the other node stays where it is."""
+    two = STATUS.format("data") + "\t  hast/more  ONLINE  0  0  0\n"
+    made = draft(running(two, "nonsense\n"), "", [Reached("h", 22, "root", KEY), Reached("i", 22, "root", KEY)])
+    (group,) = made.data["spec"]["groups"]
+    assert "filesystem" not in group["storage"][0]
+    assert group["services"] == []
+    said = [str(each) for each in made.findings]
+    assert any("the pool tank is on data, more: a document has a pool on one resource" in line for line in said), said
+    assert any("this answer is not understood" in line for line in said), said

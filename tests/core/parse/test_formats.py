@@ -395,7 +395,8 @@ def test_alias_variables_name_their_interface() -> None:
         ("inet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255 vhid 1", ()),
         ("vhid 1 192.0.2.1/24", ()),
         ("inet vhid 1 192.0.2.1/24 mtu s3cret", ("mtu", "a word of 6 characters")),
-        ("inet vhid 1 192.0.2.1-5/24", ("192.0.2.1-5/24",)),
+        ("inet vhid 1 192.0.2.5-1/24", ("192.0.2.5-1/24",)),
+        ("inet vhid 1 pass wow!{a#b} 192.0.2.1/24", ()),
         ("inet vhid one 192.0.2.1/24", ("vhid", "vhid")),
         ("inet vhid 1 pass abc-1 192.0.2.1/24", ("pass with characters that rc.conf cannot carry",)),
         ("inet vhid 1 pass $x 192.0.2.1/24", ("pass with characters that rc.conf cannot carry",)),
@@ -407,6 +408,29 @@ def test_words_of_an_alias(entry: str, unknown: tuple[str, ...]) -> None:
     assert alias.unknown_words == unknown
     if not unknown:
         assert (alias.ip, alias.prefix_length, alias.vhid) == ("192.0.2.1", 24, 1)
+
+
+def test_a_range_is_as_many_addresses_and_the_first_one_has_its_length() -> None:
+    """As network.subr expands it; options and password are those of each."""
+    found = aliases({"ifconfig_em0_aliases": "inet 192.0.2.1-3/24 vhid 1 advskew 7 inet 192.0.2.9/32 vhid 2"}).entries
+    assert [(a.ip, a.prefix_length, a.vhid, a.advskew) for a in found] == [
+        ("192.0.2.1", 24, 1, 7), ("192.0.2.2", 32, 1, 7), ("192.0.2.3", 32, 1, 7), ("192.0.2.9", 32, 2, None)
+    ]  # fmt: skip
+
+
+def test_what_an_entry_leaves_out_is_as_an_earlier_one_said() -> None:
+    """netif takes IPv4 first, then IPv6; ifconfig changes of a vhid what it is told, and nothing else."""
+    found = aliases(
+        {
+            "ifconfig_em0_alias0": "inet6 2001:db8::1/64 vhid 1",
+            "ifconfig_em0_alias1": "inet 192.0.2.1/24 vhid 1 advbase 2 advskew 7 pass p",
+            "ifconfig_em0_alias2": "inet 192.0.2.2/24 vhid 1 advskew 9",
+            "ifconfig_em0_alias3": "inet 192.0.2.3/24 vhid 2",
+        }
+    ).entries
+    assert [(a.advbase, a.advskew, a.key is not None) for a in found] == [
+        (2, 9, True), (2, 7, True), (2, 9, True), (None, None, False)
+    ]  # fmt: skip
 
 
 def test_addresses_without_vhid_are_not_carps() -> None:

@@ -66,6 +66,8 @@ class VirtualIP:
     order: list[int] = field(default_factory=list)
     advskews: dict[int, int] = field(default_factory=dict)
     password: str | None = None
+    #: It has one that no document can say, and that works.
+    keeps_password: bool = False
 
     @property
     def first(self) -> Vhid:
@@ -84,7 +86,7 @@ def virtual_ips(nodes: Sequence[Node], names: Sequence[str]) -> tuple[list[Virtu
         findings += _addresses(vip, nodes, names)
         findings += _disagreements(vip, names)
         findings += _advskews(vip, names)
-        findings += _passwords(vip, names)
+        findings += _passwords(vip, names, running=any(node.running for node in nodes))
     return found, findings
 
 
@@ -214,7 +216,7 @@ def _advskews(vip: VirtualIP, names: Sequence[str]) -> Iterator[Finding]:
         vip.advskews = skews
 
 
-def _passwords(vip: VirtualIP, names: Sequence[str]) -> Iterator[Finding]:
+def _passwords(vip: VirtualIP, names: Sequence[str], *, running: bool) -> Iterator[Finding]:
     """Fill in the password, if it is one that hactl can use; what is said of it never has it."""
     first, where = vip.first, names[min(vip.on)]
     vip.password = first.password
@@ -233,4 +235,9 @@ def _passwords(vip: VirtualIP, names: Sequence[str]) -> Iterator[Finding]:
     problem = password_problem(first.password)
     if problem is not None:
         vip.password = None
-        yield Finding(first.place, problem, "put another one into the file that passwordFrom names")
+        if running:
+            vip.keeps_password = True
+            fix = "the document does not name it, so the vhid keeps the one that it has; passwordFrom changes it"
+            yield note(first.place, problem, fix)
+        else:
+            yield Finding(first.place, problem, "put another one into the file that passwordFrom names")

@@ -18,6 +18,7 @@ from hactl.core.adopt.storage import Resource, Storage, storage
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.document.rules.check import faults
+from hactl.core.facts import CarpState
 from hactl.core.objects import API_VERSION, KIND, HACluster, Mode
 
 _ON_THE_CONSOLE = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node"
@@ -142,7 +143,21 @@ class _Writer:
             by_order.setdefault(tuple(vip.order), []).append(vip)
         if not by_order:
             return [([], resources)] if resources else []
-        return [(vips, [] if at else resources) for at, vips in enumerate(by_order.values())]
+        groups: list[tuple[list[VirtualIP], list[Resource]]] = [(vips, []) for vips in by_order.values()]
+        for resource in resources:
+            mine = (group for group in groups if self._active(group[0], []) == resource.primary)
+            next(mine if resource.primary is not None else iter(groups), groups[0])[1].append(resource)
+        return groups
+
+    def _active(self, vips: list[VirtualIP], resources: list[Resource]) -> int | None:
+        """The node that has the first address of a group now, else the first disk; None: no node said."""
+        for vip in vips:
+            for number, vhid in vip.on.items():
+                interface = self._nodes[number].running.get(vhid.interface)
+                there = interface.vhid(vhid.number) if interface is not None else None
+                if there is not None and there.state is CarpState.MASTER:
+                    return number
+        return next((each.primary for each in resources), None)
 
     def _group(self, groups: list[dict[str, Any]], vips: list[VirtualIP], resources: list[Resource]) -> None:
         path: FieldPath = ("spec", "groups", len(groups))
@@ -153,14 +168,44 @@ class _Writer:
         }
         groups.append(group)
         if vips:
+            if not resources and self._active(vips, []) not in (None, order[0]):
+                self._stay(vips)
             group["virtualIPs"] = [self._vip(vip, (*path, "virtualIPs", at)) for at, vip in enumerate(vips)]
         else:
             self._remark((*path, "preferred"), "No file has a CARP address: nothing tells the nodes who is active.")
         if resources:
             group["storage"] = [self._resource(each, (*path, "storage", at)) for at, each in enumerate(resources)]
-        group["services"] = []
-        about = "No file can say which services follow the addresses: name them, e.g. {name: nfsd}, in start order."
-        self._remark((*path, "services"), about)
+        group["services"] = [{"name": name} for name in self._services(vips, resources, groups[:-1])]
+        self._remark((*path, "services"), self._about_services(group["services"]))
+
+    def _stay(self, vips: list[VirtualIP]) -> None:
+        """The other node serves now: the advskews stay with the nodes, where hactl would give the better one to it."""
+        for vip in vips:
+            if len(vip.on) == len(self._nodes) and not vip.advskews:
+                vip.advskews = {number: vhid.advskew or 0 for number, vhid in vip.on.items()}
+
+    def _services(self, vips: list[VirtualIP], resources: list[Resource], before: list[dict[str, Any]]) -> list[str]:
+        """What runs where the group is active, is there on every node, and runs on no other one."""
+        active = self._active(vips, resources)
+        if active is None:
+            return []
+        others = [node.answers.services for at, node in enumerate(self._nodes) if at != active]
+        taken = {service["name"] for group in before for service in group["services"]}
+        return [
+            name
+            for name, pid in self._nodes[active].answers.services.items()
+            if pid is not None and name not in taken and all(name in each and each[name] is None for each in others)
+        ]
+
+    def _about_services(self, found: list[dict[str, str]]) -> str:
+        if not self._reached:
+            return "No file can say which services follow the addresses: name them, e.g. {name: nfsd}, in start order."
+        runs = [{name for name, pid in node.answers.services.items() if pid is not None} for node in self._nodes]
+        both = ", ".join(sorted(set.intersection(*runs))) if runs else ""
+        everywhere = f" On every node run {both}: these stay as they are." if both else ""
+        if not found:
+            return f"No service was found that runs on the active node alone: name those that move.{everywhere}"
+        return f"These run on the active node and not on the other one: check which are to move.{everywhere}"
 
     def _vip(self, vip: VirtualIP, path: FieldPath) -> dict[str, Any]:
         first = vip.first
@@ -176,7 +221,9 @@ class _Writer:
             data["advskews"] = {self._names[number]: skew for number, skew in vip.advskews.items()}
             about = "As in the files. Without this the node that serves gets 0, the next 100."
             self._remark((*path, "advskews"), about)
-        if first.password is not None:
+        if vip.keeps_password:
+            self._remark((*path, "addresses"), "Its password cannot be said here: the vhid keeps the one that it has.")
+        elif first.password is not None:
             file = f"secrets/{vip.name}.carp"
             data["passwordFrom"] = {"file": file}
             if vip.password is not None:
@@ -201,7 +248,12 @@ class _Writer:
                 if option not in ("rw", "noauto", "late", "failok", "local", "soft-updates")
             ]
             data["filesystem"] = {"ufs": {"mountpoint": mount.point} | ({"options": options} if options else {})}
+        elif resource.pool:
+            points = [node.answers.datasets.get(resource.pool, "") for node in self._nodes]
+            point = next((each for each in points if each not in ("", f"/{resource.pool}")), "")
+            data["filesystem"] = {"zfs": {"pool": resource.pool} | ({"mountpoint": point} if point else {})}
         else:
-            about = f"No file says what is on /dev/hast/{resource.name}: add filesystem (ufs or zfs)."
+            says = "No node says" if self._reached else "No file says"
+            about = f"{says} what is on /dev/hast/{resource.name}: add filesystem (ufs or zfs)."
             self._remark((*path, "hast"), about)
         return data

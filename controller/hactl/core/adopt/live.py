@@ -9,7 +9,11 @@ import re
 from dataclasses import dataclass
 
 from hactl.core.adopt.node import IFCONFIG, MOUNTS, RUNNING_SYSCTL, NodeFile
+from hactl.core.adopt.running import POOLS, RIVALS, ROLES, SERVICES
+from hactl.core.onestatus.judge import JUDGE
 from hactl.core.parse.answer.frames import FRAME, split_frames
+from hactl.core.probe.script import BOUND
+from hactl.core.probe.script import RIVALS as RIVALS_IN_SH
 from hactl.core.script import PATH
 from hactl.core.sh import quote
 
@@ -17,9 +21,12 @@ from hactl.core.sh import quote
 _LIMIT = 256 * 1024
 #: In the order rc(8) reads them; what counts only where no file says otherwise comes before.
 _FILES = (
-    "/etc/rc.conf /etc/rc.conf.local /etc/rc.conf.d/* /etc/rc.conf.d/*/* /etc/hast.conf /etc/sysctl.conf "
-    "/etc/sysctl.conf.local /boot/loader.conf /boot/loader.conf.local /etc/fstab"
+    "/etc/rc.conf /etc/rc.conf.local /etc/rc.conf.d/* /etc/rc.conf.d/*/* /usr/local/etc/rc.conf.d/* "
+    "/usr/local/etc/rc.conf.d/*/* /etc/hast.conf /etc/sysctl.conf /etc/sysctl.conf.local /boot/loader.conf "
+    "/boot/loader.conf.d/*.conf /boot/loader.conf.local /etc/fstab /etc/devd/*.conf /usr/local/etc/devd/*.conf"
 )
+#: Of the base system's scripts those whose service people move; of ports every one.
+_BASE_SERVICES = "nfsd ctld ftpd inetd local_unbound bhyve jail pf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ def live_script(nonce: str) -> str:
 PATH={PATH}; LC_ALL=C; export PATH LC_ALL
 h_frame={quote(f"{FRAME} {nonce}")}; h_n=0
 h_begin() {{ h_n=$((h_n + 1)); printf '%s begin %s\\n' "$h_frame" "$h_n"; printf '%s\\n' "$1"; }}
+{JUDGE}
+{RIVALS_IN_SH}
 h_end() {{ printf '\\n%s end %s %s\\n' "$h_frame" "$h_n" "$1"; }}
 h_begin {quote(RUNNING_SYSCTL)}; sysctl net.inet.carp.preempt 2>/dev/null; h_end $?
 for h_file in {_FILES}; do
@@ -47,6 +56,20 @@ done
 h_begin hostname; h_name=$(hostname); h_r=$?; printf 'hostname="%s"\\n' "$h_name"; h_end $h_r
 h_begin {quote(MOUNTS)}; mount -p 2>/dev/null; h_end $?
 h_begin {quote(IFCONFIG)}; ifconfig -k; h_end $?
+if [ -r /etc/hast.conf ]; then h_begin {quote(ROLES)}; {BOUND} hastctl list 2>/dev/null; h_end $?; fi
+# zpool(8) would load ZFS.
+if kldstat -q -m zfs; then h_begin {quote(POOLS)}; {BOUND} zpool status 2>/dev/null; h_end $?; fi
+hactl_rival_files ""; h_begin {quote(RIVALS)}; hactl_rivals "" $hactl_files; h_end $?
+h_begin {quote(SERVICES)}
+for h_file in $(printf '/etc/rc.d/%s\n' {_BASE_SERVICES}) /usr/local/etc/rc.d/*; do
+	case "$h_file" in */hactl_*) continue ;; esac
+	[ -f "$h_file" ] && [ -x "$h_file" ] || continue
+	h_text=$({BOUND} service "${{h_file##*/}}" onestatus 2>&1)
+	hactl_judge $? "$h_text"
+	h_pid=${{h_text##*is running as pid }}; h_pid=${{h_pid%%[!0-9]*}}
+	case "$hactl_runs" in yes | no) printf '%s %s %s\n' "${{h_file##*/}}" "$hactl_runs" "${{h_pid:-0}}" ;; esac
+done
+h_end 0
 printf '%s done\\n' "$h_frame"
 """
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import HastFile, read_hast
+from hactl.core.adopt.running import POOLS, RIVALS, ROLES, SERVICES, Running
 from hactl.core.adopt.shell import Assignment, read_assignments
 from hactl.core.changes.boot import mangle
 from hactl.core.facts import Interface, RcAlias
@@ -22,6 +23,7 @@ from hactl.core.parse.rc import (
     address_groups,
     carp_aliases,
     checkyesno,
+    counts,
     parse_loader_line,
     parse_sysctl_conf_line,
 )
@@ -82,8 +84,9 @@ class Node:
     hast: HastFile | None = None
     #: Resource -> where it is mounted.
     mounts: dict[str, Mount] = field(default_factory=dict)
-    #: What runs, where the node itself was asked.
+    #: Interfaces as they are, where the node itself was asked; and what else it answered.
     running: dict[str, Interface] = field(default_factory=dict)
+    answers: Running = field(default_factory=Running)
     carp_at_boot: bool = False
     preempt: tuple[str, Place] | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -131,9 +134,11 @@ def read_node(files: tuple[NodeFile, ...]) -> Node:
 def kind_of(name: str, text: str) -> str:
     """Which file it is: by its name, else by what stands in it."""
     base = posixpath.basename(name)
-    for kind in (IFCONFIG, MOUNTS, RUNNING_SYSCTL):
+    for kind in (IFCONFIG, MOUNTS, RUNNING_SYSCTL, ROLES, POOLS, SERVICES, RIVALS):
         if name.endswith(f":{kind}"):
             return kind
+    if re.search(r"/devd/[^/]+\.conf$", name):
+        return "devd.conf"
     for kind in ("hast.conf", "loader.conf", "sysctl.conf", "fstab", "rc.conf"):
         if kind in base:
             return kind
@@ -152,8 +157,17 @@ def _read(node: Node, name: str, text: str) -> None:
             node.findings.append(
                 note(Place(name), f"what ifconfig prints is not understood: {why}", "files alone count")
             )
+    elif kind == "devd.conf":
+        node.answers.devd[name] = text
+    elif kind in (ROLES, POOLS, SERVICES, RIVALS):
+        try:
+            node.answers.read(kind, text)
+        except ValueError as why:
+            node.findings.append(note(Place(name), f"this answer is not understood: {why}", "it is not used"))
     elif kind == "rc.conf":
-        node.variables, findings = read_assignments(name, text, node.variables)
+        assigned, findings = read_assignments(name, text, node.variables)
+        # What stands in rc.conf.d for another script than the one that acts on it is nothing.
+        node.variables = {**node.variables, **{v: each for v, each in assigned.items() if counts(v, each.place.file)}}
         node.findings += findings
     else:
         for number, line in enumerate(text.splitlines(), 1):
@@ -169,6 +183,8 @@ def _line(node: Node, kind: str, line: str, place: Place) -> None:
         node.preempt = (pair[1], place) if pair is not None and pair[0] == _PREEMPT else node.preempt
     else:
         words = line.partition("#")[0].split()
+        if kind == MOUNTS and len(words) >= 4 and words[2] == "zfs":
+            node.answers.datasets[words[0]] = words[1]
         if len(words) >= 4 and (device := _HAST_DEVICE.fullmatch(words[0])):
             node.mounts[device[1]] = Mount(words[1], words[2], tuple(words[3].split(",")), place)
 
@@ -196,7 +212,18 @@ def _interfaces(node: Node) -> None:
         message = f"{variable} is empty, and rc.d/netif takes no further alias of {interface}"
         node.findings.append(Finding(place, message, "hactl takes it out"))
     node.entries = [_on_a_real_interface(node, entry) for entry in node.entries]
+    _without_interface(node)
     _what_runs(node)
+
+
+def _without_interface(node: Node) -> None:
+    """Leave out what brings nothing up, where the node itself says which interfaces it has."""
+    for entry in node.entries if node.running else ():
+        if entry.alias.interface not in node.running:
+            message = f"{entry.alias.variable} is for {entry.alias.interface}, an interface that the node does not have"
+            node.findings.append(note(entry.place, message, "the document leaves it out, and the line stays"))
+    if node.running:
+        node.entries = [entry for entry in node.entries if entry.alias.interface in node.running]
 
 
 def _what_runs(node: Node) -> None:

@@ -13,6 +13,8 @@ from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import Block, HastFile, Setting
 from hactl.core.adopt.names import Names
 from hactl.core.adopt.node import Mount, Node
+from hactl.core.cluster import HAST_PORT
+from hactl.core.facts import HastRole
 from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import canonical_address
 
@@ -42,6 +44,9 @@ class Resource:
     #: As the document calls them.
     settings: dict[str, object] = field(default_factory=dict)
     mount: Mount | None = None
+    pool: str = ""
+    #: Number of the node where it is primary, as far as a node said.
+    primary: int | None = None
     #: Why devices and addresses are what they are, where no file says so.
     about_devices: str = ""
     about_addresses: str = ""
@@ -70,7 +75,23 @@ def storage(nodes: Sequence[Node], names: Names) -> Storage:
         found.findings += resource.findings
     for number, file in files.items():
         found.findings += _whole_file(file, names.of_node[number], found)
+    for node, name in zip(nodes, names.of_node, strict=True):
+        found.findings += _who_acts(node, name) if node.running and found.resources else ()
     return found
+
+
+def _who_acts(node: Node, name: str) -> Iterator[Finding]:
+    """What gives roles today, as far as devd's rules, crontabs and scripts of rc(8) tell."""
+    vhids = [f"{vhid.vhid}@{interface}" for interface, each in node.running.items() for vhid in each.vhids]
+    host = next((file.name.partition(":/")[0] for file in node.files if ":/" in file.name), "")
+    acts = list(node.answers.who_acts(vhids))
+    for file, line, words in acts:
+        place = Place(file if file.startswith(f"{host}:/") else f"{host}:{file}", line)
+        message = f"`{words}` acts on what hactl and its node hook are to act on"
+        yield note(place, message, "`hactl plan` asks what is to become of it (docs/adopt.md)")
+    if not acts:
+        message = f"no rule of devd, crontab or script of rc(8) on {name} gives roles"
+        yield note(node.place, message, "who does, a person or another program, has to end that before hactl acts")
 
 
 class _Resource:
@@ -227,8 +248,7 @@ class _Resource:
                  "hactl writes the file first")
         )  # fmt: skip
         if any(node.running for node in self._nodes):
-            message = f"who gives {name} its role at present was not looked for (devd, rc.local, crontabs)"
-            self.findings.append(note(place, message, "end that before hactl is to act (docs/adopt.md)"))
+            self._pool()
         elif not any(node.says("hastctl role") for node in self._nodes):
             self._say(place, f"nothing in these files gives {name} a role after boot: hastd starts it as init",
                       "hactl's node hook does, by what the peer says")  # fmt: skip
@@ -242,6 +262,20 @@ class _Resource:
             auto = "noauto" not in self.made.mount.options and "fstab" in self.made.mount.place.file
             fix = "the document has it; take it out of fstab, or say noauto"
             self.findings += [Finding(self.made.mount.place, message, fix)] if auto else []
+
+    def _pool(self) -> None:
+        """What the nodes answered: where it is primary, and which pool is on it."""
+        name, place = self.made.name, self._first.place
+        roles = [node.answers.roles.get(name) for node in self._nodes]
+        if roles.count(HastRole.PRIMARY) == 1:
+            self.made.primary = roles.index(HastRole.PRIMARY)
+        pools = {pool: parts for node in self._nodes for pool, parts in node.answers.pools.items() if name in parts}
+        for pool, parts in pools.items():
+            if len(parts) == 1:
+                self.made.pool = pool
+            else:
+                message = f"the pool {pool} is on {', '.join(parts)}: a document has a pool on one resource"
+                self._say(place, message, "hactl cannot move this pool yet: do not let it act on this group")
 
 
 def _typed(keyword: str, value: str) -> object:
@@ -261,11 +295,21 @@ def _whole_file(file: HastFile, node: str, found: Storage) -> Iterator[Finding]:
         found.listen += [address] if address not in found.listen else []
     kept = [("", file.whole, keyword) for keyword in ("control", "pidfile", "exec")]
     kept += [(f"{block.name}.", block, keyword) for block in file.resources for keyword in _KEPT]
+    kept += [
+        (f"{block.name}.on {part.name}.", part, keyword)
+        for block in file.resources
+        for part in block.parts
+        for keyword in ("name", "metaflush", "remote")
+    ]
     for prefix, block, keyword in kept:
         setting = block.settings.get(keyword)
         # A default of the file is one of each resource (hast.conf(5)).
         owners = [f"{part.name}." for part in file.resources] if keyword == "exec" and not prefix else [prefix]
         if setting is None or (keyword == "name" and setting.value == block.name) or setting.value == HOOK:
+            continue
+        if keyword == "remote" and (
+            setting.value == "none" or canonical_address(setting.value).endswith(f":{HAST_PORT}")
+        ):
             continue
         for owner in owners:
             name = f"{_HAST_CONF}:{owner}{keyword}"

@@ -3,7 +3,7 @@
 Section `hook` of the probe: `file PATH` for each file that exists, then their sha256 in the same order, then
 `move LINE` (of /var/db/hactl/moves); modes are in section `stat`. Section `notes`: `note PATH TEXT`, a first line each.
 Section `devd`: `FILE:LINE:TEXT`, every line of the files that could have rules devd prefers to the hook's.
-Man pages: stat(1), sha256(1), devd.conf(5).
+Section `rivals`: see `hactl.core.parse.rivals`. Man pages: stat(1), sha256(1), devd.conf(5).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hactl.core.parse.answer.frames import Section
 from hactl.core.parse.answer.reading import Reader, then
 from hactl.core.parse.answer.stat import Stat
 from hactl.core.parse.question import Part
+from hactl.core.parse.rivals import parse_rivals
 from hactl.core.parse.text import NotUnderstood
 
 #: Bytes of devd's rules that are fetched; more is not understood.
@@ -58,8 +59,14 @@ def _files(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[HookFa
     if isinstance(stats, Unknown):
         return stats
     hook = reader.read("hook", lambda section: parse_hook(section, stats.value))
+    # No section: there is no such file, or the node hook acts.
+    asked = "rivals" in reader.frames.sections or "rivals" in reader.frames.partial
+    rivals = reader.read("rivals", lambda section: parse_rivals(reader.good(section))) if asked else reader.known(())
     return then(
-        hook, lambda found: replace(found, overtaken_by=known(rules), disarmed=known(behind), directories=known(listed))
+        hook,
+        lambda found: replace(
+            found, overtaken_by=known(rules), disarmed=known(behind), directories=known(listed), rivals=known(rivals)
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hactl.core.changes.boot import mangle
 from hactl.core.facts import RcAlias
@@ -25,8 +25,11 @@ _QUOTED = 120
 NETIF = "/etc/rc.conf.d/netif"
 #: A hex digit before a `-` makes network.subr take the word for an address range (docs/freebsd-facts.md#1.8).
 _RANGE = re.compile(r"[0-9a-fA-F]-")
-#: What sh would expand when netif passes the entry through eval.
-_LIVE = re.compile(r"[$`\\\"'*?\[\]{}();&|<>~!#]")
+#: What sh(1) would expand when netif passes the entry through eval; a word may have # and ~ inside.
+_LIVE = re.compile(r"[$`\\\"'*?\[\]();&|<>]|^[~#]")
+#: 192.0.2.5-7/24: network.subr brings up the first one with that length, and the others with /32.
+_ADDRESS_RANGE = re.compile(r"((?:[0-9]{1,3}\.){3})([0-9]{1,3})-([0-9]{1,3})(/[0-9]{1,2})?", re.ASCII)
+_LAST_OF_A_NETWORK = 255
 #: Words of ifconfig(8) that are no secret.
 _KEYWORDS = frozenset(
     re.findall(
@@ -161,7 +164,28 @@ def carp_aliases(
                 break
             origin = origins.get(variable, Origin("", managed=False))
             entries += _entries(variable, interface, value, origin, fingerprint)
-    return Aliases(tuple(entries), stops, tuple(strangers))
+    return Aliases(tuple(_as_applied(entries)), stops, tuple(strangers))
+
+
+def _as_applied(entries: list[RcAlias]) -> list[RcAlias]:
+    """Entries with what they leave out and an earlier one said: ifconfig(8) changes of a vhid only what it is told.
+
+    netif takes the inet entries first. What somebody wrote is not completed by lines that hactl may take out again.
+    """
+    said: dict[tuple[str, int, bool], RcAlias] = {}
+    found = list(entries)
+    for at in sorted(range(len(entries)), key=lambda number: entries[number].family != "inet"):
+        entry = entries[at]
+        vhid = (entry.interface, entry.vhid, entry.managed)
+        if (before := said.get(vhid)) is not None:
+            entry = replace(
+                entry,
+                advbase=before.advbase if entry.advbase is None else entry.advbase,
+                advskew=before.advskew if entry.advskew is None else entry.advskew,
+                key=before.key if entry.key is None else entry.key,
+            )
+        found[at] = said[vhid] = entry
+    return found
 
 
 def address_groups(value: str) -> list[list[str]]:
@@ -182,7 +206,19 @@ def _entries(
 ) -> Iterable[RcAlias]:
     for words in address_groups(value):
         if words[0] in ("inet", "inet6") and "vhid" in words:
-            yield _entry(variable, interface, words, origin, fingerprint)
+            for entry in _each_of_a_range(words):
+                yield _entry(variable, interface, entry, origin, fingerprint)
+
+
+def _each_of_a_range(words: list[str]) -> Iterator[list[str]]:
+    """The entry for each address, where it has a range of them."""
+    at, found = next(((n, m) for n, word in enumerate(words) if (m := _ADDRESS_RANGE.fullmatch(word))), (0, None))
+    if found is None or not int(found[2]) <= int(found[3]) <= _LAST_OF_A_NETWORK:
+        yield words
+        return
+    for last in range(int(found[2]), int(found[3]) + 1):
+        length = (found[4] or "") if last == int(found[2]) else "/32"
+        yield [*words[:at], f"{found[1]}{last}{length}", *words[at + 1 :]]
 
 
 def _entry(
@@ -298,7 +334,7 @@ def parse_boot_files(text: str) -> BootFiles:
     """Lines `file PATH`, `var NAME`, `own NAME`, `mark BEGIN|END`, `rcvar=SERVICE=NAME`, `live`, `torn PATH`,
     `line TEXT`.
     """
-    origins: dict[str, Origin] = {}
+    assigned: list[tuple[str, Origin]] = []
     rcvars: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     sysctl_in: dict[str, str] = {}
@@ -310,7 +346,7 @@ def parse_boot_files(text: str) -> BootFiles:
         if word == "file":
             path = rest
         elif word in ("var", "own"):
-            origins[rest] = Origin(path, managed=word == "own" and NETIF in path)
+            assigned.append((rest, Origin(path, managed=word == "own" and NETIF in path)))
         elif word == "mark":
             marks += [rest] if NETIF in path else []
         elif line.startswith("rcvar="):
@@ -331,7 +367,27 @@ def parse_boot_files(text: str) -> BootFiles:
             loader_carp = checkyesno(carp_load) if carp_load is not None else loader_carp
         else:
             raise NotUnderstood("a line that the probe does not print")
+    origins = {variable: origin for variable, origin in assigned if counts(variable, origin.file, rcvars)}
     return BootFiles(origins, rcvars, loader_carp, sysctls, tuple(marks), release, live, tuple(torn), sysctl_in)
+
+
+def counts(variable: str, file: str, rcvars: Mapping[str, str] | None = None) -> bool:
+    """Whether the script of rc(8) that acts on a variable reads that file. `rcvars`: see BootFiles, as far as known.
+
+    rc.conf and rc.conf.local all of them read, rc.conf.d/NAME the script of that name alone, and rc.d/netif also that
+    of network (rc.subr, load_rc_config).
+    """
+    script = file.partition("/rc.conf.d/")[2].partition("/")[0]
+    if not script:
+        return True
+    if variable.startswith("ifconfig_"):
+        return script in ("network", "netif")
+    if variable == "kld_list":
+        return script == "kld"
+    if not variable.endswith("_enable"):
+        return True
+    # A script that says its variable in no literal is asked for it.
+    return script not in ("network", "netif", "kld") and (rcvars or {}).get(script, variable) == variable
 
 
 def parse_sysctl_conf_line(line: str) -> tuple[str, str] | None:
@@ -349,11 +405,11 @@ def parse_loader_line(line: str, name: str) -> str | None:
 def parse_variables(text: str, mark: str) -> dict[str, str]:
     """Variables of rc.conf as the probe prints them; `mark` opens its lines (the frame and the nonce).
 
-    `MARK read` after the files were sourced, then `MARK var NAME`, the value, which may have several lines, and
+    `MARK read` after rc.conf was sourced, then `MARK var NAME`, the value, which may have several lines, and
     `MARK read` again at the end. Raises Failed when sh could not read the files, NotUnderstood when the end is missing.
     """
-    before, *parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)
-    complaint = re.search(r"^.*(?:syntax error|unexpected EOF|unterminated).*$", before, re.IGNORECASE | re.MULTILINE)
+    parts = re.split(rf"(?m)^{re.escape(mark)} (?=read\r?$|var [A-Za-z0-9_]+\r?$)", text)[1:]
+    complaint = re.search(r"^.*(?:syntax error|unexpected EOF|unterminated).*$", text, re.IGNORECASE | re.MULTILINE)
     if not parts or complaint:
         said = f": {complaint[0].strip()[:200]}" if complaint else ""
         raise Failed(f"sh cannot read the rc.conf files{said}")

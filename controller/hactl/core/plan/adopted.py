@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import HAST_CONF
 from hactl.core.cluster import hooked_groups, storages_of
-from hactl.core.facts import RcAlias, known
+from hactl.core.facts import RcAlias, Rival, RivalKind, known
 from hactl.core.hastconf import WRITTEN, render_hastconf
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import HastSpec
-from hactl.core.parse.hastconf import ConfResource, HastConf, parse_hastconf
+from hactl.core.parse.hastconf import ConfResource, HastConf, ResourceOn, parse_hastconf
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import Hold
 
@@ -39,6 +39,7 @@ _OF_RESOURCE: Mapping[str, tuple[str, str, str]] = {
 _DOES = {
     "name": "the device is called so; a reload with another name takes it away under its users",
     "exec": "hastd calls that program when a role or a connection changes",
+    "remote": "hastd connects there",
     "listen": "hastd takes connections there only",
     "control": "hastctl talks to hastd there",
     "pidfile": "rc(8) and others find hastd by it",
@@ -90,6 +91,7 @@ def kept(scene: Scene) -> frozenset[str]:
 def hook_waits(scene: Scene, node: str) -> Iterator[Hold]:
     """What keeps the node hook from being installed on a node that has nothing of it."""
     yield from waits(scene, node, devd_rules(scene, node))
+    yield from waits(scene, node, rivals(scene, node))
     hook = scene.view.hook(node)
     if hook is not None and hook.disarmed is None and not hook.files and hooked_groups(scene.view.cluster, node):
         why = f"{node}: cannot tell which rules devd would call no more beside the node hook's"
@@ -117,7 +119,7 @@ def unanswered(scene: Scene) -> bool:
     """Whether the hook may not be installed somewhere: then it is installed nowhere, for of a pair of which one node
     fails over by itself and the other one does not nobody could tell what happens. Where it is it is kept in step.
     """
-    rules = [each for node in scene.view.facts for each in devd_rules(scene, node)]
+    rules = [each for node in scene.view.facts for each in (*devd_rules(scene, node), *_deciding(scene, node))]
     return any(each.name in kept(scene) for each in rules) or any(
         True for node in scene.view.facts for _ in hook_waits(scene, node)
     )
@@ -148,6 +150,76 @@ def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
             "devd runs only one rule, which would be the node hook's",
             f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if plain else "",
         )
+
+
+# --- scripts and crontabs ---------------------------------------------------------------------------------------------
+
+#: What becomes of what a script does once the node hook is there.
+_BESIDE_THE_HOOK = {
+    RivalKind.ROLE: "the node hook gives roles then: two that decide can make two primaries",
+    RivalKind.DISK: "the node hook mounts then, and unmounts before a move",
+    RivalKind.FENCE: "the node hook takes over without asking it",
+    RivalKind.VHID: "hactl would set the vhid back",
+    RivalKind.SYSCTL: "hactl would set it back",
+}
+#: Of these the node hook is a rival.
+_DECIDING = (RivalKind.ROLE, RivalKind.DISK, RivalKind.FENCE)
+
+
+def rivals(scene: Scene, node: str) -> Iterator[Setting]:
+    """Scripts and crontabs that go on acting beside hactl; each file once, with its first line that counts."""
+    files: dict[str, list[Rival]] = {}
+    for rival in _rivals(scene, node):
+        files.setdefault(rival.file, []).append(rival)
+    for file, lines in files.items():
+        first = lines[0]
+        more = f" (and {len(lines) - 1} lines more)" if len(lines) > 1 else ""
+        yield Setting(
+            node,
+            file,
+            f"{file}:{first.line} has `{first.words}`{more}",
+            _BESIDE_THE_HOOK[first.kind],
+            f"take it out of {file} once hactl is to act",
+        )
+
+
+def _rivals(scene: Scene, node: str) -> Iterator[Rival]:
+    """Those that act on something of the document on that node."""
+    hook = scene.view.hook(node)
+    for rival in (hook.rivals or ()) if hook is not None else ():
+        if rival.kind in _DECIDING:
+            counts = bool(storages_of(scene.view.cluster, node)) and bool(hooked_groups(scene.view.cluster, node))
+        elif rival.kind is RivalKind.VHID:
+            counts = bool(_vhids_of(scene, node, rival))
+        else:
+            counts = any(node in group.preferred and group.virtual_ips for group in scene.view.cluster.groups)
+        if counts:
+            yield rival
+
+
+def _deciding(scene: Scene, node: str) -> Iterator[Setting]:
+    files = {rival.file for rival in _rivals(scene, node) if rival.kind in _DECIDING}
+    yield from (each for each in rivals(scene, node) if each.name in files)
+
+
+def _vhids_of(scene: Scene, node: str, rival: Rival) -> set[int]:
+    """The vhids of the document that a line names; all of them where it has a variable."""
+    ours = {vip.vhid for group, vip in scene.view.vips() if node in group.preferred}
+    named = re.match(r"vhid\s+([0-9]+)", rival.words)
+    return ours & {int(named[1])} if named is not None else ours
+
+
+def set_by_scripts(scene: Scene, node: str) -> frozenset[int | str]:
+    """vhids, and sysctls of CARP without their prefix, that a script of somebody's sets, and that nobody gave up."""
+    found: set[int | str] = set()
+    for rival in _rivals(scene, node):
+        if (node, rival.file) in scene.overrides.given_up:
+            continue
+        if rival.kind is RivalKind.VHID:
+            found |= _vhids_of(scene, node, rival)
+        elif rival.kind is RivalKind.SYSCTL:
+            found.add(rival.words.removeprefix("net.inet.carp.").partition("=")[0])
+    return frozenset(found)
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
@@ -233,12 +305,19 @@ def _of_resource(have: ConfResource, wanted: ConfResource, spec: HastSpec) -> It
             express = f"say it: hast.{field}: {says if field != 'metaflush' else str(have.metaflush).lower()}"
             yield keyword, says, f"it would be {would or 'gone'}", express if field else ""
     for host, on in have.nodes.items():
+        other = wanted.nodes.get(host)
         for keyword, value in (("name", on.provname), ("metaflush", on.metaflush)):
-            other = wanted.nodes.get(host)
             if value is not None and (
                 other is None or value != getattr(other, "provname" if keyword == "name" else keyword)
             ):
                 yield f"on {host}.{keyword}", _word(value), "it would go", ""
+        # Addresses are the document's, and a port is nothing that it can say.
+        if on.remote is not None and other is not None and other.remote is not None and _port(on) != _port(other):
+            yield f"on {host}.remote", on.remote, f"it would be {other.remote}", ""
+
+
+def _port(on: ResourceOn) -> str:
+    return (on.remote or "").rpartition(":")[2]
 
 
 def _word(value: object) -> str:
@@ -295,6 +374,9 @@ def _resource_as_kept(have: ConfResource, wanted: ConfResource | None, names: se
             on,
             provname=None if f"{have.name}.on {host}.name" in names else on.provname,
             metaflush=None if f"{have.name}.on {host}.metaflush" in names else on.metaflush,
+            remote=wanted.nodes[host].remote
+            if f"{have.name}.on {host}.remote" in names and host in wanted.nodes
+            else on.remote,
         )
         for host, on in have.nodes.items()
     }

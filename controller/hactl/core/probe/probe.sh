@@ -167,12 +167,13 @@ h_files() {
 	h_b rc; (h_rc); h_e rc $?
 	h_hook
 	h_devd_rules
+	if [ -n "$h_rivals" ]; then h_other_hands; fi
 }
 
 # Names of files, one a line: what rc and the loader read, in their order (the last assignment wins), and the scripts of
 # the services; devd's files; the node hook's; and what else decides.
 h_list_files() {
-	h_boot='' h_devd='' h_hooks='' h_more=''
+	h_boot='' h_devd='' h_hooks='' h_more='' h_rivals=''
 	for h_f in \
 		"$h_root/bin/freebsd-version" \
 		"$h_root/boot/loader.conf" "$h_root"/boot/loader.conf.d/*.conf "$h_root/boot/loader.conf.local" \
@@ -190,7 +191,7 @@ h_list_files() {
 			if [ -f "$h_f" ] && [ -r "$h_f" ]; then h_boot="$h_boot$h_f$h_l"; fi
 		done
 	done
-	for h_f in hastd hactl_node $h_numbers; do
+	for h_f in kld hastd devd hactl_node $h_numbers; do
 		case "$h_f" in [0-9]*) h_service "$h_f"; h_f=$h_name ;; esac
 		for h_g in "$h_root/etc/rc.conf.d/$h_f" "$h_root/etc/rc.conf.d/$h_f"/* \
 			"$h_root/usr/local/etc/rc.conf.d/$h_f" "$h_root/usr/local/etc/rc.conf.d/$h_f"/*; do
@@ -203,6 +204,8 @@ h_list_files() {
 	for h_f in $h_hook_files; do
 		if [ -f "$h_root$h_f" ]; then h_hooks="$h_hooks$h_root$h_f$h_l"; fi
 	done
+	# Who else acts is asked until hactl does, and where the document keeps such a file.
+	if [ -z "$h_hooks" ] || [ "$h_keeps" -eq 1 ]; then hactl_rival_files "$h_root"; h_rivals=$hactl_files; fi
 	for h_f in "$h_root/etc/defaults/rc.conf" ${h_disks:+"$h_root/etc/hast.conf" "$h_root/sbin/hastd"} \
 		"$h_root$h_state/moves"; do
 		if [ -e "$h_f" ]; then h_more="$h_more$h_f$h_l"; fi
@@ -215,7 +218,7 @@ h_stated() {
 	set -f
 	IFS=$h_l
 	# shellcheck disable=SC2086
-	set -- $h_boot$h_more$h_devd$h_hooks
+	set -- $h_boot$h_more$h_devd$h_hooks$h_rivals
 	if [ $# -gt 0 ]; then exec stat -f '%d %i %p %u %g %z %Fm %Fc %N' "$@" 2>&1; fi
 }
 
@@ -269,7 +272,8 @@ h_boot_files() {
 	done
 }
 
-# In a subshell: rc.conf as load_rc_config reads it (rc.subr), and rc.conf.d of whatever we read variables of.
+# In a subshell: rc.conf as load_rc_config reads it (rc.subr), and of rc.conf.d what the script has that acts on the
+# variable: kld_list is rc.d/kld's, an alias is rc.d/netif's.
 # shellcheck disable=SC1090,SC1091
 h_rc() {
 	set +u
@@ -279,32 +283,55 @@ h_rc() {
 	elif [ -r "$h_root/etc/rc.conf" ]; then
 		. "$h_root/etc/rc.conf"
 	fi
-	for h_f in network netif hastd hactl_node $h_numbers; do
-		case "$h_f" in [0-9]*) h_service "$h_f"; h_f=$h_name ;; esac
-		for h_d in "$h_root/etc" "$h_root/usr/local/etc"; do
-			if [ -f "$h_d/rc.conf.d/$h_f" ]; then
-				. "$h_d/rc.conf.d/$h_f"
-			elif [ -d "$h_d/rc.conf.d/$h_f" ]; then
-				for h_g in "$h_d/rc.conf.d/$h_f"/*; do if [ -f "$h_g" ]; then . "$h_g"; fi; done
-			fi
+	h_say read
+	h_of kld kld_list
+	for h_f in hastd devd hactl_node; do h_of "$h_f" "${h_f}_enable"; done
+	for h_n in $h_numbers; do
+		h_service "$h_n"
+		for h_v in $h_files; do
+			case "$h_v" in "rcvar=$h_name="*) h_of "$h_name" "${h_v##*=}"; break ;; esac
 		done
 	done
-	h_say read
+	h_read_own network
+	h_read_own netif
 	h_names=$(set | sed -n 's/^\(ifconfig_[A-Za-z0-9_]*\)=.*/\1/p')
 	set -f
-	h_vars=''
-	for h_v in $h_files; do case "$h_v" in rcvar=*) h_vars="$h_vars ${h_v##*=}" ;; esac; done
-	for h_v in kld_list hastd_enable devd_enable hactl_node_enable $h_vars $h_names; do
+	for h_v in $h_names; do
 		case "$h_v" in
-		*[!A-Za-z0-9_]*) continue ;;
 		ifconfig_*_alias[0-9]* | ifconfig_*_aliases | ifconfig_*_ipv6) ;;
-		ifconfig_*) case " $h_interfaces " in *" $h_v "*) ;; *) continue ;; esac ;;
+		*) case " $h_interfaces " in *" $h_v "*) ;; *) continue ;; esac ;;
 		esac
-		h_set='' h_val=''
-		eval "h_set=\${$h_v+x}"
-		if [ "$h_set" = x ]; then eval "h_val=\$$h_v"; h_say var "$h_v"; printf '%s\n' "$h_val"; fi
+		h_show "$h_v"
 	done
 	h_say read
+}
+
+# A variable as the script of that name has it. A file that sh cannot read ends the answer.
+h_of() { # SCRIPT VARIABLE
+	if [ -e "$h_root/etc/rc.conf.d/$1" ] || [ -e "$h_root/usr/local/etc/rc.conf.d/$1" ]; then
+		(h_read_own "$1"; h_show "$2") || exit 1
+	else
+		h_show "$2"
+	fi
+}
+
+# rc.conf.d of one script: a file, or a directory of files.
+# shellcheck disable=SC1090
+h_read_own() { # SCRIPT
+	for h_d in "$h_root/etc" "$h_root/usr/local/etc"; do
+		if [ -f "$h_d/rc.conf.d/$1" ]; then
+			. "$h_d/rc.conf.d/$1"
+		elif [ -d "$h_d/rc.conf.d/$1" ]; then
+			for h_g in "$h_d/rc.conf.d/$1"/*; do if [ -f "$h_g" ]; then . "$h_g"; fi; done
+		fi
+	done
+}
+
+h_show() { # VARIABLE
+	h_set='' h_val=''
+	case "$1" in *[!A-Za-z0-9_]*) return 0 ;; esac
+	eval "h_set=\${$1+x}"
+	if [ "$h_set" = x ]; then eval "h_val=\$$1"; h_say var "$1"; printf '%s\n' "$h_val"; fi
 }
 
 # The node hook: checksums of its files, and what it noted of its moves.
@@ -318,6 +345,15 @@ h_hook() {
 	if [ $# -gt 0 ]; then sha256 -q "$@"; fi
 	if [ -f "$h_root$h_state/moves" ]; then tail -n 20 "$h_root$h_state/moves" | sed 's/^/move /'; fi
 	h_e hook 0
+}
+
+# Crontabs and scripts that act on CARP and HAST by themselves.
+h_other_hands() {
+	IFS=$h_l; set -f
+	# shellcheck disable=SC2086
+	set -- $h_rivals
+	unset IFS; set +f
+	h_b rivals; hactl_rivals "$h_root" "$@"; h_e rivals $?
 }
 
 # What only a failover needs: that hastd takes connections, that no route refuses the peer, and room for notes.

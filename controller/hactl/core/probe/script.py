@@ -29,6 +29,8 @@ from hactl.core.sh import quote
 BOUND = "timeout -k 1 5"
 #: The probe but for the settings of a node.
 PROGRAM = packaged("hactl.core.probe", "probe.sh")
+#: `hactl_rival_files ROOT` sets hactl_files; `hactl_rivals ROOT FILE ...` tells of them.
+RIVALS = packaged("hactl.core.probe", "rivals.sh")
 
 
 def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = EVERYTHING, *, root: str = "") -> str:
@@ -57,7 +59,7 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             f"h_port={HAST_PORT} h_peers={quote(' '.join(peers_of(cluster, node)))}",
             f"h_file_limit={FILE_LIMIT} h_rules_limit={RULES_LIMIT}",
             f"h_hook_files={quote(f'{HOOK} {DEVD_RULE} {RC_GUARD} {RC_NODE}')}",
-            f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY}",
+            f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY} h_keeps={int(_keeps_a_file(cluster))}",
             f"h_interfaces={quote(' '.join(f'ifconfig_{mangle(name)}' for name in interfaces))}",
             # Sections of the answer are numbered: services, and disks of this node, in document order.
             f"h_numbers={_words(range(len(services)))}",
@@ -67,9 +69,15 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             f"h_disks={_words(range(len(disks)))} h_zfs_disks={_words(zfs)} h_blank_disks={_words(blank)}",
             *_settings("h_disk", [_disk(disk, node) for disk in disks]),
             JUDGE,
+            RIVALS,
             PROGRAM,
         ]
     )
+
+
+def _keeps_a_file(cluster: Cluster) -> bool:
+    """Whether the document leaves a whole file alone, which may be a script that acts."""
+    return any(name.startswith("/") and ":" not in name for name in cluster.document.spec.keep)
 
 
 def _words_of(question: Question) -> str:

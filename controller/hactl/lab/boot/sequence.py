@@ -47,6 +47,9 @@ async def boot(machine: Computer) -> None:
 
 
 async def _kld(machine: Computer, variables: Mapping[str, str]) -> None:
+    # rc.d/kld reads the files of its own name besides (rc.subr, load_rc_config).
+    if any(machine.files.exists(f"{top}/rc.conf.d/kld") for top in ("/etc", "/usr/local/etc")):
+        variables = load_rc_config(machine.files, "kld")
     for module in variables.get("kld_list", "").split():
         await run_as_rc(machine, ["kldload", "-n", posixpath.basename(module).removesuffix(".ko")])
 

@@ -85,7 +85,8 @@ def _variables(text: str) -> Mapping[str, str]:
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if equals and _NAME.match(name) and not _PLAYER.match(name):
-            found[name] = value[1:] if value.startswith("$") and "\n" in value else value
+            # A value with a line feed or a tab is printed in $'...', the tab as two characters.
+            found[name] = value[1:].replace("\\t", "\t") if f"{name}=$'" in text else value
     return MappingProxyType(found)
 
 

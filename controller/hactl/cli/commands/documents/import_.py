@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hactl.core.adopt.node import NodeFile
 
 #: How long a node may take for one look, seconds.
-_LOOK_SECONDS = 20.0
+_LOOK_SECONDS = 120.0
 #: A file of /etc has a few hundred lines.
 _MAX_BYTES = 1024 * 1024
 

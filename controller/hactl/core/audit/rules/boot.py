@@ -91,13 +91,15 @@ def _is(case: Case, group: GroupSpec, vip: VirtualIP, cidr: str, alias: RcAlias)
     """Whether an entry that is there already brings up this address."""
     wanted = wanted_advskew(case, group, vip)
     address = ip_interface(cidr)
+    key = case.world.cluster.keys.get((group.name, vip.name))
     return (
         alias.interface == interface_on(vip, case.step.node)
         and (alias.ip, alias.prefix_length) == (str(address.ip), address.network.prefixlen)
         and alias.vhid == vip.vhid
         and (alias.advbase or 1) == vip.advbase
         and (wanted is None or (alias.advskew or 0) == wanted)
-        and alias.key == case.world.cluster.keys.get((group.name, vip.name))
+        # A password that the document does not name stays what somebody made it.
+        and (alias.key == key or vip.password_from is None)
         and not alias.unknown_words
     )
 
@@ -154,8 +156,7 @@ def _rc_file(case: Case, effect: SetsRc) -> Iterator[str]:
         yield f"I10: sysrc writes {effect.file or '/etc/rc.conf itself'}"
     replaced = {done.path for done in case.all_of(WritesFile) if done.how == "mv"}
     boot = case.here.seen(lambda facts: facts.boot)
-    # rc.d/kld, which loads modules, does not read what network and netif read.
-    decides = boot.set_in.get(effect.variable, "") if boot is not None and effect.variable != "kld_list" else ""
+    decides = boot.set_in.get(effect.variable, "") if boot is not None else ""
     if "/rc.conf.d/" in decides and replaced != {decides} and effect.change != "-x":
         yield f"changes nothing: {decides} is read after what it writes"
     if not replaced or not replaced <= {"/etc/rc.conf", "/etc/rc.conf.local", decides}:

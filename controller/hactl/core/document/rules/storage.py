@@ -23,7 +23,6 @@ _SYSTEM_TREES = ("/bin", "/boot", "/dev", "/etc", "/lib", "/libexec", "/proc", "
 _SYSTEM_DIRECTORIES = frozenset(
     [
         "/",
-        "/home",
         "/media",
         "/mnt",
         "/net",
@@ -32,7 +31,6 @@ _SYSTEM_DIRECTORIES = frozenset(
         "/tmp",
         "/usr",
         "/usr/bin",
-        "/usr/home",
         "/usr/lib",
         "/usr/lib32",
         "/usr/libdata",

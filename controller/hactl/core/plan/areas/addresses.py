@@ -21,7 +21,7 @@ from hactl.core.facts import Address, CarpState, HastRole, Interface, Vhid, fami
 from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.adopted import addresses as settings_of_addresses
-from hactl.core.plan.adopted import stays, waits
+from hactl.core.plan.adopted import set_by_scripts, stays, waits
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import serves_fully, serving
 from hactl.core.plan.virtual_ips import key_of, password_of, wanted_addresses, wanted_advskews
@@ -215,7 +215,8 @@ def _steps_of(place: Place) -> Findings:
         yield from removals
         yield from _bring_up(place)
         return
-    differs = _differences(place, there)
+    by_script = place.vip.vhid in set_by_scripts(place.scene, place.node)
+    differs = [] if by_script else _differences(place, there)
     change = [_set_vhid(place, there, differs)] if differs else []
     added = [each for address in place.missing() for each in _add(place, address, new=False)]
     if place.outlives_surplus():
@@ -289,11 +290,31 @@ def _takes_at_once(place: Place, there: Vhid) -> bool:
 
 def _bring_up(place: Place) -> Findings:
     """The vhid with its first address and all its values, then its other addresses."""
+    if place.missing() and (hold := _password_unsaid(place)) is not None:
+        yield hold
+        return
     new = True
     for address in place.missing():
         for each in _add(place, address, new=new):
             yield each
             new &= isinstance(each, Hold)
+
+
+def _password_unsaid(place: Place) -> Hold | None:
+    """A vhid comes back only with the password of the others: without it each node would be MASTER."""
+    others = {node: place.scene.view.vhid(place.vip, node) for node in place.group.preferred if node != place.node}
+    keyed = [node for node, vhid in others.items() if vhid is not None and vhid.key is not None]
+    if place.vip.password_from is not None or not keyed:
+        return None
+    return Hold(
+        HoldReason.NOT_IN_DOCUMENT,
+        f"{place.target} is not on {place.node}; {', '.join(keyed)} has it with a password that the document does not "
+        "say, and without it both nodes would be MASTER",
+        node=place.node,
+        target=place.target,
+        remedy=f"service netif start {place.interface.name} on {place.node} brings up what its rc.conf says; or name "
+        f"passwordFrom in the document for {place.vip.name}",
+    )
 
 
 def _add(place: Place, address: Address, *, new: bool) -> Findings:

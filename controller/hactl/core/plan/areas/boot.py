@@ -107,18 +107,22 @@ def _on_at_boot(node: str, boot: BootConfig, name: str, why: str) -> Step | Hold
     return Step.of(node, SetRcVariable(name, "YES", file=file), why, Risk.NONE, after=(_rc_is(name, "YES", file),))
 
 
+def _carp_at_boot(node: str, boot: BootConfig) -> Step | Hold:
+    file = _decides(boot, "kld_list")
+    if strange := _strange(node, file, "kld_list", "... carp"):
+        return strange
+    where = f"-f {quote(file)} " if file else ""
+    has_carp = f'case " $(sysrc {where}-n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
+    why = f"the carp module is not loaded at boot{f' ({file} has kld_list)' if file else ''}"
+    change = SetRcVariable("kld_list", "carp", append=True, file=file)
+    return Step.of(node, change, why, Risk.NONE, after=(Check("kld_list has carp", has_carp),))
+
+
 def _rc_variables(scene: Scene, node: str, boot: BootConfig) -> Findings:
     if any(True for _ in scene.view.vips()):
         modules = {word.rsplit("/", 1)[-1].removesuffix(".ko") for word in boot.rc.get("kld_list", "").split()}
         if "carp" not in modules:
-            has_carp = 'case " $(sysrc -n kld_list) " in *" carp "*) ;; *) exit 1 ;; esac'
-            yield Step.of(
-                node,
-                SetRcVariable("kld_list", "carp", append=True),
-                "the carp module is not loaded at boot",
-                Risk.NONE,
-                after=(Check("kld_list has carp", has_carp),),
-            )
+            yield _carp_at_boot(node, boot)
     if any(node in storage.hast.devices for _, storage in scene.view.storages()):
         value = boot.rc.get("hastd_enable", "NO")
         if not is_yes(value):
@@ -234,7 +238,10 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in by_hand)}
     block = tuple(item for item in wanted if item.alias.variable not in kept)
     have = [alias for alias in boot.aliases if alias.managed]
-    if _block_differs(block, have, boot, file):
+    unsaid = next((item.alias for item in block if _password_unsaid(facts, item.alias, by_hand)), None)
+    if unsaid is not None:
+        yield _without_password(node, unsaid)
+    elif _block_differs(block, have, boot, file):
         yield _write_block(node, block, have)
     for alias in by_hand:
         if stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted):
@@ -246,6 +253,26 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
     for interface, variable in boot.scan_stops.items():
         if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
+
+
+def _password_unsaid(facts: NodeFacts, alias: RcAlias, by_hand: list[RcAlias]) -> bool:
+    """Whether the vhid has a password that neither the document nor a line of somebody's own would give it at boot."""
+    interface = (known(facts.interfaces) or {}).get(alias.interface)
+    vhid = interface.vhid(alias.vhid) if interface is not None else None
+    if alias.key is not None or vhid is None or vhid.key is None:
+        return False
+    return not any((a.interface, a.vhid, a.key) == (alias.interface, alias.vhid, vhid.key) for a in by_hand)
+
+
+def _without_password(node: str, alias: RcAlias) -> Hold:
+    return Hold(
+        HoldReason.BOOT_CONFIG_BY_HAND,
+        f"{node}: no file brings up {alias.ip} with the password that vhid {alias.vhid} of {alias.interface} has now, "
+        "and the document does not say it",
+        node=node,
+        target=alias.variable,
+        remedy=f"write the line back into /etc/rc.conf of {node}, or name passwordFrom in the document",
+    )
 
 
 def _otherwise_said(node: str, alias: RcAlias, wanted: list[BootAlias]) -> Iterator[Hold]:

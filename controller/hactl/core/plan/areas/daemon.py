@@ -89,8 +89,11 @@ def _standbys_first(scene: Scene) -> list[str]:
 
 
 def _serves(scene: Scene, node: str) -> bool:
-    """Whether a group is active there, or, while nobody knows where it is (two primaries), it is primary itself."""
-    return node in scene.active.values() or any(
+    """Whether a group with storage is active there, or, while nobody knows where it is (two primaries), it is primary
+    itself.
+    """
+    stored = {group.name for group in scene.view.cluster.groups if group.storage}
+    return any(group in stored and at == node for group, at in scene.active.items()) or any(
         scene.view.role(storage.name, node) is HastRole.PRIMARY for storage in storages_of(scene.view.cluster, node)
     )
 

@@ -13,6 +13,7 @@ from hactl.core.changes.carp import AdjustDemotion, LoadModule, SetSysctl
 from hactl.core.changes.change import DEMOTION
 from hactl.core.facts import NodeFacts, known
 from hactl.core.plan import checks
+from hactl.core.plan.adopted import set_by_scripts
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.steps import Hold, Risk, Step
 
@@ -52,8 +53,9 @@ def kernel_steps(scene: Scene) -> Findings:
         # CARP is off while the boot guard holds the node back; it comes on again with LiftHold.
         held_off = hook is not None and bool(hook.held) and sysctls.get("allow") == 0
         wanted = {name: value for name, value in wanted_sysctls(scene).items() if not (held_off and name == "allow")}
-        yield from _sysctls(node, wanted, sysctls)
-        if loaded and not held_off:
+        by_script = set_by_scripts(scene, node)
+        yield from _sysctls(node, {name: value for name, value in wanted.items() if name not in by_script}, sysctls)
+        if loaded and not held_off and "demotion" not in by_script:
             yield from _demotion(node, facts, sysctls.get("demotion", 0))
 
 
