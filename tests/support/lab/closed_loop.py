@@ -7,7 +7,8 @@ that a test can cut the loop anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +17,19 @@ from ruamel.yaml import YAML
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
+from hactl.core.evidence.failures import failures, touched
+from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
 from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Overrides
-from hactl.core.outcome import StepResult
+from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.parse.answer.node import parse_probe
 from hactl.core.parse.question import EVERYTHING, Answered, Question
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.script import read_answer, step_script
+from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Outcome, Plan, Stage, Step, execs
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
@@ -76,6 +80,9 @@ class Loop:
         self._last: dict[str, tuple[Cluster, Answered]] = {}
         self.failing: dict[str, str] = {}
         self.overrides = Overrides()
+        #: The last status, where a service says `onFailure`: what is known of its failures is carried in it.
+        self.status: Mapping[str, Any] | None = None
+        self._touched: dict[tuple[str, str], datetime | None] = {}
 
     @property
     def cluster(self) -> Cluster:
@@ -99,6 +106,11 @@ class Loop:
     def now(self) -> float:
         """Virtual monotonic seconds."""
         return self.world.clock.monotonic()
+
+    @property
+    def wall(self) -> datetime:
+        """The controller's wall clock."""
+        return datetime.fromtimestamp(self.world.clock.epoch(), UTC)
 
     def sh(self, node: str, script: str) -> str:
         """Do something by hand on a node; its output."""
@@ -137,7 +149,14 @@ class Loop:
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
         """Look and plan; the audit has no complaint. `between`: see `look`."""
         snapshot = self.look(between)
-        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=self.overrides)
+        view, wall = View.at(self.cluster, snapshot, self.now), self.wall
+        failed = failures(view, self.status, self.overrides, self._touched, wall)
+        overrides = replace(self.overrides, failures=failed)
+        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=overrides)
+        if any(spec.on_failure is not None for group in self.document.spec.groups for spec in group.services):
+            origin = Origin("the lab")
+            self.status = cluster_status(view, plan, origin, wall=wall, previous=self.status, failures=failed)
+            self._touched.clear()
         complaints = audit(self.cluster, snapshot, plan, self.now)
         assert complaints == (), complaints
         return plan
@@ -169,6 +188,8 @@ class Loop:
         if fate == "lost":
             return [StepResult(Outcome.INDETERMINATE, None, "", "lost")] * len(steps)
         results = read_answer(steps, out, NONCE, exit_status=status, timed_out=False)
+        ended = tuple(Ended(step, result, self.now) for step, result in zip(steps, results, strict=False))
+        self._touched |= touched(StageOutcome(Stage("", steps), ended, ()), self.wall)
         # What was not run was not executed.
         del self.executed[len(self.executed) - (len(steps) - len(results)) :]
         return results
