@@ -97,7 +97,7 @@ def _moves(cluster: HACluster) -> Iterator[Fault]:
                 continue
             path = ("spec", "groups", group_index, "services", index, "onFailure", "action")
             if len(cluster.spec.nodes) == 1:
-                yield Fault(path, "there is no other node to move to", "write Restart")
+                yield Fault(path, "there is no other node to move to", f"write {FailureAction.RESTART}")
             elif not group.virtual_ips:
                 yield Fault(path, f"{group.name} has no virtual IP that could move", "write Restart, or add virtualIPs")
             elif any(vip.advskews is not None for vip in group.virtual_ips):
