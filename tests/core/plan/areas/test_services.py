@@ -55,7 +55,9 @@ def test_a_service_starts_after_those_it_names_and_stops_before_them() -> None:
     """Wherever they stand in the list; the others keep its order."""
     lines = ("www pg redis", "pg", "cron", "redis pg")
     starts = ["pg", "cron", "redis", "www"]
-    assert commands(plan_of(pair(*lines)), "nas-a") == [f"service {name} onestart" for name in starts]
+    plan = plan_of(pair(*lines))
+    assert commands(plan, "nas-a") == [f"service {name} onestart" for name in starts]
+    assert plan.holds == (), "nothing waits for what this very stage starts"
     plan = plan_of(pair(*lines, runs="www pg cron redis"), Overrides(moves={"files": "nas-b"}))
     stops = [step.target for step in plan.steps if step.verb is Verb.STOP_SERVICE]
     assert stops == starts[::-1]
