@@ -141,7 +141,7 @@ class _Look:
     def _ran(self) -> bool:
         """Whether it ran when it was last known to do anything."""
         for group in self.previous.get("groups", ()):
-            for service in group["services"]:
+            for service in group.get("services", ()):
                 if service["name"] == self.spec.name:
                     state = service["states"].get(self.node)
                     return state == "Running" or (state == "Unknown" and self._last_known() == "Running")
@@ -187,7 +187,7 @@ def on_record(status: Mapping[str, Any] | None) -> dict[Place, Failures]:
             kept["left"],
         )
         for group in (status or {}).get("groups", ())
-        for service in group["services"]
+        for service in group.get("services", ())
         for node, kept in service.get("failures", {}).items()
     }
 

@@ -104,7 +104,7 @@ def test_it_is_started_again_as_often_as_the_document_says() -> None:
     assert plan.stages == ()
     message = held(plan, "ServiceFailing").message
     assert message == (
-        "nfsd stopped on nas-a again: it was started 3 times within 600 s, and not before 12:10:00 UTC once more"
+        "nfsd stopped on nas-a again: it was started 3 times within 600 s and is not started again before 12:10:00 UTC"
     )
     running = pair("nfsd", runs="nfsd", onFailure={"action": "Restart"})
     assert plan_of(running, failed(a=GIVEN_UP)).holds == (), "who started it by hand is believed"

@@ -143,7 +143,7 @@ def _given_up(scene: Scene, group: GroupSpec, spec: ServiceSpec, node: str, fail
     else:
         until = failures.given_up_at + timedelta(seconds=rule.within_seconds)
         what = f"{spec.name} stopped on {node} again: it was started {rule.limit} times within {rule.within_seconds} s"
-        what += f", and not before {until:%H:%M:%S} UTC once more"
+        what += f" and is not started again before {until:%H:%M:%S} UTC"
     if rule.action is FailureAction.MOVE and node == scene.active.get(group.name):
         what += f"; {_way_out(scene, group, node)}"
     remedy = f"find out why, in its log on {node}; then: service {spec.name} onestart"
