@@ -14,10 +14,11 @@ DASH = shutil.which("dash") or "/bin/sh"
 BASE = {"fsync": 'sync "$@"', "chflags": "true"}
 
 
-def judged(text: str, status: int, shell: str = DASH) -> str:
+def judged(text: str, status: int, shell: str = DASH, *, name: str = "") -> str:
     """What the node makes of a service's answer and its exit status: yes, no or unclear."""
+    asked = f'set -u\n{JUDGE}\nhactl_judge "$1" "$2" "$3"\necho "$hactl_runs"'
     ran = subprocess.run(
-        [shell, "-c", f'set -u\n{JUDGE}\nhactl_judge "$1" "$2"\necho "$hactl_runs"', "sh", str(status), text],
+        [shell, "-c", asked, "sh", str(status), text, name],
         capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True,
     )  # fmt: skip
     assert ran.stderr == ""

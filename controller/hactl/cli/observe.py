@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,11 +117,13 @@ async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[
 async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = None) -> Looked:
     """Look at the nodes; twice, some seconds apart, when two MASTERs are seen, because only counters that move tell."""
     from hactl.app import opened
+    from hactl.core.evidence.failures import on_record
     from hactl.core.evidence.view import View
     from hactl.core.operations import Overrides
     from hactl.runtime.passes.types import Accepted
 
-    accepted, overrides = Accepted(recorded.document, recorded.generation), recorded.overrides or Overrides()
+    accepted = Accepted(recorded.document, recorded.generation)
+    overrides = replace(recorded.overrides or Overrides(), failures=on_record(recorded.status))
     async with opened(None, sight=sight) as app:
         resolved, snapshot, plan = await app.reconciler.look(accepted, overrides=overrides, previous=recorded.status)
         before = None
@@ -187,7 +189,12 @@ def explained(looked: Looked, question: Question) -> Explanation:
         for move in moves_of(view.hook(node), group.name)
         if move.what in (TOOK, GAVE)
     ]
-    background = Background(before=looked.before, fights=fights(looked.rows, moved), source=looked.source)
+    background = Background(
+        before=looked.before,
+        fights=fights(looked.rows, moved),
+        source=looked.source,
+        failures=looked.overrides.failures,
+    )
     try:
         return explain(view, looked.plan, question, background)
     except KeyError as error:

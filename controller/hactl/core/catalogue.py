@@ -182,8 +182,18 @@ class HoldReason(Named):
     )
     ROLE_UNKNOWN = ("RoleUnknown", "A node does not report its HAST role.", About.UNKNOWN)
     SECURE_LEVEL = ("SecureLevel", "The kernel's securelevel forbids loading the carp module.", About.CONFIGURATION)
+    SERVICE_FAILING = (
+        "ServiceFailing",
+        "A service stopped by itself, and its onFailure does not let hactl start it there again for now.",
+        About.CONFIGURATION,
+    )
     SERVICE_MISSING = ("ServiceMissing", "A node does not have a service of the document.", About.CONFIGURATION)
     SERVICE_UNKNOWN = ("ServiceUnknown", "It is not known whether a service runs.", About.UNKNOWN)
+    SERVICE_WAITS = (
+        "ServiceWaits",
+        "A service is not started because one that it comes after does not run.",
+        About.CONFIGURATION,
+    )
     SIZES_DIFFER = ("SizesDiffer", "The copies of a resource differ in size.", About.CONFIGURATION)
     SPLIT_BRAIN = ("SplitBrain", "Both copies of a resource were written while they were apart.", About.SITUATION)
     STALE_FACTS = ("StaleFacts", "What a node said is too old to act on.", About.UNKNOWN)

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hactl.core.objects import FailoverSpec, GroupSpec, HACluster, NodeSpec, RunOn, ServiceCheck, StorageSpec, VirtualIP
+from hactl.core.objects import (
+    FailoverSpec,
+    GroupSpec,
+    HACluster,
+    NodeSpec,
+    RunOn,
+    ServiceCheck,
+    ServiceSpec,
+    StorageSpec,
+    VirtualIP,
+)
 
 #: hastd's own port (hastd/hast.h HASTD_DEFAULT_PORT).
 HAST_PORT = 8457
@@ -78,6 +88,20 @@ def interface_on(vip: VirtualIP, node: str) -> str:
         return vip.interfaces[node]
     assert vip.interface is not None
     return vip.interface
+
+
+def start_order(group: GroupSpec) -> tuple[ServiceSpec, ...]:
+    """The group's services in the order they start: that of the document, but each behind those it names in `after`.
+
+    They stop in reverse. The document is already validated: no circle, no name that is not there.
+    """
+    ordered: dict[str, ServiceSpec] = {}
+    waiting = list(group.services)
+    while waiting:
+        ready = next((spec for spec in waiting if all(name in ordered for name in spec.after)), waiting[0])
+        ordered[ready.name] = ready
+        waiting.remove(ready)
+    return tuple(ordered.values())
 
 
 def failover_of(cluster: Cluster, group: GroupSpec) -> FailoverSpec:

@@ -12,10 +12,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
+
+#: kern.boottime moves by small amounts when a clock is disciplined; more than this is a reboot or a stepped clock.
+BOOT_TIME_SLACK_SECONDS = 5
 
 
 def device_of(resource: str) -> str:
@@ -51,6 +55,12 @@ def known(reading: Reading[T_co] | None) -> T_co | None:
 def fingerprint(key: str, salt: bytes) -> str:
     """A comparable stand-in for a CARP key: HMAC-SHA256 under a salt that lives as long as the process."""
     return hmac.new(salt, key.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def rebooted(was: str, now: str) -> bool:
+    """Whether two boot times of a node, ISO 8601, are those of two boots."""
+    moved = datetime.fromisoformat(now) - datetime.fromisoformat(was)
+    return abs(moved.total_seconds()) > BOOT_TIME_SLACK_SECONDS
 
 
 class CarpState(StrEnum):

@@ -135,6 +135,14 @@ class RunOn(StrEnum):
     ALL = "All"
 
 
+class FailureAction(StrEnum):
+    """What hactl does about a service that stopped by itself."""
+
+    RESTART = "Restart"
+    MOVE = "Move"
+    NOTHING = "Nothing"
+
+
 class FailoverPolicy(StrEnum):
     """Whether the nodes move storage and services by themselves when CARP moves the addresses."""
 
@@ -316,6 +324,28 @@ class ServiceCheck(Model):
     timeout_seconds: int = Field(5, ge=1, le=60, description="How long the command may take.")
 
 
+class OnFailureSpec(Model):
+    """What hactl does when a service stops by itself where it should run. The nodes' own hook starts nothing again."""
+
+    action: FailureAction = Field(
+        description=(
+            "Restart: start it again, at most limit times within withinSeconds; then it rests for withinSeconds and "
+            "is told. Move: after the limit the group moves to a node that is ready and where the service did not "
+            "fail; without one it rests. Nothing: it is told, and starts again when the group comes to a node."
+        )
+    )
+    limit: int = Field(3, ge=1, le=1000, description="How often it is started again on one node (Restart, Move).")
+    within_seconds: int = Field(
+        600,
+        ge=10,
+        le=86400,
+        description=(
+            "Starts longer ago do not count; for so long after the limit hactl does not start it on that node, and "
+            "does not move the group back there for its sake."
+        ),
+    )
+
+
 class ServiceSpec(Model):
     """An rc.d service that follows the group."""
 
@@ -323,6 +353,18 @@ class ServiceSpec(Model):
     run_on: RunOn = Field(RunOn.ACTIVE, description="Active: only where the group is active. All: on every node.")
     check: ServiceCheck | None = Field(
         None, description="What decides whether it runs. Default: what `service NAME onestatus` says and exits with."
+    )
+    after: list[ServiceName] = Field(
+        default_factory=list,
+        max_length=64,
+        description=(
+            "Services of the group that it needs: it starts once they run, and stops before they do. Others keep the "
+            "order of the list."
+        ),
+    )
+    on_failure: OnFailureSpec | None = Field(
+        None,
+        description="What hactl does when it stops by itself. Default: it is started again, however often.",
     )
 
 

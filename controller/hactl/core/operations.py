@@ -120,6 +120,20 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """What is on record of a service that stopped by itself on one node (`onFailure`); times are the wall clock's."""
+
+    #: When hactl started it again, within the last `withinSeconds`, oldest first.
+    restarts: tuple[datetime, ...] = ()
+    #: Since when it does not run although it did, or was started; None: it runs, or that is not known.
+    stopped_at: datetime | None = None
+    #: Since when hactl starts it there no more; None: it may.
+    given_up_at: datetime | None = None
+    #: The group has been active elsewhere since: where it comes back nothing counts.
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Overrides:
     """What the planner is given besides document and facts."""
 
@@ -135,6 +149,8 @@ class Overrides:
     paused_nodes: Mapping[str, str] = field(default_factory=dict)
     #: Group -> why hactl moves it no more by itself.
     frozen: Mapping[str, str] = field(default_factory=dict)
+    #: (service, node) -> how often it failed there, for services with `onFailure`; absent: it did not.
+    failures: Mapping[tuple[str, str], Failures] = field(default_factory=dict)
     #: Resource -> (node whose copy is thrown away, path its copy is kept in first, or empty).
     discards: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     #: Digests that were approved.
@@ -188,10 +204,9 @@ def overrides(operations: Iterable[Operation], cluster: str, now: datetime) -> O
         "; ".join(paused),
         groups,
         nodes,
-        {},
-        discards,
-        frozenset(approved - {""}),
-        frozenset(given_up),
+        discards=discards,
+        approved=frozenset(approved - {""}),
+        given_up=frozenset(given_up),
     )
 
 

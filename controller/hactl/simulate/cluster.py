@@ -6,21 +6,26 @@ The real scripts run in the real shell of the lab; only the transport is missing
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.failures import failures, touched
+from hactl.core.evidence.view import View
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, fingerprint
 from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Overrides
-from hactl.core.outcome import StepResult
+from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.parse.answer.node import parse_probe
 from hactl.core.parse.question import EVERYTHING, Answered, Question
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.script import budget_seconds, read_answer, step_script
-from hactl.core.steps import Outcome, Plan, Step, StepKey
+from hactl.core.status.cluster import Origin, cluster_status
+from hactl.core.steps import Outcome, Plan, Stage, Step, StepKey
 from hactl.errors import InvariantBroken
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock
@@ -54,6 +59,9 @@ class SimulatedCluster:
         self.world = build_world(self.document, VirtualClock(), self.seed, release=self.release)
         self.world.start()
         self.world.advance(1.0)
+        #: The last status, where a service says `onFailure`: what is known of its failures is carried in it.
+        self.status: Mapping[str, Any] | None = None
+        self._touched: dict[tuple[str, str], datetime | None] = {}
 
     @property
     def cluster(self) -> Cluster:
@@ -116,7 +124,14 @@ class SimulatedCluster:
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:
         """Look and plan. `between`: see `look`. Raises InvariantBroken when the audit complains."""
         snapshot = self.look(between)
-        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=self.overrides)
+        view, wall = View.at(self.cluster, snapshot, self.now), datetime.fromtimestamp(self.world.clock.epoch(), UTC)
+        failed = failures(view, self.status, self.overrides, self._touched, wall)
+        overrides = replace(self.overrides, failures=failed)
+        plan = make_plan(self.cluster, snapshot, self.now, failing=self.failing, overrides=overrides)
+        if any(spec.on_failure is not None for group in self.document.spec.groups for spec in group.services):
+            origin = Origin("simulated nodes")
+            self.status = cluster_status(view, plan, origin, wall=wall, previous=self.status, failures=failed)
+            self._touched.clear()
         if complaints := audit(self.cluster, snapshot, plan, self.now):
             raise InvariantBroken("; ".join(map(str, complaints)))
         return plan
@@ -163,4 +178,8 @@ class SimulatedCluster:
         finally:
             limit.cancel()
             machine.rc.locks.discard(LOCK)
-        return read_answer(steps, out, NONCE, exit_status=status, timed_out=process.killed is not None)
+        results = read_answer(steps, out, NONCE, exit_status=status, timed_out=process.killed is not None)
+        ended = tuple(Ended(step, result, self.now) for step, result in zip(steps, results, strict=False))
+        wall = datetime.fromtimestamp(self.world.clock.epoch(), UTC)
+        self._touched |= touched(StageOutcome(Stage("", steps), ended, ()), wall)
+        return results

@@ -51,6 +51,11 @@ def test_examples_mean_something(data):
     assert fault_lines(data()) == []
 
 
+def services(*lines):
+    """`www postgresql`: www comes after postgresql."""
+    return [{"name": name, "after": after} for name, *after in (line.split() for line in lines)]
+
+
 NAS_CASES = [
     # nodes
     ({"spec.nodes.1.name": "nas-a"}, 'spec.nodes[1].name: the node "nas-a" is there twice'),
@@ -154,6 +159,35 @@ NAS_CASES = [
     (
         {"spec.groups.0.services.0.check": {"command": "db --pass word ping"}},
         "services[0].check.command: a check holds no password",
+    ),
+    (
+        {"spec.groups.0.services": services("a b", "b c", "c a")},
+        "services[0].after[0]: each of these comes after the next: a -> b -> c -> a; remove one of them",
+    ),
+    (
+        {"spec.groups.0.services": services("postgresql", "www postgres")},
+        'services[1].after[0]: files has no service "postgres"; did you mean "postgresql"?',
+    ),
+    ({"spec.groups.0.services": services("a a")}, "services[0].after[0]: a cannot come after itself"),
+    ({"spec.groups.0.services": services("a", "b a a")}, 'after[1]: the service "a" is there twice (first at'),
+    (
+        {"spec.groups.0.services": [{"name": "a"}, {"name": "b", "after": ["a"], "runOn": "All"}]},
+        "services[1].after[0]: b runs on every node, and a on the active one only",
+    ),
+    (
+        {"spec.groups.1": second_group(services=services("www nfsd"))},
+        "groups[1].services[0].after[0]: nfsd is a service of files, and groups move apart",
+    ),
+    (
+        {"spec.groups.0.services.0.onFailure": {"action": "Move"}, "spec.groups.0.virtualIPs": []},
+        "services[0].onFailure.action: files has no virtual IP that could move; write Restart",
+    ),
+    (
+        {
+            "spec.groups.0.services.0.onFailure": {"action": "Move"},
+            "spec.groups.0.virtualIPs.0.advskews": {"nas-a": 0, "nas-b": 100},
+        },
+        "services[0].onFailure.action: the document's advskews keep the addresses of files where they are",
     ),
     # metadata
     ({"metadata.labels": {"a b": "x"}}, "not a valid key of labels"),

@@ -21,6 +21,8 @@ VIP = f"{GROUP}.virtualIPs.0"
 HAST = f"{GROUP}.storage.0.hast"
 LADDER_A, LADDER_B = {"fw-1": 0, "fw-2": 100}, {"fw-1": 100, "fw-2": 0}
 SHARED = {f"{HAST}.addresses": {"nas-a": "192.0.2.11", "nas-b": "192.0.2.12"}}
+LATER = [{"name": "www", "after": ["pg"]}, {"name": "pg"}]
+MOVES = {f"{GROUP}.services": [{"name": "pg", "onFailure": {"action": "Move"}}]}
 FIRST = {"name": "one", "preferred": ["nas-b", "nas-a"], "services": [{"name": "smbd"}]}
 MORE = {
     "name": "more",
@@ -192,6 +194,20 @@ CASES: list[tuple[Code, str, Changes, Changes, str]] = [
         "spec.groups[0].services[0].name",
     ),
     (Code.OBSERVE, "nas", {"spec.mode": "Observe"}, {"spec.mode": "Propose"}, "spec.mode"),
+    (
+        Code.AFTER_LATER,
+        "nas",
+        {f"{GROUP}.services": LATER},
+        {f"{GROUP}.services": LATER[::-1]},
+        "spec.groups[0].services[0].after[0]",
+    ),
+    (
+        Code.MOVE_ASYNC,
+        "nas",
+        {**MOVES, f"{HAST}.replication": "async"},
+        MOVES,
+        "spec.groups[0].services[0].onFailure.action",
+    ),
     (
         Code.ONE_NODE,
         "firewall",

@@ -334,6 +334,12 @@ def test_a_service_nobody_can_tell_about(text: str, status: int, reason: str) ->
         ("tool: the server is running", 2, "unclear"),
         ("Cannot 'status' web. Set web_enable to YES in /etc/rc.conf", 0, "unclear"),
         ("/usr/local/etc/rc.d/mine: unknown directive 'onestatus'.", 1, "unclear"),
+        ("app: Not running", 0, "unclear"),
+        ("app is NOT running", 0, "unclear"),
+        ("stopped", 0, "unclear"),
+        ("Checking app: DOWN", 0, "unclear"),
+        ("the app is dead.", 0, "unclear"),
+        ("12 jobs, none stopped by hand, up for 3 days", 0, "yes"),
         ("web is not running.", 124, "unclear"),
         ("", 126, "unclear"),
         ("", 137, "unclear"),
@@ -343,6 +349,27 @@ def test_a_service_nobody_can_tell_about(text: str, status: int, reason: str) ->
 def test_what_an_answer_comes_to(shell: str, text: str, status: int, runs: str) -> None:
     """The table of evidence, in the shells of this machine (the lab's: tests/services)."""
     assert judged(text, status, shell) == runs
+
+
+@pytest.mark.parametrize("shell", sorted({"/bin/sh", DASH}))
+@pytest.mark.parametrize(
+    ("name", "text", "runs"),
+    [
+        # Of its own daemon it says the one thing, of another one the other.
+        ("app", "app is not running.\nrpcbind is running as pid 7.", "unclear"),
+        ("app", "rpcbind is running as pid 7.\napp is running as pid 8.", "yes"),
+        ("app", "rpcbind is not running.\napp is running as pid 8.", "yes"),
+        ("app", "app is not running.\nrpcbind is not running.", "no"),
+        # rc.conf's name of it, and daemons of which none has its name.
+        ("node-exporter", "node_exporter is not running.\nhelper is running as pid 7.", "unclear"),
+        ("mysql-server", "mysql is running as pid 7.", "yes"),
+        ("samba_server", "nmbd is not running.\nsmbd is running as pid 7.", "yes"),
+        ("a*b", "a* is not running.\nhelper is running as pid 7.", "yes"),
+    ],
+)
+def test_a_daemon_of_another_name_does_not_speak_for_the_service(shell: str, name: str, text: str, runs: str) -> None:
+    """Where the one of the service's own name does not run nobody can tell what the others are."""
+    assert judged(text, 1, shell, name=name) == runs
 
 
 def test_rcvar() -> None:

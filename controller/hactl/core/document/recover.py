@@ -39,7 +39,9 @@ def more_faults(data: object, found: Sequence[Fault]) -> list[Fault]:
     if not isinstance(cluster, HACluster):
         return []
     wrong = [_restored(fault, kept) for fault in faults(cluster)]
-    return [fault for fault in wrong if not any(_touches(fault.path, known.path) for known in found)]
+    return [
+        fault for fault in wrong if not any(_touches(fault.path, each.path) or _named(fault, each) for each in found)
+    ]
 
 
 def _take_out(rest: dict[str, Any], fault: Fault, taken: set[FieldPath]) -> bool:
@@ -110,6 +112,11 @@ def _old_path(path: FieldPath, kept: dict[FieldPath, list[int]]) -> FieldPath:
         places = kept.get(path[:index])
         old.append(places[part] if places is not None and isinstance(part, int) else part)
     return tuple(old)
+
+
+def _named(fault: Fault, known: Fault) -> bool:
+    """Whether a service may be missing from what another one comes after only because it was taken out."""
+    return fault.path[3:4] == known.path[3:4] == ("services",) and fault.path[5:6] == ("after",)
 
 
 def _touches(one: FieldPath, other: FieldPath) -> bool:

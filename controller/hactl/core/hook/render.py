@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import HAST_PORT, Cluster, checks_of, failover_of, hooked_groups, interface_on
+from hactl.core.cluster import HAST_PORT, Cluster, checks_of, failover_of, hooked_groups, interface_on, start_order
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.onestatus.judge import JUDGE, question_of
@@ -103,16 +103,22 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' ;;",
         "\tesac",
         "}",
-        *_checks(cluster),
+        *_services(cluster),
     ]
     return "\n".join([*lines, "", PROGRAM])
 
 
-def _checks(cluster: Cluster) -> Iterator[str]:
-    """What the document names to tell whether a service runs."""
+def _services(cluster: Cluster) -> Iterator[str]:
+    """What the document says besides a service's name: how to tell whether it runs, and what it comes after."""
     named = checks_of(cluster)
     yield ""
     yield f"CHECKED={quote(' '.join(['', *named, '']))}"
+    ordered = {spec.name: spec.after for group in cluster.groups for spec in group.services if spec.after}
+    yield f"AFTER={quote(' '.join(['', *ordered, '']))}"
+    if ordered:
+        yield from ("", "comes_after() {", '\tcase "$1" in')
+        yield from (f"\t{name}) NEEDS={quote(' '.join(needed))} ;;" for name, needed in ordered.items())
+        yield from ("\tesac", "}")
     if named:
         yield from ("", "own_check() {", '\tcase "$1" in')
         yield from (f"\t{name}) {question_of(check)} </dev/null >/dev/null 2>&1 ;;" for name, check in named.items())
@@ -128,7 +134,7 @@ def _storage_only(cluster: Cluster, node: str) -> bool:
 
 def _group(cluster: Cluster, group: GroupSpec, node: str) -> Iterator[str]:
     failover = failover_of(cluster, group)
-    services = [service.name for service in group.services if service.run_on is RunOn.ACTIVE]
+    services = [service.name for service in start_order(group) if service.run_on is RunOn.ACTIVE]
     yield f"\t{group.name})"
     yield f"\t\tPOLICY={failover.policy} SETTLE={failover.settle_seconds} WITNESSES={quote(' '.join(failover.witness))}"
     yield f"\t\tRANK={group.preferred.index(node)} SOLO={failover.solo_start}"

@@ -82,6 +82,8 @@ class Code(StrEnum):
     NEEDED_EVERYWHERE = "HL404", _WARNING, "A service that every node needs follows a group."
     OBSERVE = "HL405", _INFO, "The mode is Observe: nothing is repaired."
     ONE_NODE = "HL406", _INFO, "The cluster has one node."
+    AFTER_LATER = "HL407", _INFO, "A service stands in the list before one that it comes after."
+    MOVE_ASYNC = "HL408", _INFO, "A service is to move its group, and replication is async."
     # Nodes.
     HOST_NAME = "HL501", _WARNING, "A node is reached by a name."
     ONLY_REPLICATION = "HL502", _WARNING, "A node is reached over its replication link."

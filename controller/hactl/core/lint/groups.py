@@ -8,7 +8,7 @@ from hactl.core.document.problems import Fault, listed
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
 from hactl.core.lint.parts import groups, has_standby, is_to_fail_over
-from hactl.core.objects import GroupSpec, HACluster, Mode, RunOn
+from hactl.core.objects import FailureAction, GroupSpec, HACluster, Mode, Replication, RunOn
 
 #: Services that are stopped on a standby when they follow a group, and what it is without them.
 _NEEDED = {
@@ -70,6 +70,30 @@ def _needed_everywhere(cluster: HACluster) -> Iterator[Fault]:
                 yield Fault(where, message, "remove it and enable it in rc.conf of every node")
 
 
+def _after_later(cluster: HACluster) -> Iterator[Fault]:
+    for path, group in groups(cluster):
+        seen: set[str] = set()
+        for index, service in enumerate(group.services):
+            for at, name in enumerate(service.after):
+                if name not in seen:
+                    message = f"{service.name} stands before {name} and starts after it: the list reads otherwise"
+                    yield Fault((*path, "services", index, "after", at), message, f"write {service.name} below {name}")
+            seen.add(service.name)
+
+
+def _move_async(cluster: HACluster) -> Iterator[Fault]:
+    for path, group in groups(cluster):
+        late = [storage.name for storage in group.storage if storage.hast.replication is Replication.ASYNC]
+        for index, service in enumerate(group.services):
+            rule = service.on_failure
+            if late and rule is not None and rule.action is FailureAction.MOVE:
+                message = (
+                    f"the move waits until the other disk has all of {listed(late, last='and')}, and that may take long"
+                )
+                where = (*path, "services", index, "onFailure", "action")
+                yield Fault(where, message, "replicate with memsync, or write Restart")
+
+
 def _observe(cluster: HACluster) -> Iterator[Fault]:
     if cluster.spec.mode is Mode.OBSERVE:
         yield Fault(("spec", "mode"), "hactl reports and repairs nothing", "write Apply when you trust the plan")
@@ -85,6 +109,8 @@ RULES: tuple[tuple[Code, Rule], ...] = (
     (Code.ONE_SIDE, _one_side),
     (Code.ALL_NEEDS_DISK, _all_needs_disk),
     (Code.NEEDED_EVERYWHERE, _needed_everywhere),
+    (Code.AFTER_LATER, _after_later),
+    (Code.MOVE_ASYNC, _move_async),
     (Code.OBSERVE, _observe),
     (Code.ONE_NODE, _one_node),
 )

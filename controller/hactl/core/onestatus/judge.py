@@ -10,7 +10,7 @@ from hactl.core.objects import ServiceCheck, ServiceSpec
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote
 
-#: `hactl_judge STATUS TEXT`: afterwards hactl_runs is yes, no or unclear.
+#: `hactl_judge STATUS TEXT NAME`: afterwards hactl_runs is yes, no or unclear.
 JUDGE = packaged("hactl.core.onestatus", "onestatus.sh")
 #: The same, as a step has it.
 JUDGE_IN_STEP = "\n".join(line for line in JUDGE.splitlines() if not line.lstrip("\t").startswith("#"))

@@ -16,6 +16,7 @@ from hactl.core.changes.hast import SetRole
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.evidence.hook_log import TOOK, moves_of
 from hactl.core.facts import HastRole, Snapshot, known
+from hactl.core.objects import FailureAction
 from hactl.core.operations import Kind, OpenOperations
 from hactl.core.steps import Plan
 
@@ -117,6 +118,8 @@ class Moves:
         seconds = None if ours else _hook_seconds(snapshot, node, group, self._notes.get(node, frozenset()))
         who = "hactl" if ours else "the nodes themselves"
         took = f" in {seconds:.0f} s" if seconds is not None else ""
+        failed = [] if not ours or numbers or before in operations.overrides.drained else _failed_on(found, before)
+        because = f", because {' and '.join(failed)} failed there" if failed else ""
         detail = {
             "group": group,
             "from": before,
@@ -124,8 +127,9 @@ class Moves:
             "by": "hactl" if ours else "nodes",
             "seconds": seconds,
             "operation": numbers[-1] if ours and numbers else None,
+            **({"because": failed} if failed else {}),
         }
-        return EventKind.GROUP_MOVED, f"{group} moved from {before} to {node}, by {who}{took}", node, detail
+        return EventKind.GROUP_MOVED, f"{group} moved from {before} to {node}, by {who}{took}{because}", node, detail
 
     def recorded(self, status: Mapping[str, Any], events: Sequence[Event]) -> None:
         """That status, and the moves in it, are on record."""
@@ -143,6 +147,16 @@ class Moves:
         for node in (status or {}).get("nodes", ()):
             if node.get("hook"):
                 self._notes[node["name"]] = frozenset(node["hook"]["moves"])
+
+
+def _failed_on(group: Mapping[str, Any], node: str) -> list[str]:
+    """The services that say `onFailure: Move` and that hactl has given up on that node."""
+    return [
+        service["name"]
+        for service in group.get("services", ())
+        if service.get("onFailure") == FailureAction.MOVE
+        and service.get("failures", {}).get(node, {}).get("givenUpAt") is not None
+    ]
 
 
 def _hook_seconds(snapshot: Snapshot, node: str, group: str, before: frozenset[str]) -> float | None:

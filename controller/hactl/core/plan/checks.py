@@ -247,7 +247,7 @@ def _by(spec: ServiceSpec) -> str:
 def _judged(spec: ServiceSpec, runs: str) -> str:
     """sh text: what the script answers, or the document's check, comes to this."""
     if spec.check is None:
-        asked = f'hactl_text=$({_onestatus(spec.name)})\nhactl_judge $? "$hactl_text"'
+        asked = f'hactl_text=$({_onestatus(spec.name)})\nhactl_judge $? "$hactl_text" {quote(spec.name)}'
     else:
         asked = f"{question_of(spec.check)} >/dev/null 2>&1\nhactl_judge $? ''"
     return f'{JUDGE_IN_STEP}\n{asked}\n[ "$hactl_runs" = {runs} ]'

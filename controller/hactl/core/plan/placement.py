@@ -15,6 +15,7 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import Failback, GroupSpec, StorageSpec
 from hactl.core.plan.scene import Scene
+from hactl.core.plan.serving import driven_off
 from hactl.core.steps import Hold
 
 
@@ -33,8 +34,8 @@ def place(scene: Scene) -> Scene:
 
 
 def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
-    """Where the group should be: as a person asked, off drained nodes, where the document's advskews keep its
-    addresses, else as the document's failback says.
+    """Where the group should be: as a person asked, off drained nodes, off those where a service of it failed, where
+    the document's advskews keep its addresses, else as the document's failback says.
     """
     moved_to = scene.overrides.moves.get(group.name)
     if moved_to in group.preferred:
@@ -42,24 +43,29 @@ def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
     allowed = [node for node in group.preferred if node not in scene.overrides.drained]
     if active is None or not allowed:
         return active
+    good = [node for node in allowed if not driven_off(scene, group, node, active)]
     if active not in allowed:
-        return allowed[0]
+        return (good or allowed)[0]
+    if active not in good:
+        # With nowhere to go, or too many moves behind it, the group stays; it is told (areas.services).
+        return good[0] if good and group.name not in scene.overrides.frozen else active
     kept = kept_by_advskews(scene, group)
     if group.storage and kept in allowed:
         return kept
     if group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen:
-        return allowed[0]
+        return good[0]
     return active
 
 
 def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
     """The group's nodes, best first: where it was asked to go, where it came from, where the document's advskews keep
-    its addresses, then as the document says.
+    its addresses, then as the document says; those where a service of it failed, and drained ones, come last.
     """
     first = _first_choice(scene, group)
-    drained = [node for node in group.preferred if node in scene.overrides.drained and node != first]
-    rest = [node for node in group.preferred if node != first and node not in drained]
-    return (*((first,) if first in group.preferred else ()), *rest, *drained)
+    others = [node for node in group.preferred if node != first]
+    # Of two that are equal the one the document prefers stays first.
+    others.sort(key=lambda node: (node in scene.overrides.drained, bool(driven_off(scene, group, node, None))))
+    return (*((first,) if first in group.preferred else ()), *others)
 
 
 def _first_choice(scene: Scene, group: GroupSpec) -> str | None:
@@ -195,8 +201,13 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
     drained = any(node in scene.overrides.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
+    fled = any(driven_off(scene, group, node, None) for node in group.preferred)
     hook = scene.view.hook(first)
-    return (first == _first_choice(scene, group) or drained or back) and hook is not None and resource in hook.confirmed
+    return (
+        (first == _first_choice(scene, group) or drained or back or fled)
+        and hook is not None
+        and resource in hook.confirmed
+    )
 
 
 def newer_elsewhere(view: View, storage: StorageSpec, node: str, choice: Choice) -> Hold | None:

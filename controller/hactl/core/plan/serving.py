@@ -5,8 +5,10 @@ Rules: what is in use on a device that is gone is dead, however the mount table 
 
 from __future__ import annotations
 
+from hactl.core.evidence.view import ServiceState
 from hactl.core.facts import HastRole, Mount, known
-from hactl.core.objects import GroupSpec, StorageSpec
+from hactl.core.objects import FailureAction, GroupSpec, ServiceSpec, StorageSpec
+from hactl.core.operations import Failures
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import StepKey
 from hactl.core.verbs import Verb
@@ -55,7 +57,37 @@ def serves_fully(scene: Scene, group: GroupSpec) -> bool:
         return False
     for spec in group.services:
         service = known(scene.view.facts[active].services.get(spec.name))
-        fails = StepKey(active, Verb.START_SERVICE, spec.name) in scene.failing
-        if service is not None and service.exists and not service.running and not fails:
+        if service is not None and service.exists and not service.running and not _cannot(scene, group, spec, active):
             return False
     return True
+
+
+def _cannot(scene: Scene, group: GroupSpec, spec: ServiceSpec, node: str) -> bool:
+    """Whether a service is not to be started there now: it failed, or waits for one that failed."""
+    if StepKey(node, Verb.START_SERVICE, spec.name) in scene.failing or given_up(scene, group, spec, node):
+        return True
+    return any(_cannot(scene, group, each, node) for each in group.services if each.name in spec.after)
+
+
+def given_up(scene: Scene, group: GroupSpec, spec: ServiceSpec, node: str) -> Failures | None:
+    """What is known of a service that is not started there any more; None: it may be. Who asks for a move there is not
+    answered from what failed before.
+    """
+    found = scene.overrides.failures.get((spec.name, node))
+    asked = scene.overrides.moves.get(group.name) == node
+    return found if found is not None and found.given_up_at is not None and not asked else None
+
+
+def driven_off(scene: Scene, group: GroupSpec, node: str, active: str | None) -> tuple[str, ...]:
+    """The services that keep their group from a node, because they failed there and say `onFailure: Move`.
+
+    Where the group is they do so only while they do not run: who started one by hand is believed.
+    """
+    return tuple(
+        spec.name
+        for spec in group.services
+        if spec.on_failure is not None
+        and spec.on_failure.action is FailureAction.MOVE
+        and given_up(scene, group, spec, node) is not None
+        and (node != active or scene.view.service(spec.name, node) is not ServiceState.RUNNING)
+    )

@@ -13,7 +13,7 @@ from hactl.core.evidence.carp import advskew_ladder, advskew_step
 from hactl.core.facts import Address
 from hactl.core.objects import Failback, GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
-from hactl.core.plan.serving import serves_fully
+from hactl.core.plan.serving import driven_off, serves_fully
 
 
 def wanted_addresses(vip: VirtualIP) -> list[Address]:
@@ -77,7 +77,9 @@ def _lead(scene: Scene, group: GroupSpec) -> str | None:
         return active if active is not None and (_undecided(scene, group) or serves_fully(scene, group)) else None
     if group.failback is Failback.NEVER or scene.goals.get(group.name) != active:
         return scene.goals.get(group.name)
-    return group.preferred[0]
+    # To a drained node, or where a service failed, CARP is not to bring the addresses back.
+    kept_off = [n for n in group.preferred if n in scene.overrides.drained or driven_off(scene, group, n, active)]
+    return next((node for node in group.preferred if node not in kept_off), active)
 
 
 def _undecided(scene: Scene, group: GroupSpec) -> bool:

@@ -138,7 +138,7 @@ h_services() {
 			hactl_judge "$h_r" ''
 		else
 			h_text=$($h_bound service "$h_name" onestatus 2>&1); h_r=$?
-			hactl_judge "$h_r" "$h_text"
+			hactl_judge "$h_r" "$h_text" "$h_name"
 		fi
 		h_s "service.$h_n" "$h_r" "$h_text"; h_s "runs.$h_n" 0 "$hactl_runs"
 	done

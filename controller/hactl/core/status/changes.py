@@ -7,19 +7,16 @@ came back the same is one loss and one return of its node, not a change of state
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from hactl.core.catalogue import EventKind
-from hactl.core.facts import device_of
+from hactl.core.facts import device_of, rebooted
 
 #: kind, summary, node, detail.
 Event = tuple[EventKind, str, str | None, Any]
 
 #: Keys of a status that only say how old a reading is, or when the status was made: they change on every pass.
 AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})
-#: kern.boottime moves by small amounts when a clock is disciplined; more than this is a reboot or a stepped clock.
-BOOT_TIME_SLACK_SECONDS = 5
 _UNKNOWN = "Unknown"
 
 
@@ -80,12 +77,6 @@ def _reboots(before: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[
                 node["name"],
                 {"before": was, "bootTime": now},
             )
-
-
-def rebooted(was: str, now: str) -> bool:
-    """Whether two boot times of a node, ISO 8601, are those of two boots."""
-    moved = datetime.fromisoformat(now) - datetime.fromisoformat(was)
-    return abs(moved.total_seconds()) > BOOT_TIME_SLACK_SECONDS
 
 
 def _boot_times(status: Mapping[str, Any]) -> dict[str, str]:

@@ -14,13 +14,15 @@ from enum import StrEnum
 from typing import Any
 
 from hactl.core.cluster import interface_on
+from hactl.core.evidence.failures import Place, as_recorded
 from hactl.core.evidence.left import still_there
 from hactl.core.evidence.view import MountState, View
-from hactl.core.facts import HastMetadata, NodeFacts, NoMetadata, System, Unknown, known
+from hactl.core.facts import HastMetadata, NodeFacts, NoMetadata, System, Unknown, known, rebooted
 from hactl.core.hook.installed import differing
 from hactl.core.hook.render import hook_files
 from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec, VirtualIP
-from hactl.core.status.changes import last_known, rebooted
+from hactl.core.operations import Failures
+from hactl.core.status.changes import last_known
 from hactl.core.status.conditions import Finding, findings
 from hactl.core.steps import Hold, Plan, Stage, Step, StepKey
 
@@ -47,11 +49,12 @@ def cluster_status(
     wall: datetime,
     previous: Mapping[str, Any] | None = None,
     failing: Mapping[StepKey, str] | None = None,
+    failures: Mapping[Place, Failures] | None = None,
 ) -> Status:
     """The status at `view.now`, which is `wall` (timezone-aware) on the controller's clock.
 
     `previous`: the last status of this cluster, for times of transitions. `failing`: `Step.key` of steps that keep
-    failing -> what happened.
+    failing -> what happened. `failures`: services that stopped by themselves, which the next look goes on from.
     """
     before: Mapping[str, Any] = previous or {}
     cluster = view.cluster
@@ -69,7 +72,7 @@ def cluster_status(
         "observedAt": _text(wall),
         "problems": list(origin.problems),
         "nodes": [_node(view, name, wall, nodes_before.get(name, {})) for name in view.nodes],
-        "groups": [_group(view, plan, group) for group in cluster.groups],
+        "groups": [_group(view, plan, group, failures or {}) for group in cluster.groups],
         "plan": _plan(plan),
         "holds": [_hold(hold) for hold in plan.holds],
         "left": [
@@ -184,7 +187,7 @@ def _texts(states: Mapping[str, StrEnum]) -> dict[str, str]:
     return {node: state.value for node, state in states.items()}
 
 
-def _group(view: View, plan: Plan, group: GroupSpec) -> Status:
+def _group(view: View, plan: Plan, group: GroupSpec, failures: Mapping[Place, Failures]) -> Status:
     return {
         "name": group.name,
         "active": view.active(group),
@@ -192,7 +195,7 @@ def _group(view: View, plan: Plan, group: GroupSpec) -> Status:
         "goal": plan.goals.get(group.name),
         "addresses": [_address(view, vip) for vip in group.virtual_ips],
         "storage": [_storage(view, storage) for storage in group.storage],
-        "services": [_service(view, service) for service in group.services],
+        "services": [_service(view, service, failures) for service in group.services],
     }
 
 
@@ -239,11 +242,14 @@ def _metadata(metadata: HastMetadata | NoMetadata | None) -> Status:
     return {"state": metadata.value.capitalize() if metadata is not None else "Unknown"}
 
 
-def _service(view: View, service: ServiceSpec) -> Status:
+def _service(view: View, service: ServiceSpec, failures: Mapping[Place, Failures]) -> Status:
+    failed = as_recorded(failures, service.name)
     return {
         "name": service.name,
         "runOn": service.run_on.value,
         "states": _texts({node: view.service(service.name, node) for node in view.nodes}),
+        **({"onFailure": service.on_failure.action.value} if service.on_failure is not None else {}),
+        **({"failures": failed} if failed else {}),
     }
 
 

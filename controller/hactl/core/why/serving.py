@@ -6,11 +6,13 @@ Each function answers for one case, or None when it is not the case.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from hactl.core.catalogue import Cause, ConditionReason
+from hactl.core.catalogue import Cause, ConditionReason, HoldReason
+from hactl.core.cluster import start_order
 from hactl.core.evidence.view import MountState, ServiceState
 from hactl.core.facts import HastRole, known
-from hactl.core.objects import Failback, RunOn
+from hactl.core.objects import Failback, FailureAction, RunOn
 from hactl.core.onestatus.judge import asked_how
 from hactl.core.status.timeline import predict_failover
 from hactl.core.why.answer import Explanation, Fact, Remedy, each
@@ -54,13 +56,34 @@ def not_serving(subject: Subject) -> Explanation | None:
             head = f"{active} is primary for {storage.name}, but {what} is not {state} there"
             fact = subject.fact(active, f"{what}: not {state}")
             return Explanation(Cause.NOT_MOUNTED, head + _step(subject, active), (fact,), (subject.applied(),))
-    for service in subject.group.services:
+    for service in start_order(subject.group):
         if subject.view.service(service.name, active) is ServiceState.STOPPED:
+            held = _left_stopped(subject, service.name, active)
+            if held is not None:
+                return held
             head = f"{service.name} does not run on {active}, where {subject.name} is active"
             start = Remedy(f"service {service.name} onestart", active)
             fact = subject.fact(active, f"{asked_how(service)}: stopped")
             again = (Fact(fight.sentence, active) for fight in _ended(subject, service.name, active))
             return Explanation(Cause.SERVICE_STOPPED, head + _step(subject, active), (fact, *again), (start,))
+    return None
+
+
+def _left_stopped(subject: Subject, service: str, node: str) -> Explanation | None:
+    """What the document says of a service that stops by itself, or what it waits for."""
+    for hold in subject.plan.holds:
+        if hold.reason in (HoldReason.SERVICE_FAILING, HoldReason.SERVICE_WAITS):
+            if (hold.target, hold.node) != (service, node):
+                continue
+            failed = subject.background.failures.get((service, node))
+            starts = failed.restarts if failed is not None else ()
+            facts = (
+                subject.fact(node, f"{service} does not run"),
+                *(Fact(f"hactl started it at {at:%H:%M:%S} UTC", node) for at in starts),
+            )
+            start = Remedy(f"service {service} onestart", node, "once you know why it stopped")
+            waits = hold.reason is HoldReason.SERVICE_WAITS
+            return Explanation(hold.reason, hold.message, facts, () if waits else (start,))
     return None
 
 
@@ -120,7 +143,7 @@ def healthy(subject: Subject) -> Explanation:
         because = f"it is better by CARP's numbers; {first} is preferred" + _failback(subject, first)
     line = predict_failover(subject.view, subject.group)
     ready = (Fact(f"if {active} died: {line.sentence}"),) if line is not None else ()
-    facts = (*_speaking(subject, active), *_stored(subject, active), *ready)
+    facts = (*_speaking(subject, active), *_stored(subject, active), *_driven_off(subject, active), *ready)
     other = next((node for node in subject.group.preferred if node != active), None)
     move = f"hactl switchover {subject.cluster} {subject.name} --to {other}"
     remedies = (Remedy(move, None, "to move it"),) if other is not None else ()
@@ -132,6 +155,20 @@ def _failback(subject: Subject, first: str) -> str:
     if subject.group.failback is Failback.NEVER:
         return ", but failback is Never, so it stays until somebody moves it"
     return f", and it goes back once {first} is ready (failback: WhenReady)"
+
+
+def _driven_off(subject: Subject, active: str) -> Iterator[Fact]:
+    """The nodes that the group left because a service failed there."""
+    for service in subject.group.services:
+        rule = service.on_failure
+        if rule is None or rule.action is not FailureAction.MOVE:
+            continue
+        for node in subject.group.preferred:
+            failed = subject.background.failures.get((service.name, node))
+            if node != active and failed is not None and failed.given_up_at is not None:
+                until = failed.given_up_at + timedelta(seconds=rule.within_seconds)
+                what = f"{service.name} failed there at {failed.given_up_at:%H:%M:%S} UTC"
+                yield Fact(f"{what}: {subject.name} does not go there for its sake before {until:%H:%M:%S} UTC", node)
 
 
 def _speaking(subject: Subject, active: str) -> Iterator[Fact]:

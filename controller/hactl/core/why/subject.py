@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hactl.core.evidence.carp import Voice
+from hactl.core.evidence.failures import Place
 from hactl.core.evidence.view import VhidState, View
 from hactl.core.facts import NodeFacts, Snapshot
 from hactl.core.objects import GroupSpec, VirtualIP
+from hactl.core.operations import Failures
 from hactl.core.steps import Plan, StepKey
 from hactl.core.why.answer import Fact, Remedy
 from hactl.core.why.fights import Fight
@@ -27,6 +29,8 @@ class Background:
     failing: Mapping[StepKey, str] = field(default_factory=dict)
     #: What succeeded and was undone again.
     fights: Sequence[Fight] = ()
+    #: Services that stopped by themselves.
+    failures: Mapping[Place, Failures] = field(default_factory=dict)
     #: The document's file, for commands.
     source: str = "FILE"
 

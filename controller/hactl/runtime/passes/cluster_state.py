@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hactl.core.facts import Snapshot
@@ -29,6 +30,8 @@ class ClusterState:
         #: The lease of another controller that a node has seen, newer than ours; 0: none.
         self.newer_lease = 0
         self.backoff = Backoff(chance.random)
+        #: (service, node) -> when hactl started it since the last status, wall clock; None: it stopped it.
+        self.touched: dict[tuple[str, str], datetime | None] = {}
         #: The last pass had work: take the lock before looking.
         self.working = False
         #: What the next look has to ask: less than all only right after a stage of ours.

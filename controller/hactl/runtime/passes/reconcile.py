@@ -16,10 +16,11 @@ from typing import Any
 
 from hactl.core.audit.check import audit
 from hactl.core.cluster import Cluster
+from hactl.core.evidence.failures import Place, failures, on_record, touched
 from hactl.core.evidence.left import left_by
 from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
-from hactl.core.operations import OpenOperations, Operation, Overrides, State
+from hactl.core.operations import Failures, OpenOperations, Operation, Overrides, State
 from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
 from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
@@ -75,6 +76,8 @@ class Observation:
 
     snapshot: Snapshot
     plan: Plan
+    #: Services that stopped by themselves (`onFailure`), with what this look tells.
+    failures: Mapping[Place, Failures] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -149,7 +152,7 @@ class Reconciler:
         `previous`: the cluster's last status on record, for what earlier documents left behind.
         """
         resolved = _with_left(await self._access.resolve(accepted.document, accepted.generation), previous)
-        look = await self._look(resolved, stop or asyncio.Event(), overrides or Overrides())
+        look = await self._look(resolved, stop or asyncio.Event(), overrides or Overrides(), previous)
         return resolved, look.snapshot, look.plan
 
     def targets(self, cluster: str) -> Mapping[str, Target]:
@@ -176,6 +179,7 @@ class Reconciler:
         resolved: ResolvedCluster,
         stop: asyncio.Event,
         overrides: Overrides,
+        previous: Mapping[str, Any] | None,
         state: ClusterState | None = None,
         depth: Depth = Depth.FULL,
     ) -> Observation:
@@ -185,6 +189,9 @@ class Reconciler:
         observe = self._observer.observe(resolved.cluster, resolved.targets, depth=depth, look=look)
         snapshot = await within(self._clock, LOOK_LIMIT_SECONDS, observe, stop=stop)
         now = self._clock.monotonic()
+        view, since = View.at(resolved.cluster, snapshot, now), {} if state is None else state.touched
+        failed = failures(view, previous, overrides, since, self._clock.now())
+        overrides = replace(overrides, failures=failed)
         failing = {} if backoff is None else backoff.resting(now)
         plan = self._decide.plan(resolved.cluster, snapshot, now, failing=failing, overrides=overrides)
         if backoff is not None and backoff.in_vain(plan, now):
@@ -194,7 +201,7 @@ class Reconciler:
         if complaints:
             log.critical("the plan is not safe", extra={"cluster": resolved.cluster.name, "complaints": complaints})
             raise InvariantBroken(f"{resolved.cluster.name}: plan {plan.digest}: " + "; ".join(complaints))
-        return Observation(snapshot, plan)
+        return Observation(snapshot, plan, failed)
 
     async def _pass(
         self,
@@ -214,7 +221,7 @@ class Reconciler:
         try:
             # Before anything is changed everything is asked (I6): a routine look at a quiet cluster changes nothing.
             depth = Depth.QUICK if state.quiet and not locked and request.cause in ROUTINE else Depth.FULL
-            look = await self._look(resolved, request.stop, operations.overrides, state, depth)
+            look = await self._look(resolved, request.stop, operations.overrides, state.status, state, depth)
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
@@ -319,6 +326,7 @@ class Reconciler:
             return replace(base, next="wait", after_seconds=after, gate=Gate.BUSY, error=error)
         state.outdated = ""
         state.backoff.note(outcome, self._clock.monotonic())
+        state.touched |= touched(outcome, self._clock.now())
         if outcome.newer_lease > state.newer_lease:
             state.newer_lease = outcome.newer_lease
             why = lease_lost(lease, outcome.newer_lease)
@@ -348,6 +356,7 @@ class Reconciler:
             events = [*self._decide.changes(state.status, status), *moved]
             await self._store.put_status(cluster.name, status, events=events)
             state.status = status
+            state.touched.clear()
             state.operations.moves.recorded(status, events)
         except StoreError as error:
             log.error("the record cannot be written; not acting", extra={"cluster": cluster.name, "error": str(error)})
@@ -384,6 +393,7 @@ class Reconciler:
             wall=self._clock.now(),
             previous=state.status,
             failing=state.backoff.failing,
+            failures=look.failures,
         )
 
     async def _unresolved(self, request: PassRequest, state: ClusterState, error: HactlError) -> PassResult:
@@ -396,6 +406,7 @@ class Reconciler:
         look = Observation(
             state.snapshot or Snapshot(now, {node.name: silent for node in cluster.nodes}),
             Plan(cluster.name, accepted.generation),
+            on_record(state.status),
         )
         problems = tuple(line for line in str(error).splitlines() if line.strip())
         accepted = replace(accepted, problems=(*accepted.problems, *problems))

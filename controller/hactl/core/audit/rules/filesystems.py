@@ -16,7 +16,7 @@ from hactl.core.audit.rules.hast import is_fresh
 from hactl.core.audit.rules.hook import moving
 from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, Mount
-from hactl.core.objects import GroupSpec, Initialize, RunOn, StorageSpec
+from hactl.core.objects import GroupSpec, Initialize, RunOn, ServiceSpec, StorageSpec
 
 #: What mount(8) prints that is not an option somebody chose.
 _NOT_CHOSEN = frozenset(
@@ -248,10 +248,13 @@ def start_service(case: Case) -> Iterator[str]:
         if found is None or effect.action not in ("onestart", "start"):
             yield f"service {effect.name} {effect.action} does not start a service of the document"
             continue
-        group, run_on = found
+        group, service = found
         if case.here.services.get(effect.name):
             yield f"I7: {effect.name} runs already"
-        if run_on is RunOn.ACTIVE:
+        for needed in service.after:
+            if not case.here.services.get(needed):
+                yield f"starts {effect.name} before {needed}, which it comes after, is known to run"
+        if service.run_on is RunOn.ACTIVE:
             yield from _is_active_place(case, group, effect.name)
 
 
@@ -286,10 +289,13 @@ def stop_service(case: Case) -> Iterator[str]:
         if found is None or effect.action not in ("onestop", "stop"):
             yield f"service {effect.name} {effect.action} does not stop a service of the document"
             continue
-        group, run_on = found
+        group, service = found
         if case.here.services.get(effect.name) is False:
             yield f"I7: {effect.name} does not run"
-        if run_on is RunOn.ALL:
+        for other in group.services:
+            if effect.name in other.after and case.here.services.get(other.name):
+                yield f"stops {effect.name} while {other.name}, which comes after it, runs"
+        if service.run_on is RunOn.ALL:
             yield f"I7: {effect.name} should run on every node"
         elif (
             case.plan.active.get(group.name) == case.here.name and serves(case.here, group) and not moving(case, group)
@@ -297,13 +303,8 @@ def stop_service(case: Case) -> Iterator[str]:
             yield f"I7: stops {effect.name} where {group.name} is active"
 
 
-def _service(case: Case, name: str) -> tuple[GroupSpec, RunOn] | None:
+def _service(case: Case, name: str) -> tuple[GroupSpec, ServiceSpec] | None:
     return next(
-        (
-            (group, service.run_on)
-            for group in case.world.cluster.groups
-            for service in group.services
-            if service.name == name
-        ),
+        ((group, service) for group in case.world.cluster.groups for service in group.services if service.name == name),
         None,
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from hactl.core.document.problems import Fault, FieldPath, Problem, Stage, path_text
-from hactl.core.document.rules import failover, network, nodes, storage
+from hactl.core.document.rules import failover, network, nodes, services, storage
 from hactl.core.objects import HACluster
 
 #: ifconfig(8) copies at most 19 characters of `pass`; the rest is silently dropped (docs/freebsd-facts.md#1.1).
@@ -108,5 +108,6 @@ RULES: tuple[Rule, ...] = (
     *network.RULES,
     _secret_references,
     *storage.RULES,
+    *services.RULES,
     *failover.RULES,
 )

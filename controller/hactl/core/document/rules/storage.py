@@ -1,4 +1,4 @@
-"""Rules about replicated disks, filesystems and services. Table: `RULES`.
+"""Rules about replicated disks and filesystems. Table: `RULES`.
 
 hast.conf(5) and its scanner (docs/freebsd-facts.md#2.2): names it reserves, addresses it can express, one file for both
 nodes. zpool(8) for names of pools.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hactl.core.document.problems import Fault, FieldPath, shown
 from hactl.core.document.rules.network import IP, not_usable, numeric, virtual_addresses
 from hactl.core.document.rules.nodes import HAST_KEYWORDS, exactly_one, names_every_node, repeated
-from hactl.core.objects import FilesystemSpec, HACluster, ServiceCheck, StorageSpec
+from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
 
 #: HAST replicates between two machines.
 _HAST_NODES = 2
@@ -50,21 +50,9 @@ _SYSTEM_DIRECTORIES = frozenset(
         "/var/tmp",
     ]
 )
-#: What the audit takes for a password in clear, and for one of hactl's own.
-_SECRET = re.compile(r"(?<![\w$])pass[ \t]+\S|HACTL_")
 #: zpool(8): reserved names, and reserved beginnings.
 _POOL_WORDS = frozenset({"log"})
 _POOL_BEGINNINGS = ("mirror", "raidz", "draid", "spare")
-#: What hactl and the node's own reachability stand on: never to be stopped on a standby.
-_NOT_TO_FOLLOW = {
-    "hastd": "hactl runs hastd itself",
-    "sshd": "hactl would lock itself out of the standby",
-    "netif": "netif restarts the network, and every vhid with it",
-    "routing": "the standby needs its routes",
-    "devd": "every node needs devd",
-    "kld": "every node needs its modules",
-    "sysctl": "every node needs its sysctls",
-}
 
 
 def storages(cluster: HACluster) -> Iterator[tuple[FieldPath, StorageSpec]]:
@@ -216,29 +204,4 @@ def _is_system(path: str) -> bool:
     return path in _SYSTEM_DIRECTORIES or any(path == tree or path.startswith(f"{tree}/") for tree in _SYSTEM_TREES)
 
 
-def _services(cluster: HACluster) -> Iterator[Fault]:
-    first: dict[str, tuple[int, FieldPath]] = {}
-    for group_index, group in enumerate(cluster.spec.groups):
-        for index, service in enumerate(group.services):
-            path = ("spec", "groups", group_index, "services", index, "name")
-            if service.name in _NOT_TO_FOLLOW:
-                message = f"{service.name} cannot follow a group: {_NOT_TO_FOLLOW[service.name]}"
-                yield Fault(path, message, "remove it")
-            if service.name in first:
-                before, where = first[service.name]
-                what = "is there twice" if before == group_index else "is in two groups"
-                message = f"the service {shown(service.name)} {what} (first at {{other}})"
-                yield Fault(path, message, "a service follows one group, once", other=where)
-            first.setdefault(service.name, (group_index, path))
-            if service.check is not None:
-                yield from _check((*path[:-1], "check"), service.check)
-
-
-def _check(path: FieldPath, check: ServiceCheck) -> Iterator[Fault]:
-    """One question; what is written here is seen by everybody who sees a plan."""
-    yield from exactly_one(path, check.tcp, check.command, ("tcp", "command"))
-    if check.command is not None and _SECRET.search(check.command):
-        yield Fault((*path, "command"), "a check holds no password", "let the program read it from a file of the node")
-
-
-RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _mountpoints, _services)
+RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _mountpoints)

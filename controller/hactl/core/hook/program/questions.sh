@@ -230,7 +230,7 @@ running() { # SERVICE
 	case "$CHECKED" in
 	*" $1 "*) own_check "$1"; hactl_judge $? '' ;;
 	# Not in the foreground, so that out of time its children end too: one that hangs would keep this waiting for ever.
-	*) answer=$(IN_FRONT='' rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" ;;
+	*) answer=$(IN_FRONT='' rc 30 "$1" onestatus 2>&1); hactl_judge $? "$answer" "$1" ;;
 	esac
 	[ "$hactl_runs" = yes ]
 }

@@ -70,9 +70,21 @@ start() { # GROUP SERVICE
 		if running "$2"; then return 0; fi
 		say "$1: starting $2"
 	fi
+	case "$AFTER" in *" $2 "*) its_turn "$1" "$2" || return 0 ;; esac
 	left=80
 	while [ -s "$RUN.preparing" ] && [ "$left" -gt 0 ]; do sleep 0.25; left=$((left - 1)); done
 	rc 60 "$2" onestart >"$RUN.start.$2" 2>&1
+}
+
+# What a service comes after has to run before it is started, and for good.
+its_turn() { # GROUP SERVICE
+	comes_after "$2"
+	for needed in $NEEDS; do
+		if becomes yes "$needed"; then continue; fi
+		echo "it comes after $needed, which does not run" >"$RUN.start.$2"
+		say "$1: $2 is not started: it comes after $needed, which does not run"
+		return 1
+	done
 }
 
 comes_to_use() { # what was primary since it took over is written to from now on

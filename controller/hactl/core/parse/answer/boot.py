@@ -104,7 +104,8 @@ def _service(
     if isinstance(answer, Unknown):
         return answer
     # A script without an rcvar always starts. 15.x also knows variables that enable nothing (hastd_svcj).
-    variable = next((name for name in answer.value if name.endswith("_enable")), None)
+    enabling = [variable for variable in answer.value if not variable.endswith("_svcj")]
+    variable = next((each for each in enabling if each.endswith("_enable")), next(iter(enabling), None))
     enabled = variable is None or rc.checkyesno(answer.value[variable])
     return reader.known(replace(service, enabled=enabled, rcvar=variable))
 
