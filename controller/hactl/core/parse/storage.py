@@ -6,6 +6,7 @@ Who uses a device is told by GEOM (`core/parse/geom.py`). Source: sbin/mount/mou
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hactl.core.facts import Mount, Pool
 from hactl.core.parse.text import NotUnderstood, number
@@ -61,17 +62,45 @@ def parse_fstat(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{row[1]} (process {row[2]})" for row in rows))
 
 
+#: A class of devices besides those of the data: `logs      -      -  ...`
+_HEADING = re.compile(r"[a-z]+(\s+-)+\s*")
+
+
 def parse_zpool_list(text: str) -> dict[str, Pool]:
-    """`zpool list -H -o name,health`: imported pools by name."""
+    """`zpool list -HvP -o name,health`: imported pools by name, with their devices.
+
+    The row of a device begins with a tab, whatever its depth; logs, cache and spares stand below a row of dashes
+    (docs/freebsd-facts.md#7.65).
+    """
     pools: dict[str, Pool] = {}
+    rows: dict[str, list[str]] = {}
+    name = ""
     for line in filter(str.strip, text.split("\n")):
-        if line.strip() == "no pools available":
-            continue
-        name, tab, health = line.partition("\t")
-        if not tab or not re.fullmatch(r"[A-Z_]+", health.strip()):
-            raise NotUnderstood("a row that zpool list does not print")
-        pools[name] = Pool(name, health.strip())
-    return pools
+        if name and line.startswith("\t"):
+            rows[name].append(line.split("\t")[1])
+        elif name and _HEADING.fullmatch(line):
+            rows[name].append("")
+        elif line.strip() != "no pools available":
+            name, tab, health = line.partition("\t")
+            if not tab or not re.fullmatch(r"[A-Z_]+", health.strip()):
+                raise NotUnderstood("a row that zpool list does not print")
+            pools[name], rows[name] = Pool(name, health.strip()), []
+    return {name: _with_devices(pool, rows[name]) for name, pool in pools.items()}
+
+
+def _with_devices(pool: Pool, rows: list[str]) -> Pool:
+    """The pool with what its rows say: words and devices of its data, and below an empty row what it has besides."""
+    if not rows:
+        return pool
+    end = rows.index("") if "" in rows else len(rows)
+    words = (re.sub(r"-[0-9]+$", "", row) for row in rows[:end] if not _is_device(row))
+    devices, besides = (tuple(filter(_is_device, part)) for part in (rows[:end], rows[end:]))
+    return replace(pool, devices=devices, layout=" ".join(words), besides=besides)
+
+
+def _is_device(row: str) -> bool:
+    """A path; or the number of a device that is not found (libzfs_pool.c, zpool_vdev_name)."""
+    return row.startswith("/") or row.isdecimal()
 
 
 def parse_zpool_import(text: str) -> dict[str, Pool]:
