@@ -219,7 +219,8 @@ def _imported_from(case: Case, pool: str, storage: StorageSpec) -> Iterator[str]
     """One of the devices of a pool: this node's alone, and there."""
     yield from _only_primary(case, storage)
     device = case.here.hast_device(storage.name)
-    if case.stage == 0 and device is not None and not device.exists:
+    made = storage.name in case.here.freed  # by a role earlier in the stage
+    if case.stage == 0 and not made and device is not None and not device.exists:
         yield f"imports {pool} without {HAST_DEVICES}{storage.name}"
     for peer in case.peers(storage):
         theirs = peer.hast_device(storage.name)
