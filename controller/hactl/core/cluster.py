@@ -47,8 +47,13 @@ class WantedPool:
     storages: tuple[StorageSpec, ...]
     #: None: the document does not say.
     layout: PoolLayout | None
-    #: None: /NAME, as zpool(8) has it.
+    #: None: the document does not say.
     mountpoint: str | None
+
+    @property
+    def mounted_on(self) -> str:
+        """Where it is mounted: without a word, where zpool(8) does it."""
+        return self.mountpoint or f"/{self.name}"
 
     @property
     def resources(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def _group(loop: Loop, group: GroupSpec) -> list[str]:
             found.append(f"{storage.name} has primaries {holders}")
         elif storage.filesystem is not None:
             ufs, pool = storage.filesystem.ufs, pool_under(group, storage)
-            point = ufs.mountpoint if ufs else (pool.mountpoint or f"/{pool.name}") if pool else ""
+            point = ufs.mountpoint if ufs else pool.mounted_on if pool else ""
             if f" on {point} (" not in loop.sh(holders[0], "mount"):
                 found.append(f"{storage.name} is not mounted on {holders[0]}")
     for vip in group.virtual_ips:
