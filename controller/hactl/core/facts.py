@@ -347,7 +347,7 @@ class Pool:
     devices: tuple[str, ...] | None = None
     #: How they are put together, in zpool(8)'s words: `mirror` for one mirror, empty for a plain stripe.
     layout: str = ""
-    #: Devices it has besides, for logs, caches and spares.
+    #: Devices it has besides that it is not imported without: for logs, special data, tables of dedup.
     besides: tuple[str, ...] = ()
 
     @property

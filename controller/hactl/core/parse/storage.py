@@ -63,7 +63,9 @@ def parse_fstat(text: str) -> tuple[str, ...]:
 
 
 #: A class of devices besides those of the data: `logs      -      -  ...`
-_HEADING = re.compile(r"[a-z]+(\s+-)+\s*")
+_HEADING = re.compile(r"([a-z]+)(?:\s+-)+\s*")
+#: Classes without which a pool is imported all the same.
+_DISPENSABLE = frozenset({"cache", "spare", "spares"})
 
 
 def parse_zpool_list(text: str) -> dict[str, Pool]:
@@ -73,29 +75,29 @@ def parse_zpool_list(text: str) -> dict[str, Pool]:
     (docs/freebsd-facts.md#7.65).
     """
     pools: dict[str, Pool] = {}
-    rows: dict[str, list[str]] = {}
-    name = ""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    name = of = ""
     for line in filter(str.strip, text.split("\n")):
         if name and line.startswith("\t"):
-            rows[name].append(line.split("\t")[1])
-        elif name and _HEADING.fullmatch(line):
-            rows[name].append("")
+            rows[name].append((of, line.split("\t")[1]))
+        elif name and (heading := _HEADING.fullmatch(line)):
+            of = heading[1]
         elif line.strip() != "no pools available":
             name, tab, health = line.partition("\t")
             if not tab or not re.fullmatch(r"[A-Z_]+", health.strip()):
                 raise NotUnderstood("a row that zpool list does not print")
-            pools[name], rows[name] = Pool(name, health.strip()), []
+            pools[name], rows[name], of = Pool(name, health.strip()), [], ""
     return {name: _with_devices(pool, rows[name]) for name, pool in pools.items()}
 
 
-def _with_devices(pool: Pool, rows: list[str]) -> Pool:
-    """The pool with what its rows say: words and devices of its data, and below an empty row what it has besides."""
+def _with_devices(pool: Pool, rows: list[tuple[str, str]]) -> Pool:
+    """The pool with what its rows say: of which class, empty for its data, and the device or the word above some."""
     if not rows:
         return pool
-    end = rows.index("") if "" in rows else len(rows)
-    words = (re.sub(r"-[0-9]+$", "", row) for row in rows[:end] if not _is_device(row))
-    devices, besides = (tuple(filter(_is_device, part)) for part in (rows[:end], rows[end:]))
-    return replace(pool, devices=devices, layout=" ".join(words), besides=besides)
+    data = [row for of, row in rows if not of]
+    words = (re.sub(r"-[0-9]+$", "", row) for row in data if not _is_device(row))
+    besides = tuple(row for of, row in rows if of and of not in _DISPENSABLE and _is_device(row))
+    return replace(pool, devices=tuple(filter(_is_device, data)), layout=" ".join(words), besides=besides)
 
 
 def _is_device(row: str) -> bool:

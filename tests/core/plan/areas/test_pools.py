@@ -116,8 +116,10 @@ def test_what_cannot_be_imported_is_told() -> None:
             "zpool status storage on nas-a",
         ),
         (
-            Pool(POOL, "ONLINE", devices=tuple(f"/dev/hast/{n}" for n in DISKS), besides=("/dev/ada5",)),
-            "/dev/ada5 (logs, cache or spares) would stay behind when it moves",
+            Pool(
+                POOL, "ONLINE", devices=tuple(f"/dev/hast/{n}" for n in DISKS), besides=("/dev/ada5", "/dev/hast/log")
+            ),
+            "/dev/ada5 would stay behind, and it is not imported without",
             "zpool status storage on nas-a",
         ),
     ],

@@ -421,8 +421,8 @@ def _differences(pool: WantedPool, there: Pool) -> Iterator[str]:
         yield f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} no part of it"
     if foreign:
         yield f"it stands on {' and '.join(foreign)} too"
-    if there.besides:
-        yield f"{' and '.join(there.besides)} (logs, cache or spares) would stay behind when it moves"
+    if behind := _left_behind(there):
+        yield f"{' and '.join(behind)} would stay behind, and it is not imported without"
     if pool.layout is not None and there.layout != pool.layout.vdev:
         yield f"it is a {there.layout or 'stripe'}, not a {pool.layout.vdev or 'stripe'}"
 
@@ -438,6 +438,11 @@ def _foreign(pool: WantedPool, there: Pool) -> list[str]:
     return [f"a device that is gone (number {device})" if device.isdecimal() else device for device in found]
 
 
+def _left_behind(there: Pool) -> list[str]:
+    """Devices for logs or special data that are not replicated."""
+    return [device for device in there.besides if not device.startswith("/dev/hast/")]
+
+
 def _is_on(device: str, replicated: str) -> bool:
     """Whether a device of a pool is the replicated one, or a partition or an encrypted layer of it."""
     return re.fullmatch(r"([ps][0-9]+[a-h]?)?(\.eli)?", device.removeprefix(replicated)) is not None
@@ -446,8 +451,8 @@ def _is_on(device: str, replicated: str) -> bool:
 def _to_agree(pool: WantedPool, there: Pool, node: str) -> str:
     """How a person makes pool and document agree; hactl adds and attaches nothing, for some of it is for ever."""
     lacking = _lacking(pool, there)
-    if not lacking or _foreign(pool, there) or there.besides:
-        return f"name in the document what the pool stands on (zpool status {pool.name} on {node})"
+    if not lacking or _foreign(pool, there):
+        return f"let the pool and the document name the same devices (zpool status {pool.name} on {node})"
     away = f"let the document name {pool.name} only where it stands (not at {' and '.join(lacking)})"
     if there.layout == "":
         return f"zpool add {pool.name} {' '.join(lacking)} on {node} (for ever); or {away}"
