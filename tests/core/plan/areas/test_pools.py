@@ -76,6 +76,16 @@ def test_it_is_imported_once_with_all_of_its_devices() -> None:
     assert message.startswith("storage: /dev/hast/disk2 is not there yet on nas-a: a pool is created and imported with")
 
 
+def test_it_is_not_imported_beside_a_node_that_tells_no_role() -> None:
+    """It may be primary for one of the resources too (I1)."""
+    scene = without_pool(pool_pair("disk1", "disk2"))
+    for name in ("disk1", "disk2"):
+        scene = scene.hast_device("nas-a", name, blank=False)
+    plan = plan_of(scene.unknown("nas-b", "resources"))
+    assert "zpool" not in " ".join(step.command for step in plan.steps)
+    assert holds(plan, "RoleUnknown")
+
+
 def test_what_cannot_be_imported_is_told() -> None:
     """ZFS lacks a device of it that the document does not name; or a part of the devices holds nothing."""
     scene = without_pool(pool_pair(*DISKS))
