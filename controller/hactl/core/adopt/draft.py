@@ -18,7 +18,8 @@ from hactl.core.adopt.storage import Resource, Storage, storage
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.document.rules.check import faults
-from hactl.core.objects import API_VERSION, KIND, HACluster, Mode
+from hactl.core.facts import Pool
+from hactl.core.objects import API_VERSION, KIND, HACluster, Mode, PoolLayout
 
 _ON_THE_CONSOLE = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node"
 _KEYS_TO_GET = (
@@ -201,7 +202,16 @@ class _Writer:
                 if option not in ("rw", "noauto", "late", "failok", "local", "soft-updates")
             ]
             data["filesystem"] = {"ufs": {"mountpoint": mount.point} | ({"options": options} if options else {})}
+        elif resource.pool is not None:
+            data["filesystem"] = {"zfs": _zfs(resource.pool, resource.pool_mounted_on)}
         else:
             about = f"No file says what is on /dev/hast/{resource.name}: add filesystem (ufs or zfs)."
             self._remark((*path, "hast"), about)
         return data
+
+
+def _zfs(pool: Pool, mounted_on: str) -> dict[str, str]:
+    """The pool as a document names it at each of its resources."""
+    layout = next((each.value for each in PoolLayout if each.vdev and each.vdev == pool.layout), "")
+    place = mounted_on if mounted_on != f"/{pool.name}" else ""
+    return {"pool": pool.name} | ({"layout": layout} if layout else {}) | ({"mountpoint": place} if place else {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hactl.core.adopt.node import IFCONFIG, MOUNTS, RUNNING_SYSCTL, NodeFile
+from hactl.core.adopt.node import IFCONFIG, MOUNTS, POOLS, RUNNING_SYSCTL, NodeFile
 from hactl.core.parse.answer.frames import FRAME, split_frames
 from hactl.core.script import PATH
 from hactl.core.sh import quote
@@ -46,6 +46,8 @@ for h_file in {_FILES}; do
 done
 h_begin hostname; h_name=$(hostname); h_r=$?; printf 'hostname="%s"\\n' "$h_name"; h_end $h_r
 h_begin {quote(MOUNTS)}; mount -p 2>/dev/null; h_end $?
+# zpool(8) would load ZFS where it is not.
+h_begin {quote(POOLS)}; kldstat -q -m zfs && timeout 10 zpool list -HvP -o name,health 2>/dev/null; h_end $?
 h_begin {quote(IFCONFIG)}; ifconfig -k; h_end $?
 printf '%s done\\n' "$h_frame"
 """

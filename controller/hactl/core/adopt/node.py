@@ -16,7 +16,7 @@ from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import HastFile, read_hast
 from hactl.core.adopt.shell import Assignment, read_assignments
 from hactl.core.changes.boot import mangle
-from hactl.core.facts import Interface, RcAlias
+from hactl.core.facts import Interface, Pool, RcAlias
 from hactl.core.parse.ifconfig import parse_ifconfig
 from hactl.core.parse.rc import (
     address_groups,
@@ -25,12 +25,13 @@ from hactl.core.parse.rc import (
     parse_loader_line,
     parse_sysctl_conf_line,
 )
+from hactl.core.parse.storage import parse_zpool_list
 from hactl.core.parse.text import NotUnderstood, mask_length
 
 IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 #: Answers of a running node that stand among its files.
-IFCONFIG, MOUNTS, RUNNING_SYSCTL = "ifconfig -k", "mount -p", "sysctl net.inet.carp.preempt"
+IFCONFIG, MOUNTS, POOLS, RUNNING_SYSCTL = "ifconfig -k", "mount -p", "zpool list", "sysctl net.inet.carp.preempt"
 _PREEMPT = "net.inet.carp.preempt"
 _IFCONFIG = re.compile(r"ifconfig_([A-Za-z0-9_]+?)(_ipv6|_aliases|_alias[0-9]+[A-Za-z0-9_]*)?", re.ASCII)
 #: Variables of an interface that are no addresses.
@@ -82,6 +83,9 @@ class Node:
     hast: HastFile | None = None
     #: Resource -> where it is mounted.
     mounts: dict[str, Mount] = field(default_factory=dict)
+    #: Resource -> the pool that stands on it, where the node itself was asked; and dataset -> where it is mounted.
+    pools: dict[str, Pool] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
     #: What runs, where the node itself was asked.
     running: dict[str, Interface] = field(default_factory=dict)
     carp_at_boot: bool = False
@@ -131,7 +135,7 @@ def read_node(files: tuple[NodeFile, ...]) -> Node:
 def kind_of(name: str, text: str) -> str:
     """Which file it is: by its name, else by what stands in it."""
     base = posixpath.basename(name)
-    for kind in (IFCONFIG, MOUNTS, RUNNING_SYSCTL):
+    for kind in (IFCONFIG, MOUNTS, POOLS, RUNNING_SYSCTL):
         if name.endswith(f":{kind}"):
             return kind
     for kind in ("hast.conf", "loader.conf", "sysctl.conf", "fstab", "rc.conf"):
@@ -145,19 +149,31 @@ def _read(node: Node, name: str, text: str) -> None:
     if kind == "hast.conf":
         node.hast, findings = read_hast(name, text)
         node.findings += findings
-    elif kind == IFCONFIG:
+    elif kind in (IFCONFIG, POOLS):
         try:
-            node.running = parse_ifconfig(text, str)
+            if kind == IFCONFIG:
+                node.running = parse_ifconfig(text, str)
+            else:
+                node.pools = _pools(text)
         except NotUnderstood as why:
-            node.findings.append(
-                note(Place(name), f"what ifconfig prints is not understood: {why}", "files alone count")
-            )
+            message = f"what {kind.split()[0]} prints is not understood: {why}"
+            node.findings.append(note(Place(name), message, "files alone count"))
     elif kind == "rc.conf":
         node.variables, findings = read_assignments(name, text, node.variables)
         node.findings += findings
     else:
         for number, line in enumerate(text.splitlines(), 1):
             _line(node, kind, line, Place(name, number))
+
+
+def _pools(text: str) -> dict[str, Pool]:
+    """The pools by the resources they stand on. Raises NotUnderstood."""
+    return {
+        resource[1]: pool
+        for pool in parse_zpool_list(text).values()
+        for device in pool.devices or ()
+        if (resource := _HAST_DEVICE.fullmatch(device))
+    }
 
 
 def _line(node: Node, kind: str, line: str, place: Place) -> None:
@@ -171,6 +187,8 @@ def _line(node: Node, kind: str, line: str, place: Place) -> None:
         words = line.partition("#")[0].split()
         if len(words) >= 4 and (device := _HAST_DEVICE.fullmatch(words[0])):
             node.mounts[device[1]] = Mount(words[1], words[2], tuple(words[3].split(",")), place)
+        elif kind == MOUNTS and len(words) >= 4 and words[2] == "zfs":
+            node.datasets[words[0]] = words[1]
 
 
 def _interfaces(node: Node) -> None:

@@ -13,6 +13,7 @@ from hactl.core.adopt.finding import Finding, Place, note
 from hactl.core.adopt.hast import Block, HastFile, Setting
 from hactl.core.adopt.names import Names
 from hactl.core.adopt.node import Mount, Node
+from hactl.core.facts import Pool
 from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import canonical_address
 
@@ -42,6 +43,9 @@ class Resource:
     #: As the document calls them.
     settings: dict[str, object] = field(default_factory=dict)
     mount: Mount | None = None
+    #: The pool that stands on it where the group serves, and where that is mounted; empty: not told.
+    pool: Pool | None = None
+    pool_mounted_on: str = ""
     #: Why devices and addresses are what they are, where no file says so.
     about_devices: str = ""
     about_addresses: str = ""
@@ -88,6 +92,9 @@ class _Resource:
         self._addresses()
         self._settings(files)
         self.made.mount = next((m for node in self._nodes if (m := node.mounts.get(self.made.name))), None)
+        for node in self._nodes:
+            if (pool := node.pools.get(self.made.name)) is not None:
+                self.made.pool, self.made.pool_mounted_on = pool, node.datasets.get(pool.name, "")
         self._afterwards()
 
     def _say(self, place: Place, message: str, fix: str = "") -> None:
