@@ -114,7 +114,8 @@ comes_back() {
 	return 1
 }
 
-unuse() { # GROUP RESOURCE: unmounts or exports what is on it, never by force; a pool as one, whatever it stands on
+# A pool goes as one, with the first of its resources that is asked for.
+unuse() { # GROUP RESOURCE: unmounts or exports what is on it, never by force
 	resource "$2"
 	tries=0
 	while used "$2"; do
