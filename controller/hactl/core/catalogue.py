@@ -168,7 +168,13 @@ class HoldReason(Named):
         About.SITUATION,
     )
     PEER_SILENT = ("PeerSilent", "What is to be done needs the word of a node that cannot be asked.", About.UNKNOWN)
-    POOL_SICK = ("PoolSick", "A ZFS pool is neither ONLINE nor DEGRADED.", About.SITUATION)
+    POOL_DEGRADED = ("PoolDegraded", "A ZFS pool works without one of its devices.", About.SITUATION)
+    POOL_DIFFERS = (
+        "PoolDiffers",
+        "A ZFS pool stands on other devices, or in another layout, than the document says.",
+        About.SITUATION,
+    )
+    POOL_SICK = ("PoolSick", "A ZFS pool is neither ONLINE nor DEGRADED, or cannot be imported.", About.SITUATION)
     RECONNECTING = (
         "Reconnecting",
         "A primary and its secondary are not connected; they connect again by themselves.",

@@ -11,6 +11,7 @@ from hactl.core.objects import (
     GroupSpec,
     HACluster,
     NodeSpec,
+    PoolLayout,
     RunOn,
     ServiceCheck,
     ServiceSpec,
@@ -36,6 +37,29 @@ class Left:
     what: LeftKind
     name: str
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPool:
+    """A ZFS pool of the document: one thing to create, import and export, whatever the number of its resources."""
+
+    name: str
+    #: The resources it stands on; their order is that of its devices.
+    storages: tuple[StorageSpec, ...]
+    #: None: the document does not say.
+    layout: PoolLayout | None
+    #: None: the document does not say.
+    mountpoint: str | None
+
+    @property
+    def mounted_on(self) -> str:
+        """Where it is mounted: without a word, where zpool(8) does it."""
+        return self.mountpoint or f"/{self.name}"
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The names of its resources."""
+        return tuple(storage.name for storage in self.storages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +104,26 @@ def checks_of(cluster: Cluster) -> dict[str, ServiceCheck]:
 def storages_of(cluster: Cluster, node: str) -> list[StorageSpec]:
     """The resources that have a disk on this node."""
     return [s for group in cluster.groups for s in group.storage if node in s.hast.devices]
+
+
+def pools_of(group: GroupSpec) -> tuple[WantedPool, ...]:
+    """The pools of a group, each once, in the order of their first resources."""
+    members: dict[str, list[StorageSpec]] = {}
+    for storage in group.storage:
+        if storage.filesystem is not None and storage.filesystem.zfs is not None:
+            members.setdefault(storage.filesystem.zfs.pool, []).append(storage)
+    found = []
+    for name, storages in members.items():
+        specs = [s.filesystem.zfs for s in storages if s.filesystem is not None and s.filesystem.zfs is not None]
+        layout = next((spec.layout for spec in specs if spec.layout is not None), None)
+        mountpoint = next((spec.mountpoint for spec in specs if spec.mountpoint is not None), None)
+        found.append(WantedPool(name, tuple(storages), layout, mountpoint))
+    return tuple(found)
+
+
+def pool_under(group: GroupSpec, storage: StorageSpec) -> WantedPool | None:
+    """The pool that stands on that resource; None: it holds something else, or nothing of the document."""
+    return next((pool for pool in pools_of(group) if storage.name in pool.resources), None)
 
 
 def interface_on(vip: VirtualIP, node: str) -> str:

@@ -352,6 +352,18 @@ class Pool:
     name: str
     health: str
     imported: bool = True
+    #: Paths of the devices that hold its data, in ZFS's order; a number stands for one that ZFS does not find.
+    #: None: not told.
+    devices: tuple[str, ...] | None = None
+    #: How they are put together, in zpool(8)'s words: `mirror` for one mirror, empty for a plain stripe.
+    layout: str = ""
+    #: Devices it has besides that it is not imported without: for logs, special data, tables of dedup.
+    besides: tuple[str, ...] = ()
+
+    @property
+    def works(self) -> bool:
+        """Whether it can be read and written, or (importable) could be: ZFS has enough of its devices."""
+        return self.health in ("ONLINE", "DEGRADED")
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,36 @@ class Initialize(StrEnum):
     IF_BLANK = "IfBlank"
 
 
+class PoolLayout(StrEnum):
+    """How a ZFS pool spreads its data over the resources it stands on (zpoolconcepts(7))."""
+
+    STRIPE = "Stripe"
+    MIRROR = "Mirror"
+    RAIDZ1 = "Raidz1"
+    RAIDZ2 = "Raidz2"
+    RAIDZ3 = "Raidz3"
+
+    @property
+    def vdev(self) -> str:
+        """The word zpool(8) has for it in front of its devices; empty: none."""
+        return "" if self is PoolLayout.STRIPE else self.value.lower()
+
+    @property
+    def fewest(self) -> int:
+        """The fewest devices it is possible with."""
+        return _FEWEST[self]
+
+
+#: A mirror of one device is none, and a raidz needs more devices than it has of parity (zpoolconcepts(7)).
+_FEWEST = {
+    PoolLayout.STRIPE: 1,
+    PoolLayout.MIRROR: 2,
+    PoolLayout.RAIDZ1: 2,
+    PoolLayout.RAIDZ2: 3,
+    PoolLayout.RAIDZ3: 4,
+}
+
+
 class RunOn(StrEnum):
     """Where a service runs."""
 
@@ -280,17 +310,31 @@ class UfsSpec(Model):
 
 
 class ZfsSpec(Model):
-    """A ZFS pool on the replicated device."""
+    """A ZFS pool on the replicated device, or on this and others of the group that name the same pool."""
 
-    pool: Annotated[str, Field(pattern=_POOL, max_length=255)] = Field(description="Name of the pool.")
-    mountpoint: MountPoint | None = Field(None, description="Where the pool is mounted. Default: /POOL.")
+    pool: Annotated[str, Field(pattern=_POOL, max_length=255)] = Field(
+        description=(
+            "Name of the pool. Several resources of one group may name the same pool: it stands on all of them, in "
+            "their order."
+        )
+    )
+    layout: PoolLayout | None = Field(
+        None,
+        description=(
+            "How a pool on several resources spreads its data; said at one of them is enough. Default: Stripe for a "
+            "pool that hactl creates, and any layout for one that is there."
+        ),
+    )
+    mountpoint: MountPoint | None = Field(
+        None, description="Where the pool is mounted; said at one of its resources is enough. Default: /POOL."
+    )
 
 
 class FilesystemSpec(Model):
     """What lives on the replicated device. Exactly one of the fields is set."""
 
     ufs: UfsSpec | None = Field(None, description="A UFS filesystem.")
-    zfs: ZfsSpec | None = Field(None, description="A ZFS pool.")
+    zfs: ZfsSpec | None = Field(None, description="A ZFS pool, or a part of one.")
 
 
 class StorageSpec(Model):

@@ -155,7 +155,7 @@ VERBS: dict[Verb, VerbTraits] = {
         "Makes a UFS filesystem on a provably blank replicated device (destructive).", destructive=True
     ),
     Verb.CREATE_POOL: VerbTraits(
-        "Creates a ZFS pool on a provably blank replicated device (destructive).", destructive=True
+        "Creates a ZFS pool on provably blank replicated devices (destructive).", destructive=True
     ),
     Verb.CHECK_FILESYSTEM: VerbTraits(
         "Checks a UFS filesystem before it is mounted (fsck -p).", usual_seconds=1.0, routine=True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hactl.core.objects import StorageSpec
 from hactl.lab.hast.metadata import InvalidMetadata, NoMetadata, read
 from hactl.lab.machine import Machine
 from hactl.lab.storage import ufs, zfs
 from hactl.lab.storage.provider import Provider
+from hactl.lab.storage.vdev import Vdev
 
 
 class Area(Provider):
@@ -26,25 +29,33 @@ class Area(Provider):
         raise PermissionError(offset, len(data))
 
 
-def image(machine: Machine, device: str) -> ufs.Ufs | zfs.Dataset | None:
-    """The filesystem on the replicated part of a device; None: none can be read."""
-    disk = machine.disks.provider(device)
-    if disk is None:
-        return None
+def image(machine: Machine, device: str, *others: str) -> ufs.Ufs | zfs.Dataset | None:
+    """The filesystem on the replicated part of a device, `others` with it for a pool; None: none can be read."""
+    disks = [machine.disks.provider(each) for each in (device, *others)]
+    areas = []
+    for disk in disks:
+        try:
+            areas += [Area(disk, read(disk).offset)] if disk is not None else []
+        except (OSError, NoMetadata, InvalidMetadata):
+            continue
     try:
-        area = Area(disk, read(disk).offset)
-        found = ufs.load(area)
+        found = ufs.load(areas[0]) if areas else None
         if found is not None:
             return found
-        dataset = zfs.Dataset(area)
-        return dataset if zfs.read_label(area) is not None and dataset.load() else None
-    except (OSError, NoMetadata, InvalidMetadata):
+        labels = {label.own: (label, area) for area in areas if (label := zfs.read_label(area)) is not None}
+        if not labels:
+            return None
+        offer = zfs.Offer(max((label for label, _ in labels.values()), key=lambda label: label.txg), labels)
+        devices = [each if each in offer.fresh else None for each in offer.devices]
+        dataset = zfs.Dataset(Vdev(offer.label.layout, devices))
+        return dataset if offer.state != "UNAVAIL" and dataset.load() else None
+    except OSError:
         return None
 
 
-def file_on(machine: Machine, storage: StorageSpec, name: str) -> str:
-    """A file in the root of the filesystem as it is on that node's disk; empty: it is not there, or cannot be read."""
-    found = image(machine, storage.hast.devices[machine.name])
+def file_on(machine: Machine, storages: Sequence[StorageSpec], name: str) -> str:
+    """A file in the root of the filesystem on these resources' disks there; empty: not there, or not to be read."""
+    found = image(machine, *(storage.hast.devices[machine.name] for storage in storages))
     try:
         return found.get(name).decode() if found is not None else ""
     except (OSError, KeyError):

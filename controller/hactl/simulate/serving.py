@@ -63,5 +63,5 @@ def usable(machine: Machine, storage: StorageSpec) -> bool:
         return True
     if storage.filesystem.zfs is not None:
         pool = machine.disks.pools.imported.get(storage.filesystem.zfs.pool)
-        return pool is not None and pool.mount is not None and not pool.provider.gone
+        return pool is not None and pool.mount is not None and pool.vdev.works
     return bool(mounts(machine, storage.name)) and not unplugged(machine, storage.name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hactl.core.cluster import interface_on
+from hactl.core.cluster import interface_on, pool_under
 from hactl.core.objects import GroupSpec, Mode, StorageSpec
 from hactl.core.operations import Overrides
 from hactl.core.sh import quote
@@ -42,11 +42,24 @@ RECORDS = "hactl.simulated"
 
 @dataclass(frozen=True)
 class _Place:
-    """A filesystem on a replicated disk."""
+    """A filesystem on a replicated disk, or on several: a pool."""
 
-    group: GroupSpec
-    storage: StorageSpec
+    storages: tuple[StorageSpec, ...]
     mountpoint: str
+
+    @property
+    def storage(self) -> StorageSpec:
+        """The first of them."""
+        return self.storages[0]
+
+
+def _places(group: GroupSpec) -> Iterator[_Place]:
+    for storage in group.storage:
+        pool = pool_under(group, storage)
+        if pool is not None and pool.storages[0] == storage:
+            yield _Place(pool.storages, pool.mounted_on)
+        elif storage.filesystem is not None and storage.filesystem.ufs is not None:
+            yield _Place((storage,), storage.filesystem.ufs.mountpoint)
 
 
 class _Client:
@@ -54,13 +67,7 @@ class _Client:
 
     def __init__(self, simulated: SimulatedCluster) -> None:
         self.simulated = simulated
-        self.places = [
-            _Place(group, storage, ufs.mountpoint if ufs else zfs.mountpoint or f"/{zfs.pool}" if zfs else "")
-            for group in simulated.document.spec.groups
-            for storage in group.storage
-            if storage.filesystem is not None
-            for ufs, zfs in [(storage.filesystem.ufs, storage.filesystem.zfs)]
-        ]
+        self.places = [place for group in simulated.document.spec.groups for place in _places(group)]
         self.acks: list[Ack] = []
         self._number = 0
         self._writes: dict[tuple[str, str], Job] = {}
@@ -101,7 +108,7 @@ class _Client:
         return count
 
     def _on_disk(self, place: _Place, node: str) -> set[str]:
-        return set(file_on(self.simulated.machine(node), place.storage, RECORDS).splitlines())
+        return set(file_on(self.simulated.machine(node), place.storages, RECORDS).splitlines())
 
     def lost(self) -> tuple[int, str]:
         """How many acknowledged records are not there where it is served now, and what there is to say of them.

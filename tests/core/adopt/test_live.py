@@ -160,3 +160,33 @@ def test_what_is_not_understood_or_cannot_be_said_is_told() -> None:
     said = [str(each) for each in made.findings]
     assert any("the pool tank is on data, more: a document has a pool on one resource" in line for line in said), said
     assert any("this answer is not understood" in line for line in said), said
+
+
+def test_a_pool_that_runs_is_in_the_document_at_each_of_its_resources() -> None:
+    """With its layout, and where it is mounted; on the node that serves, whichever of them it is."""
+    section = "on {0} {{\nlocal /dev/{2}\nremote 198.51.100.{1}\n}}\n"
+    conf = "".join(
+        f"resource {name} {{\n{section.format('a', 12, name)}{section.format('b', 11, name)}}}\n"
+        for name in ("disk1", "disk2")
+    )
+    columns = "\t-" * 8 + "\tONLINE\n"
+    rows = "".join(f"\t{row}{columns}" for row in ("mirror-0", "/dev/hast/disk1", "/dev/hast/disk2"))
+    nodes = [
+        [
+            NodeFile(f"{name}:hostname", f'hostname="{name}"\n'),
+            NodeFile(f"{name}:/etc/hast.conf", conf),
+            NodeFile(f"{name}:ifconfig -k", IFCONFIG.format(n=n, skew=skew)),
+        ]
+        for name, n, skew in (("a", 11, 0), ("b", 12, 100))
+    ]
+    nodes[1] += [
+        NodeFile("b:zpool list", f"tank\tONLINE\n{rows}zroot\tONLINE\n\t/dev/ada0p3{columns}"),
+        NodeFile("b:mount -p", "tank\t/export\tzfs\trw,nfsv4acls\t0 0\n"),
+    ]
+    made = draft(nodes)
+    wanted = {"zfs": {"pool": "tank", "layout": "Mirror", "mountpoint": "/export"}}
+    assert [each["filesystem"] for each in made.data["spec"]["groups"][0]["storage"]] == [wanted, wanted]
+    # What is not understood is said, and the files count.
+    nodes[1][-2] = NodeFile("b:zpool list", "what is this\n")
+    said = [str(each) for each in draft(nodes).findings]
+    assert any("what zpool prints is not understood" in s for s in said)

@@ -33,6 +33,14 @@ def second_disk(**fields):
     return {"name": "second", "hast": hast | fields.pop("hast", {}), **fields}
 
 
+def pool_on_two(first=None, second=None):
+    """Edits: one pool over both disks; what each of them says of it besides."""
+    return {
+        f"{DISK}.filesystem": {"zfs": {"pool": "tank", **(first or {})}},
+        "spec.groups.0.storage.1": second_disk(filesystem={"zfs": {"pool": "tank", **(second or {})}}),
+    }
+
+
 def vip(**fields):
     """Another virtual IP that conflicts with nothing."""
     return {"name": "extra", "vhid": 81, "interface": "vtnet1", "addresses": ["192.0.2.81/24"], **fields}
@@ -147,6 +155,31 @@ NAS_CASES = [
         {"spec.groups.0.storage.1": second_disk(filesystem={"zfs": {"pool": "data"}})},
         "filesystem.zfs.pool: /data is already used",
     ),
+    # pools over several resources
+    (
+        {
+            f"{DISK}.filesystem": {"zfs": {"pool": "tank"}},
+            "spec.groups.1": second_group(storage=[second_disk(filesystem={"zfs": {"pool": "tank"}})]),
+        },
+        'spec.groups[1].storage[0].filesystem.zfs.pool: the pool "tank" is in two groups, files (at spec.groups[0].',
+    ),
+    (
+        pool_on_two({"layout": "Mirror"}, {"layout": "Raidz1"}),
+        'storage[1].filesystem.zfs.layout: the layout of the pool "tank" is Raidz1 here and Mirror at spec.groups[0].',
+    ),
+    (
+        pool_on_two({"mountpoint": "/data"}, {"mountpoint": "/srv"}),
+        'storage[1].filesystem.zfs.mountpoint: the mountpoint of the pool "tank" is /srv here and /data at',
+    ),
+    (
+        pool_on_two({}, {"layout": "Raidz2"}),
+        'zfs.layout: Raidz2 needs at least 3 devices, and 2 resources of the group name "tank"; name the pool tank at',
+    ),
+    (
+        {f"{DISK}.filesystem": {"zfs": {"pool": "tank", "layout": "Mirror"}}},
+        'zfs.layout: Mirror needs at least 2 devices, and 1 resource of the group name "tank"',
+    ),
+    (pool_on_two({"pool": "mirror0"}, {"pool": "mirror0"}), "is a name zpool(8) reserves"),
     # services
     ({"spec.groups.0.services.1": {"name": "nfsd"}}, 'services[1].name: the service "nfsd" is there twice'),
     ({"spec.groups.1": second_group(services=[{"name": "nfsd"}])}, 'the service "nfsd" is in two groups'),
@@ -472,3 +505,13 @@ def test_any_value_anywhere(value, data):
     found = read_cluster(document)
     for fault in faults(found) if isinstance(found, HACluster) else found:
         assert json.dumps(fault.text).isprintable()
+
+
+@pytest.mark.parametrize("layout", [None, "Stripe", "Mirror", "Raidz1"])
+def test_one_pool_over_several_resources_is_fine(layout):
+    """Each names it; where it is mounted and how it is laid out is said at one of them, or nowhere."""
+    said = {"layout": layout} if layout else {}
+    data = nas_data()
+    for path, value in pool_on_two({}, {"mountpoint": "/data", **said}).items():
+        put(data, path, value)
+    assert fault_lines(data) == []

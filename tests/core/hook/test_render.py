@@ -24,6 +24,7 @@ from hactl.core.hook.render import (
     rendered,
 )
 from support.lab.closed_loop import EXAMPLES, example
+from support.lab.pools import pool_over
 
 Change = Callable[[dict[str, Any]], None]
 NODES = [(path.stem, node.name) for path in sorted(EXAMPLES.glob("*.yaml")) for node in example(path.stem).spec.nodes]
@@ -149,6 +150,28 @@ def test_the_settings_of_several_groups() -> None:
     assert _settings(cluster, "nas-b", "group files", '"$RESOURCES" "$SERVICES"') == "data raw\nnfsd samba_server\n"
     assert _settings(cluster, "nas-b", "resource raw", '"$KIND:$WHERE:$OPTIONS"') == "none::\n"
     assert _settings(cluster, "nas-b", "resource tank", '"$TIMEOUT:$KIND:$WHERE"') == "33:zfs:tank\n"
+
+
+def test_a_pool_names_the_resources_it_stands_on() -> None:
+    """At each of them, in their order; a filesystem of one resource names none."""
+    cluster = _cluster("nas", pool_over("disk1", "disk2", "disk3"))
+    for name in ("disk1", "disk2", "disk3"):
+        shown = '"$KIND:$WHERE:$MEMBERS"'
+        assert _settings(cluster, "nas-b", f"resource {name}", shown) == "zfs:storage:disk1 disk2 disk3\n"
+    assert _settings(_cluster(), "nas-b", "resource data", '"$MEMBERS"') == "\n"
+
+
+@pytest.mark.parametrize(("there", "whole"), [(("disk1", "disk2"), "yes"), (("disk1",), "no"), (("disk2",), "no")])
+def test_a_pool_is_whole_with_the_device_of_each_resource(there: tuple[str, ...], whole: str, tmp_path: Path) -> None:
+    """Whichever of them is asked about."""
+    program = _text(_cluster("nas", pool_over("disk1", "disk2")), "nas-b", HOOK)
+    body = re.search(r"(?ms)^whole\(\) \{.*?^\}", program)
+    assert body is not None
+    for name in there:
+        (tmp_path / name).symlink_to("/dev/null")
+    body_here = body[0].replace("/dev/hast", str(tmp_path))
+    asked = f"{body_here}\nMEMBERS='disk1 disk2'\nif whole disk1; then echo yes; else echo no; fi"
+    assert _sh(asked) == f"{whole}\n"
 
 
 def test_services_that_run_everywhere_are_not_the_hooks() -> None:

@@ -258,6 +258,20 @@ def test_pools() -> None:
         "tank": "ONLINE",
         "old": "DEGRADED",
     }
+    columns = "\t-" * 8 + "\tONLINE\n"
+    rows = ["mirror-0", "/dev/hast/disk1", "1234567890", "mirror-1", "/dev/hast/disk3", "/dev/hast/disk4"]
+    told = "tank\tDEGRADED\n" + "".join(f"\t{row}{columns}" for row in rows)
+    told += (
+        "logs"
+        + "      -" * 9
+        + f"\n\t/dev/ada1p2{columns}cache"
+        + "      -" * 9
+        + f"\n\t/dev/ada1p3{columns}other\tONLINE\n\t/dev/ada2{columns}"
+    )
+    tank, other = storage.parse_zpool_list(told).values()
+    assert tank.devices == ("/dev/hast/disk1", "1234567890", "/dev/hast/disk3", "/dev/hast/disk4")
+    assert (tank.layout, tank.besides, tank.health) == ("mirror mirror", ("/dev/ada1p2",), "DEGRADED")
+    assert (other.name, other.devices, other.layout, other.besides) == ("other", ("/dev/ada2",), "", ())
     assert storage.parse_zpool_list("no pools available\n") == {}
     (pool,) = storage.parse_zpool_import(
         "   pool: tank\n     id: 1\n  state: ONLINE\n config:\n\n\ttank ONLINE\n"

@@ -861,7 +861,7 @@ def test_pools_are_asked_for_only_with_the_module(healthy: Node, cluster: Cluste
     assert not any(line.startswith("zpool") for line in healthy.commands)
     healthy.answers |= {
         "kldstat": ("", 0),
-        "zpool list -H -o name,health": ("zroot\tONLINE\n", 0),
+        "zpool list -HvP -o name,health": ("zroot\tONLINE\n", 0),
         "zpool import -d /dev/hast": ("   pool: tank\n     id: 1\n  state: ONLINE\n", 0),
         "mount": (MOUNT, 0),
         "diskinfo": ("/dev/hast/data\t512\t2097152\t4096\t0\t0\n", 0),
@@ -869,7 +869,7 @@ def test_pools_are_asked_for_only_with_the_module(healthy: Node, cluster: Cluste
     facts = healthy.look(zfs)
     assert isinstance(facts.pools, Known)
     assert {name: pool.imported for name, pool in facts.pools.value.items()} == {"zroot": True, "tank": False}
-    healthy.answers["zpool list -H -o name,health"] = ("tank\tONLINE\n", 0)
+    healthy.answers["zpool list -HvP -o name,health"] = ("tank\tONLINE\n", 0)
     facts = healthy.look(zfs)
     assert "zpool import -d /dev/hast" not in healthy.commands
     assert not any(line.startswith("diskinfo") for line in healthy.commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hactl.core.why.fights import Fight
 from hactl.core.why.subject import Background
 from support.facts.builder import NOW, Scene, edge_pair, nas_cluster, zfs_pair
 from support.facts.hooked_scene import a_step, hook, hooked, hooked_pair, plan_of
+from support.facts.pools import pool_pair, with_pool
 
 A_MASTER = {"state": CarpState.MASTER}
 A_BACKUP = {"state": CarpState.BACKUP}
@@ -440,6 +442,21 @@ def test_a_pool_on_the_standby_is_found() -> None:
     scene = hooked(zfs_pair()).node("nas-b", pools={"tank": Pool("tank", "ONLINE")})
     found = why(scene)
     assert (found.cause, found.remedies[0].line) == ("MountedOnStandby", "on nas-b: zpool export tank")
+
+
+def test_a_mirror_that_works_without_a_device_is_not_to_be_exported() -> None:
+    """It gets the device back, and ZFS what it lacks; a stripe is dead without it, and has to go."""
+    scene = pool_pair("disk1", "disk2", layout="Mirror").resource("nas-a", "disk2", role=HastRole.SECONDARY)
+    scene = scene.hast_device("nas-a", "disk2", exists=False)
+    pool = scene.known("nas-a", "pools")["storage"]
+    found = why(with_pool(scene, replace(pool, health="DEGRADED")))
+    assert found.cause == "MountedOnStandby"
+    assert [remedy.line for remedy in found.remedies] == [
+        "on nas-a: hastctl role primary disk2  (when no other node is primary)",
+        "on nas-a: zpool online storage /dev/hast/disk2  (then ZFS brings it up to date)",
+    ]
+    (remedy,) = why(with_pool(scene, replace(pool, health="SUSPENDED"))).remedies
+    assert remedy.line == "on nas-a: zpool export storage"
 
 
 def test_the_question_must_be_about_something_there_is() -> None:

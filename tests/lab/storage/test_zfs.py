@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.lab.pair import Pair
 
 
@@ -72,3 +74,98 @@ def test_losing_the_provider_suspends_the_pool() -> None:
     pair.sh(pair.a, "hastctl role secondary data")
     assert pair.sh(pair.a, "zpool list -H -o name,health").out == "tank\tSUSPENDED\n"
     assert pair.sh(pair.a, "timeout 5 zpool export tank").status != 0
+
+
+def on_several(create: str) -> Pair:
+    """A pool over three disks of one machine, made with these words; with a file that is longer than a record."""
+    pair = Pair()
+    for name in ("vtbd4", "vtbd5", "vtbd6"):
+        pair.a.disks.add(name)
+    made = pair.sh(pair.a, f"kldload zfs; zpool create -m /tank tank {create}")
+    assert (made.status, made.err) == (0, "")
+    pair.sh(pair.a, "dd if=/dev/random of=/tank/long bs=1000 count=700; cp /tank/long /tmp/long; sleep 40")
+    return pair
+
+
+def lose(pair: Pair, device: str) -> None:
+    """Take a device away under its pool."""
+    disk = pair.a.disks.disks.pop(device)
+    disk.gone = True
+
+
+DEVICES = "vtbd4 vtbd5 vtbd6"
+
+
+@pytest.mark.parametrize(
+    ("words", "survives"),
+    [(DEVICES, 0), (f"mirror {DEVICES}", 2), (f"raidz {DEVICES}", 1), (f"raidz2 {DEVICES}", 2)],
+)
+def test_a_layout_survives_as_many_devices_as_in_zfs(words: str, survives: int) -> None:
+    """DEGRADED and readable so long; with one more gone suspended, and not to be imported anywhere."""
+    pair = on_several(words)
+    for number, device in enumerate(DEVICES.split(), 1):
+        lose(pair, device)
+        health = pair.sh(pair.a, "zpool list -H -o health").out.strip()
+        assert health == ("DEGRADED" if number <= survives else "SUSPENDED")
+        if number == survives:
+            pair.sh(pair.a, "zpool export tank")
+            assert "state: DEGRADED" in pair.sh(pair.a, "zpool import").out
+            assert pair.sh(pair.a, "zpool import tank && cmp /tank/long /tmp/long").status == 0
+        if number > survives:
+            assert pair.sh(pair.a, "timeout 5 zpool export tank").status != 0
+            return
+
+
+def test_devices_of_a_pool_are_listed() -> None:
+    """As zpool_main.c has it: a tab in front of each, the same columns, whatever -o says."""
+    pair = on_several(f"mirror {DEVICES}")
+    rows = pair.sh(pair.a, "zpool list -HvP -o name,health").out.splitlines()
+    assert rows[0] == "tank\tONLINE"
+    assert [row.split("\t")[:2] for row in rows[1:]] == [
+        ["", name] for name in ("mirror-0", "/dev/vtbd4", "/dev/vtbd5", "/dev/vtbd6")
+    ]
+    assert {row.rpartition("\t")[2] for row in rows[1:]} == {"ONLINE"}
+
+
+def test_a_pool_without_enough_of_its_devices_is_not_imported() -> None:
+    """A stripe wants all of them."""
+    pair = on_several(DEVICES)
+    pair.sh(pair.a, "zpool export tank")
+    disk = pair.a.disks.disks.pop("vtbd5")
+    assert "state: UNAVAIL" in pair.sh(pair.a, "zpool import").out
+    refused = pair.sh(pair.a, "zpool import -f tank")
+    assert (refused.status, refused.err) == (
+        1,
+        "cannot import 'tank': one or more devices is currently unavailable\n",
+    )
+    pair.a.disks.disks["vtbd5"] = disk
+    assert pair.sh(pair.a, "zpool import tank && cmp /tank/long /tmp/long").status == 0
+
+
+def test_a_device_that_was_away_is_brought_up_to_date() -> None:
+    """What was written meanwhile is not on it; imported again, it has that too."""
+    pair = on_several(f"mirror {DEVICES}")
+    pair.sh(pair.a, "zpool export tank")
+    disks = pair.a.disks.disks
+    away = {name: disks.pop(name) for name in ("vtbd5", "vtbd6")}
+    pair.sh(pair.a, "zpool import tank; echo newer > /tank/file; sleep 40; zpool export tank")
+    disks.update(away)
+    assert pair.sh(pair.a, "zpool import tank; cat /tank/file; zpool export tank").out == "newer\n"
+    disks.pop("vtbd4")
+    assert pair.sh(pair.a, "zpool import tank; cat /tank/file; cmp /tank/long /tmp/long").out == "newer\n"
+
+
+def test_a_vdev_that_cannot_be_made() -> None:
+    """Too few devices, one of them twice, or of different sizes."""
+    pair = Pair()
+    machine = pair.a
+    machine.disks.add("vtbd4")
+    machine.disks.add("vtbd5", 192 * 1048576)
+
+    def create(words: str) -> str:
+        return pair.sh(pair.a, f"zpool create tank {words}").err
+
+    assert create("mirror vtbd4") == "invalid vdev specification: mirror requires at least 2 devices\n"
+    assert "one or more vdevs refer to the same device" in create("vtbd4 vtbd4")
+    assert create("mirror vtbd4 vtbd5").endswith("mirror contains devices of different sizes\n")
+    assert create("vtbd4 vtbd5") == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.core.cluster import interface_on
+from hactl.core.cluster import interface_on, pool_under
 from hactl.core.objects import GroupSpec, RunOn
 from hactl.simulate.serving import primaries
 from support.lab.closed_loop import Loop
@@ -35,8 +35,8 @@ def _group(loop: Loop, group: GroupSpec) -> list[str]:
         if len(holders) != 1:
             found.append(f"{storage.name} has primaries {holders}")
         elif storage.filesystem is not None:
-            ufs, zfs = storage.filesystem.ufs, storage.filesystem.zfs
-            point = ufs.mountpoint if ufs else (zfs.mountpoint or f"/{zfs.pool}") if zfs else ""
+            ufs, pool = storage.filesystem.ufs, pool_under(group, storage)
+            point = ufs.mountpoint if ufs else pool.mounted_on if pool else ""
             if f" on {point} (" not in loop.sh(holders[0], "mount"):
                 found.append(f"{storage.name} is not mounted on {holders[0]}")
     for vip in group.virtual_ips:

@@ -18,8 +18,8 @@ from hactl.core.adopt.storage import Resource, Storage, storage
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.document.rules.check import faults
-from hactl.core.facts import CarpState
-from hactl.core.objects import API_VERSION, KIND, HACluster, Mode
+from hactl.core.facts import CarpState, Pool
+from hactl.core.objects import API_VERSION, KIND, HACluster, Mode, PoolLayout
 
 _ON_THE_CONSOLE = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node"
 _KEYS_TO_GET = (
@@ -248,12 +248,17 @@ class _Writer:
                 if option not in ("rw", "noauto", "late", "failok", "local", "soft-updates")
             ]
             data["filesystem"] = {"ufs": {"mountpoint": mount.point} | ({"options": options} if options else {})}
-        elif resource.pool:
-            points = [node.answers.datasets.get(resource.pool, "") for node in self._nodes]
-            point = next((each for each in points if each not in ("", f"/{resource.pool}")), "")
-            data["filesystem"] = {"zfs": {"pool": resource.pool} | ({"mountpoint": point} if point else {})}
+        elif resource.pool is not None:
+            data["filesystem"] = {"zfs": _zfs(resource.pool, resource.pool_mounted_on)}
         else:
             says = "No node says" if self._reached else "No file says"
             about = f"{says} what is on /dev/hast/{resource.name}: add filesystem (ufs or zfs)."
             self._remark((*path, "hast"), about)
         return data
+
+
+def _zfs(pool: Pool, mounted_on: str) -> dict[str, str]:
+    """The pool as a document names it at each of its resources."""
+    layout = next((each.value for each in PoolLayout if each.vdev and each.vdev == pool.layout), "")
+    place = mounted_on if mounted_on != f"/{pool.name}" else ""
+    return {"pool": pool.name} | ({"layout": layout} if layout else {}) | ({"mountpoint": place} if place else {})

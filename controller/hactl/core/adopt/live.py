@@ -55,10 +55,10 @@ for h_file in {_FILES}; do
 done
 h_begin hostname; h_name=$(hostname); h_r=$?; printf 'hostname="%s"\\n' "$h_name"; h_end $h_r
 h_begin {quote(MOUNTS)}; mount -p 2>/dev/null; h_end $?
+# zpool(8) would load ZFS where it is not.
+h_begin {quote(POOLS)}; kldstat -q -m zfs && {BOUND} zpool list -HvP -o name,health 2>/dev/null; h_end $?
 h_begin {quote(IFCONFIG)}; ifconfig -k; h_end $?
 if [ -r /etc/hast.conf ]; then h_begin {quote(ROLES)}; {BOUND} hastctl list 2>/dev/null; h_end $?; fi
-# zpool(8) would load ZFS.
-if kldstat -q -m zfs; then h_begin {quote(POOLS)}; {BOUND} zpool status 2>/dev/null; h_end $?; fi
 hactl_rival_files ""; h_begin {quote(RIVALS)}; hactl_rivals "" $hactl_files; h_end $?
 h_begin {quote(SERVICES)}
 for h_file in $(printf '/etc/rc.d/%s\n' {_BASE_SERVICES}) /usr/local/etc/rc.d/*; do

@@ -1,6 +1,6 @@
 """What runs on a node, from its answers: roles, pools, services, and what acts besides.
 
-Man pages: hastctl(8), zpool-status(8), service(8), mount(8).
+Man pages: hastctl(8), zpool-list(8), service(8), mount(8).
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hactl.core.facts import HastRole, Rival
+from hactl.core.facts import HastRole, Pool, Rival
 from hactl.core.hook.devd_rules import rules_behind
 from hactl.core.parse.hastctl import parse_list
 from hactl.core.parse.rivals import parse_rivals
+from hactl.core.parse.storage import parse_zpool_list
 from hactl.core.parse.text import NotUnderstood
 
 #: Answers that stand among the files of a node, as their names end.
-ROLES, POOLS, SERVICES, RIVALS = "hastctl list", "zpool status", "service onestatus", "scripts that act"
-_POOL = re.compile(r"\s*pool: (\S+)")
-_ON_HAST = re.compile(r"\s+(?:/dev/)?hast/(\S+)\s+[A-Z]+\b.*")
+ROLES, POOLS, SERVICES, RIVALS = "hastctl list", "zpool list", "service onestatus", "scripts that act"
+_ON_HAST = re.compile(r"/dev/hast/(\S+)")
 _SERVICE = re.compile(r"([\w.-]+) (yes|no) ([0-9]+)", re.ASCII)
 
 
@@ -27,8 +27,8 @@ class Running:
     """What one node answered; empty: it was not asked."""
 
     roles: dict[str, HastRole] = field(default_factory=dict)
-    #: Pool -> the resources it is on.
-    pools: dict[str, list[str]] = field(default_factory=dict)
+    #: Resource -> the pool that stands on it.
+    pools: dict[str, Pool] = field(default_factory=dict)
     #: Dataset -> where it is mounted.
     datasets: dict[str, str] = field(default_factory=dict)
     #: Service that has a script -> the number of its process, in the order they came up; None: it does not run.
@@ -59,12 +59,12 @@ def _roles(found: Running, text: str) -> None:
 
 
 def _pools(found: Running, text: str) -> None:
-    pool = ""
-    for line in text.splitlines():
-        if named := _POOL.fullmatch(line):
-            pool = named[1]
-        elif pool and (device := _ON_HAST.fullmatch(line)):
-            found.pools.setdefault(pool, []).append(device[1])
+    found.pools = {
+        resource[1]: pool
+        for pool in parse_zpool_list(text).values()
+        for device in pool.devices or ()
+        if (resource := _ON_HAST.fullmatch(device))
+    }
 
 
 def _services(found: Running, text: str) -> None:

@@ -14,7 +14,7 @@ from hactl.core.adopt.hast import Block, HastFile, Setting
 from hactl.core.adopt.names import Names
 from hactl.core.adopt.node import Mount, Node
 from hactl.core.cluster import HAST_PORT
-from hactl.core.facts import HastRole
+from hactl.core.facts import HastRole, Pool
 from hactl.core.hook.render import HOOK
 from hactl.core.parse.hastconf import canonical_address
 
@@ -44,7 +44,9 @@ class Resource:
     #: As the document calls them.
     settings: dict[str, object] = field(default_factory=dict)
     mount: Mount | None = None
-    pool: str = ""
+    #: The pool that stands on it where the group serves, and where that is mounted; empty: not told.
+    pool: Pool | None = None
+    pool_mounted_on: str = ""
     #: Number of the node where it is primary, as far as a node said.
     primary: int | None = None
     #: Why devices and addresses are what they are, where no file says so.
@@ -109,6 +111,9 @@ class _Resource:
         self._addresses()
         self._settings(files)
         self.made.mount = next((m for node in self._nodes if (m := node.mounts.get(self.made.name))), None)
+        for node in self._nodes:
+            if (pool := node.answers.pools.get(self.made.name)) is not None:
+                self.made.pool, self.made.pool_mounted_on = pool, node.answers.datasets.get(pool.name, "")
         self._afterwards()
 
     def _say(self, place: Place, message: str, fix: str = "") -> None:
@@ -248,7 +253,7 @@ class _Resource:
                  "hactl writes the file first")
         )  # fmt: skip
         if any(node.running for node in self._nodes):
-            self._pool()
+            self._primary()
         elif not any(node.says("hastctl role") for node in self._nodes):
             self._say(place, f"nothing in these files gives {name} a role after boot: hastd starts it as init",
                       "hactl's node hook does, by what the peer says")  # fmt: skip
@@ -263,19 +268,11 @@ class _Resource:
             fix = "the document has it; take it out of fstab, or say noauto"
             self.findings += [Finding(self.made.mount.place, message, fix)] if auto else []
 
-    def _pool(self) -> None:
-        """What the nodes answered: where it is primary, and which pool is on it."""
-        name, place = self.made.name, self._first.place
-        roles = [node.answers.roles.get(name) for node in self._nodes]
+    def _primary(self) -> None:
+        """Where the nodes said that it is primary."""
+        roles = [node.answers.roles.get(self.made.name) for node in self._nodes]
         if roles.count(HastRole.PRIMARY) == 1:
             self.made.primary = roles.index(HastRole.PRIMARY)
-        pools = {pool: parts for node in self._nodes for pool, parts in node.answers.pools.items() if name in parts}
-        for pool, parts in pools.items():
-            if len(parts) == 1:
-                self.made.pool = pool
-            else:
-                message = f"the pool {pool} is on {', '.join(parts)}: a document has a pool on one resource"
-                self._say(place, message, "hactl cannot move this pool yet: do not let it act on this group")
 
 
 def _typed(keyword: str, value: str) -> object:

@@ -84,6 +84,14 @@ class Case:
                     return group, storage
         return None
 
+    def standing_on(self, pool: str) -> tuple[GroupSpec, list[StorageSpec]] | None:
+        """The group of a pool and every resource of this node that the document puts under it, in its order."""
+        for group in self.world.cluster.groups:
+            found = [s for s in group.storage if pool_of(s) == pool and self.step.node in s.hast.devices]
+            if found:
+                return group, found
+        return None
+
     def peers(self, storage: StorageSpec) -> list[Node]:
         """The other nodes of a resource."""
         return self.world.others(self.step.node, storage.hast.devices)

@@ -369,7 +369,8 @@ def _after_zpool(node: Node, action: str, pool: str, devices: tuple[str, ...], c
         if storage.filesystem and storage.filesystem.zfs and storage.filesystem.zfs.pool == pool
     }
     if action == "create":
-        node.filled = node.filled | {device.removeprefix(HAST_DEVICES) for device in devices}
+        paths = (path for path in devices if path.startswith(HAST_DEVICES))
+        node.filled = node.filled | {path.removeprefix(HAST_DEVICES) for path in paths}
     if node.pools is not None:
         node.pools = node.pools - {pool} if action == "export" else node.pools | {pool}
     node.freed = node.freed | resources if action == "export" else node.freed - resources

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from hactl.core.changes.change import Change, NamedChange
 from hactl.core.facts import device_of
+from hactl.core.objects import PoolLayout
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
 
@@ -112,22 +113,25 @@ class _PoolChange(Change):
 
 @dataclass(frozen=True, slots=True)
 class CreatePool(_PoolChange):
-    """A ZFS pool on the device of a resource, which no node imports by itself."""
+    """A ZFS pool on the devices of its resources, in their order, which no node imports by itself."""
 
     verb = Verb.CREATE_POOL
-    resource: str
+    resources: tuple[str, ...]
+    #: None: a plain stripe.
+    layout: PoolLayout | None
     mountpoint: str | None
 
     @property
     def command(self) -> str:
         mountpoint = f"-m {quote_plain(self.mountpoint)} " if self.mountpoint else ""
-        words = f"{mountpoint}{quote_plain(self.pool)} {quote_plain(device_of(self.resource))}"
-        return f"zpool create -o cachefile=none {words}"
+        devices = [quote_plain(device_of(resource)) for resource in self.resources]
+        words = [quote_plain(self.pool), *filter(None, [self.layout.vdev if self.layout else ""]), *devices]
+        return f"zpool create -o cachefile=none {mountpoint}{' '.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPool(_PoolChange):
-    """A ZFS pool. -f: it was last used under the peer's hostid; only the node with the device can import it."""
+    """A ZFS pool. -f: it was last used under the peer's hostid; only the node with its devices can import it."""
 
     verb = Verb.IMPORT_POOL
 
@@ -138,7 +142,7 @@ class ImportPool(_PoolChange):
 
 @dataclass(frozen=True, slots=True)
 class ExportPool(_PoolChange):
-    """A ZFS pool; `force` when its device is gone."""
+    """A ZFS pool; `force` when its devices are gone."""
 
     verb = Verb.EXPORT_POOL
     force: bool = False

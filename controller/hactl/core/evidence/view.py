@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.cluster import Cluster, interface_on
+from hactl.core.cluster import Cluster, interface_on, pools_of
 from hactl.core.facts import (
     CarpState,
     HastMetadata,
@@ -314,12 +314,26 @@ class View:
         pools = known(self.facts[node].pools) if node in self.facts else None
         return None if pools is None else pool in pools and pools[pool].imported
 
+    def works_without(self, storage: StorageSpec, node: str) -> bool:
+        """Whether the pool on the resource is imported there and works, though this device of it is gone.
+
+        It has others, and ZFS has enough of them: else it would be suspended (docs/freebsd-facts.md#2.8).
+        """
+        zfs = storage.filesystem.zfs if storage.filesystem else None
+        pools = known(self.facts[node].pools) if node in self.facts else None
+        pool = pools.get(zfs.pool) if zfs is not None and pools is not None else None
+        if zfs is None or pool is None or not (pool.imported and pool.works):
+            return False
+        members = (wanted.storages for group in self.cluster.groups for wanted in pools_of(group))
+        others = [other for storages in members if storage in storages for other in storages if other != storage]
+        return any(self.has_device(other.name, node) for other in others)
+
     def mount(self, storage: StorageSpec, node: str) -> MountState:
         """Whether the filesystem or pool is in use there; NotMounted too when nothing is to be mounted."""
         state = self._in_table(storage, node)
         device = known(self.facts[node].hast_devices.get(storage.name)) if node in self.facts else None
         gone = state is MountState.MOUNTED and device is not None and not device.exists
-        return MountState.DEAD if gone else state
+        return MountState.DEAD if gone and not self.works_without(storage, node) else state
 
     def _in_table(self, storage: StorageSpec, node: str) -> MountState:
         spec = storage.filesystem

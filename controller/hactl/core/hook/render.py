@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.cluster import HAST_PORT, Cluster, checks_of, failover_of, hooked_groups, interface_on, start_order
+from hactl.core.cluster import (
+    HAST_PORT,
+    Cluster,
+    checks_of,
+    failover_of,
+    hooked_groups,
+    interface_on,
+    pool_under,
+    start_order,
+)
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
 from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
 from hactl.core.onestatus.judge import JUDGE, question_of
@@ -97,10 +106,11 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         "\tesac",
         "}",
         "",
+        "# MEMBERS: the resources a pool stands on, this one among them",
         "resource() {",
         '\tcase "$1" in',
-        *(line for group in groups for storage in group.storage for line in _resource(cluster, storage, node)),
-        "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' ;;",
+        *(line for group in groups for storage in group.storage for line in _resource(cluster, group, storage, node)),
+        "\t*) PEER='' TIMEOUT=20 ALSO='' KIND=none WHERE='' OPTIONS='' MEMBERS='' ;;",
         "\tesac",
         "}",
         *_services(cluster),
@@ -167,18 +177,18 @@ def advskew_pair(group: GroupSpec, vip: VirtualIP, node: str) -> tuple[int | Non
     return 0, max(1, place) * advskew_step(len(group.preferred))
 
 
-def _resource(cluster: Cluster, storage: StorageSpec, node: str) -> Iterator[str]:
-    hast, spec = storage.hast, storage.filesystem
+def _resource(cluster: Cluster, group: GroupSpec, storage: StorageSpec, node: str) -> Iterator[str]:
+    hast, spec, pool = storage.hast, storage.filesystem, pool_under(group, storage)
     peer = next((address for other, address in hast.addresses.items() if other != node), "")
-    kind, where, options = "none", "", ""
+    kind, where, options, members = "none", "", "", ""
     if spec is not None and spec.ufs is not None:
         kind, where, options = "ufs", spec.ufs.mountpoint, ",".join(spec.ufs.options)
-    elif spec is not None and spec.zfs is not None:
-        kind, where = "zfs", spec.zfs.pool
+    elif pool is not None:
+        kind, where, members = "zfs", pool.name, " ".join(pool.resources)
     yield f"\t{storage.name})"
     others = [spec.ssh.host for spec in cluster.nodes if spec.name in hast.devices and spec.name != node]
     yield f"\t\tPEER={quote(peer)} TIMEOUT={hast.timeout_seconds} ALSO={quote(' '.join(filter(_elsewhere, others)))}"
-    yield f"\t\tKIND={kind} WHERE={quote(where)} OPTIONS={quote(options)}"
+    yield f"\t\tKIND={kind} WHERE={quote(where)} OPTIONS={quote(options)} MEMBERS={quote(members)}"
     yield "\t\t;;"
 
 

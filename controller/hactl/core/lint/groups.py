@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.cluster import pools_of
 from hactl.core.document.problems import Fault, listed
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
@@ -41,14 +42,8 @@ def _one_side(cluster: HACluster) -> Iterator[Fault]:
 
 
 def _mounted(group: GroupSpec) -> list[str]:
-    found = []
-    for storage in group.storage:
-        filesystem = storage.filesystem
-        if filesystem is not None and filesystem.ufs is not None:
-            found.append(filesystem.ufs.mountpoint)
-        elif filesystem is not None and filesystem.zfs is not None:
-            found.append(filesystem.zfs.mountpoint or f"/{filesystem.zfs.pool}")
-    return found
+    specs = [storage.filesystem.ufs for storage in group.storage if storage.filesystem is not None]
+    return [ufs.mountpoint for ufs in specs if ufs is not None] + [pool.mounted_on for pool in pools_of(group)]
 
 
 def _all_needs_disk(cluster: HACluster) -> Iterator[Fault]:

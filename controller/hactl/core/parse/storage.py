@@ -6,6 +6,7 @@ Who uses a device is told by GEOM (`core/parse/geom.py`). Source: sbin/mount/mou
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hactl.core.facts import Mount, Pool
 from hactl.core.parse.text import NotUnderstood, number
@@ -61,17 +62,47 @@ def parse_fstat(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{row[1]} (process {row[2]})" for row in rows))
 
 
+#: A class of devices besides those of the data: `logs      -      -  ...`
+_HEADING = re.compile(r"([a-z]+)(?:\s+-)+\s*")
+#: Classes without which a pool is imported all the same.
+_DISPENSABLE = frozenset({"cache", "spare", "spares"})
+
+
 def parse_zpool_list(text: str) -> dict[str, Pool]:
-    """`zpool list -H -o name,health`: imported pools by name."""
+    """`zpool list -HvP -o name,health`: imported pools by name, with their devices.
+
+    The row of a device begins with a tab, whatever its depth; logs, cache and spares stand below a row of dashes
+    (docs/freebsd-facts.md#7.65).
+    """
     pools: dict[str, Pool] = {}
+    rows: dict[str, list[tuple[str, str]]] = {}
+    name = of = ""
     for line in filter(str.strip, text.split("\n")):
-        if line.strip() == "no pools available":
-            continue
-        name, tab, health = line.partition("\t")
-        if not tab or not re.fullmatch(r"[A-Z_]+", health.strip()):
-            raise NotUnderstood("a row that zpool list does not print")
-        pools[name] = Pool(name, health.strip())
-    return pools
+        if name and line.startswith("\t"):
+            rows[name].append((of, line.split("\t")[1]))
+        elif name and (heading := _HEADING.fullmatch(line)):
+            of = heading[1]
+        elif line.strip() != "no pools available":
+            name, tab, health = line.partition("\t")
+            if not tab or not re.fullmatch(r"[A-Z_]+", health.strip()):
+                raise NotUnderstood("a row that zpool list does not print")
+            pools[name], rows[name], of = Pool(name, health.strip()), [], ""
+    return {name: _with_devices(pool, rows[name]) for name, pool in pools.items()}
+
+
+def _with_devices(pool: Pool, rows: list[tuple[str, str]]) -> Pool:
+    """The pool with what its rows say: of which class, empty for its data, and the device or the word above some."""
+    if not rows:
+        return pool
+    data = [row for of, row in rows if not of]
+    words = (re.sub(r"-[0-9]+$", "", row) for row in data if not _is_device(row))
+    besides = tuple(row for of, row in rows if of and of not in _DISPENSABLE and _is_device(row))
+    return replace(pool, devices=tuple(filter(_is_device, data)), layout=" ".join(words), besides=besides)
+
+
+def _is_device(row: str) -> bool:
+    """A path; or the number of a device that is not found (libzfs_pool.c, zpool_vdev_name)."""
+    return row.startswith("/") or row.isdecimal()
 
 
 def parse_zpool_import(text: str) -> dict[str, Pool]:

@@ -448,7 +448,7 @@ h_zfs() {
 	[ -n "$h_zfs_disks" ] || return 0
 	h_b zfs; kldstat -q -m zfs; h_r=$?; h_e zfs "$h_r"
 	[ "$h_r" -eq 0 ] || return 0
-	h_pools=$($h_bound zpool list -H -o name,health 2>&1); h_s zpool $? "$h_pools"
+	h_pools=$($h_bound zpool list -HvP -o name,health 2>&1); h_s zpool $? "$h_pools"
 	for h_n in $h_zfs_disks; do
 		h_disk "$h_n"
 		if [ -c "$h_root/dev/hast/$h_name" ] && ! h_imported; then h_scan=1; fi

@@ -152,7 +152,14 @@ def _pool(subject: Subject, storage: StorageSpec, node: str) -> Explanation | No
         return None
     head = f"pool {zfs.pool} is imported on {node}, which is {role} for {storage.name}"
     fact = subject.fact(node, f"zpool list: {zfs.pool}")
-    return Explanation(Cause.MOUNTED_ON_STANDBY, head, (fact,), (Remedy(f"zpool export {zfs.pool}", node),))
+    remedies = [Remedy(f"zpool export {zfs.pool}", node)]
+    if subject.view.works_without(storage, node):
+        head += ": it works without that device"
+        remedies = [
+            Remedy(f"hastctl role primary {storage.name}", node, "when no other node is primary"),
+            Remedy(f"zpool online {zfs.pool} {storage.device}", node, "then ZFS brings it up to date"),
+        ]
+    return Explanation(Cause.MOUNTED_ON_STANDBY, head, (fact,), tuple(remedies))
 
 
 # --- address and storage apart ------------------------------------------------------------------------------------

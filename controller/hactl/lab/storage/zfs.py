@@ -1,10 +1,12 @@
-"""ZFS as far as a cluster needs it: pools of one provider, exported or in use, by which host, with one dataset.
+"""ZFS as far as a cluster needs it: pools of one vdev, exported or in use, by which host, with one dataset.
 
 Rules:
-- A pool is its provider's bytes: four labels (256 KiB at each end hold two), a table, file data.
+- A pool is its providers' bytes: on each four labels (256 KiB at each end hold two); a table and file data (`vdev`).
 - A pool that was not exported belongs to the host that had it: others need -f (docs/freebsd-facts.md#3.5).
-- A pool whose provider was taken away is suspended: nothing but a reboot gets rid of it.
-- zpool(8), zfs(8), zpool-import(8).
+- A pool is DEGRADED without a device while its layout has what is on it elsewhere too; without more of them it is
+  suspended, and nothing but a reboot gets rid of it (docs/freebsd-facts.md#2.8).
+- A device that was away is older than the others, and brought up to date when it is found again.
+- zpool(8), zfs(8), zpool-import(8), zpoolconcepts(7).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import json
 import struct
 import time
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -22,13 +25,14 @@ from hactl.lab.host import Host
 from hactl.lab.storage.mounts import Mount, Mounts
 from hactl.lab.storage.provider import Provider, device_error
 from hactl.lab.storage.ufs import Entry
+from hactl.lab.storage.vdev import FIRST_BYTE, LABEL_BYTES, RECORD_BYTES, Vdev, copies_of
 
-LABEL_BYTES = 262144
 _LABEL_AT = 16384
 _MAGIC = b"ZFSLABEL"
-_TABLE_AT = 3 * 1048576
+_TABLE_AT = FIRST_BYTE
 _DATA_AT = 4 * 1048576
-_RECORD_BYTES = 131072
+#: So much devices of a mirror or raidz may differ in size, bytes (zpool_vdev.c, ZPOOL_FUZZ).
+_FUZZ_BYTES = 16 * 1048576
 #: What a pool keeps for itself, bytes.
 _RESERVED_BYTES = 24 * 1048576
 #: What an empty pool already uses, bytes.
@@ -47,6 +51,13 @@ class Label:
     mountpoint: str = ""
     properties: dict[str, str] = field(default_factory=dict)
     last_import: float = 0.0
+    #: The word of zpool(8) for its vdev (`mirror`); empty: a plain stripe. And the numbers of its devices, in order.
+    layout: str = ""
+    devices: list[int] = field(default_factory=list)
+    #: The number of the device this stands on.
+    own: int = 0
+    #: Counts what was written to the labels: a device with less of it was away meanwhile.
+    txg: int = 0
 
 
 def read_label(provider: Provider) -> Label | None:
@@ -84,16 +95,16 @@ def clear_label(provider: Provider) -> None:
 class Dataset:
     """The pool's root dataset: files in memory, written by transaction (`commit`)."""
 
-    provider: Provider
+    provider: Vdev
     entries: dict[str, Entry] = field(default_factory=dict)
     clean: bool = True
     last_mounted: str = ""
 
     def put(self, path: str, content: bytes, mode: int, changed: float) -> None:
         """Write a file's data to free space; it counts with the next `commit`. Raises OSError."""
-        size = -(-max(1, len(content)) // _RECORD_BYTES) * _RECORD_BYTES
+        size = -(-max(1, len(content)) // RECORD_BYTES) * RECORD_BYTES
         taken = sorted(
-            (entry.at, -(-max(1, entry.size) // _RECORD_BYTES) * _RECORD_BYTES)
+            (entry.at, -(-max(1, entry.size) // RECORD_BYTES) * RECORD_BYTES)
             for entry in self.entries.values()
             if entry.at
         )
@@ -140,6 +151,11 @@ class Dataset:
         return True
 
     @property
+    def end(self) -> int:
+        """The byte behind everything it has."""
+        return max((entry.at + entry.size for entry in self.entries.values()), default=_DATA_AT)
+
+    @property
     def used_bytes(self) -> int:
         """Allocated bytes."""
         return _BASE_BYTES + sum(entry.size for entry in self.entries.values())
@@ -160,7 +176,7 @@ class Pool:
     """An imported pool."""
 
     label: Label
-    provider: Provider
+    vdev: Vdev
     dataset: Dataset
     mount: Mount | None = None
 
@@ -171,8 +187,54 @@ class Pool:
 
     @property
     def health(self) -> str:
-        """ONLINE, or SUSPENDED without its only provider."""
-        return "SUSPENDED" if self.provider.gone else "ONLINE"
+        """SUSPENDED once something of it is on no device any more."""
+        if not self.vdev.works:
+            return "SUSPENDED"
+        return "DEGRADED" if self.vdev.missing else "ONLINE"
+
+    @property
+    def rows(self) -> list[tuple[int, str, Provider | None]]:
+        """Its vdev and devices as zpool(8) lists them: depth, name (a number: not found), provider."""
+        above = self.label.layout
+        rows: list[tuple[int, str, Provider | None]] = [(1, f"{above}-0", None)] if above else []
+        depth = 2 if above else 1
+        for number, device in zip(self.label.devices, self.vdev.devices, strict=True):
+            rows.append((depth, str(number) if device is None else device.path, device))
+        return rows
+
+    def write_labels(self) -> None:
+        """On every device that is there. Raises OSError."""
+        self.label.txg += 1
+        for number, device in zip(self.label.devices, self.vdev.devices, strict=True):
+            if device is not None and not device.gone:
+                write_label(device, replace(self.label, own=number))
+
+
+@dataclass(slots=True)
+class Offer:
+    """A pool that was found on devices and is not imported here."""
+
+    #: The newest one found.
+    label: Label
+    found: dict[int, tuple[Label, Provider]]
+
+    @property
+    def devices(self) -> list[Provider | None]:
+        """In the pool's order; None: not found."""
+        return [self.found[number][1] if number in self.found else None for number in self.label.devices]
+
+    @property
+    def fresh(self) -> list[Provider]:
+        """The devices that were with it all the time."""
+        return [provider for label, provider in self.found.values() if label.txg == self.label.txg]
+
+    @property
+    def state(self) -> str:
+        """As `zpool import` says it."""
+        lacking = len(self.label.devices) - len(self.fresh)
+        if lacking >= copies_of(self.label.layout, len(self.label.devices)):
+            return "UNAVAIL"
+        return "DEGRADED" if len(self.found) < len(self.label.devices) else "ONLINE"
 
 
 class PoolError(Exception):
@@ -204,41 +266,68 @@ class Pools:
         """Memory is gone; the labels still name this host."""
         self.imported.clear()
 
-    def candidates(self, directory: str = "/dev") -> list[tuple[Label, Provider]]:
+    def candidates(self, directory: str = "/dev") -> list[Offer]:
         """Pools on providers below a directory that are not imported here."""
-        found = []
+        offers: dict[int, Offer] = {}
         for path in self.devices.device_nodes():
             provider = self.devices.provider(path)
             if provider is None or provider.stalled or not path.startswith(directory.rstrip("/") + "/"):
                 continue
             label = read_label(provider)
-            if label is not None and label.name not in self.imported:
-                found.append((label, provider))
-        return found
+            if label is None or label.name in self.imported:
+                continue
+            offer = offers.setdefault(label.guid, Offer(label, {}))
+            offer.found[label.own] = label, provider
+            if label.txg > offer.label.txg:
+                offer.label = label
+        return list(offers.values())
 
-    def create(
-        self, name: str, provider: Provider, mountpoint: str, properties: dict[str, str], *, force: bool
-    ) -> None:
+    def create(self, name: str, vdev: Vdev, mountpoint: str, properties: dict[str, str], *, force: bool) -> None:
         """zpool create. Raises PoolError, OSError."""
         if name in self.imported:
             raise PoolError(f"cannot create '{name}': pool already exists")
-        old = read_label(provider)
-        if old is not None and not force:
-            state = "exported" if old.exported else "potentially active"
+        wrong = [] if force else list(self._against(vdev))
+        if wrong:
             raise PoolError(
-                "invalid vdev specification\nuse '-f' to override the following errors:\n"
-                f"{provider.path} is part of {state} pool '{old.name}'"
+                "invalid vdev specification\nuse '-f' to override the following errors:\n" + "\n".join(wrong)
             )
-        provider.open(f"zfs {name}", 1, 1, 1)
+        self._open(name, vdev)
         machine = self.machine
-        label = Label(
-            name, machine.world.random.getrandbits(63), machine.hostid, machine.hostname, False, mountpoint, properties
-        )
-        dataset = Dataset(provider)
-        write_label(provider, label)
-        dataset.commit()
-        pool = self.imported[name] = Pool(label, provider, dataset)
+        numbers = [machine.world.random.getrandbits(63) for _ in range(len(vdev.devices) + 1)]
+        label = Label(name, numbers[0], machine.hostid, machine.hostname, False, mountpoint, properties)
+        label.layout, label.devices = vdev.layout, numbers[1:]
+        pool = self._add(label, vdev, Dataset(vdev))
+        pool.dataset.commit()
         self._mount(pool)
+
+    def _against(self, vdev: Vdev) -> Iterator[str]:
+        for device in vdev.present:
+            old = read_label(device)
+            if old is not None:
+                state = "exported" if old.exported else "potentially active"
+                yield f"{device.path} is part of {state} pool '{old.name}'"
+        sizes = [device.mediasize for device in vdev.present]
+        if vdev.layout and max(sizes) - min(sizes) > _FUZZ_BYTES:
+            yield f"{vdev.layout.rstrip('123')} contains devices of different sizes"
+
+    def _open(self, name: str, vdev: Vdev) -> None:
+        for device in vdev.present:
+            try:
+                device.open(f"zfs {name}", 1, 1, 1)
+            except OSError:
+                self._close(name, vdev)
+                raise
+
+    def _close(self, name: str, vdev: Vdev) -> None:
+        for device in vdev.devices:
+            if device is not None:
+                device.close(f"zfs {name}")
+
+    def _add(self, label: Label, vdev: Vdev, dataset: Dataset) -> Pool:
+        pool = self.imported[label.name] = Pool(label, vdev, dataset)
+        vdev.on_loss = pool.write_labels
+        pool.write_labels()
+        return pool
 
     def import_pool(
         self, name: str, directory: str, *, force: bool, mounting: bool = True, mountpoint: str = ""
@@ -249,32 +338,56 @@ class Pools:
                 f"cannot import '{name}': a pool with that name already exists\n"
                 "use the form 'zpool import <pool | id> <newpool>' to give it a new name"
             )
-        found = next(
-            ((label, p) for label, p in self.candidates(directory) if name in (label.name, str(label.guid))), None
-        )
-        if found is None:
+        offers = (offer for offer in self.candidates(directory) if name in (offer.label.name, str(offer.label.guid)))
+        offer = next(offers, None)
+        if offer is None:
             raise PoolError(f"cannot import '{name}': no such pool available")
-        label, provider = found
+        label = offer.label
         if not label.exported and label.hostid != self.machine.hostid and not force:
             raise PoolError(
                 f"cannot import '{name}': pool was previously in use from another system.\n"
                 f"Last accessed by {label.hostname} (hostid={label.hostid:x}) at {self._time(label.last_import)}\n"
                 "The pool can be imported, use 'zpool import -f' to import the pool."
             )
-        dataset = Dataset(provider)
-        provider.open(f"zfs {label.name}", 1, 1, 1)
+        if offer.state == "UNAVAIL":
+            raise PoolError(f"cannot import '{name}': one or more devices is currently unavailable")
+        pool = self._taken(offer, name)
+        pool.label.mountpoint = mountpoint or label.mountpoint
+        pool.write_labels()
+        if mounting:
+            self._mount(pool)
+
+    def _taken(self, offer: Offer, name: str) -> Pool:
+        """What is offered, read from the devices that were with it, which the others are then made equal to."""
+        label, fresh = offer.label, offer.fresh
+        vdev = Vdev(label.layout, offer.devices)
+        dataset = Dataset(Vdev(label.layout, [device if device in fresh else None for device in offer.devices]))
+        self._open(label.name, vdev)
         if not dataset.load():
-            provider.close(f"zfs {label.name}")
+            self._close(label.name, vdev)
             raise PoolError(
                 f"cannot import '{name}': I/O error\n\tDestroy and re-create the pool from\n\ta backup source."
             )
-        label.exported, label.hostid, label.hostname = False, self.machine.hostid, self.machine.hostname
-        label.last_import = self.machine.epoch()
-        label.mountpoint = mountpoint or label.mountpoint
-        write_label(provider, label)
-        pool = self.imported[label.name] = Pool(label, provider, dataset)
-        if mounting:
-            self._mount(pool)
+        dataset.provider = vdev
+        if len(fresh) < len(vdev.present):
+            vdev.resilver(fresh, dataset.end)
+        machine = self.machine
+        label.exported, label.hostid, label.hostname = False, machine.hostid, machine.hostname
+        label.last_import = machine.epoch()
+        return self._add(label, vdev, dataset)
+
+    def online(self, name: str, path: str) -> None:
+        """zpool online: a device of the pool is there again. Raises PoolError, OSError."""
+        pool, provider = self.get(name, "open"), self.devices.provider(path)
+        label = read_label(provider) if provider is not None else None
+        if provider is None or label is None or label.guid != pool.label.guid:
+            raise PoolError(f"cannot online {path}: no such device in pool")
+        fresh = pool.vdev.present
+        if provider not in fresh:
+            provider.open(f"zfs {name}", 1, 1, 1)
+            pool.vdev.devices[pool.label.devices.index(label.own)] = provider
+            pool.vdev.resilver(fresh, pool.dataset.end)
+            pool.write_labels()
 
     def _time(self, epoch: float) -> str:
         return time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(epoch))
@@ -282,7 +395,7 @@ class Pools:
     def export(self, name: str, *, force: bool, cwd: str = "") -> None:
         """zpool export. Raises PoolError, OSError."""
         pool = self.get(name, "open")
-        if pool.provider.gone:
+        if not pool.vdev.works:
             raise PoolError(f"cannot export '{name}': pool I/O is currently suspended")
         if pool.mount is not None:
             inside = cwd == pool.mount.node or cwd.startswith(f"{pool.mount.node}/")
@@ -291,15 +404,16 @@ class Pools:
             self.unmount(pool)
         pool.dataset.commit()
         pool.label.exported = True
-        write_label(pool.provider, pool.label)
-        pool.provider.close(f"zfs {name}")
+        pool.write_labels()
+        self._close(name, pool.vdev)
         del self.imported[name]
 
     def destroy(self, name: str) -> None:
         """zpool destroy. Raises PoolError, OSError."""
         pool = self.get(name, "open")
         self.export(name, force=True)
-        clear_label(pool.provider)
+        for device in pool.vdev.present:
+            clear_label(device)
 
     def get(self, name: str, verb: str) -> Pool:
         """An imported pool. Raises PoolError."""

@@ -37,13 +37,21 @@ def make_filesystem(case: Case) -> Iterator[str]:
 def create_pool(case: Case) -> Iterator[str]:
     """CreatePool."""
     for effect in case.all_of(Zpool):
-        found = _pool(case, effect.pool)
-        if effect.action != "create" or found is None or effect.devices != (HAST_DEVICES + found[1].name,):
+        found = case.standing_on(effect.pool)
+        if effect.action != "create" or found is None or effect.devices != _vdev(found[1]):
             yield f"I3: zpool {effect.action} {effect.pool} {' '.join(effect.devices)} is not a pool of the document"
         elif effect.force:
             yield "I3: zpool create -f would not refuse a device that is used"
         else:
-            yield from _new_device(case, found[1])
+            for storage in found[1]:
+                yield from _new_device(case, storage)
+
+
+def _vdev(storages: list[StorageSpec]) -> tuple[str, ...]:
+    """What the document has the pool made of, as zpool(8) takes it: the word for its layout, and its devices."""
+    said = {spec.filesystem.zfs.layout for spec in storages if spec.filesystem and spec.filesystem.zfs} - {None}
+    words = [str(layout).lower() for layout in said if layout != "Stripe"]
+    return (*words, *(HAST_DEVICES + storage.name for storage in storages))
 
 
 def _new_device(case: Case, storage: StorageSpec) -> Iterator[str]:
@@ -153,54 +161,77 @@ def unmount(case: Case) -> Iterator[str]:
         if found is None:
             yield f"I10: {present.special} on {present.node} is not a device of the document"
             continue
-        yield from _taken_away(case, *found, force=effect.force, right=_is_right(present, found[1]))
+        yield from _taken_away(case, found[0], [found[1]], force=effect.force, right=_is_right(present, found[1]))
 
 
 def _is_right(present: Mount, storage: StorageSpec) -> bool:
     return present.node == mountpoint_of(storage)
 
 
-def _taken_away(case: Case, group: GroupSpec, storage: StorageSpec, *, force: bool, right: bool) -> Iterator[str]:
-    """A filesystem leaves a node: by force only when its device is gone, and never from under a service."""
-    here = case.here
-    device = here.hast_device(storage.name)
-    gone = device is not None and not device.exists and not here.is_primary(storage.name)
+def _taken_away(
+    case: Case, group: GroupSpec, storages: list[StorageSpec], *, force: bool, right: bool
+) -> Iterator[str]:
+    """What stands on these leaves a node: by force only when it is dead, and never from under a service."""
+    here, names = case.here, " and ".join(storage.name for storage in storages)
+    gone = _is_dead(case, storages)
     if force and not gone:
-        yield f"I2: takes {HAST_DEVICES}{storage.name} away by force, and the device is not known to be gone"
+        yield f"I2: takes {names} away by force, and the device is not known to be gone"
     if gone:
         return
-    leaving = moving(case, group)
-    if right and case.plan.active.get(group.name) == here.name and here.is_primary(storage.name) and not leaving:
-        yield f"I5: takes {storage.name} away from the node the group is active on"
+    serves_here = case.plan.active.get(group.name) == here.name and any(here.is_primary(s.name) for s in storages)
+    if right and serves_here and not moving(case, group):
+        yield f"I5: takes {names} away from the node the group is active on"
     for service in group.services:
         if service.run_on is RunOn.ACTIVE and here.services.get(service.name):
-            yield f"takes {storage.name} away while {service.name} runs"
+            yield f"takes {names} away while {service.name} runs"
+
+
+def _is_dead(case: Case, storages: list[StorageSpec]) -> bool:
+    """Whether what stands on these lost its device for good; of a pool that has others left, ZFS says so."""
+    there = [case.here.hast_device(storage.name) for storage in storages]
+    gone = [
+        device is not None and not device.exists and not case.here.is_primary(storage.name)
+        for storage, device in zip(storages, there, strict=True)
+    ]
+    pools = case.here.seen(lambda facts: facts.pools) or {}
+    pool = pools.get(pool_of(storages[0]) or "")
+    return all(gone) or (any(gone) and pool is not None and pool.health not in ("ONLINE", "DEGRADED"))
 
 
 def import_pool(case: Case) -> Iterator[str]:
     """ImportPool."""
     for effect in case.all_of(Zpool):
-        found = _pool(case, effect.pool)
+        found = case.standing_on(effect.pool)
         if effect.action != "import" or found is None:
             yield f"zpool {effect.action} {effect.pool} is not a pool of the document"
             continue
         if not effect.devices or any(not f"{path}/".startswith(HAST_DEVICES) for path in effect.devices):
             yield "zpool import looks outside /dev/hast"
-        yield from _only_primary(case, found[1])
         if case.here.pools is None:
             yield f"which pools {case.here.name} has is not known"
         elif effect.pool in case.here.pools:
             yield f"I7: {effect.pool} is imported already"
-        for peer in case.peers(found[1]):
-            device = peer.hast_device(found[1].name)
-            if effect.pool in (peer.pools or ()) and (device is None or device.exists):
-                yield f"I1: {peer.name} has {effect.pool} imported"
+        for storage in found[1]:
+            yield from _imported_from(case, effect.pool, storage)
+
+
+def _imported_from(case: Case, pool: str, storage: StorageSpec) -> Iterator[str]:
+    """One of the devices of a pool: this node's alone, and there."""
+    yield from _only_primary(case, storage)
+    device = case.here.hast_device(storage.name)
+    made = storage.name in case.here.freed  # by a role earlier in the stage
+    if case.stage == 0 and not made and device is not None and not device.exists:
+        yield f"imports {pool} without {HAST_DEVICES}{storage.name}"
+    for peer in case.peers(storage):
+        theirs = peer.hast_device(storage.name)
+        if pool in (peer.pools or ()) and (theirs is None or theirs.exists):
+            yield f"I1: {peer.name} has {pool} imported"
 
 
 def export_pool(case: Case) -> Iterator[str]:
     """ExportPool."""
     for effect in case.all_of(Zpool):
-        found = _pool(case, effect.pool)
+        found = case.standing_on(effect.pool)
         if effect.action != "export" or found is None:
             yield f"zpool {effect.action} {effect.pool} is not a pool of the document"
         elif case.here.pools is None:
@@ -209,18 +240,6 @@ def export_pool(case: Case) -> Iterator[str]:
             yield f"I7: {effect.pool} is not imported"
         else:
             yield from _taken_away(case, *found, force=effect.force, right=True)
-
-
-def _pool(case: Case, pool: str) -> tuple[GroupSpec, StorageSpec] | None:
-    return next(
-        (
-            (group, storage)
-            for group in case.world.cluster.groups
-            for storage in group.storage
-            if pool_of(storage) == pool and case.step.node in storage.hast.devices
-        ),
-        None,
-    )
 
 
 # --- services -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hactl.core.document.problems import Fault, FieldPath, shown
 from hactl.core.document.rules.network import IP, not_usable, numeric, virtual_addresses
 from hactl.core.document.rules.nodes import HAST_KEYWORDS, exactly_one, names_every_node, repeated
-from hactl.core.objects import FilesystemSpec, HACluster, StorageSpec
+from hactl.core.objects import GroupSpec, HACluster, StorageSpec, ZfsSpec
 
 #: HAST replicates between two machines.
 _HAST_NODES = 2
@@ -149,7 +149,6 @@ def _numeric_advice(text: str) -> str:
 
 
 def _filesystems(cluster: HACluster) -> Iterator[Fault]:
-    pools: dict[str, FieldPath] = {}
     for path, storage in storages(cluster):
         if storage.filesystem is None:
             continue
@@ -160,48 +159,96 @@ def _filesystems(cluster: HACluster) -> Iterator[Fault]:
             yield from repeated(
                 [((*base, "ufs", "options", at), word) for at, word in enumerate(ufs.options)], "option"
             )
-        if zfs is None:
-            continue
-        pool, where = zfs.pool, (*base, "zfs", "pool")
-        if pool in _POOL_WORDS or pool.startswith(_POOL_BEGINNINGS):
-            yield Fault(where, f"{shown(pool)} is a name zpool(8) reserves", "choose another name")
-        if pool in pools:
-            yield Fault(where, f"the pool {shown(pool)} is there twice (first at {{other}})", other=pools[pool])
-        pools.setdefault(pool, where)
+
+
+#: The places in the document that name one pool, each with what it says there.
+_Members = list[tuple[FieldPath, ZfsSpec]]
+
+
+def _members(group_path: FieldPath, group: GroupSpec) -> dict[str, _Members]:
+    found: dict[str, _Members] = {}
+    for index, storage in enumerate(group.storage):
+        if storage.filesystem is not None and storage.filesystem.zfs is not None:
+            zfs = storage.filesystem.zfs
+            found.setdefault(zfs.pool, []).append(((*group_path, "storage", index, "filesystem", "zfs"), zfs))
+    return found
+
+
+def _pools(cluster: HACluster) -> Iterator[Fault]:
+    """A pool is of one group, and all of its resources that say a thing of it say the same."""
+    first: dict[str, tuple[str, FieldPath]] = {}
+    for group_index, group in enumerate(cluster.spec.groups):
+        for pool, members in _members(("spec", "groups", group_index), group).items():
+            where = (*members[0][0], "pool")
+            if pool in _POOL_WORDS or pool.startswith(_POOL_BEGINNINGS):
+                yield Fault(where, f"{shown(pool)} is a name zpool(8) reserves", "choose another name")
+            if pool in first:
+                other_group, other = first[pool]
+                message = f"the pool {shown(pool)} is in two groups, {other_group} (at {{other}}) and {group.name}"
+                advice = "a pool moves as one: put all of its resources into one group, or name two pools"
+                yield Fault(where, message, advice, other=other)
+            first.setdefault(pool, (group.name, where))
+            yield from _pool(pool, members)
+
+
+def _pool(pool: str, members: _Members) -> Iterator[Fault]:
+    said: dict[str, tuple[str, FieldPath]] = {}
+    for path, zfs in members:
+        for word, value in (("layout", zfs.layout), ("mountpoint", zfs.mountpoint)):
+            if value is None:
+                continue
+            before, other = said.setdefault(word, (value, (*path, word)))
+            if value != before:
+                message = f"the {word} of the pool {shown(pool)} is {value} here and {before} at {{other}}"
+                yield Fault((*path, word), message, "a pool has one: say it at one of its resources", other=other)
+    layout = next(((zfs.layout, (*path, "layout")) for path, zfs in members if zfs.layout is not None), None)
+    if layout is not None and len(members) < layout[0].fewest:
+        names = f"{len(members)} resource{'s' if len(members) > 1 else ''}"
+        message = f"{layout[0]} needs at least {layout[0].fewest} devices, and {names} of the group name {shown(pool)}"
+        yield Fault(
+            layout[1], message, f"name the pool {pool} at more resources of the group, or choose another layout"
+        )
 
 
 def _mountpoints(cluster: HACluster) -> Iterator[Fault]:
     known: list[tuple[str, FieldPath]] = []
-    for path, storage in storages(cluster):
-        for where, text in _mounted((*path, "filesystem"), storage.filesystem):
-            plain = posixpath.normpath(text).replace("//", "/")
-            if plain != text:
-                yield Fault(where, f"{shown(text)} is a roundabout path", f"write {plain}")
-            if _is_system(plain):
-                yield Fault(where, f"{plain} belongs to the system", "mount it elsewhere, e.g. /data")
-            for other, other_path in known:
-                if plain == other:
-                    yield Fault(where, f"{plain} is already used (at {{other}})", "choose another", other=other_path)
-                elif plain.startswith(f"{other}/") or other.startswith(f"{plain}/"):
-                    inner, outer = (plain, other) if plain.startswith(f"{other}/") else (other, plain)
-                    message = f"{inner} is inside {outer} (see {{other}})"
-                    yield Fault(where, message, "mount them apart", other=other_path)
-            known.append((plain, where))
+    for where, text in _mounted(cluster):
+        plain = posixpath.normpath(text).replace("//", "/")
+        if plain != text:
+            yield Fault(where, f"{shown(text)} is a roundabout path", f"write {plain}")
+        if _is_system(plain):
+            yield Fault(where, f"{plain} belongs to the system", "mount it elsewhere, e.g. /data")
+        for other, other_path in known:
+            if plain == other:
+                yield Fault(where, f"{plain} is already used (at {{other}})", "choose another", other=other_path)
+            elif plain.startswith(f"{other}/") or other.startswith(f"{plain}/"):
+                inner, outer = (plain, other) if plain.startswith(f"{other}/") else (other, plain)
+                message = f"{inner} is inside {outer} (see {{other}})"
+                yield Fault(where, message, "mount them apart", other=other_path)
+        known.append((plain, where))
 
 
-def _mounted(base: FieldPath, filesystem: FilesystemSpec | None) -> Iterator[tuple[FieldPath, str]]:
-    """Where a filesystem is mounted, with the path that says so."""
-    if filesystem is None:
-        return
-    if filesystem.ufs is not None:
-        yield (*base, "ufs", "mountpoint"), filesystem.ufs.mountpoint
-    if filesystem.zfs is not None:
-        own = filesystem.zfs.mountpoint
-        yield (*base, "zfs", "pool" if own is None else "mountpoint"), own or f"/{filesystem.zfs.pool}"
+def _mounted(cluster: HACluster) -> Iterator[tuple[FieldPath, str]]:
+    """Where each filesystem and pool is mounted, with the path that says so; a pool once."""
+    for group_index, group in enumerate(cluster.spec.groups):
+        group_path = ("spec", "groups", group_index)
+        pools = _members(group_path, group)
+        for index, storage in enumerate(group.storage):
+            filesystem = storage.filesystem
+            if filesystem is not None and filesystem.ufs is not None:
+                yield (*group_path, "storage", index, "filesystem", "ufs", "mountpoint"), filesystem.ufs.mountpoint
+            if filesystem is not None and filesystem.zfs is not None:
+                pool = filesystem.zfs.pool
+                members = pools.pop(pool, [])
+                said = next(((path, zfs.mountpoint) for path, zfs in members if zfs.mountpoint is not None), None)
+                if said is not None:
+                    yield (*said[0], "mountpoint"), said[1]
+                elif members:
+                    yield (*members[0][0], "pool"), f"/{pool}"
 
 
 def _is_system(path: str) -> bool:
     return path in _SYSTEM_DIRECTORIES or any(path == tree or path.startswith(f"{tree}/") for tree in _SYSTEM_TREES)
 
 
-RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _mountpoints)
+RULES = (_resource_names, _two_nodes, _devices, _addresses, _filesystems, _pools, _mountpoints)

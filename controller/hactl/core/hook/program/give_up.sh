@@ -114,14 +114,17 @@ comes_back() {
 	return 1
 }
 
+# A pool goes as one, with the first of its resources that is asked for.
 unuse() { # GROUP RESOURCE: unmounts or exports what is on it, never by force
 	resource "$2"
 	tries=0
 	while used "$2"; do
-		if [ "$tries" -ge 20 ] || { [ "$tries" -ge 2 ] && [ "$KIND" = zfs ] && [ ! -c "/dev/hast/$2" ]; }; then
+		if [ "$tries" -ge 20 ] || { [ "$tries" -ge 2 ] && [ "$KIND" = zfs ] && ! whole "$2"; }; then
 			helps=
-			[ -c "/dev/hast/$2" ] || helps='; a pool without its disk goes at a reboot'
-			stopped "$1" "/dev/hast/$2 is in use (fstat -f $WHERE): left as it is$helps"
+			whole "$2" || helps='; a pool without its disk goes at a reboot'
+			what="/dev/hast/$2 is in use (fstat -f $WHERE)"
+			[ "$KIND" != zfs ] || what="the pool $WHERE is in use (zfs mount says where, fstat -f by whom)"
+			stopped "$1" "$what: left as it is$helps"
 			return 1
 		fi
 		[ "$tries" -eq 0 ] || sleep 0.5

@@ -216,6 +216,10 @@ used() { # RESOURCE: its filesystem is mounted, wherever that is; its pool is im
 	esac
 }
 
+whole() { # RESOURCE, that was set: its device is here, and the others of its pool are
+	for member in ${MEMBERS:-"$1"}; do [ -c "/dev/hast/$member" ] || return 1; done
+}
+
 ready() { # RESOURCE: as the document wants it on the node that serves
 	[ "$(role "$1")" = primary ] || return 1
 	resource "$1"

@@ -578,7 +578,11 @@ attach() { # GROUP RESOURCE
 		fi || { stopped "$1" "/dev/hast/$2 cannot be mounted on $WHERE"; return 1; }
 		;;
 	zfs)
+		# Once, with all of its devices: ZFS would go on without some, and they would be older than the rest.
+		[ "$2" = "${MEMBERS%% *}" ] || return 0
 		if used "$2"; then return 0; fi
+		whole "$2" ||
+			{ stopped "$1" "the pool $WHERE is not imported: not every device of $MEMBERS is here"; return 1; }
 		[ -n "$NEW" ] || say "$1: importing $WHERE"
 		bounded 300 zpool import -f -d /dev/hast -o cachefile=none "$WHERE" ||
 			{ stopped "$1" "zpool import $WHERE fails"; return 1; }

@@ -1,7 +1,8 @@
 """What lives on the replicated devices: made once on blank ones, checked, mounted or imported on the active node.
 
 Rules: a filesystem is made only on a device that is blank and whose copies were both just created; nothing is mounted
-over anything; only the active node's filesystems are touched. A mount or pool whose /dev/hast/NAME is gone is dead
+over anything; only the active node's filesystems are touched. A pool is created and imported once, with all of its
+devices; one that stands on others is told, and left to a person. A mount or pool whose /dev/hast/NAME is gone is dead
 for good (the kernel keeps the row until its first I/O fails: docs/freebsd-facts.md#2.8), and the device a new worker
 makes is another one: it is cleared, by force and with its services stopped, before anything could be taken for its
 device.
@@ -10,6 +11,7 @@ Man pages: newfs(8), fsck(8), mount(8), umount(8), zpool(8).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from hactl.core.catalogue import HoldReason
@@ -23,10 +25,11 @@ from hactl.core.changes.filesystems import (
     Remount,
     Unmount,
 )
+from hactl.core.cluster import WantedPool, pool_under
 from hactl.core.evidence.connects import device_never_came
-from hactl.core.facts import Device, HastMetadata, HastRole, known
+from hactl.core.facts import Device, HastMetadata, HastRole, Pool, known
 from hactl.core.facts import Mount as MountRow
-from hactl.core.objects import GroupSpec, Initialize, StorageSpec, UfsSpec, ZfsSpec
+from hactl.core.objects import GroupSpec, Initialize, StorageSpec, UfsSpec
 from hactl.core.plan import checks
 from hactl.core.plan.areas.services import stop_on
 from hactl.core.plan.placement import other_primary
@@ -64,23 +67,27 @@ def filesystem_steps(scene: Scene) -> Findings:
         active = scene.active.get(group.name)
         if active is None or active not in scene.view.facts or storage.filesystem is None:
             continue
-        if scene.view.role(storage.name, active) is not HastRole.PRIMARY:
+        pool = pool_under(group, storage)
+        if pool is not None:
+            if storage is pool.storages[0]:
+                yield from _zfs(scene, pool, active)
             continue
+        if scene.view.role(storage.name, active) is not HastRole.PRIMARY or device_never_came(
+            scene.view, storage, active
+        ):
+            continue  # the areas of roles and of the trial say so
         device = known(scene.view.facts[active].hast_devices.get(storage.name))
-        if device_never_came(scene.view, storage, active):
-            continue  # the trial's area says so
         if device is None or not device.exists:
-            yield Hold(
-                HoldReason.DEVICE_NOT_READY,
-                f"{storage.name}: {storage.device} is not there yet on {active}",
-                node=active,
-                target=storage.name,
-                passing=True,
-            )
+            yield _not_there(storage.name, [storage.device], active)
         elif storage.filesystem.ufs is not None:
             yield from _ufs(scene, group, storage, storage.filesystem.ufs, active, device)
-        elif storage.filesystem.zfs is not None:
-            yield from _zfs(scene, storage, storage.filesystem.zfs, active, device)
+
+
+def _not_there(what: str, devices: Iterable[str], node: str, why: str = "") -> Hold:
+    paths = list(devices)
+    are = "is" if len(paths) == 1 else "are"
+    message = f"{what}: {' and '.join(paths)} {are} not there yet on {node}{why}"
+    return Hold(HoldReason.DEVICE_NOT_READY, message, node=node, target=what, passing=True)
 
 
 def clear_dead(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) -> Findings:
@@ -88,14 +95,22 @@ def clear_dead(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str) 
 
     Recording 03, step 83. The services of the group are stopped first: what they have open answers with errors only.
     """
-    if node not in scene.view.facts or scene.view.role(storage.name, node) is HastRole.PRIMARY:
+    if not _outlived(scene, storage, node) or scene.view.works_without(storage, node):
         return
-    if not device_gone(scene, storage, node):
-        return
+    pool = pool_under(group, storage)
+    if pool is not None and storage != next(each for each in pool.storages if _outlived(scene, each, node)):
+        return  # one of its resources is enough to say so
     steps = list(_let_go_of_dead(scene, storage, node, f"{storage.device} is gone under it: {node} is not primary"))
     if steps:
         yield from stop_on(scene, group, node, f"{storage.device} is gone under it")
         yield from steps
+
+
+def _outlived(scene: Scene, storage: StorageSpec, node: str) -> bool:
+    """Whether the node has no device of the resource, nor the role that brings it."""
+    if node not in scene.view.facts or scene.view.role(storage.name, node) is HastRole.PRIMARY:
+        return False
+    return device_gone(scene, storage, node)
 
 
 def _let_go_of_dead(scene: Scene, storage: StorageSpec, node: str, why: str) -> Iterator[Step]:
@@ -282,56 +297,166 @@ def _move_away(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, 
     )
 
 
-def _zfs(scene: Scene, storage: StorageSpec, zfs: ZfsSpec, node: str, device: Device) -> Findings:
+def _zfs(scene: Scene, pool: WantedPool, node: str) -> Findings:
     pools = known(scene.view.facts[node].pools)
     if pools is None or scene.view.mounts(node) is None:
         what = "list the ZFS pools" if pools is None else "read what is mounted"
-        yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot {what}", node, zfs.pool)
+        yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot {what}", node, pool.name)
         return
-    pool = pools.get(zfs.pool)
-    if pool is not None and pool.imported:
-        if pool.health not in ("ONLINE", "DEGRADED"):
-            why = f"{zfs.pool} on {node} is {pool.health}"
-            yield Hold(HoldReason.POOL_SICK, why, node, zfs.pool, f"zpool status {zfs.pool} on {node}")
+    there = pools.get(pool.name)
+    if there is not None and there.imported:
+        yield from _as_wanted(pool, there, node)
         return
-    refusal = other_primary(scene, storage, node)
-    if refusal is not None:
-        yield refusal
-    elif (device.blank is None and storage.hast.initialize is Initialize.NEVER) or device.blank is False:
-        yield _import(storage, zfs, node)
-    else:
-        create = _create_pool(storage, zfs, node)
-        yield _not_to_make(scene, storage, node, device, create) or create
+    devices = _devices_of(scene, pool, node)
+    if isinstance(devices, Hold):
+        yield devices
+    elif devices:
+        refusal = next(filter(None, (other_primary(scene, storage, node) for storage in pool.storages)), None)
+        yield refusal if refusal is not None else _made_or_imported(scene, pool, node, devices, there)
 
 
-def _create_pool(storage: StorageSpec, zfs: ZfsSpec, node: str) -> Step:
+def _devices_of(scene: Scene, pool: WantedPool, node: str) -> tuple[Device, ...] | Hold:
+    """The devices of a pool, in its order: nothing is done with a part of them. Empty: another area says why.
+
+    ZFS would import a mirror with one of them: then the other one would be older, and nobody would have been told.
+    """
+    why = "" if len(pool.storages) == 1 else ": a pool is created and imported with all of its devices only"
+    others = [s.name for s in pool.storages if scene.view.role(s.name, node) is not HastRole.PRIMARY]
+    if others:
+        if len(others) == len(pool.storages):
+            return ()
+        message = f"{pool.name}: {node} is not primary for {' and '.join(others)}{why}"
+        return Hold(HoldReason.DEVICE_NOT_READY, message, node=node, target=pool.name)
+    if any(device_never_came(scene.view, storage, node) for storage in pool.storages):
+        return ()
+    seen = [known(scene.view.facts[node].hast_devices.get(storage.name)) for storage in pool.storages]
+    devices = tuple(device for device in seen if device is not None and device.exists)
+    if len(devices) < len(seen):
+        found = {device.path for device in devices}
+        return _not_there(pool.name, [s.device for s in pool.storages if s.device not in found], node, why)
+    return devices
+
+
+def _made_or_imported(
+    scene: Scene, pool: WantedPool, node: str, devices: tuple[Device, ...], offered: Pool | None
+) -> Step | Hold:
+    """What `zpool import` offers is imported, what is not there is made; in doubt neither."""
+    pairs = list(zip(pool.storages, devices, strict=True))
+    empty = [(s, device) for s, device in pairs if device.blank is not False and not _told_not_blank(s, device)]
+    create = _create_pool(pool, node)
+    if empty and (len(empty) == len(pairs) or any(device.blank is None for _, device in empty)):
+        against = [_not_to_make(scene, storage, node, device, create) for storage, device in empty]
+        return next(filter(None, against), create)
+    if offered is not None and not offered.works:
+        message = (
+            f"{node} cannot import {pool.name}: it is {offered.health}, though every device of the document is there"
+        )
+        remedy = f"zpool import -d /dev/hast on {node} says what it lacks"
+        return Hold(HoldReason.POOL_SICK, message, node, pool.name, remedy)
+    if empty and offered is None:
+        blank = " and ".join(storage.name for storage, _ in empty)
+        message = f"{pool.name}: on {node} {blank} holds nothing and the rest does, and nobody finds the pool there"
+        remedy = f"zpool import -d /dev/hast on {node}; a copy that was lost comes back from its peer or a backup"
+        return Hold(HoldReason.POOL_DIFFERS, message, node, pool.name, remedy)
+    return _import(pool, node)
+
+
+def _create_pool(pool: WantedPool, node: str) -> Step:
+    are = "device was" if len(pool.storages) == 1 else "devices were"
     return Step.of(
         node,
-        CreatePool(zfs.pool, storage.name, zfs.mountpoint),
-        "the device was just created blank on both nodes; initialize: IfBlank",
+        CreatePool(pool.name, pool.resources, pool.layout, pool.mountpoint),
+        f"the {are} just created blank on both nodes; initialize: IfBlank",
         Risk.DESTRUCTIVE,
         before=(
-            checks.role_is(storage.name, HastRole.PRIMARY),
-            checks.device_ready(storage.name),
-            checks.pool_absent(zfs.pool),
-            checks.blank(storage.device),
+            *(check for name in pool.resources for check in _usable(name)),
+            checks.pool_absent(pool.name),
+            *(checks.blank(storage.device) for storage in pool.storages),
         ),
-        after=(checks.pool_imported(zfs.pool),),
+        after=(checks.pool_imported(pool.name),),
         timeout_seconds=300.0,
     )
 
 
-def _import(storage: StorageSpec, zfs: ZfsSpec, node: str) -> Step:
+def _import(pool: WantedPool, node: str) -> Step:
     return Step.of(
         node,
-        ImportPool(zfs.pool),
+        ImportPool(pool.name),
         f"the pool is not imported; {node} is active",
         Risk.NONE,
-        before=(
-            checks.role_is(storage.name, HastRole.PRIMARY),
-            checks.device_ready(storage.name),
-            checks.pool_absent(zfs.pool),
-        ),
-        after=(checks.pool_imported(zfs.pool),),
+        before=(*(check for name in pool.resources for check in _usable(name)), checks.pool_absent(pool.name)),
+        after=(checks.pool_imported(pool.name),),
         timeout_seconds=300.0,
     )
+
+
+def _usable(resource: str) -> tuple[Check, ...]:
+    return checks.role_is(resource, HastRole.PRIMARY), checks.device_ready(resource)
+
+
+# --- a pool that is imported --------------------------------------------------------------------------------------
+
+
+def _as_wanted(pool: WantedPool, there: Pool, node: str) -> Iterator[Hold]:
+    """Whether it works, with all of its devices and in the layout of the document; nothing of it is repaired."""
+    status = f"zpool status {pool.name} on {node}"
+    if not there.works:
+        yield Hold(HoldReason.POOL_SICK, f"{pool.name} on {node} is {there.health}", node, pool.name, status)
+        return
+    if there.devices is None:
+        return
+    differs = list(_differences(pool, there))
+    if differs:
+        message = f"{pool.name} on {node} is not as the document says: {'; '.join(differs)}"
+        yield Hold(HoldReason.POOL_DIFFERS, message, node, pool.name, _to_agree(pool, there, node))
+    if there.health == "DEGRADED":
+        message = f"{pool.name} on {node} works, but not with every device it has"
+        again = f"{status} names it; once it is there again: zpool online {pool.name} /dev/hast/NAME"
+        yield Hold(HoldReason.POOL_DEGRADED, message, node, pool.name, again)
+
+
+def _differences(pool: WantedPool, there: Pool) -> Iterator[str]:
+    lacking, foreign = _lacking(pool, there), _foreign(pool, there)
+    if lacking:
+        yield f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} no part of it"
+    if foreign:
+        yield f"it stands on {' and '.join(foreign)} too"
+    if behind := _left_behind(there):
+        yield f"{' and '.join(behind)} would stay behind, and it is not imported without"
+    if pool.layout is not None and there.layout != pool.layout.vdev:
+        yield f"it is a {there.layout or 'stripe'}, not a {pool.layout.vdev or 'stripe'}"
+
+
+def _lacking(pool: WantedPool, there: Pool) -> list[str]:
+    return [s.device for s in pool.storages if not any(_is_on(device, s.device) for device in there.devices or ())]
+
+
+def _foreign(pool: WantedPool, there: Pool) -> list[str]:
+    """Devices that the document does not name; a number is one that ZFS lost the path of."""
+    wanted = [storage.device for storage in pool.storages]
+    found = [device for device in there.devices or () if not any(_is_on(device, path) for path in wanted)]
+    return [f"a device that is gone (number {device})" if device.isdecimal() else device for device in found]
+
+
+def _left_behind(there: Pool) -> list[str]:
+    """Devices for logs or special data that are not replicated."""
+    return [device for device in there.besides if not device.startswith("/dev/hast/")]
+
+
+def _is_on(device: str, replicated: str) -> bool:
+    """Whether a device of a pool is the replicated one, or a partition or an encrypted layer of it."""
+    return re.fullmatch(r"([ps][0-9]+[a-h]?)?(\.eli)?", device.removeprefix(replicated)) is not None
+
+
+def _to_agree(pool: WantedPool, there: Pool, node: str) -> str:
+    """How a person makes pool and document agree; hactl adds and attaches nothing, for some of it is for ever."""
+    lacking = _lacking(pool, there)
+    if not lacking or _foreign(pool, there):
+        return f"let the pool and the document name the same devices (zpool status {pool.name} on {node})"
+    away = f"let the document name {pool.name} only where it stands (not at {' and '.join(lacking)})"
+    if there.layout == "":
+        return f"zpool add {pool.name} {' '.join(lacking)} on {node} (for ever); or {away}"
+    if there.layout == "mirror":
+        present = next(iter(there.devices or ()), "DEVICE")
+        return f"{'; '.join(f'zpool attach {pool.name} {present} {path}' for path in lacking)} on {node}; or {away}"
+    return away

@@ -15,7 +15,7 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import SetVhid
 from hactl.core.changes.filesystems import ExportPool, Unmount
 from hactl.core.changes.hast import SetRole
-from hactl.core.cluster import interface_on
+from hactl.core.cluster import interface_on, pool_under
 from hactl.core.evidence.connects import never_connects
 from hactl.core.facts import CarpState, HastRole, Vhid, known
 from hactl.core.objects import Failback, GroupSpec, StorageSpec, VirtualIP
@@ -150,7 +150,7 @@ def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Findings:
     why = f"{group.name} moves to {goal}"
     yield from stop_on(scene, group, node, why)
     for storage in reversed(group.storage):
-        yield from _release(scene, storage, node, why)
+        yield from _release(scene, group, storage, node, why)
     for storage in reversed(group.storage):
         yield _demote(storage, node, why)
     for vip in group.virtual_ips:
@@ -165,20 +165,20 @@ def on_both(storage: StorageSpec, within_seconds: float = 0.0) -> Check:
     return Check(says, checks.complete(storage.name), within_seconds)
 
 
-def _release(scene: Scene, storage: StorageSpec, node: str, why: str) -> Iterator[Step]:
-    """Unmount or export, and wait until the last writes are on both disks."""
-    spec = storage.filesystem
-    if spec is None:
+def _release(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, why: str) -> Iterator[Step]:
+    """Unmount or export, and wait until the last writes are on both disks; a pool at the last of its resources."""
+    if storage.filesystem is None:
         return
-    if spec.zfs is not None:
-        if scene.view.imported(spec.zfs.pool, node):
+    pool = pool_under(group, storage)
+    if pool is not None:
+        if storage is pool.storages[-1] and scene.view.imported(pool.name, node):
             yield Step.of(
                 node,
-                ExportPool(spec.zfs.pool),
+                ExportPool(pool.name),
                 why,
                 Risk.OUTAGE,
-                before=(checks.pool_imported(spec.zfs.pool),),
-                after=(checks.pool_absent(spec.zfs.pool), on_both(storage, FLUSH_SECONDS)),
+                before=(checks.pool_imported(pool.name),),
+                after=(checks.pool_absent(pool.name), *(on_both(each, FLUSH_SECONDS) for each in pool.storages)),
                 timeout_seconds=120.0,
             )
         return

@@ -282,10 +282,15 @@ def _promotion(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, 
     if against is not None:
         yield against
         return
+    zfs = storage.filesystem.zfs if storage.filesystem else None
+    if zfs is not None and scene.view.works_without(storage, node):
+        message = f"{storage.name}: {node} is not primary, and {zfs.pool} is in use there on its other devices"
+        again = f"on {node}: hastctl role primary {storage.name}; zpool online {zfs.pool} {storage.device}"
+        yield Hold(HoldReason.POOL_DEGRADED, message, node, storage.name, again)
+        return
     # The new device has the old one's name: a dead mount would be taken for one of it.
     yield from clear_dead(scene, group, storage, node)
     wait = storage.hast.timeout_seconds + PROMOTION_SLACK_SECONDS
-    zfs = storage.filesystem.zfs if storage.filesystem else None
     yield Step.of(
         node,
         SetRole(storage.name, HastRole.PRIMARY),

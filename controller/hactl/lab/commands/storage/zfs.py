@@ -14,7 +14,9 @@ from hactl.lab.commands.output import aligned
 from hactl.lab.files import error_text
 from hactl.lab.process import Result
 from hactl.lab.program import Call, command
-from hactl.lab.storage.zfs import Label, Pool, PoolError, clear_label
+from hactl.lab.storage.provider import Provider
+from hactl.lab.storage.vdev import Vdev
+from hactl.lab.storage.zfs import Offer, Pool, PoolError, clear_label
 
 _COLUMNS = (
     "name", "size", "allocated", "free", "ckpoint", "expandsz", "fragmentation", "capacity", "dedupratio",
@@ -93,9 +95,12 @@ def _picked(options: Options, rows: Sequence[tuple[str, ...]]) -> tuple[list[str
 
 @command("zpool")
 async def zpool(call: Call) -> Result:
-    """create, destroy, import, export, list, status, get, labelclear."""
+    """create, destroy, import, export, online, list, status, get, labelclear; list -v only with -H."""
     verb, words = (call.argv[0] if call.argv else ""), list(call.argv[1:])
-    actions = {"create": _create, "import": _import, "export": _export, "destroy": _destroy, "labelclear": _labelclear}
+    actions = {
+        "create": _create, "import": _import, "export": _export, "online": _online, "destroy": _destroy,
+        "labelclear": _labelclear,
+    }  # fmt: skip
     shows = {"list": _list, "status": _status, "get": _get}
     await every_answered(call)
     if not call.machine.kernel.has_module("zfs"):
@@ -115,27 +120,41 @@ async def zpool(call: Call) -> Result:
     return result
 
 
+#: The fewest devices of a vdev by the word in front of it.
+_FEWEST = {"mirror": 2, "raidz1": 2, "raidz2": 3, "raidz3": 4}
+
+
 def _create(call: Call, words: list[str]) -> Result:
     options, names = _getopt(words, "moORt")
-    if len(names) != 2:
+    if len(names) < 2:
         return Result("", "missing vdev specification\nusage:\n\tcreate [-fnd] [-m mountpoint] <pool> <vdev> ...\n", 2)
     properties = dict(text.partition("=")[::2] for text in options.get("o", []))
-    path = names[1] if names[1].startswith("/") else f"/dev/{names[1]}"
-    provider = call.machine.disks.provider(path)
-    if provider is None:
-        raise PoolError(
-            f"cannot open '{names[1]}': no such device in /dev\nmust be a full path or shorthand device name"
-        )
-    if any(access.exclusive or access.write for access in provider.opens.values()):
-        raise PoolError(
-            f"cannot create '{names[0]}': one or more vdevs refer to the same device, or one of\n"
-            "the devices is part of an active md or lvm device"
-        )
+    layout = "raidz1" if names[1] == "raidz" else names[1] if names[1] in _FEWEST else ""
+    paths = names[2 if layout else 1 :]
+    if len(paths) < _FEWEST.get(layout, 1):
+        raise PoolError(f"invalid vdev specification: {layout} requires at least {_FEWEST[layout]} devices")
     mountpoint = options.get("m", [""])[-1] or dict(text.partition("=")[::2] for text in options.get("O", [])).get(
         "mountpoint", ""
     )
-    call.machine.disks.pools.create(names[0], provider, mountpoint, properties, force="f" in options)
+    providers = [_device(call, names[0], path) for path in paths]
+    if len(set(providers)) < len(providers):
+        raise PoolError(f"cannot create '{names[0]}': {_IN_USE}")
+    vdev = Vdev(layout, list(providers))
+    call.machine.disks.pools.create(names[0], vdev, mountpoint, properties, force="f" in options)
     return Result()
+
+
+_IN_USE = "one or more vdevs refer to the same device, or one of\nthe devices is part of an active md or lvm device"
+
+
+def _device(call: Call, pool: str, name: str) -> Provider:
+    """A device for a new pool, that nobody uses. Raises PoolError."""
+    provider = call.machine.disks.provider(name if name.startswith("/") else f"/dev/{name}")
+    if provider is None:
+        raise PoolError(f"cannot open '{name}': no such device in /dev\nmust be a full path or shorthand device name")
+    if any(access.exclusive or access.write for access in provider.opens.values()):
+        raise PoolError(f"cannot create '{pool}': {_IN_USE}")
+    return provider
 
 
 def _import(call: Call, words: list[str]) -> Result:
@@ -147,8 +166,8 @@ def _import(call: Call, words: list[str]) -> Result:
     if not names and "a" not in options:
         if not found:
             return Result("", "no pools available to import\n", 1)
-        return Result("\n".join(_offer(call, label, provider.path) for label, provider in found))
-    for name in names or [label.name for label, _ in found]:
+        return Result("\n".join(_offer(call, offer) for offer in found))
+    for name in names or [offer.label.name for offer in found]:
         pools.import_pool(
             name,
             directory,
@@ -159,10 +178,19 @@ def _import(call: Call, words: list[str]) -> Result:
     return Result()
 
 
-def _offer(call: Call, label: Label, path: str) -> str:
-    foreign = not label.exported and label.hostid != call.machine.hostid
-    text = f"   pool: {label.name}\n     id: {label.guid}\n  state: ONLINE\n"
-    if foreign:
+def _offer(call: Call, offer: Offer) -> str:
+    label = offer.label
+    text = f"   pool: {label.name}\n     id: {label.guid}\n  state: {offer.state}\n"
+    if offer.state != "ONLINE":
+        text += "status: One or more devices are missing from the system.\n"
+    if offer.state == "UNAVAIL":
+        text += " action: The pool cannot be imported. Attach the missing\n\tdevices and try again.\n"
+        text += "   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-3C\n"
+    elif offer.state == "DEGRADED":
+        text += " action: The pool can be imported despite missing or damaged devices.  The\n"
+        text += "\tfault tolerance of the pool may be compromised if imported.\n"
+        text += "   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-2Q\n"
+    elif not label.exported and label.hostid != call.machine.hostid:
         text += (
             "status: The pool was last accessed by another system.\n"
             " action: The pool can be imported using its name or numeric identifier and\n\tthe '-f' flag.\n"
@@ -170,9 +198,22 @@ def _offer(call: Call, label: Label, path: str) -> str:
         )
     else:
         text += " action: The pool can be imported using its name or numeric identifier.\n"
-    short = path.removeprefix("/dev/")
-    width = max(len(label.name), len(short) + 2)
-    return f"{text} config:\n\n\t{label.name:<{width}}  ONLINE\n\t  {short:<{width - 2}}  ONLINE\n"
+    rows = [(label.name, offer.state)]
+    if label.layout:
+        rows.append((f"  {label.layout}-0", offer.state))
+    indent = "    " if label.layout else "  "
+    for number, device in zip(label.devices, offer.devices, strict=True):
+        short = str(number) if device is None else device.name
+        rows.append((f"{indent}{short}", "UNAVAIL  cannot open" if device is None else "ONLINE"))
+    width = max(len(name) for name, _ in rows)
+    return f"{text} config:\n\n" + "".join(f"\t{name:<{width}}  {state}\n" for name, state in rows)
+
+
+def _online(call: Call, words: list[str]) -> Result:
+    _, names = _getopt(words, "")
+    for name in names[1:]:
+        call.machine.disks.pools.online(names[0], name if name.startswith("/") else f"/dev/{name}")
+    return Result()
 
 
 def _export(call: Call, words: list[str]) -> Result:
@@ -211,9 +252,29 @@ def _list(call: Call, words: list[str]) -> Result:
         return Result("" if "H" in options else "no pools available\n")
     columns = options.get("o", [",".join(_COLUMNS)])[-1].split(",")
     rows = [[_property(pool, column) for column in columns] for pool in pools]
+    if "v" in options:
+        listed = zip(rows, pools, strict=True)
+        return Result("".join("\t".join(row) + "\n" + _vdev_rows(pool, full="P" in options) for row, pool in listed))
     heads = [_HEADS.get(column, column.upper()) for column in columns]
     right = [place for place, column in enumerate(columns) if column not in ("name", "health", "altroot")]
     return Result(_table(options, heads, rows, right))
+
+
+def _vdev_rows(pool: Pool, *, full: bool) -> str:
+    """What `zpool list -Hv` adds: always the same columns, whatever -o says; only what is on top has sizes."""
+    text = ""
+    for depth, name, device in pool.rows:
+        shown = name if full or device is None else name.removeprefix("/dev/")
+        state = pool.health if device is None and not name.isdecimal() else _device_state(device)
+        sizes = [_property(pool, column) for column in _COLUMNS[1:4]] if depth == 1 else ["-", "-", "-"]
+        text += "\t".join(["", shown, *sizes, "-", "-", "-", "-", "-", state]) + "\n"
+    return text
+
+
+def _device_state(device: Provider | None) -> str:
+    if device is None:
+        return "UNAVAIL"
+    return "REMOVED" if device.gone else "ONLINE"
 
 
 def _status(call: Call, words: list[str]) -> Result:
@@ -225,14 +286,16 @@ def _status(call: Call, words: list[str]) -> Result:
         return Result("all pools are healthy\n" if not names else f"pool '{names[0]}' is healthy\n")
     parts = []
     for pool in pools:
-        short = pool.provider.name
-        width = max(len(pool.name), len(short) + 2, 4)
-        disk = "REMOVED" if pool.provider.gone else "ONLINE"
+        state = "UNAVAIL" if pool.health == "SUSPENDED" else pool.health
+        rows = [(pool.name, state)]
+        for depth, name, device in pool.rows:
+            short = name if "P" in options else name.removeprefix("/dev/")
+            rows.append(("  " * depth + short, state if name.endswith("-0") else _device_state(device)))
+        width = max(len("NAME"), *(len(name) for name, _ in rows))
         parts.append(
-            f"  pool: {pool.name}\n state: {pool.health}\nconfig:\n\n"
-            f"\t{'NAME':<{width}}  STATE     READ WRITE CKSUM\n"
-            f"\t{pool.name:<{width}}  {'UNAVAIL' if pool.provider.gone else 'ONLINE':<9} {0:>4} {0:>5} {0:>5}\n"
-            f"\t  {short:<{width - 2}}  {disk:<9} {0:>4} {0:>5} {0:>5}\n\nerrors: No known data errors\n"
+            f"  pool: {pool.name}\n state: {pool.health}\nconfig:\n\n\t{'NAME':<{width}}  STATE     READ WRITE CKSUM\n"
+            + "".join(f"\t{name:<{width}}  {told:<9} {0:>4} {0:>5} {0:>5}\n" for name, told in rows)
+            + "\nerrors: No known data errors\n"
         )
     return Result("\n".join(parts))
 
@@ -270,7 +333,8 @@ async def zfs(call: Call) -> Result:
     except OSError as problem:
         return Result("", f"cannot {verb} '{words[-1] if words else ''}': {error_text(problem)}\n", 1)
     for pool in call.machine.disks.pools.imported.values():
-        await answered(call, pool.provider)
+        for device in pool.vdev.present:
+            await answered(call, device)
     return result
 
 
