@@ -42,7 +42,11 @@ def image(machine: Machine, device: str, *others: str) -> ufs.Ufs | zfs.Dataset 
         found = ufs.load(areas[0]) if areas else None
         if found is not None:
             return found
-        labels = {label.own: (label, area) for area in areas if (label := zfs.read_label(area)) is not None}
+        labels: dict[int, tuple[zfs.Label, Provider]] = {}
+        for area in areas:
+            label = zfs.read_label(area)
+            if label is not None:
+                labels[label.own] = label, area
         if not labels:
             return None
         offer = zfs.Offer(max((label for label, _ in labels.values()), key=lambda label: label.txg), labels)
