@@ -376,6 +376,8 @@ class DevdRule:
     priority: int
     #: What it runs.
     action: str = ""
+    #: The events it is for (`80@em0 MASTER`), where these are not all of the vhids that were asked about.
+    only: tuple[str, ...] = ()
 
 
 class RivalKind(StrEnum):

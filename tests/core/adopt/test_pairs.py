@@ -227,3 +227,23 @@ def test_a_disk_that_no_file_names_is_guessed_and_marked() -> None:
     assert group(made)["storage"][0]["hast"]["devices"] == {"nas-a": "/dev/da1", "nas-b": "/dev/da1"}
     remark = made.remarks["spec", "groups", 0, "storage", 0, "hast", "devices"]
     assert remark == "No file says the disk of nas-a: check it."
+
+
+def test_addresses_of_ipv4_addrs_are_a_nodes_own() -> None:
+    """Alone, ranges included (rc.conf(5)): what hast.conf names as `remote` is found there."""
+    made = pair(rc=RC.replace('ifconfig_em0="inet 192.0.2.{n} netmask 255.255.255.0"', 'ipv4_addrs_em0="192.0.2.{n}/24"'),
+                first='ipv4_addrs_em1="198.51.100.10-11/24"\n', second='ipv4_addrs_em1="198.51.100.12/24"\n')  # fmt: skip
+    assert [node["ssh"]["host"] for node in made.data["spec"]["nodes"]] == ["192.0.2.11", "192.0.2.12"]
+    assert not [each for each in made.findings if "is no address of these nodes" in str(each)]
+
+
+def test_settings_of_hastd_on_one_node_are_kept() -> None:
+    """`on` blocks outside of resources (hast.conf(5)): no document can say them."""
+    blocks = "on nas-a {\n listen 198.51.100.11\n pidfile /var/run/a.pid\n}\non nas-b { listen 198.51.100.12 }\n"
+    made = pair(hast=blocks + HAST)
+    assert made.data["spec"]["keep"] == [
+        "/etc/hast.conf:on nas-a.listen",
+        "/etc/hast.conf:on nas-a.pidfile",
+        "/etc/hast.conf:on nas-b.listen",
+    ]
+    assert any("hast.conf:2: note: listen 198.51.100.11" in str(each) for each in made.findings)

@@ -57,6 +57,8 @@ class HastFile:
     place: Place
     whole: Block
     listen: list[Setting] = field(default_factory=list)
+    #: `on` blocks outside of resources: settings of hastd itself on one node.
+    of_nodes: list[Block] = field(default_factory=list)
     #: As hastd reads it; None: it refuses it.
     read: HastConf | None = None
 
@@ -111,8 +113,8 @@ class _Reader:
                 open_blocks = [self._found.whole, resource]
             elif word == "on":
                 section = Block(self._name(), Place(self._file, line))
-                if len(open_blocks) > 1 and section.name:
-                    open_blocks[1].parts.append(section)
+                if section.name:
+                    (open_blocks[1].parts if len(open_blocks) > 1 else self._found.of_nodes).append(section)
                 open_blocks = [*open_blocks[:2], section]
             elif word in _SETTINGS:
                 self._setting(word, line, open_blocks)

@@ -24,6 +24,7 @@ from hactl.core.parse.rc import (
     carp_aliases,
     checkyesno,
     counts,
+    each_of_a_range,
     parse_loader_line,
     parse_sysctl_conf_line,
 )
@@ -35,6 +36,7 @@ IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 IFCONFIG, MOUNTS, RUNNING_SYSCTL = "ifconfig -k", "mount -p", "sysctl net.inet.carp.preempt"
 _PREEMPT = "net.inet.carp.preempt"
 _IFCONFIG = re.compile(r"ifconfig_([A-Za-z0-9_]+?)(_ipv6|_aliases|_alias[0-9]+[A-Za-z0-9_]*)?", re.ASCII)
+_IPV4_ADDRS = re.compile(r"ipv4_addrs_([A-Za-z0-9_]+)", re.ASCII)
 #: Variables of an interface that are no addresses.
 _NO_ADDRESSES = re.compile(r".*_(name|descr|vlan|fib)", re.ASCII)
 #: An interface that carp(4) of FreeBSD 9 and before made for each address.
@@ -203,9 +205,12 @@ def _interfaces(node: Node) -> None:
     for name in names:
         spelled = f"ifconfig_{mangle(name)}"
         own = [v for v in node.variables if v == spelled or (v.startswith(f"{spelled}_") and _IFCONFIG.fullmatch(v))]
-        node.own[name] = [address for v in own for address in _addresses(node.variables[v].value)]
-    values = {name: assignment.value for name, assignment in node.variables.items()}
-    aliases = carp_aliases(values, names, {}, str)
+        values = [node.variables[v].value for v in own]
+        # Each word of it is an address or a range of them (rc.conf(5)).
+        values += [f"inet {word}" for word in node.value(f"ipv4_addrs_{mangle(name)}").split()]
+        node.own[name] = [address for value in values for address in _addresses(value)]
+    said = {name: assignment.value for name, assignment in node.variables.items()}
+    aliases = carp_aliases(said, names, {}, str)
     node.entries = [CarpEntry(alias, node.variables[alias.variable].place) for alias in aliases.entries]
     for interface, variable in aliases.scan_stops.items():
         place = node.variables[variable].place
@@ -257,7 +262,7 @@ def _names(variables: Mapping[str, Assignment], running: Collection[str]) -> lis
     exact = {mangle(name): name for name in (*_exact_names(variables), *running)}
     found: dict[str, None] = {}
     for variable in variables:
-        match = _IFCONFIG.fullmatch(variable)
+        match = _IFCONFIG.fullmatch(variable) or _IPV4_ADDRS.fullmatch(variable)
         if match is None or _NO_ADDRESSES.fullmatch(variable) or match[1] == "DEFAULT":
             continue
         vlan = _VLAN.fullmatch(match[1])
@@ -278,7 +283,7 @@ def _exact_names(variables: Mapping[str, Assignment]) -> Iterator[str]:
 
 def _addresses(value: str) -> Iterator[IPInterface]:
     """Addresses of a variable that are on no vhid."""
-    for words in address_groups(value):
+    for words in (each for group in address_groups(value) for each in each_of_a_range(group)):
         if words[0] not in ("inet", "inet6") or "vhid" in words:
             continue
         ip, length = "", ""
@@ -349,10 +354,11 @@ def carp_words(node: Node) -> Iterator[Finding]:
                 "the document has that of the network of the interface",
             )
         if alias.variable and _vhid_first(node.value(alias.variable), alias.ip):
+            between = " and `alias` between them" if "alias" in node.value(alias.variable).split() else ""
             yield note(
                 place,
-                f"vhid stands before the address {alias.ip} and `alias` between them; ifconfig(8) takes the address "
-                "first, then vhid and its words, and rc.d/netif adds `alias` itself",
+                f"vhid stands before the address {alias.ip}{between}; ifconfig(8) takes the address first, then vhid and its "
+                "words, and rc.d/netif adds `alias` itself",
                 f'hactl writes "{alias.family} {alias.ip}/LENGTH vhid {alias.vhid} advbase N advskew N pass ..."',
             )
         if alias.options:

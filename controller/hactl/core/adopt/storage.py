@@ -291,6 +291,7 @@ def _whole_file(file: HastFile, node: str, found: Storage) -> Iterator[Finding]:
         address = each.value if "://" in each.value else f"tcp://{each.value}"
         found.listen += [address] if address not in found.listen else []
     kept = [("", file.whole, keyword) for keyword in ("control", "pidfile", "exec")]
+    kept += [(f"on {b.name}.", b, keyword) for b in file.of_nodes for keyword in ("listen", "control", "pidfile")]
     kept += [(f"{block.name}.", block, keyword) for block in file.resources for keyword in _KEPT]
     kept += [
         (f"{block.name}.on {part.name}.", part, keyword)

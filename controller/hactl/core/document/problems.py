@@ -19,6 +19,8 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN_CHARACTERS = 60
+#: So much of a word says what was begun.
+_BEGUN_CHARACTERS = 4
 _SECRET_FIELD = re.compile(r"pass|secret|private|token", re.IGNORECASE)
 
 
@@ -120,7 +122,9 @@ def closest(word: str, choices: Iterable[str]) -> str | None:
     folded = word.casefold().replace("_", "").replace("-", "")
     if folded in by_fold:
         return by_fold[folded]
-    found = difflib.get_close_matches(folded[:_SHOWN_CHARACTERS], by_fold, n=1, cutoff=0.6)
+    # What was begun comes before what is alike: of `raidz` that is Raidz1.
+    found = [fold for fold in by_fold if len(folded) >= _BEGUN_CHARACTERS and fold.startswith(folded)]
+    found = found or difflib.get_close_matches(folded[:_SHOWN_CHARACTERS], by_fold, n=1, cutoff=0.6)
     return by_fold[found[0]] if found else None
 
 

@@ -70,10 +70,12 @@ def _others(files: Mapping[str, str], subsystems: Sequence[str]) -> Iterator[Dev
     for path, text in files.items():
         for line, priority, statements in _blocks(path, text, "notify"):
             action = next((strings[0] for word, strings in statements if word == "action"), "")
-            if _CALLS_HOOK not in action and any(
-                all(_may_match(word, strings, event) for word, strings in statements) for event in events
-            ):
-                yield DevdRule(path, line, priority, action)
+            if _CALLS_HOOK in action:
+                continue
+            its = [e for e in events if all(_may_match(word, strings, e) for word, strings in statements)]
+            if its:
+                only = () if its == events else tuple(f"{each['subsystem']} {each['type']}" for each in its)
+                yield DevdRule(path, line, priority, action, only)
 
 
 def directories(files: Mapping[str, str]) -> tuple[str, ...] | None:

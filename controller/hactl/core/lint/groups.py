@@ -51,7 +51,7 @@ def _all_needs_disk(cluster: HACluster) -> Iterator[Fault]:
         places = _mounted(group)
         for index, service in enumerate(group.services):
             if service.run_on is RunOn.ALL and places:
-                message = f"{service.name} runs on the standby too, where {listed(places, last='and')} is not mounted"
+                message = f"{service.name} runs on the standby too, where nothing is mounted on {listed(places)}"
                 where = (*path, "services", index, "runOn")
                 yield Fault(where, message, "write Active, or leave a service that needs no disk to rc.conf")
 

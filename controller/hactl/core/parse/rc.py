@@ -206,11 +206,11 @@ def _entries(
 ) -> Iterable[RcAlias]:
     for words in address_groups(value):
         if words[0] in ("inet", "inet6") and "vhid" in words:
-            for entry in _each_of_a_range(words):
+            for entry in each_of_a_range(words):
                 yield _entry(variable, interface, entry, origin, fingerprint)
 
 
-def _each_of_a_range(words: list[str]) -> Iterator[list[str]]:
+def each_of_a_range(words: list[str]) -> Iterator[list[str]]:
     """The entry for each address, where it has a range of them."""
     at, found = next(((n, m) for n, word in enumerate(words) if (m := _ADDRESS_RANGE.fullmatch(word))), (0, None))
     if found is None or not int(found[2]) <= int(found[3]) <= _LAST_OF_A_NETWORK:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import HAST_CONF
 from hactl.core.cluster import hooked_groups, storages_of
+from hactl.core.document.problems import listed
 from hactl.core.facts import RcAlias, Rival, RivalKind, known
 from hactl.core.hastconf import WRITTEN, render_hastconf
 from hactl.core.hook.render import HOOK
@@ -140,14 +141,16 @@ def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
     for rule in hook.disarmed or ():
         # Only what devd would then do to the letter is the same.
         program = rule.action.removesuffix(" $subsystem $type")
-        plain = re.fullmatch(r"/[\w./+:@-]+", program) is not None and program != rule.action
+        plain = re.fullmatch(r"/[\w./+:@-]+", program) is not None and program != rule.action and not rule.only
         if plain and program in also:
             continue
         yield Setting(
             node,
             rule.file,
-            f"{rule.file}:{rule.line} (notify {rule.priority}) runs `{rule.action}` when a vhid changes its state",
-            "devd runs only one rule, which would be the node hook's",
+            f"{rule.file}:{rule.line} (notify {rule.priority}) runs `{rule.action}` when a vhid changes its state"
+            + (f" (only {listed(rule.only, last='and')})" if rule.only else ""),
+            "devd runs only one rule, which would be the node hook's"
+            + ("; spec.carp.notify would call it for every change of every vhid" if rule.only else ""),
             f"say in the document that devd calls it too: spec.carp.notify: [{program}]" if plain else "",
         )
 
@@ -334,12 +337,15 @@ def _setting(node: str, lines: list[str], name: str, says: str, becomes: str, ex
 
 
 def _line(lines: list[str], name: str) -> int:
-    """The line of a setting, from 1: the first one with its word, after the line that opens its resource; 0: none."""
+    """The line of a setting, from 1: the first one with its word, after the line that opens its block; 0: none."""
     resource, _, keyword = name.rpartition(".")
-    resource = resource.partition(".")[0]
-    inside = not resource or resource.startswith("on ")
+    # `RESOURCE.on HOST.keyword`, or of hastd itself `on HOST.keyword`; a name of a host may have dots.
+    resource = resource if resource.startswith("on ") else resource.partition(".")[0]
+    opens = resource if resource.startswith("on ") else f"resource {resource}"
+    begins = re.compile(r"\s*" + r"\s+\"?".join(map(re.escape, opens.split())) + r"(?![\w.-])")
+    inside = not resource
     for number, line in enumerate(lines, 1):
-        inside = inside or re.match(rf"\s*resource\s+{re.escape(resource)}\b", line) is not None
+        inside = inside or begins.match(line) is not None
         if inside and re.search(rf"(^|[\s{{]){re.escape(keyword)}\b", line.partition("#")[0]):
             return number
     # A default for every resource may stand before the first one.

@@ -72,8 +72,12 @@ def simulate(
     """
     from hactl.core.simulation.verdict import record_of
 
-    documents = selected(load_all(paths), names)
-    others = {document.cluster.name: _other(document, compare) for document in documents} if compare else {}
+    try:
+        documents = selected(load_all(paths), names)
+        others = {document.cluster.name: _other(document, compare) for document in documents} if compare else {}
+    except HactlError as problem:
+        # Not 1, which says that an objective is missed.
+        raise NotPlayable(str(problem)) from problem
     signal.signal(signal.SIGTERM, _interrupted)
     reports: list[dict[str, Any]] = []
     missed = False

@@ -183,7 +183,7 @@ def _write(scene: Scene, node: str) -> Findings:
             "alone: hactl does not write the file",
             node=node,
             target=HAST_CONF,
-            remedy=f"make the rest of it what `hactl render -f FILE {node}` shows, by hand",
+            remedy=f"make the rest of it what `hactl render --system -f FILE {node}` shows, by hand",
         )
     if not waiting and not left_alone:
         yield _write_step(scene, node, file)

@@ -30,7 +30,7 @@ from hactl.core.hook.installed import checksum, differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE, HookFile
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
-from hactl.core.plan.adopted import hook_waits, unanswered
+from hactl.core.plan.adopted import hook_waits, kept, unanswered
 from hactl.core.plan.areas.daemon import tells_hook
 from hactl.core.plan.scene import Findings, Scene
 from hactl.core.plan.serving import filesystem_ready
@@ -155,13 +155,17 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
     if mine is None or mine.role is not HastRole.SECONDARY or mine.workerpid is None:
         return
     if not tells_hook(scene, node, storage.name):
+        yours = any(name.startswith(f"{HAST_CONF}:") for name in kept(scene))
         yield Hold(
             HoldReason.BOOT_CONFIG_BY_HAND,
             f"{node}: {HAST_CONF} does not say `exec {HOOK}` for {storage.name}: nobody there would notice that its "
             "copy lost its primary, so it is not confirmed, and not promoted",
             node=node,
             target=storage.name,
-            remedy=f"answer what waits about {HAST_CONF} of {node} first: hactl writes that line with the rest",
+            remedy=f"spec.keep leaves that file to you: add `exec {HOOK}` to {storage.name} in {HAST_CONF} of {node}, "
+            "then service hastd reload there"
+            if yours
+            else f"answer what waits about {HAST_CONF} of {node} first: hactl writes that line with the rest",
         )
         return
     if not scene.view.complete(storage, active):
