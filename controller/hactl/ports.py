@@ -225,13 +225,23 @@ class Documents(History, Protocol):
         """The newest document of every managed cluster, by name: what stays in force while a source is broken.
 
         Keys: cluster, generation, digest, source, directory, actor, at, text, origin, revision, author, revised_at (the
-        last three as in `Document`, of when it became a generation).
+        last three as in `Document`, of when it became a generation), managed_at (since when it has been managed).
         """
         ...
 
     async def generations(self, cluster: str) -> Sequence[Mapping[str, Any]]:
         """Every recorded document of a cluster, newest last; keys as `documents`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process of hactl that acts on nodes."""
+
+    #: Nobody else has it.
+    token: str
+    #: For people: who started what, where.
+    who: str
 
 
 class Steps(Protocol):
@@ -285,12 +295,24 @@ class OperationLog(History, Protocol):
 class Passes(OperationLog, Protocol):
     """What one pass over a cluster keeps: under which lease it acts, what it saw; it ends operations that are over."""
 
-    async def lease(self, cluster: str) -> int:
+    async def lease(self, cluster: str, *, above: int = 0) -> int:
         """The generation under which this process acts on the cluster: to be asked while holding the cluster's lock.
 
-        The same one, without a write, as long as no other process has taken it; else a new one that is greater than
-        every one before and at least the wall clock's seconds since 1970.
+        The same one, without a write, as long as no other process has taken it and it is greater than `above`; else a
+        new one that is greater than `above` and every one before, and at least the wall clock's seconds since 1970.
         """
+        ...
+
+    async def holder(self) -> Holder:
+        """This process, as nodes note it."""
+        ...
+
+    async def knows(self, token: str) -> bool:
+        """Whether that token (`Holder.token`) is of a process of this record, dead or alive."""
+        ...
+
+    async def documents(self) -> Sequence[Mapping[str, Any]]:
+        """As `Documents.documents`."""
         ...
 
     async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:

@@ -50,7 +50,7 @@ class House:
         self.nodes = self.nodes or ToyNodes(self.clock)
         self.queue = WorkQueue(self.clock, random.Random(1))
         reconciler = make_reconciler(self.nodes, self.store, self.lock, self.clock, **self.options)
-        self.watch = DevdWatch(self.nodes, self.clock, random.Random(2), self._wake)
+        self.watch = DevdWatch(self.nodes, self.clock, random.Random(2), self._wake, "toy")
         self.controller = Controller(
             self.sources, self.store, reconciler, self.queue, self.watch, self.clock, revive=revive
         )
@@ -322,26 +322,29 @@ def test_after_a_restart_with_the_source_down_the_record_decides() -> None:
     play(story)
 
 
-def test_two_clusters_that_name_one_machine_are_looked_at_and_not_changed() -> None:
-    """Nobody knows which is meant: both say so; when one is gone the other is brought about."""
+def test_of_two_clusters_that_name_one_machine_the_later_one_is_refused_until_the_first_is_gone() -> None:
+    """What came first goes on as if nothing had happened, also after a restart; the other says by name in whose way."""
 
     async def story() -> None:
-        source = ToySource(make_document(), make_document("web"))
         same = make_document().cluster
         named = same.model_copy(update={"metadata": same.metadata.model_copy(update={"name": "copy"})})
         copy = replace(make_document("copy"), cluster=named)
-        source.state = state(make_document(), make_document("web"), copy)
+        source = ToySource(make_document(), make_document("web"))
         house = House({"clusters": source})
         async with house.running():
             await asyncio.sleep(20)
-            assert house.loaded() == {}
-            assert house.loaded("b", "web") == DONE
-            assert "is a machine of copy" in house.problems()[0]
-            assert "is a machine of pair" in house.problems("copy")[0]
-            source.put(state(make_document(), make_document("web")))
-            await asyncio.sleep(20)
             assert house.loaded() == DONE
+            source.put(state(make_document(), make_document("web"), copy))
+            await asyncio.sleep(60)
+            assert house.loaded("a", "copy") == {}
+            assert house.loaded("b", "web") == DONE
             assert house.problems() == []
+            (said,) = house.controller.statuses["copy"]["holds"]
+            assert "a is a machine of the cluster pair (clusters/pair.yaml) too: both have a.pair.example" in said
+            assert house.controller.statuses["pair"]["holds"] == []
+            source.put(state(make_document("web"), copy))
+            await asyncio.sleep(20)
+            assert house.loaded("a", "copy") == DONE
 
     play(story)
 

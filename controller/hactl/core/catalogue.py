@@ -133,7 +133,16 @@ class HoldReason(Named):
         "A service that left the document goes on running, or a resource that left it is still in use.",
         About.CONFIGURATION,
     )
-    LEASE_LOST = ("LeaseLost", "A newer controller acts on the node; this one does not any more.", About.SITUATION)
+    LEASE_LOST = (
+        "LeaseLost",
+        "A newer controller acts on the node; this one does not, until that one is gone.",
+        About.SITUATION,
+    )
+    MACHINE_TAKEN = (
+        "MachineTaken",
+        "A node is a machine of another cluster, by its host key, kern.hostuuid or its own note: nothing is changed.",
+        About.SITUATION,
+    )
     METADATA_UNKNOWN = ("MetadataUnknown", "What is on a device could not be read.", About.UNKNOWN)
     MOUNTPOINT_BUSY = ("MountpointBusy", "Something else is mounted on the mountpoint.", About.CONFIGURATION)
     MOVE_WAITS = ("MoveWaits", "A group is to move to another node that could not take it yet.", About.SITUATION)

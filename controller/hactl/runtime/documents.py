@@ -8,7 +8,7 @@ two sources hold is an error on both, and neither changes what is in force, also
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,10 @@ from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
 from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Documents, Source, SourceState
-from hactl.runtime.passes.types import Accepted
+from hactl.runtime.passes.types import Accepted, Revive
 
 log = logging.getLogger("hactl.runtime.documents")
 
-#: Makes a document of a row of `Documents.documents`. Raises DocumentError when this hactl no longer accepts it.
-Revive = Callable[[Mapping[str, Any]], Document]
 #: The actor of documents that came from a source.
 ACTOR = "controller"
 

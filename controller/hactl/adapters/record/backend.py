@@ -95,13 +95,18 @@ class Reading(Protocol):
         """See `hactl.ports.Tokens`."""
         ...
 
+    def knows(self, token: str) -> bool:
+        """Whether that is, or was, a process of this record."""
+        ...
+
 
 class Tables(Reading, Protocol):
     """What the rules read and write."""
 
-    #: Names this process among those that write, and what it was started as.
+    #: Names this process among those that write, what it was started as, and by whom.
     process: str
     command: str
+    actor: str
 
     def writing(self) -> AbstractContextManager[None]:
         """One transaction: everything that is written inside, or nothing of it."""

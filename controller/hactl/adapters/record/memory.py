@@ -98,14 +98,17 @@ class MemoryBackend:
 class MemoryTables:
     """`hactl.adapters.record.backend.Tables`."""
 
-    process = ""
-    command = ""
+    process = "memory"
+    command = "in memory"
+    actor = "this process"
 
     def __init__(self, clock: Clock) -> None:
         """Start empty."""
         self._clock = clock
         self._documents: dict[str, list[dict[str, Any]]] = {}
         self._unmanaged: dict[str, str] = {}
+        #: Since when the others are managed.
+        self._managed_at: dict[str, str] = {}
         self._leases: dict[str, Lease] = {}
         self._steps: dict[int, dict[str, Any]] = {}
         self._events: dict[int, dict[str, Any]] = {}
@@ -148,7 +151,14 @@ class MemoryTables:
         return Newest(managed=cluster not in self._unmanaged, **kept)
 
     def documents(self) -> list[dict[str, Any]]:
-        return [dict(rows[-1]) for name, rows in sorted(self._documents.items()) if name not in self._unmanaged]
+        return [
+            {**rows[-1], "managed_at": self._managed_at[name]}
+            for name, rows in sorted(self._documents.items())
+            if name not in self._unmanaged
+        ]
+
+    def knows(self, token: str) -> bool:
+        return token == self.process
 
     def generations(self, cluster: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self._documents.get(cluster, ())]
@@ -166,6 +176,7 @@ class MemoryTables:
         self.writes += 1
         if managed:
             self._unmanaged.pop(cluster, None)
+            self._managed_at[cluster] = self._now()
         else:
             self._unmanaged[cluster] = why
 

@@ -12,7 +12,7 @@ from hactl.adapters.record.rows import seconds_between
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
-from hactl.ports import Change, Document, ObjectChange
+from hactl.ports import Change, Document, Holder, ObjectChange
 
 
 class Store:
@@ -56,9 +56,17 @@ class Store:
 
     # -- passes and their steps ---------------------------------------------------------------------------------------
 
-    async def lease(self, cluster: str) -> int:
+    async def lease(self, cluster: str, *, above: int = 0) -> int:
         """See `hactl.ports.Passes`."""
-        return await self.backend.write(lambda tables: rules.take_lease(tables, cluster))
+        return await self.backend.write(lambda tables: rules.take_lease(tables, cluster, above))
+
+    async def holder(self) -> Holder:
+        """See `hactl.ports.Passes`."""
+        return await self.backend.write(lambda tables: Holder(tables.process, f"{tables.actor} ({tables.command})"))
+
+    async def knows(self, token: str) -> bool:
+        """See `hactl.ports.Passes`."""
+        return await self.backend.read(lambda reading: reading.knows(token))
 
     async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """See `hactl.ports.Steps`. A caller that is cancelled meanwhile leaves a Failed step: it was never sent."""

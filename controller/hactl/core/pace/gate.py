@@ -82,6 +82,8 @@ class Circumstances:
     lease: int | None = None
     #: The newest lease of another controller that a node has seen; 0: none.
     newer_lease: int = 0
+    #: Whose it is and what would free the node, for people; "": nobody knows.
+    held_by: str = ""
     #: What kept the pass from taking the lock or the lease: `Gate.BUSY` or `Gate.STORE`.
     blocked: Gate = Gate.OPEN
 
@@ -105,6 +107,11 @@ def gate(plan: Plan, circumstances: Circumstances) -> Gate:
     return next((reason for reason, holds in reasons if holds), Gate.OPEN)
 
 
+def refused(plan: Plan, hold: Hold) -> Plan:
+    """Nothing of a plan is to be done, whatever it holds besides."""
+    return replace(plan, stages=(), holds=(hold, *plan.holds))
+
+
 def lease_lost(lease: int | None, newer_lease: int) -> str:
     """Why nothing is changed under that lease, for people."""
     return f"a newer controller (lease {newer_lease}) acts on its nodes; this one has lease {lease or 0}"
@@ -125,12 +132,13 @@ def with_hold(plan: Plan, reason: Gate, circumstances: Circumstances) -> Plan:
             why = f"nothing is changed: {circumstances.fleet_silent}"
             hold = Hold(HoldReason.FLEET_SILENT, why, target=plan.cluster, passing=True)
         case Gate.LEASE_LOST:
+            lost = lease_lost(circumstances.lease, circumstances.newer_lease)
             hold = Hold(
                 HoldReason.LEASE_LOST,
-                f"nothing is changed: {lease_lost(circumstances.lease, circumstances.newer_lease)}",
+                f"nothing is changed: {lost}{circumstances.held_by and '; '}{circumstances.held_by}",
                 target=plan.cluster,
-                remedy="stop one of the two controllers and restart the other; if there is no other: "
-                "rm /var/db/hactl/lease on the nodes",
+                remedy="stop one of the two controllers: this one goes on within a minute when the other one listens "
+                "on no node any more; if there is no other: rm /var/db/hactl/lease on the nodes",
             )
         case _:
             return plan

@@ -21,13 +21,14 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import OpenOperations, Operation, Overrides, State
 from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
-from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
+from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, refused, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
 from hactl.core.parse.question import WHOLE
 from hactl.core.plan import make_plan
 from hactl.core.plan.joined import next_look
 from hactl.core.plan.switchover import judge
+from hactl.core.script import Ownership
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan, StepKey
@@ -37,6 +38,7 @@ from hactl.runtime.operations import Operations
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Depth, Observer
+from hactl.runtime.passes.ownership import Ownerships
 from hactl.runtime.passes.types import ASKED, Accepted, Access, PassRequest, ResolvedCluster
 from hactl.runtime.timeouts import Stopped, within
 
@@ -100,6 +102,8 @@ class Reconciler:
         self._pace = pace or Pace()
         self._decide = decisions or Decisions()
         self._states: dict[str, ClusterState] = {}
+        #: Whose the nodes are.
+        self.ownerships = Ownerships(store, observer, clock, access.revive)
         self._fleet_silent = ""
 
     async def reconcile(self, request: PassRequest) -> PassResult:
@@ -218,10 +222,15 @@ class Reconciler:
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
+        succeeds: frozenset[str] = frozenset()
+        try:
+            look, succeeds = await self._refused(request, cluster, look)
+        except StoreError as error:
+            blocked = blocked or error
         ended = await self._settle(state, cluster, look)
         known = self._circumstances(request, state, cluster, look.plan, operations, blocked)
         if locked:
-            known, blocked = await self._with_lease(look.plan, known)
+            known, blocked = await self._with_lease(resolved, look, state, known)
         closed = gate(look.plan, known)
         look = replace(look, plan=with_hold(look.plan, closed, known))
         status, trouble = await self._publish(request, state, cluster, look)
@@ -240,7 +249,8 @@ class Reconciler:
             return replace(result, gate=Gate.NEEDS_LOCK)
         if self._clock.monotonic() - look.snapshot.taken_at > self._pace.fresh_seconds:
             return replace(result, next="again", after_seconds=0.0)
-        return await self._act(request, state, resolved, result, known.lease or 0)
+        owner = await self.ownerships.ownership(cluster.name, succeeds)
+        return await self._act(request, state, resolved, result, known.lease or 0, owner)
 
     async def _settle(self, state: ClusterState, cluster: Cluster, look: Observation) -> tuple[Operation, ...]:
         """Take in what was seen, and end the operations that are over."""
@@ -253,6 +263,19 @@ class Reconciler:
         )
 
     # -- may it act -----------------------------------------------------------------------------------------------
+
+    async def _refused(
+        self, request: PassRequest, cluster: Cluster, look: Observation
+    ) -> tuple[Observation, frozenset[str]]:
+        """Without any stage where a node is another cluster's; and the clusters that gave nodes of this one up.
+
+        Raises StoreError.
+        """
+        source = request.accepted.document.source
+        refusal, succeeds = await self.ownerships.refusal(cluster, source, look.snapshot)
+        if refusal is None:
+            return look, succeeds
+        return replace(look, plan=refused(look.plan, refusal.hold)), frozenset()
 
     def _circumstances(
         self,
@@ -277,14 +300,17 @@ class Reconciler:
             blocked=Gate.OPEN if blocked is None else Gate.BUSY if isinstance(blocked, Busy) else Gate.STORE,
         )
 
-    async def _with_lease(self, plan: Plan, known: Circumstances) -> tuple[Circumstances, StoreError | None]:
+    async def _with_lease(
+        self, resolved: ResolvedCluster, look: Observation, state: ClusterState, known: Circumstances
+    ) -> tuple[Circumstances, StoreError | None]:
         """With the lease to act under, unless something else forbids acting."""
-        if not plan.stages or gate(plan, known):
+        if not look.plan.stages or gate(look.plan, known):
             return known, None
         try:
-            return replace(known, lease=await self._store.lease(plan.cluster)), None
+            lease, held_by = await self.ownerships.lease(resolved.cluster, resolved.targets, look.snapshot, state)
         except StoreError as error:
             return replace(known, blocked=Gate.STORE), error
+        return replace(known, lease=lease, newer_lease=state.newer_lease, held_by=held_by), None
 
     def _breaker(self) -> str:
         """Why nothing is changed on the whole fleet; said once, and once when it is over."""
@@ -300,11 +326,17 @@ class Reconciler:
     # -- acting ---------------------------------------------------------------------------------------------------
 
     async def _act(
-        self, request: PassRequest, state: ClusterState, resolved: ResolvedCluster, base: PassResult, lease: int
+        self,
+        request: PassRequest,
+        state: ClusterState,
+        resolved: ResolvedCluster,
+        base: PassResult,
+        lease: int,
+        owner: Ownership,
     ) -> PassResult:
         plan = base.plan
         state.operations.moves.acting(plan)
-        context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
+        context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease, owner)
         try:
             outcome = await self._executor.execute(context, plan.stages[0], stop=request.stop)
         except StoreError as error:

@@ -37,6 +37,8 @@ class ResolvedCluster:
 
 #: Looks up references. Raises SecretError or DocumentError (a key file is missing ...), never with the secret.
 Resolve = Callable[[Document, int], Awaitable[ResolvedCluster]]
+#: Makes a document of a row of `Documents.documents`. Raises DocumentError when this hactl no longer accepts it.
+Revive = Callable[[Mapping[str, Any]], Document]
 #: Holds a cluster against every other hactl process. Entering raises Busy when another one holds it.
 Lock = Callable[[str], AbstractAsyncContextManager[Any]]
 
@@ -47,6 +49,7 @@ class Access:
 
     resolve: Resolve
     lock: Lock
+    revive: Revive
 
 
 #: Causes of a pass that a person waits for: an operation, done by the controller and by the command itself.
