@@ -105,7 +105,9 @@ def test_events_of_a_moment_are_one_look_and_later_ones_keep_their_distance() ->
 
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda _, s: overrides.add(round(clock.monotonic() + s, 3)), "toy")
+        watch = DevdWatch(
+            nodes, clock, random.Random(1), lambda _, s: overrides.add(round(clock.monotonic() + s, 3)), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(0.5)
         overrides.clear()
@@ -153,7 +155,9 @@ def test_a_node_that_returns_is_heard_and_looked_at_within_three_seconds() -> No
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
         nodes.node("a").unreachable = True
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda cluster, seconds: woken.append(clock.monotonic()), "toy")
+        watch = DevdWatch(
+            nodes, clock, random.Random(1), lambda cluster, seconds: woken.append(clock.monotonic()), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(500)
         assert woken == []
@@ -203,7 +207,9 @@ def test_a_node_that_knocks_back_but_streams_nothing_is_left_alone_ever_longer()
         nodes = Full(VirtualClock())
         nodes.node("a").unreachable = True
         woken: list[float] = []
-        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: woken.append(seconds), "toy")
+        watch = DevdWatch(
+            nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: woken.append(seconds), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(600)
         assert 10 <= nodes.streams_opened <= 30

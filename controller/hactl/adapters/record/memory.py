@@ -98,7 +98,6 @@ class MemoryBackend:
 class MemoryTables:
     """`hactl.adapters.record.backend.Tables`."""
 
-    process = "memory"
     command = "in memory"
     actor = "this process"
 
@@ -106,6 +105,7 @@ class MemoryTables:
         """Start empty."""
         self._clock = clock
         self._documents: dict[str, list[dict[str, Any]]] = {}
+        self.process = uuid.uuid4().hex
         self._unmanaged: dict[str, str] = {}
         #: Since when the others are managed.
         self._managed_at: dict[str, str] = {}

@@ -31,8 +31,8 @@ class Machine:
     node: str
     host: str
     port: int
-    #: The pinned host key: type and base64; "" where only the controller's file has it.
-    key: str
+    #: The pinned host keys: type and base64 each.
+    keys: frozenset[str]
     #: kern.hostuuid as it was seen last; "": not seen, or one that tells nothing.
     hostuuid: str = ""
     #: It answered the newest look.
@@ -42,15 +42,14 @@ class Machine:
         """What two nodes have in common that makes them one machine, for people; "": they are two."""
         if (self.host, self.port) == (other.host, other.port):
             return f"{self.host} port {self.port}"
-        if self.key and self.key == other.key and not self._told_apart(other, self.hostuuid, other.hostuuid):
-            return f"the SSH host key {_short(self.key)}"
-        if self.hostuuid and self.hostuuid == other.hostuuid and not self._told_apart(other, *_keys(self, other)):
+        same_id = self.hostuuid != "" and self.hostuuid == other.hostuuid
+        # Both answer now: one machine has one hostuuid, and its sshd one key of each type.
+        both = self.answers and other.answers
+        if (shared := self.keys & other.keys) and not (both and self.hostuuid and other.hostuuid and not same_id):
+            return f"the SSH host key {_short(min(shared))}"
+        if same_id and not (both and _types(self.keys) & _types(other.keys)):
             return f"kern.hostuuid {self.hostuuid}"
         return ""
-
-    def _told_apart(self, other: Machine, mine: str, its: str) -> bool:
-        """Whether both answer and differ in what one machine has only one of."""
-        return self.answers and other.answers and mine != "" and its != "" and mine != its
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +76,31 @@ class Refusal:
         return Hold(HoldReason.MACHINE_TAKEN, self.message, self.node, remedy=self.remedy)
 
 
-def claim(document: HACluster, source: str, snapshot: Snapshot | None = None) -> Claim:
-    """What a document claims, with what the newest look told of its machines."""
-    return Claim(
-        document.name, source, document.spec.mode, tuple(_machine(node, snapshot) for node in document.spec.nodes)
-    )
+def claim(
+    document: HACluster,
+    source: str,
+    snapshot: Snapshot | None = None,
+    keys: Mapping[str, Iterable[str]] | None = None,
+) -> Claim:
+    """What a document claims, with what the newest look told of its machines.
+
+    `keys`: the pinned host keys of each node, with those that files of the controller hold.
+    """
+    machines = tuple(_machine(node, snapshot, (keys or {}).get(node.name)) for node in document.spec.nodes)
+    return Claim(document.name, source, document.spec.mode, machines)
 
 
-def _machine(node: NodeSpec, snapshot: Snapshot | None) -> Machine:
+def _machine(node: NodeSpec, snapshot: Snapshot | None, keys: Iterable[str] | None) -> Machine:
     system = system_of(snapshot, node.name)
     uuid = system.hostuuid.lower() if system is not None else ""
     telling = uuid if len(set(uuid) - {"-"}) >= _DIGITS else ""
-    key = " ".join((node.ssh.host_key or "").split()[:2])
-    return Machine(node.name, node.ssh.host.casefold(), node.ssh.port, key, telling, system is not None)
+    pinned = [node.ssh.host_key] if node.ssh.host_key else []
+    words = frozenset(" ".join(key.split()[:2]) for key in (pinned if keys is None else keys))
+    return Machine(node.name, node.ssh.host.casefold(), node.ssh.port, words, telling, system is not None)
 
 
-def _keys(one: Machine, other: Machine) -> tuple[str, str]:
-    """Their host keys where they are of one type, of which an sshd has one; else nothing that tells them apart."""
-    same_type = one.key.split()[:1] == other.key.split()[:1]
-    return (one.key, other.key) if same_type else ("", "")
+def _types(keys: frozenset[str]) -> frozenset[str]:
+    return frozenset(key.partition(" ")[0] for key in keys)
 
 
 def _short(key: str) -> str:

@@ -80,9 +80,11 @@ class Ownerships:
 
     # -- whose are they -------------------------------------------------------------------------------------------
 
-    async def refusal(self, cluster: Cluster, source: str, snapshot: Snapshot) -> tuple[Refusal | None, frozenset[str]]:
+    async def refusal(
+        self, cluster: Cluster, source: str, snapshot: Snapshot, targets: Mapping[str, Target]
+    ) -> tuple[Refusal | None, frozenset[str]]:
         """Why nothing may be done for a cluster; else the clusters that gave nodes of it up. Raises StoreError."""
-        mine = claim(cluster.document, source, snapshot)
+        mine = claim(cluster.document, source, snapshot, {name: each.host_keys for name, each in targets.items()})
         self._register(mine)
         if mine.mode is Mode.OBSERVE:
             return None, frozenset()
@@ -135,7 +137,8 @@ class Ownerships:
 
     def _register_rows(self, mine: Claim, rows: Iterable[Mapping[str, Any]]) -> None:
         """What the record has in force of documents whose text has a host or a key of ours: others are not read."""
-        words = {each for machine in mine.machines for each in (machine.host, machine.key.partition(" ")[2]) if each}
+        words = {machine.host for machine in mine.machines}
+        words |= {key.partition(" ")[2] for machine in mine.machines for key in machine.keys}
         for row in rows:
             text = str(row.get("text", ""))
             if row["cluster"] == mine.cluster or not any(word in text for word in words):
@@ -203,8 +206,9 @@ def _marks(mine: Claim) -> set[tuple[str, object]]:
     """What a machine of it can be known by."""
     found: set[tuple[str, object]] = set()
     for machine in mine.machines:
-        found |= {("place", (machine.host, machine.port)), ("key", machine.key), ("uuid", machine.hostuuid)}
-    return found - {("key", ""), ("uuid", "")}
+        found |= {("place", (machine.host, machine.port)), ("uuid", machine.hostuuid)}
+        found |= {("key", key) for key in machine.keys}
+    return found - {("uuid", "")}
 
 
 def _is_newer(told: tuple[Owner | None, int], lease: int, token: str) -> bool:

@@ -224,7 +224,7 @@ class Reconciler:
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
         succeeds: frozenset[str] = frozenset()
         try:
-            look, succeeds = await self._refused(request, cluster, look)
+            look, succeeds = await self._refused(request, resolved, look)
         except StoreError as error:
             blocked = blocked or error
         ended = await self._settle(state, cluster, look)
@@ -265,14 +265,14 @@ class Reconciler:
     # -- may it act -----------------------------------------------------------------------------------------------
 
     async def _refused(
-        self, request: PassRequest, cluster: Cluster, look: Observation
+        self, request: PassRequest, resolved: ResolvedCluster, look: Observation
     ) -> tuple[Observation, frozenset[str]]:
         """Without any stage where a node is another cluster's; and the clusters that gave nodes of this one up.
 
         Raises StoreError.
         """
         source = request.accepted.document.source
-        refusal, succeeds = await self.ownerships.refusal(cluster, source, look.snapshot)
+        refusal, succeeds = await self.ownerships.refusal(resolved.cluster, source, look.snapshot, resolved.targets)
         if refusal is None:
             return look, succeeds
         return replace(look, plan=refused(look.plan, refusal.hold)), frozenset()
