@@ -234,6 +234,27 @@ class Documents(History, Protocol):
         ...
 
 
+@dataclass(slots=True)
+class WriteHealth:
+    """Whether the record can be written, by the writes that were tried."""
+
+    failed: int = 0
+    #: Why the newest write failed; "": it did not.
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How a source of documents is."""
+
+    #: What is wrong with it (not with its documents), for people; "": nothing.
+    trouble: str
+    #: Faults for which documents of it are refused now.
+    refused: int
+    #: Since it was read well; None: it never was.
+    age_seconds: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A process of hactl that acts on nodes."""

@@ -132,7 +132,7 @@ async def resolve(document: Document, generation: int) -> ResolvedCluster:
     """Everything resolves; every secret is PASSWORD."""
     name = document.cluster.name
     targets = {
-        node.name: Target(name, node.name, node.ssh.host, 22, "root", ("ssh-ed25519 AAAA",))
+        node.name: Target(name, node.name, node.ssh.host, 22, "root", (node.ssh.host_key or "",))
         for node in document.cluster.spec.nodes
     }
     return ResolvedCluster(Cluster(document.cluster, generation), targets, lambda use: PASSWORD)

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from hactl.core.catalogue import EventKind, HoldReason
 from hactl.core.pace.result import PassResult
+from hactl.core.status.freshness import limit_seconds
 from hactl.errors import StoreError
-from hactl.ports import Clock, Documents, OperationLog, Source, Upkeep
+from hactl.ports import Clock, Documents, OperationLog, Source, SourceHealth, Upkeep
 from hactl.runtime.documents import Changes, DocumentsInForce
 from hactl.runtime.leadership import Leadership, SharedSource
 from hactl.runtime.passes.reconcile import Reconciler
@@ -78,6 +79,8 @@ class Controller:
             for label, source in sources.items()
             if isinstance(source, SharedSource)
         }
+        #: Source -> when it was read well last, monotonic seconds.
+        self._read_at: dict[str, float] = {}
         self._causes: dict[str, str] = {}
         self._results: dict[str, PassResult] = {}
         #: Told how every look ended (`PassResult.next`) and how long it took, seconds.
@@ -123,6 +126,20 @@ class Controller:
     def sources(self) -> tuple[str, ...]:
         """The labels of the sources."""
         return tuple(self._sources)
+
+    @property
+    def source_health(self) -> Mapping[str, SourceHealth]:
+        """How each source is."""
+        now = self._clock.monotonic()
+        return {
+            label: SourceHealth(trouble, refused, now - self._read_at[label] if label in self._read_at else None)
+            for label, (trouble, refused) in self._documents.troubles.items()
+        }
+
+    @property
+    def fresh_seconds(self) -> float:
+        """A status that is older says nothing about now."""
+        return limit_seconds(self._reconciler.pace.resync_seconds)
 
     @property
     def depth(self) -> int:
@@ -251,6 +268,8 @@ class Controller:
         """Read one source; whether everything is settled."""
         try:
             state = await self._documents.read(label)
+            if state.down is None:
+                self._read_at[label] = self._clock.monotonic()
             async with self._taking:
                 changes = await self._documents.take(label, state)
                 self._apply(changes)

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from hactl.adapters.record.bodies import Body
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
-from hactl.ports import Clock, Document, ObjectChange
+from hactl.ports import Clock, Document, ObjectChange, WriteHealth
 
 #: Changes of objects that are kept for watches.
 CHANGES_KEPT = 4096
@@ -217,6 +217,7 @@ class Backend(Protocol):
     """Where the tables are, and how work on them is run. Belongs to one event loop."""
 
     clock: Clock
+    writes: WriteHealth
 
     async def read(self, work: Callable[[Reading], _Result]) -> _Result:
         """Run it; everything it reads is of one moment. Raises StoreError."""

@@ -37,7 +37,7 @@ from hactl.adapters.record.store import Store
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.errors import StoreError
-from hactl.ports import Clock, Document, ObjectChange
+from hactl.ports import Clock, Document, ObjectChange, WriteHealth
 
 _UNENDED: dict[str, Any] = dict.fromkeys(("ended_at", "outcome", "exit_status", "output", "seconds"))
 _Result = TypeVar("_Result")
@@ -55,6 +55,7 @@ class MemoryBackend:
         """Empty."""
         self.clock = clock
         self.tables = MemoryTables(clock)
+        self.writes = WriteHealth()
         self._listeners = Listeners()
         self._closed = False
 

@@ -12,7 +12,7 @@ from hactl.adapters.record.rows import seconds_between
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
-from hactl.ports import Change, Document, Holder, ObjectChange
+from hactl.ports import Change, Document, Holder, ObjectChange, WriteHealth
 
 
 class Store:
@@ -23,6 +23,11 @@ class Store:
         self.backend = backend
         #: When this process put the status of a cluster, by the monotonic clock.
         self._put_at: dict[str, float] = {}
+
+    @property
+    def writes(self) -> WriteHealth:
+        """Whether it can be written, by the writes that were tried."""
+        return self.backend.writes
 
     # -- history ------------------------------------------------------------------------------------------------------
 

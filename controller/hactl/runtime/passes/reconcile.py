@@ -99,7 +99,7 @@ class Reconciler:
         self._store = store
         self._clock = clock
         self._access = access
-        self._pace = pace or Pace()
+        self.pace = pace or Pace()
         self._decide = decisions or Decisions()
         self._states: dict[str, ClusterState] = {}
         #: Whose the nodes are.
@@ -247,7 +247,7 @@ class Reconciler:
             return result
         if not locked:
             return replace(result, gate=Gate.NEEDS_LOCK)
-        if self._clock.monotonic() - look.snapshot.taken_at > self._pace.fresh_seconds:
+        if self._clock.monotonic() - look.snapshot.taken_at > self.pace.fresh_seconds:
             return replace(result, next="again", after_seconds=0.0)
         owner = await self.ownerships.ownership(cluster.name, succeeds)
         return await self._act(request, state, resolved, result, known.lease or 0, owner)
@@ -341,13 +341,13 @@ class Reconciler:
             outcome = await self._executor.execute(context, plan.stages[0], stop=request.stop)
         except StoreError as error:
             state.working = False
-            after = self._decide.spread(self._pace.blocked_seconds)
+            after = self._decide.spread(self.pace.blocked_seconds)
             return replace(base, next="wait", after_seconds=after, gate=Gate.STORE, error=error)
         except Busy as error:
             # A newer generation is on record: somebody handed in another document. Only a person can settle that.
             state.working = False
             state.outdated = f"not acting: {error}"
-            after = self._decide.spread(self._pace.resync_seconds)
+            after = self._decide.spread(self.pace.resync_seconds)
             return replace(base, next="wait", after_seconds=after, gate=Gate.BUSY, error=error)
         state.outdated = ""
         state.backoff.note(outcome, self._clock.monotonic())
@@ -366,7 +366,7 @@ class Reconciler:
             state.next_look = next_look(plan.stages[0])
             return replace(base, next="again", after_seconds=0.0)
         # Look soon: what failed tells most right after it failed. Whether to try again is another question.
-        return replace(base, next="failed", after_seconds=self._decide.spread(self._pace.passing_seconds))
+        return replace(base, next="failed", after_seconds=self._decide.spread(self.pace.passing_seconds))
 
     # -- recording ------------------------------------------------------------------------------------------------
 
@@ -412,7 +412,14 @@ class Reconciler:
         return self._decide.status(
             View.at(cluster, look.snapshot, self._clock.monotonic()),
             look.plan,
-            Origin(document.source, document.revision, document.revised_at, every),
+            Origin(
+                document.source,
+                document.revision,
+                document.revised_at,
+                every,
+                request.accepted.refused or state.outdated,
+                request.accepted.source_trouble,
+            ),
             wall=self._clock.now(),
             previous=state.status,
             failing=state.backoff.failing,
@@ -437,7 +444,7 @@ class Reconciler:
             plan=look.plan,
             status=status,
             next="wait",
-            after_seconds=self._decide.spread(self._pace.resync_seconds),
+            after_seconds=self._decide.spread(self.pace.resync_seconds),
             gate=Gate.REFERENCES,
             error=trouble or error,
         )
@@ -461,7 +468,7 @@ class Reconciler:
         if due is not None:
             moments.append(now + due + 0.01)
         seconds = next_look_seconds(
-            self._pace,
+            self.pace,
             closed,
             moving=operations.moving,
             passing_for=now - state.passing.since if state.passing.holds else None,

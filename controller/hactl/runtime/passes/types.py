@@ -21,6 +21,9 @@ class Accepted:
     generation: int
     #: What is wrong around it (its file is broken now, another source has the same name), for its status.
     problems: tuple[str, ...] = ()
+    #: Of these, what a newer document was refused for, and what is wrong with the source itself; "": nothing.
+    refused: str = ""
+    source_trouble: str = ""
     #: The label of its source among those of the controller; "" when it came otherwise (`apply`).
     label: str = ""
 
