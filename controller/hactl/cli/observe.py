@@ -119,6 +119,7 @@ async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = N
     from hactl.app import opened
     from hactl.core.evidence.view import View
     from hactl.core.operations import Overrides
+    from hactl.core.pace.gate import as_recorded
     from hactl.runtime.passes.types import Accepted
 
     accepted, overrides = Accepted(recorded.document, recorded.generation), recorded.overrides or Overrides()
@@ -134,6 +135,7 @@ async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = N
             )
         source = paths[0] if len(paths) == 1 else recorded.document.source.partition("#")[0]
         now = app.clock.monotonic()
+        plan = as_recorded(plan, recorded.status)
         return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)
 
 

@@ -6,8 +6,10 @@ one that passes by itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.objects import Mode
@@ -110,6 +112,17 @@ def gate(plan: Plan, circumstances: Circumstances) -> Gate:
 def refused(plan: Plan, hold: Hold) -> Plan:
     """Nothing of a plan is to be done, whatever it holds besides."""
     return replace(plan, stages=(), holds=(hold, *plan.holds))
+
+
+def as_recorded(plan: Plan, status: Mapping[str, Any] | None) -> Plan:
+    """A plan made from a look alone, with what only a pass finds out: by the last status, whose the nodes are."""
+    for each in reversed((status or {}).get("holds", ())):
+        known = each["message"], each["node"], each["target"], each["remedy"], each["passing"]
+        if each["reason"] == HoldReason.MACHINE_TAKEN:
+            plan = refused(plan, Hold(HoldReason.MACHINE_TAKEN, *known))
+        elif each["reason"] == HoldReason.LEASE_LOST:
+            plan = replace(plan, holds=(Hold(HoldReason.LEASE_LOST, *known), *plan.holds))
+    return plan
 
 
 def lease_lost(lease: int | None, newer_lease: int) -> str:
