@@ -202,6 +202,8 @@ def test_a_broken_file_leaves_the_last_good_generation_in_force_and_says_so() ->
             source.put(state(problems=(BROKEN,), broken=("pair",)))
             await asyncio.sleep(2)
             assert house.problems() == [str(BROKEN)]
+            assert house.controller.accepted["pair"].refused == str(BROKEN)
+            assert house.controller.source_health["clusters"].refused == 1
             house.nodes.node("a").modules.clear()
             await asyncio.sleep(40)
             assert house.loaded() == DONE
@@ -209,6 +211,7 @@ def test_a_broken_file_leaves_the_last_good_generation_in_force_and_says_so() ->
             source.put(state(make_document()))
             await asyncio.sleep(2)
             assert house.problems() == []
+            assert house.controller.accepted["pair"].refused == ""
             assert house.controller.accepted["pair"].generation == 1
             assert not house.store.unmanaged
 
@@ -254,10 +257,18 @@ def test_a_source_that_is_down_or_suddenly_empty_changes_nothing_and_is_told() -
                 await asyncio.sleep(2)
                 assert set(house.controller.accepted) == {"pair", "web"}
                 assert "stay in force" in house.problems()[0]
+                assert house.controller.accepted["web"].source_trouble == house.problems()[0]
+                assert house.controller.accepted["web"].refused == ""
+                assert house.controller.source_health["clusters"].trouble == house.problems()[0]
             assert not house.store.unmanaged
+            source.put(SourceState({}, (), down="Permission denied"))
+            await asyncio.sleep(200)
+            assert (house.controller.source_health["clusters"].age_seconds or 0) > 150
             source.put(state(make_document(), make_document("web")))
             await asyncio.sleep(2)
             assert house.problems() == []
+            assert house.controller.source_health["clusters"].trouble == ""
+            assert (house.controller.source_health["clusters"].age_seconds or 0) < 3
 
     play(story)
 
@@ -274,6 +285,7 @@ def test_a_name_in_two_sources_is_an_error_on_both_and_changes_nothing() -> None
             await asyncio.sleep(2)
             assert house.controller.accepted["pair"].document == make_document()
             assert "clusters/pair.yaml and two/pair.yaml" in house.problems()[0]
+            assert house.controller.accepted["pair"].refused == house.problems()[0]
             first.put(state())
             await asyncio.sleep(2)
             assert house.controller.accepted["pair"].document.source == "two/pair.yaml"

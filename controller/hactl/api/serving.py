@@ -22,7 +22,7 @@ from hactl.api.request.wire import Identity, Role, anonymous
 from hactl.api.service import Service
 from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
-from hactl.core.status.freshness import believed, newer
+from hactl.core.status.freshness import believed, is_fresh, newer
 from hactl.errors import HactlError
 from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
 
@@ -141,10 +141,11 @@ def _as_of_now(body: Mapping[str, Any], live: Live, clock: Clock) -> Mapping[str
     """A stored cluster with what the controller saw last, which a record without change or without room lacks."""
     stored = body["status"]
     seen = live.statuses.get(body["metadata"]["name"])
-    if seen is not None and newer(stored, seen) is seen:
+    now, limit = clock.now(), live.fresh_seconds
+    if seen is not None and (newer(stored, seen) is seen or not is_fresh(stored, now, limit)):
         stored = {**status_view(seen), **({"requests": stored["requests"]} if "requests" in stored else {})}
     why = "its controller does not come round to it"
-    return {**body, "status": believed(stored, clock.now(), why=why, limit=live.fresh_seconds)}
+    return {**body, "status": believed(stored, now, why=why, limit=limit)}
 
 
 async def _start(server: Server, listener: Listener, *, needed: bool) -> None:

@@ -31,6 +31,7 @@ def test_past_its_age_every_condition_is_unknown_and_says_what_it_was() -> None:
     assert [c["message"] for c in old["conditions"]] == [f"{since} True", f"{since} False: nas-b is drained"]
     assert old["conditions"][0]["lastTransitionTime"] == "then"
     assert old["active"] == "nas-a"
+    assert not is_fresh(STATUS, LOOKED - timedelta(seconds=FRESH_SECONDS + 1))
     assert not is_fresh(None, LOOKED)
     assert not is_fresh({}, LOOKED)
     assert believed({}, LOOKED, why="x") == {}

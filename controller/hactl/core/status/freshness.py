@@ -30,9 +30,9 @@ def age_seconds(status: Mapping[str, Any] | None, wall: datetime) -> float | Non
 
 
 def is_fresh(status: Mapping[str, Any] | None, wall: datetime, limit: float = FRESH_SECONDS) -> bool:
-    """Whether it still says how things are."""
+    """Whether it still says how things are. One from a time to come (a clock was set back) has no age that is known."""
     age = age_seconds(status, wall)
-    return age is not None and age <= limit
+    return age is not None and -FRESH_SECONDS <= age <= limit
 
 
 def believed(status: Mapping[str, Any], wall: datetime, *, why: str, limit: float = FRESH_SECONDS) -> Mapping[str, Any]:
