@@ -70,7 +70,7 @@ def test_a_ready_of_long_ago_is_unknown_and_nobody_waits_for_it_in_vain(tmp_path
     assert json.loads(say("get", "nas", "-o", "json", HACTL_STATE=str(old))[1])["status"]["conditions"][0][
         "reason"
     ] == ("Stale")
-    wanted = ("wait", "nas", "--for", "condition=Ready", "--timeout", "0s")
+    wanted = ("wait", "nas", "--for", "condition=Ready", "--timeout", "1s")
     code, out, err = say(*wanted, HACTL_STATE=str(old))
     assert (code, out) == (3, "")
     assert "time is up: Ready is Unknown: nobody has looked at the nodes since " in err
