@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -82,20 +83,22 @@ class Desk:
         keys = {vip: fingerprint("s3cret", SALT) for vip in vips}
         return ResolvedCluster(Cluster(cluster, generation, keys), targets, lambda use: "s3cret")
 
-    async def hand_in(self, cluster: HACluster) -> None:
-        """A document comes into force."""
-        document = Document(cluster, f"{cluster.name}.yaml", "", f"{cluster}", cluster.name)
+    async def hand_in(self, cluster: HACluster, *, controller: bool = True) -> None:
+        """A document comes into force; a controller knows of all that are."""
+        text = json.dumps(cluster.model_dump(mode="json"))
+        document = Document(cluster, f"{cluster.name}.yaml", "", f"{cluster}", text)
         generation = await self.store.put_document(document, actor="ada", origin="files")
         self.documents[cluster.name] = document
         self.accepted[cluster.name] = Accepted(document, generation)
-        self.reconciler.ownerships.know(self.documents)
+        if controller:
+            self.reconciler.ownerships.know(dict(self.documents))
         await self.time.sleep(1.0)
 
     async def withdraw(self, name: str) -> None:
         """It is in force no more."""
         await self.store.unmanage(name, why="gone")
         del self.documents[name], self.accepted[name]
-        self.reconciler.ownerships.know(self.documents)
+        self.reconciler.ownerships.know(dict(self.documents))
         self.reconciler.forget(name)
 
     async def passes(self, name: str, count: int = 1) -> PassResult:
@@ -202,6 +205,36 @@ def test_nodes_that_note_no_owner_are_told_apart_by_what_they_are(change: Any, s
         assert says in result.plan.holds[0].message
         assert "first (first.yaml)" in result.plan.holds[0].message
         assert (await desk.passes("first")).converged
+
+    on_lab(FIRST, story)
+
+
+def test_without_a_controller_the_record_tells_and_what_it_does_not_tell_is_waited_for() -> None:
+    """`apply` alone: other documents are read from the record; keys in files are told apart only if they are there."""
+
+    async def story(desk: Desk) -> None:
+        await desk.hand_in(FIRST)
+        assert (await desk.passes("first", 30)).converged
+        for node in ("fw-1", "fw-2"):
+            await desk.sh(node, "rm /var/db/hactl/owner")
+        alone = Desk(desk.time, desk.world, desk.store)
+        alone.documents = dict(desk.documents)
+        await alone.hand_in(named("second", spelled("localhost", "::1")), controller=False)
+        result = await alone.passes("second", 2)
+        assert (reasons(result)[0], result.outcome) == ("MachineTaken", None)
+        assert "both have the SSH host key" in result.plan.holds[0].message
+
+        def other_type(data: dict[str, Any]) -> None:
+            spelled("localhost", "::1")(data)
+            for node in data["spec"]["nodes"]:
+                node["ssh"]["hostKey"] = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAA"
+
+        await alone.hand_in(named("third", other_type), controller=False)
+        result = await alone.passes("third", 2)
+        assert (reasons(result)[0], result.outcome, result.plan.holds[0].passing) == ("MachineTaken", None, True)
+        assert "whether fw-1 is a machine of the cluster first (first.yaml) too is not known" in (
+            result.plan.holds[0].message
+        )
 
     on_lab(FIRST, story)
 

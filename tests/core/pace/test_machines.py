@@ -8,7 +8,7 @@ import pytest
 
 from hactl.core.facts import Known, Owner, Snapshot, System
 from hactl.core.objects import Mode
-from hactl.core.pace.machines import Claim, Machine, claim, meetings, owned, owners, still_claims, system_of, twins
+from hactl.core.pace.machines import Claim, Machine, claim, meetings, met, owned, owners, still_claims, system_of, twins
 from support.facts.builder import healthy_pair
 from support.toy_world import make_document
 
@@ -40,6 +40,42 @@ def test_two_nodes_are_one_machine_unless_it_is_proven_otherwise(other: Machine,
     """However their addresses are spelled; the answer is the same from both sides."""
     assert ONE.same_as(other) == what
     assert other.same_as(ONE) == what
+
+
+@pytest.mark.parametrize(
+    ("other", "undecided"),
+    [
+        (TWO, False),
+        (replace(TWO, keys=frozenset({"ssh-rsa AAAA"})), False),
+        (replace(TWO, keys=frozenset({"ssh-rsa AAAA"}), hostuuid=""), True),
+        (replace(TWO, keys=frozenset(), hostuuid=""), True),
+        (replace(TWO, keys=frozenset(), hostuuid="", node="a.example.org"), True),
+        (replace(TWO, keys=frozenset(), hostuuid="", node="b"), False),
+    ],
+)
+def test_nodes_of_one_name_are_told_apart_by_keys_of_one_type_or_by_what_was_seen(
+    other: Machine, undecided: bool
+) -> None:
+    """A machine has one name; where nothing tells, the other one is looked at first."""
+    assert ONE.undecided(other) is undecided
+    assert other.undecided(ONE) is undecided
+    mine, its = (Claim(name, f"{name}.yaml", Mode.APPLY, (each,)) for name, each in (("one", ONE), ("two", other)))
+    found = [what for _, _, what in meetings(mine, [its], ["a"])]
+    assert found == ([""] if undecided else [])
+    for what in found:
+        waits = met(ONE, its, what)
+        assert (waits.passing, waits.hold.passing) == (True, True)
+        assert "is not known before that one was looked at" in waits.message
+
+
+def test_a_newer_document_keeps_what_was_seen_of_the_machines_it_still_names() -> None:
+    """By node, address and port; another address may be another machine."""
+    before = Claim("one", "old.yaml", Mode.APPLY, (ONE, replace(TWO, node="b")))
+    fresh = Machine("a", "192.0.2.1", 22, frozenset())
+    moved = Machine("b", "192.0.2.9", 22, frozenset())
+    after = Claim("one", "new.yaml", Mode.APPLY, (fresh, moved)).after(before)
+    assert after.machines == (ONE, moved)
+    assert (after.source, Claim("one", "x", Mode.APPLY, (TWO,)).after(before).machines) == ("new.yaml", (TWO,))
 
 
 def test_a_machine_is_claimed_by_documents_that_may_act_on_it() -> None:

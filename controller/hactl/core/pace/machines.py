@@ -11,7 +11,7 @@ proven, by both of them answering at the same time. Nothing is touched for a clu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 
@@ -51,6 +51,25 @@ class Machine:
             return f"kern.hostuuid {self.hostuuid}"
         return ""
 
+    def undecided(self, other: Machine) -> bool:
+        """Whether nothing that is known tells two nodes of one name apart that have nothing in common either.
+
+        A machine has one name (any other is held: WrongHost), one key of each type and one hostuuid.
+        """
+        told = _types(self.keys) & _types(other.keys) or (self.hostuuid and other.hostuuid)
+        return self.name == other.name and not told
+
+    @property
+    def name(self) -> str:
+        """As it is up to the first dot, which is what its host name is compared with."""
+        return self.node.split(".")[0].casefold()
+
+    def with_what_was_seen(self, before: Machine) -> Machine:
+        """A node of a newer document, which says nothing new of the machine."""
+        if (self.node, self.host, self.port) != (before.node, before.host, before.port):
+            return self
+        return replace(self, keys=self.keys or before.keys, hostuuid=before.hostuuid, answers=before.answers)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -61,6 +80,12 @@ class Claim:
     mode: Mode
     machines: tuple[Machine, ...]
 
+    def after(self, before: Claim) -> Claim:
+        """A newer document's, with what was seen of the machines that the older one named too."""
+        known = {machine.node: machine for machine in before.machines}
+        machines = (each.with_what_was_seen(known.get(each.node, each)) for each in self.machines)
+        return replace(self, machines=tuple(machines))
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -69,11 +94,13 @@ class Refusal:
     node: str
     message: str
     remedy: str
+    #: A look at the other cluster decides it.
+    passing: bool = False
 
     @property
     def hold(self) -> Hold:
         """As a reason not to act."""
-        return Hold(HoldReason.MACHINE_TAKEN, self.message, self.node, remedy=self.remedy)
+        return Hold(HoldReason.MACHINE_TAKEN, self.message, self.node, remedy=self.remedy, passing=self.passing)
 
 
 def claim(
@@ -125,7 +152,10 @@ def owners(snapshot: Snapshot) -> Mapping[str, tuple[Owner | None, int]]:
 
 
 def meetings(mine: Claim, others: Iterable[Claim], nodes: Iterable[str]) -> Iterator[tuple[Machine, Claim, str]]:
-    """Where these nodes of a cluster are machines of others that act: the node, whose it is too, and by what."""
+    """Where these nodes of a cluster are machines of others that act: the node, whose it is too, and by what.
+
+    By "": nothing tells yet whether they are.
+    """
     if mine.mode is Mode.OBSERVE:
         return
     wanted = frozenset(nodes)
@@ -134,12 +164,20 @@ def meetings(mine: Claim, others: Iterable[Claim], nodes: Iterable[str]) -> Iter
             continue
         for machine in mine.machines:
             for its in other.machines if machine.node in wanted else ():
-                if what := machine.same_as(its):
+                if (what := machine.same_as(its)) or machine.undecided(its):
                     yield machine, other, what
 
 
 def met(machine: Machine, other: Claim, what: str) -> Refusal:
-    """A cluster that came later is refused."""
+    """A cluster that came later is refused, or waits until it is known whether it met the other one."""
+    if not what:
+        return Refusal(
+            machine.node,
+            f"whether {machine.node} is a machine of the cluster {other.cluster} ({other.source}) too is not known "
+            "before that one was looked at: neither a host key of one type nor kern.hostuuid tells them apart",
+            "pin host keys of one type in both documents",
+            passing=True,
+        )
     return Refusal(
         machine.node,
         f"{machine.node} is a machine of the cluster {other.cluster} ({other.source}) too: both have {what}; "

@@ -29,11 +29,11 @@ from hactl.core.pace.machines import (
     twins,
 )
 from hactl.core.script import Ownership
-from hactl.errors import DocumentError
+from hactl.errors import DocumentError, SecretError
 from hactl.ports import Clock, Document, Holder, Passes, Target
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.observe import Observer
-from hactl.runtime.passes.types import Revive
+from hactl.runtime.passes.types import Access
 
 log = logging.getLogger("hactl.runtime.passes.ownership")
 
@@ -44,12 +44,13 @@ UNHEARD_SECONDS = 20.0
 class Ownerships:
     """Of all clusters of a process."""
 
-    def __init__(self, store: Passes, observer: Observer, clock: Clock, revive: Revive) -> None:
+    def __init__(self, store: Passes, observer: Observer, clock: Clock, access: Access) -> None:
         """Everything is injected."""
         self._store = store
         self._observer = observer
         self._clock = clock
-        self._revive = revive
+        self._revive = access.revive
+        self._resolve = access.resolve
         self._holder: Holder | None = None
         #: What a controller has in force; None: nobody said, the record is asked.
         self._in_force: Mapping[str, Document] | None = None
@@ -59,12 +60,14 @@ class Ownerships:
 
     def know(self, documents: Mapping[str, Document]) -> None:
         """These documents are in force in this process, and no others."""
-        self._in_force = documents
+        before, self._in_force = self._in_force or {}, documents
         for name in self._claims.keys() - documents.keys():
             self._forget(name)
         for name, document in documents.items():
-            if name not in self._claims:
-                self._register(claim(document.cluster, document.source))
+            known = self._claims.get(name)
+            if known is None or before.get(name) is not document:
+                fresh = claim(document.cluster, document.source)
+                self._register(fresh if known is None else fresh.after(known))
 
     def _register(self, mine: Claim) -> None:
         if self._claims.get(mine.cluster) == mine:
@@ -126,7 +129,7 @@ class Ownerships:
         rows: Sequence[Mapping[str, Any]] | None = None
         if self._in_force is None:
             rows = await self._store.documents()
-            self._register_rows(mine, rows)
+            await self._register_rows(mine, rows)
         others = {name for mark in _marks(mine) for name in self._named.get(mark, ())} - {mine.cluster}
         for machine, other, what in meetings(mine, (self._claims[name] for name in sorted(others)), nodes):
             if rows is None:
@@ -135,9 +138,9 @@ class Ownerships:
                 return met(machine, other, what)
         return None
 
-    def _register_rows(self, mine: Claim, rows: Iterable[Mapping[str, Any]]) -> None:
-        """What the record has in force of documents whose text has a host or a key of ours: others are not read."""
-        words = {machine.host for machine in mine.machines}
+    async def _register_rows(self, mine: Claim, rows: Iterable[Mapping[str, Any]]) -> None:
+        """What the record has in force whose text has a name, a host or a key of ours; no other document is read."""
+        words = {word for machine in mine.machines for word in (machine.host, machine.node.split(".")[0])}
         words |= {key.partition(" ")[2] for machine in mine.machines for key in machine.keys}
         for row in rows:
             text = str(row.get("text", ""))
@@ -150,7 +153,13 @@ class Ownerships:
                     "a recorded document cannot be read", extra={"cluster": row["cluster"], "error": str(error)}
                 )
                 continue
-            self._register(claim(document.cluster, document.source))
+            try:
+                targets = (await self._resolve(document, int(row["generation"]))).targets
+                keys: Mapping[str, tuple[str, ...]] | None = {name: each.host_keys for name, each in targets.items()}
+            except (SecretError, DocumentError):
+                # Keys that a file of the controller should have; what the document says itself is left.
+                keys = None
+            self._register(claim(document.cluster, document.source, keys=keys))
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
@@ -206,7 +215,7 @@ def _marks(mine: Claim) -> set[tuple[str, object]]:
     """What a machine of it can be known by."""
     found: set[tuple[str, object]] = set()
     for machine in mine.machines:
-        found |= {("place", (machine.host, machine.port)), ("uuid", machine.hostuuid)}
+        found |= {("place", (machine.host, machine.port)), ("uuid", machine.hostuuid), ("name", machine.name)}
         found |= {("key", key) for key in machine.keys}
     return found - {("uuid", "")}
 

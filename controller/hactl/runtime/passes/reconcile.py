@@ -103,7 +103,7 @@ class Reconciler:
         self._decide = decisions or Decisions()
         self._states: dict[str, ClusterState] = {}
         #: Whose the nodes are.
-        self.ownerships = Ownerships(store, observer, clock, access.revive)
+        self.ownerships = Ownerships(store, observer, clock, access)
         self._fleet_silent = ""
 
     async def reconcile(self, request: PassRequest) -> PassResult:
