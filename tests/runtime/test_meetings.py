@@ -261,7 +261,7 @@ def test_another_controller_and_one_that_is_gone() -> None:
             result = await desk.passes("first", 2)
             assert (reasons(result)[-1], result.outcome) == ("LeaseLost", None)
             await desk.time.sleep(30.0)
-        assert "this process (in memory) acted on it first at " in result.plan.holds[-1].message
+        assert "this process (in memory) has acted on it since " in result.plan.holds[-1].message
         assert "and it listens on fw-2" in result.plan.holds[-1].message
         # It is gone: this one goes on by itself within a minute, and the other one is out of date now.
         await desk.sh("fw-2", f"rm /var/run/hactl.listens.{token}")

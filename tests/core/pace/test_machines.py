@@ -134,7 +134,7 @@ def test_the_note_of_a_machine_and_what_is_said_of_it() -> None:
     """Who, since when, for which cluster, and what would free it."""
     refusal = owned("a", Owner("first", "t0", 1_795_000_000, "root@ctl (hactl run)"), "and its document is in force")
     assert refusal.message == (
-        "a belongs to the cluster first: root@ctl (hactl run) acted on it first at 2026-11-18 11:06 UTC for first, "
+        "a belongs to the cluster first: root@ctl (hactl run) has acted on it since 2026-11-18 11:06 UTC, "
         "and its document is in force; nothing is changed for this one"
     )
     assert "rm /var/db/hactl/owner on a" in refusal.remedy

@@ -201,7 +201,7 @@ def owned(node: str, owner: Owner, why: str) -> Refusal:
 def acted(owner: Owner) -> str:
     """Who holds a node since when, for people."""
     # A node's clock is good enough for a day and a time of day.
-    return f"{owner.who or 'another hactl'} acted on it first at {_moment(owner.since)} for {owner.cluster}"
+    return f"{owner.who or 'another hactl'} has acted on it since {_moment(owner.since)}"
 
 
 def _moment(epoch: int) -> str:
