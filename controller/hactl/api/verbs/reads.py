@@ -173,6 +173,7 @@ class Reader:
         revision = feed.revision
         if wanted.revision is not None and wanted.revision > revision:
             raise too_new(wanted.revision, revision)
+        as_it_was = wanted.revision is not None and wanted.exact
         if wanted.revision is not None and wanted.exact:
             revision = wanted.revision
             state = await feed.state_at(resource.plural, revision)
@@ -185,7 +186,8 @@ class Reader:
             if selected.everything:
                 more["remainingItemCount"] = len(names) - wanted.limit
             names = names[: wanted.limit]
-        bodies = [self._now(resource, state[name]) for name in names]
+        # What was at a revision is shown as it was.
+        bodies = [state[name] if as_it_was else self._now(resource, state[name]) for name in names]
         return Response(body=self._list_of(resource, bodies, str(revision), more, shape))
 
     def _list_of(
