@@ -28,7 +28,6 @@ from hactl.core.parse.question import WHOLE
 from hactl.core.plan import make_plan
 from hactl.core.plan.joined import next_look
 from hactl.core.plan.switchover import judge
-from hactl.core.script import Ownership
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan, StepKey
@@ -222,11 +221,8 @@ class Reconciler:
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
-        succeeds: frozenset[str] = frozenset()
-        try:
-            look, succeeds = await self._refused(request, resolved, look)
-        except StoreError as error:
-            blocked = blocked or error
+        look, succeeds, unread = await self._refused(request, resolved, look)
+        blocked = blocked or unread
         ended = await self._settle(state, cluster, look)
         known = self._circumstances(request, state, cluster, look.plan, operations, blocked)
         if locked:
@@ -249,8 +245,7 @@ class Reconciler:
             return replace(result, gate=Gate.NEEDS_LOCK)
         if self._clock.monotonic() - look.snapshot.taken_at > self.pace.fresh_seconds:
             return replace(result, next="again", after_seconds=0.0)
-        owner = await self.ownerships.ownership(cluster.name, succeeds)
-        return await self._act(request, state, resolved, result, known.lease or 0, owner)
+        return await self._act(request, state, resolved, result, known.lease or 0, succeeds)
 
     async def _settle(self, state: ClusterState, cluster: Cluster, look: Observation) -> tuple[Operation, ...]:
         """Take in what was seen, and end the operations that are over."""
@@ -266,16 +261,18 @@ class Reconciler:
 
     async def _refused(
         self, request: PassRequest, resolved: ResolvedCluster, look: Observation
-    ) -> tuple[Observation, frozenset[str]]:
-        """Without any stage where a node is another cluster's; and the clusters that gave nodes of this one up.
-
-        Raises StoreError.
+    ) -> tuple[Observation, frozenset[str], StoreError | None]:
+        """Without any stage where a node is another cluster's; the clusters that gave nodes of this one up; and why the
+        record does not tell.
         """
         source = request.accepted.document.source
-        refusal, succeeds = await self.ownerships.refusal(resolved.cluster, source, look.snapshot, resolved.targets)
+        try:
+            refusal, succeeds = await self.ownerships.refusal(resolved.cluster, source, look.snapshot, resolved.targets)
+        except StoreError as error:
+            return look, frozenset(), error
         if refusal is None:
-            return look, succeeds
-        return replace(look, plan=refused(look.plan, refusal.hold)), frozenset()
+            return look, succeeds, None
+        return replace(look, plan=refused(look.plan, refusal.hold)), frozenset(), None
 
     def _circumstances(
         self,
@@ -332,9 +329,10 @@ class Reconciler:
         resolved: ResolvedCluster,
         base: PassResult,
         lease: int,
-        owner: Ownership,
+        succeeds: frozenset[str],
     ) -> PassResult:
         plan = base.plan
+        owner = await self.ownerships.ownership(plan.cluster, succeeds)
         state.operations.moves.acting(plan)
         context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease, owner)
         try:
