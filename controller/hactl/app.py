@@ -34,7 +34,7 @@ from hactl.core.pace.interval import Pace
 from hactl.core.pace.result import PassResult
 from hactl.core.probe.texts import parse_texts, texts_script
 from hactl.errors import Busy, DocumentError, NodeError
-from hactl.ports import Document, Source, Target
+from hactl.ports import Document, Holder, Source, Target
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
 from hactl.runtime.passes.execute import Executor
@@ -91,6 +91,8 @@ class App:
     nodes: SSHNodes
     locks: ClusterLock | None
     reconciler: Reconciler
+    #: This process, as nodes note it.
+    holder: Holder
 
     async def converge(
         self, request: PassRequest, *, timeout_seconds: float, until: Callable[[PassResult], bool] | None = None
@@ -105,7 +107,7 @@ class App:
         def wake(cluster: str, after_seconds: float) -> None:
             controller.wake(cluster, after_seconds)
 
-        watch = DevdWatch(self.nodes, self.clock, random.Random(), wake)
+        watch = DevdWatch(self.nodes, self.clock, random.Random(), wake, self.holder.token)
         controller = Controller(sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive)
         return controller
 
@@ -174,11 +176,11 @@ async def opened(path: Path | None, *, pace: Pace | None = None, sight: Sight | 
         Executor(nodes, store, clock),
         store,
         clock,
-        Access(make_resolver(eyes.salt), lock),
+        Access(make_resolver(eyes.salt), lock, revive),
         pace=pace,
     )
     try:
-        yield App(clock, store, nodes, locks, reconciler)
+        yield App(clock, store, nodes, locks, reconciler, await store.holder())
     finally:
         if sight is None:
             await eyes.close()

@@ -225,13 +225,44 @@ class Documents(History, Protocol):
         """The newest document of every managed cluster, by name: what stays in force while a source is broken.
 
         Keys: cluster, generation, digest, source, directory, actor, at, text, origin, revision, author, revised_at (the
-        last three as in `Document`, of when it became a generation).
+        last three as in `Document`, of when it became a generation), managed_at (since when it has been managed).
         """
         ...
 
     async def generations(self, cluster: str) -> Sequence[Mapping[str, Any]]:
         """Every recorded document of a cluster, newest last; keys as `documents`."""
         ...
+
+
+@dataclass(slots=True)
+class WriteHealth:
+    """Whether the record can be written, by the writes that were tried."""
+
+    failed: int = 0
+    #: Why the newest write failed; "": it did not.
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How a source of documents is."""
+
+    #: What is wrong with it (not with its documents), for people; "": nothing.
+    trouble: str
+    #: Faults for which documents of it are refused now.
+    refused: int
+    #: Since it was read well; None: it never was.
+    age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process of hactl that acts on nodes."""
+
+    #: Nobody else has it.
+    token: str
+    #: For people: who started what, where.
+    who: str
 
 
 class Steps(Protocol):
@@ -285,12 +316,24 @@ class OperationLog(History, Protocol):
 class Passes(OperationLog, Protocol):
     """What one pass over a cluster keeps: under which lease it acts, what it saw; it ends operations that are over."""
 
-    async def lease(self, cluster: str) -> int:
+    async def lease(self, cluster: str, *, above: int = 0) -> int:
         """The generation under which this process acts on the cluster: to be asked while holding the cluster's lock.
 
-        The same one, without a write, as long as no other process has taken it; else a new one that is greater than
-        every one before and at least the wall clock's seconds since 1970.
+        The same one, without a write, as long as no other process has taken it and it is greater than `above`; else a
+        new one that is greater than `above` and every one before, and at least the wall clock's seconds since 1970.
         """
+        ...
+
+    async def holder(self) -> Holder:
+        """This process, as nodes note it."""
+        ...
+
+    async def knows(self, token: str) -> bool:
+        """Whether that token (`Holder.token`) is of a process of this record, dead or alive."""
+        ...
+
+    async def documents(self) -> Sequence[Mapping[str, Any]]:
+        """As `Documents.documents`."""
         ...
 
     async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:

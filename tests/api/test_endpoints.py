@@ -12,15 +12,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hactl.api.identity import Authenticator, token_digest
 from hactl.api.non_kubernetes.endpoints import Endpoints
-from hactl.api.non_kubernetes.health import FRESH_SECONDS
 from hactl.api.non_kubernetes.metrics import METRICS, Metrics
 from hactl.api.request.paths import non_kubernetes
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.core.evidence.view import View
 from hactl.core.kube.errors import ApiError
 from hactl.core.status.cluster import Origin, cluster_status
+from hactl.core.status.freshness import FRESH_SECONDS
 from hactl.core.steps import Plan
 from hactl.errors import AlreadyExists, StoreError
+from hactl.ports import SourceHealth
 from support.contracts.store import START, ManualClock
 from support.facts.builder import healthy_pair
 
@@ -70,11 +71,15 @@ class Place:
         self.statuses = {"nas": json.loads(json.dumps(status))}
         self.record, self.clock = Record(), ManualClock()
         self.authenticator = Authenticator(self.record, self.clock)  # type: ignore[arg-type]
-        self.metrics = Metrics(lambda: self.statuses, lambda: 3, self.clock.now)
+        self.health = {"clusters": SourceHealth("", 2, 61.0), "git": SourceHealth("git: cannot be read", 0, None)}
+        self.troubles: list[str] = []
+        self.metrics = Metrics(
+            lambda: self.statuses, lambda: 3, self.clock.now, sources=lambda: self.health, failed_writes=lambda: 5
+        )
         self.nudged: list[str | None] = []
         self.endpoints = Endpoints(
             self.record, self.clock, lambda: self.statuses, self.metrics, self.authenticator,  # type: ignore[arg-type]
-            self.nudged.append, self.changes,
+            self.nudged.append, self.changes, lambda: self.troubles,
         )  # fmt: skip
 
     async def changes(self, after: int | None) -> AsyncIterator[Mapping[str, Any]]:
@@ -149,6 +154,26 @@ async def test_ready_needs_the_record() -> None:
     assert await place.text("/livez") == (200, "ok")
 
 
+async def test_ready_needs_sources_that_can_be_read_and_a_record_that_can_be_written() -> None:
+    """Every reason, one a line; being alive is another question."""
+    place = Place()
+    place.troubles = ["/nosuch: cannot be read: no such directory", "the record cannot be written: disk full"]
+    status, text = await place.text("/readyz")
+    assert status == 503
+    assert text.splitlines() == [f"not ready: {each}" for each in place.troubles]
+    assert await place.text("/livez") == (200, "ok")
+
+
+async def test_metrics_past_the_age_of_a_status_say_unknown_and_not_where_things_were() -> None:
+    """An alert on Ready that waits for False would never come."""
+    place = Place()
+    place.clock.seconds = FRESH_SECONDS + 1
+    text = (await place.text("/metrics"))[1]
+    assert 'hactl_condition{cluster="nas",status="Unknown",type="Ready"} 1.0' in text
+    assert "hactl_group_active{" not in text
+    assert "hactl_node_answers{" in text
+
+
 async def test_metrics_are_what_the_documentation_says() -> None:
     """Every metric is named there, and every named one exists."""
     place = Place()
@@ -172,6 +197,10 @@ async def test_metrics_are_what_the_documentation_says() -> None:
     ready = [s.value for s in families["hactl_condition"].samples if s.labels["type"] == "Ready"]
     assert sorted(ready) == [0, 0, 1]
     assert samples["hactl_queue_depth",] == 3
+    assert samples["hactl_record_writes_failed_total",] == 5
+    assert (samples["hactl_source_ready", "clusters"], samples["hactl_source_ready", "git"]) == (1, 0)
+    assert (samples["hactl_documents_refused", "clusters"], samples["hactl_source_age_seconds", "clusters"]) == (2, 61)
+    assert ("hactl_source_age_seconds", "git") not in samples
     roles = {s.labels["node"]: s.labels["role"] for s in families["hactl_hast_role"].samples}
     assert roles == {"nas-a": "primary", "nas-b": "secondary"}
     assert all(s.value >= 0 for s in families["hactl_observation_age_seconds"].samples)

@@ -204,3 +204,17 @@ async def test_may_i() -> None:
         await viewer.refused(422, "POST", path, {"spec": {}})
         await viewer.refused(415, "POST", path, b"x", kind="text/plain")
         await viewer.refused(400, "POST", path, b"k8s\0\xff\xff", kind="application/vnd.kubernetes.protobuf")
+
+
+async def test_what_is_got_is_as_it_may_be_believed_now_and_what_was_at_a_revision_as_it_was() -> None:
+    """A watch too tells what is stored: nothing in it is newer than its revision."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        await ada.store.put_status("nas", {"active": "nas-a", "groups": [], "conditions": []})
+        ada.service.reader.as_of_now = lambda body: {**body, "status": {**body["status"], "active": "unknown"}}
+        assert (await ada.ok("GET", f"{CLUSTERS}/nas"))["status"]["active"] == "unknown"
+        found = await ada.ok("GET", CLUSTERS)
+        assert found["items"][0]["status"]["active"] == "unknown"
+        revision = found["metadata"]["resourceVersion"]
+        was = await ada.ok("GET", CLUSTERS, resourceVersion=revision, resourceVersionMatch="Exact")
+        assert was["items"][0]["status"]["active"] != "unknown"

@@ -20,6 +20,7 @@ from hactl.api import cache
 from hactl.api.non_kubernetes.stream import changes
 from hactl.api.serving import Wanted, serving
 from hactl.errors import HactlError
+from hactl.ports import SourceHealth
 from support.api.service import CLUSTERS, LEASES, asking, document, lease
 
 
@@ -72,6 +73,8 @@ class Live:
     statuses: Mapping[str, Mapping[str, Any]] = {}
     sources = ("api", "clusters")
     depth = 3
+    source_health: Mapping[str, SourceHealth] = {}
+    fresh_seconds = 120.0
 
     def __init__(self) -> None:
         self.nudged: list[str | None] = []

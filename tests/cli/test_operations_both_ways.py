@@ -133,18 +133,19 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 
 def test_what_is_seen(both: Both) -> None:
-    """plan, why, why-not, status and a refused give-up, by a look at the nodes and by the record."""
+    """status, plan, why, why-not and a refused give-up, by a look at the nodes and by the record."""
+    # First: without a controller what was seen is believed for two minutes.
+    alone, served = both.say("status")
+    assert alone[0] == served[0] == 0
+    assert [line for line in alone[1][1:] if line] == [line for line in served[1][:-1] if line]
+    assert alone[1][0].startswith("nobody looks at the nodes: no controller runs on this record")
+    assert served[1][-1].startswith("a controller is running (")
     assert "nothing to do" in both.same("plan", "-f", "DOCUMENT")
     assert "nas-a" in both.same("why", "nas")
     both.same("why", "nas", "-f", "DOCUMENT")
     assert "nas-b" in both.same("why-not", "nas-b", "master")
     both.same("why-not", "nas-x", "active", status=1)
     assert "what waits for an answer is nothing" in both.same("give-up", "nas", "nas-a", "/etc/hast.conf", status=1)
-    alone, served = both.say("status")
-    assert alone[0] == served[0] == 0
-    assert [line for line in alone[1][1:] if line] == [line for line in served[1][:-1] if line]
-    assert alone[1][0].startswith("nobody looks at the nodes: no controller runs on this record")
-    assert served[1][-1].startswith("a controller is running (")
 
 
 def test_documents_and_moves(both: Both) -> None:

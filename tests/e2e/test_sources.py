@@ -99,7 +99,7 @@ class Running:
     def __init__(self, app: App, sources: Mapping[str, Source]) -> None:
         self.app = app
         queue = WorkQueue(app.clock, random.Random(1))
-        watch = DevdWatch(app.nodes, app.clock, random.Random(2), lambda cluster, seconds: None)
+        watch = DevdWatch(app.nodes, app.clock, random.Random(2), lambda cluster, seconds: None, app.holder.token)
         self.controller = Controller(sources, app.store, app.reconciler, queue, watch, app.clock, revive=revive)
 
     def status(self, name: str) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ class House:
         self.nodes = self.nodes or ToyNodes(self.clock)
         self.queue = WorkQueue(self.clock, random.Random(1))
         reconciler = make_reconciler(self.nodes, self.store, self.lock, self.clock, **self.options)
-        self.watch = DevdWatch(self.nodes, self.clock, random.Random(2), self._wake)
+        self.watch = DevdWatch(self.nodes, self.clock, random.Random(2), self._wake, "toy")
         self.controller = Controller(
             self.sources, self.store, reconciler, self.queue, self.watch, self.clock, revive=revive
         )
@@ -202,6 +202,8 @@ def test_a_broken_file_leaves_the_last_good_generation_in_force_and_says_so() ->
             source.put(state(problems=(BROKEN,), broken=("pair",)))
             await asyncio.sleep(2)
             assert house.problems() == [str(BROKEN)]
+            assert house.controller.accepted["pair"].refused == str(BROKEN)
+            assert house.controller.source_health["clusters"].refused == 1
             house.nodes.node("a").modules.clear()
             await asyncio.sleep(40)
             assert house.loaded() == DONE
@@ -209,6 +211,7 @@ def test_a_broken_file_leaves_the_last_good_generation_in_force_and_says_so() ->
             source.put(state(make_document()))
             await asyncio.sleep(2)
             assert house.problems() == []
+            assert house.controller.accepted["pair"].refused == ""
             assert house.controller.accepted["pair"].generation == 1
             assert not house.store.unmanaged
 
@@ -254,10 +257,18 @@ def test_a_source_that_is_down_or_suddenly_empty_changes_nothing_and_is_told() -
                 await asyncio.sleep(2)
                 assert set(house.controller.accepted) == {"pair", "web"}
                 assert "stay in force" in house.problems()[0]
+                assert house.controller.accepted["web"].source_trouble == house.problems()[0]
+                assert house.controller.accepted["web"].refused == ""
+                assert house.controller.source_health["clusters"].trouble == house.problems()[0]
             assert not house.store.unmanaged
+            source.put(SourceState({}, (), down="Permission denied"))
+            await asyncio.sleep(200)
+            assert (house.controller.source_health["clusters"].age_seconds or 0) > 150
             source.put(state(make_document(), make_document("web")))
             await asyncio.sleep(2)
             assert house.problems() == []
+            assert house.controller.source_health["clusters"].trouble == ""
+            assert (house.controller.source_health["clusters"].age_seconds or 0) < 3
 
     play(story)
 
@@ -274,6 +285,7 @@ def test_a_name_in_two_sources_is_an_error_on_both_and_changes_nothing() -> None
             await asyncio.sleep(2)
             assert house.controller.accepted["pair"].document == make_document()
             assert "clusters/pair.yaml and two/pair.yaml" in house.problems()[0]
+            assert house.controller.accepted["pair"].refused == house.problems()[0]
             first.put(state())
             await asyncio.sleep(2)
             assert house.controller.accepted["pair"].document.source == "two/pair.yaml"
@@ -322,26 +334,29 @@ def test_after_a_restart_with_the_source_down_the_record_decides() -> None:
     play(story)
 
 
-def test_two_clusters_that_name_one_machine_are_looked_at_and_not_changed() -> None:
-    """Nobody knows which is meant: both say so; when one is gone the other is brought about."""
+def test_of_two_clusters_that_name_one_machine_the_later_one_is_refused_until_the_first_is_gone() -> None:
+    """What came first goes on as if nothing had happened, also after a restart; the other says by name in whose way."""
 
     async def story() -> None:
-        source = ToySource(make_document(), make_document("web"))
         same = make_document().cluster
         named = same.model_copy(update={"metadata": same.metadata.model_copy(update={"name": "copy"})})
         copy = replace(make_document("copy"), cluster=named)
-        source.state = state(make_document(), make_document("web"), copy)
+        source = ToySource(make_document(), make_document("web"))
         house = House({"clusters": source})
         async with house.running():
             await asyncio.sleep(20)
-            assert house.loaded() == {}
-            assert house.loaded("b", "web") == DONE
-            assert "is a machine of copy" in house.problems()[0]
-            assert "is a machine of pair" in house.problems("copy")[0]
-            source.put(state(make_document(), make_document("web")))
-            await asyncio.sleep(20)
             assert house.loaded() == DONE
+            source.put(state(make_document(), make_document("web"), copy))
+            await asyncio.sleep(60)
+            assert house.loaded("a", "copy") == {}
+            assert house.loaded("b", "web") == DONE
             assert house.problems() == []
+            (said,) = house.controller.statuses["copy"]["holds"]
+            assert "a is a machine of the cluster pair (clusters/pair.yaml) too: both have a.pair.example" in said
+            assert house.controller.statuses["pair"]["holds"] == []
+            source.put(state(make_document("web"), copy))
+            await asyncio.sleep(20)
+            assert house.loaded("a", "copy") == DONE
 
     play(story)
 

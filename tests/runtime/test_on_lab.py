@@ -133,6 +133,7 @@ def test_a_carp_change_on_a_node_wakes_its_cluster_within_a_second() -> None:
             lab.time,
             random.Random(1),
             lambda cluster, seconds: overrides.append(lab.time.monotonic() + seconds),
+            "toy",
         )
         watch.follow("pair", lab.targets)
         await lab.sh("nas-a", "kldload -n carp")

@@ -100,7 +100,7 @@ ALL = {node: dict.fromkeys(WANTED, True) for node in "ab"}
 def make_reconciler(nodes: ToyNodes, store: ToyStore, lock: ToyLock, clock: VirtualClock, **options: Any) -> Reconciler:
     """A reconciler on toy parts."""
     observer = options.pop("observer", Observer)(nodes, clock, b"salt", script=toy_probe, parse=toy_parse)
-    access = Access(options.pop("resolve", resolve), lock.cluster)
+    access = Access(options.pop("resolve", resolve), lock.cluster, lambda row: row["document"])
     toys = {
         "plan": toy_plan,
         "audit": toy_audit,

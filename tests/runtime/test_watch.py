@@ -80,7 +80,7 @@ def test_following_other_nodes_ends_the_old_streams_and_opens_the_new_ones() -> 
 
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda cluster, seconds: None)
+        watch = DevdWatch(nodes, clock, random.Random(1), lambda cluster, seconds: None, "toy")
         watch.follow("pair", {"a": make_target("a"), "b": make_target("b")})
         await asyncio.sleep(1)
         kept = nodes.streams["pair", "a"]
@@ -105,7 +105,9 @@ def test_events_of_a_moment_are_one_look_and_later_ones_keep_their_distance() ->
 
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda _, s: overrides.add(round(clock.monotonic() + s, 3)))
+        watch = DevdWatch(
+            nodes, clock, random.Random(1), lambda _, s: overrides.add(round(clock.monotonic() + s, 3)), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(0.5)
         overrides.clear()
@@ -128,7 +130,7 @@ def test_a_node_that_is_away_is_logged_once_not_at_every_attempt(caplog: pytest.
     async def story() -> None:
         nodes = ToyNodes(VirtualClock())
         nodes.node("a").unreachable = True
-        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None)
+        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None, "toy")
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(3600)
         assert nodes.streams_opened == 1
@@ -153,7 +155,9 @@ def test_a_node_that_returns_is_heard_and_looked_at_within_three_seconds() -> No
     async def story() -> None:
         nodes, clock = ToyNodes(VirtualClock()), VirtualClock()
         nodes.node("a").unreachable = True
-        watch = DevdWatch(nodes, clock, random.Random(1), lambda cluster, seconds: woken.append(clock.monotonic()))
+        watch = DevdWatch(
+            nodes, clock, random.Random(1), lambda cluster, seconds: woken.append(clock.monotonic()), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(500)
         assert woken == []
@@ -177,7 +181,7 @@ def test_many_nodes_that_are_gone_are_knocked_at_in_turn() -> None:
 
     async def story() -> None:
         nodes = ToyNodes(VirtualClock())
-        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None)
+        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: None, "toy")
         names = [f"n{number}" for number in range(400)]
         for name in names:
             nodes.node(name).unreachable = True
@@ -203,7 +207,9 @@ def test_a_node_that_knocks_back_but_streams_nothing_is_left_alone_ever_longer()
         nodes = Full(VirtualClock())
         nodes.node("a").unreachable = True
         woken: list[float] = []
-        watch = DevdWatch(nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: woken.append(seconds))
+        watch = DevdWatch(
+            nodes, VirtualClock(), random.Random(1), lambda cluster, seconds: woken.append(seconds), "toy"
+        )
         watch.follow("pair", {"a": make_target("a")})
         await asyncio.sleep(600)
         assert 10 <= nodes.streams_opened <= 30

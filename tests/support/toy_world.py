@@ -29,7 +29,7 @@ from hactl.core.status.cluster import Origin
 from hactl.core.steps import Check, Hold, Plan, Risk, Stage, Step
 from hactl.core.verbs import Verb
 from hactl.errors import Busy, NodeError, NodeGarbled, NodeUnreachable, StoreError
-from hactl.ports import Answer, Change, Document, SourceState, Target
+from hactl.ports import Answer, Change, Document, Holder, SourceState, Target
 from hactl.runtime.passes.types import Accepted, ResolvedCluster
 
 PASSWORD = "s3cr3t-of-the-vhid"
@@ -117,7 +117,8 @@ def make_document(
             "spec": {
                 "mode": mode,
                 "nodes": [
-                    {"name": n, "ssh": {"host": f"{n}.{name}.example", "hostKey": "ssh-ed25519 AAAA"}} for n in nodes
+                    {"name": n, "ssh": {"host": f"{n}.{name}.example", "hostKey": f"ssh-ed25519 AAAA{n}{name}"}}
+                    for n in nodes
                 ],
                 "groups": [{"name": "g", "preferred": list(nodes)}],
             },
@@ -131,7 +132,7 @@ async def resolve(document: Document, generation: int) -> ResolvedCluster:
     """Everything resolves; every secret is PASSWORD."""
     name = document.cluster.name
     targets = {
-        node.name: Target(name, node.name, node.ssh.host, 22, "root", ("ssh-ed25519 AAAA",))
+        node.name: Target(name, node.name, node.ssh.host, 22, "root", (node.ssh.host_key or "",))
         for node in document.cluster.spec.nodes
     }
     return ResolvedCluster(Cluster(document.cluster, generation), targets, lambda use: PASSWORD)
@@ -501,6 +502,7 @@ class ToyStore:
                 "source": known[-1].source,
                 "actor": "controller",
                 "origin": self.origins[name],
+                "managed_at": f"{list(self.put).index(name):06}",
                 "document": known[-1],
             }
             for name, known in self.put.items()
@@ -529,10 +531,19 @@ class ToyStore:
         self._write("unmanage", cluster)
         self.unmanaged[cluster] = why
 
-    async def lease(self, cluster: str) -> int:
+    async def lease(self, cluster: str, *, above: int = 0) -> int:
         """One for each cluster; a test that sets another one is another process."""
         self._check()
-        return self.leases.setdefault(cluster, 1000)
+        self.leases[cluster] = max(self.leases.get(cluster, 1000), above + 1)
+        return self.leases[cluster]
+
+    async def holder(self) -> Holder:
+        """The process of the test."""
+        return Holder("toy", "a test")
+
+    async def knows(self, token: str) -> bool:
+        """A token that begins as the test's is of its record."""
+        return token.startswith("toy")
 
     async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """Intent; durable a moment before the caller knows."""

@@ -20,9 +20,11 @@ from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.non_kubernetes.stream import changes
 from hactl.api.request.wire import Identity, Role, anonymous
 from hactl.api.service import Service
+from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
+from hactl.core.status.freshness import believed, is_fresh, newer
 from hactl.errors import HactlError
-from hactl.ports import Clock, History, Objects, Tokens
+from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
 
 log = logging.getLogger("hactl.api")
 
@@ -41,6 +43,16 @@ class Live(Protocol):
         ...
 
     @property
+    def source_health(self) -> Mapping[str, SourceHealth]:
+        """How each source is."""
+        ...
+
+    @property
+    def fresh_seconds(self) -> float:
+        """A status that is older says nothing about now."""
+        ...
+
+    @property
     def depth(self) -> int:
         """How many clusters wait to be looked at."""
         ...
@@ -52,6 +64,11 @@ class Live(Protocol):
 
 class Record(History, Objects, Tokens, Protocol):
     """What of the record the API needs."""
+
+    @property
+    def writes(self) -> WriteHealth:
+        """Whether it can be written."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +96,14 @@ async def serving(
     record: Record, live: Live, wanted: Wanted, *, clock: Clock, secrets_directory: str
 ) -> AsyncIterator[Metrics]:
     """The API, as long as the context lasts; gives the metrics, to be told of passes. Raises HactlError."""
-    metrics = Metrics(lambda: live.statuses, lambda: live.depth, clock.now)
+    metrics = Metrics(
+        lambda: live.statuses,
+        lambda: live.depth,
+        clock.now,
+        sources=lambda: live.source_health,
+        failed_writes=lambda: record.writes.failed,
+        limit=live.fresh_seconds,
+    )
     authenticator = Authenticator(record, clock)
     service = Service(record, record, clock=clock, secrets_directory=secrets_directory)
     endpoints = Endpoints(
@@ -90,7 +114,10 @@ async def serving(
         authenticator,
         lambda label: _nudge(live, label),
         lambda after: changes(service.reader, after),
+        lambda: _troubles(record, live),
+        live.fresh_seconds,
     )
+    service.reader.as_of_now = lambda body: _as_of_now(body, live, clock)
     service.non_kubernetes = endpoints.handle
     server = Server(service, answered=metrics.requested)
     try:
@@ -102,6 +129,23 @@ async def serving(
         yield metrics
     finally:
         await server.stop()
+
+
+def _troubles(record: Record, live: Live) -> list[str]:
+    """Why a controller cannot do its work."""
+    found = [f"the record cannot be written: {record.writes.trouble}"] if record.writes.trouble else []
+    return found + [source.trouble for source in live.source_health.values() if source.trouble]
+
+
+def _as_of_now(body: Mapping[str, Any], live: Live, clock: Clock) -> Mapping[str, Any]:
+    """A stored cluster with what the controller saw last, which a record without change or without room lacks."""
+    stored = body["status"]
+    seen = live.statuses.get(body["metadata"]["name"])
+    now, limit = clock.now(), live.fresh_seconds
+    if seen is not None and (newer(stored, seen) is seen or not is_fresh(stored, now, limit)):
+        stored = {**status_view(seen), **({"requests": stored["requests"]} if "requests" in stored else {})}
+    why = "its controller does not come round to it"
+    return {**body, "status": believed(stored, now, why=why, limit=limit)}
 
 
 async def _start(server: Server, listener: Listener, *, needed: bool) -> None:

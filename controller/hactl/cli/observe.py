@@ -120,6 +120,7 @@ async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = N
     from hactl.core.evidence.failures import on_record
     from hactl.core.evidence.view import View
     from hactl.core.operations import Overrides
+    from hactl.core.pace.gate import as_recorded
     from hactl.runtime.passes.types import Accepted
 
     accepted = Accepted(recorded.document, recorded.generation)
@@ -136,6 +137,7 @@ async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = N
             )
         source = paths[0] if len(paths) == 1 else recorded.document.source.partition("#")[0]
         now = app.clock.monotonic()
+        plan = as_recorded(plan, recorded.status)
         return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)
 
 

@@ -133,7 +133,16 @@ class HoldReason(Named):
         "A service that left the document goes on running, or a resource that left it is still in use.",
         About.CONFIGURATION,
     )
-    LEASE_LOST = ("LeaseLost", "A newer controller acts on the node; this one does not any more.", About.SITUATION)
+    LEASE_LOST = (
+        "LeaseLost",
+        "A newer controller acts on the node; this one does not, until that one is gone.",
+        About.SITUATION,
+    )
+    MACHINE_TAKEN = (
+        "MachineTaken",
+        "A node is a machine of another cluster, by its host key, kern.hostuuid or its own note: nothing is changed.",
+        About.SITUATION,
+    )
     METADATA_UNKNOWN = ("MetadataUnknown", "What is on a device could not be read.", About.UNKNOWN)
     MOUNTPOINT_BUSY = ("MountpointBusy", "Something else is mounted on the mountpoint.", About.CONFIGURATION)
     MOVE_WAITS = ("MoveWaits", "A group is to move to another node that could not take it yet.", About.SITUATION)
@@ -302,11 +311,20 @@ class ConditionType(Named):
         "If the active node died this second, the standby would take over completely by itself.",
     )
     SPLIT_BRAIN = ("SplitBrain", "Two MASTERs, two primaries or diverged copies. Exists only while true.")
+    SPEC_ACCEPTED = (
+        "SpecAccepted",
+        "The newest document of its source is in force; False: it was refused, and an older one stays in force.",
+    )
+    SOURCE_READY = (
+        "SourceReady",
+        "The source of the document can be read; False: what is in force is as old as the last good read.",
+    )
 
 
 class ConditionReason(Named):
     """Why a condition is as it is. Stalled and Ready may also give the reason of a hold."""
 
+    ACCEPTED = ("Accepted", "The newest document is in force.")
     ADDRESS_ELSEWHERE = (
         "AddressElsewhere",
         "A vhid is MASTER on another node than the one that has its group's storage.",
@@ -338,6 +356,7 @@ class ConditionReason(Named):
         "Diverged",
         "Both copies of a resource were written while they were apart; the metadata counters show it.",
     )
+    DOCUMENT_REFUSED = ("DocumentRefused", "A newer document was refused; the message names the first fault.")
     DRAINED = ("Drained", "The standby is drained: its hook takes nothing over.")
     DUPLICATE_ADDRESS = ("DuplicateAddress", "Another machine uses an IPv6 address of a vhid.")
     FALLING_BEHIND = ("FallingBehind", "More and more data is on the primary only.")
@@ -392,6 +411,9 @@ class ConditionReason(Named):
     ROLE_UNKNOWN = ("RoleUnknown", "The HAST role of a node is not known.")
     RUNTIME_DRIFT = ("RuntimeDrift", "What runs now differs from the document.")
     SERVICE_MISSING = ("ServiceMissing", "The standby does not have a service of the document.")
+    SOURCE_READ = ("SourceRead", "The newest read of the source succeeded.")
+    SOURCE_SILENT = ("SourceSilent", "The source cannot be read, or something is wrong with it.")
+    STALE = ("Stale", "Nobody has looked at the nodes for too long: no condition can be told.")
     STANDBY_DEMOTED = ("StandbyDemoted", "The standby is demoted, so it does not win an election it should win.")
     STANDBY_INTERFACE_DOWN = ("StandbyInterfaceDown", "The standby's interface of a vhid is down.")
     STANDBY_NOT_BACKUP = ("StandbyNotBackup", "The standby is not BACKUP for a vhid.")

@@ -405,6 +405,19 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """For which cluster and by which process steps ran on a node last: the node's own note (`core.script`)."""
+
+    cluster: str
+    #: Token of the process on its record (`ports.Passes.holder`).
+    holder: str
+    #: The node's clock when that began, seconds since 1970.
+    since: int
+    #: The process for people: "root@ctl (hactl run ...)".
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HookFacts:
     """What a node has of the node hook and what the hook and earlier steps wrote down there."""
 
@@ -426,6 +439,8 @@ class HookFacts:
     drained: str | None = None
     #: Generation of the lease that last acted here.
     lease: int = 0
+    #: Who acted under that lease; None: the node does not say (nobody did, or a hactl that noted no owner).
+    owner: Owner | None = None
     #: Of the last trial of hastd: which one it was, on which release, and what it came to (core/changes/trial.sh).
     tried: str = ""
     #: The last lines of /var/db/hactl/moves: "EPOCH GROUP WHAT SECONDS TEXT", oldest first.

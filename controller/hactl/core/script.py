@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.outcome import StepResult
@@ -37,6 +38,22 @@ LOCK_WAIT_SECONDS = 20
 LOCK_BUSY_STATUS = 75
 #: Where a node keeps the generation of the lease that last acted on it.
 LEASE_FILE = f"{STATE_DIRECTORY}/lease"
+#: Where it keeps for which cluster, and by whom: "LEASE CLUSTER HOLDER EPOCH WHO" in one line. A file of its own, so
+#: that a hactl that knows nothing of owners still reads the lease; it counts only with the lease it names.
+OWNER_FILE = f"{STATE_DIRECTORY}/owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """For which cluster, and by which process of hactl, steps are sent."""
+
+    cluster: str
+    #: Token of the process on its record; never empty.
+    holder: str
+    #: The process for people.
+    who: str
+    #: Other clusters that gave the node up, so that their note is overwritten.
+    succeeds: frozenset[str] = frozenset()
 
 
 def step_budget_seconds(step: Step) -> float:
@@ -49,10 +66,18 @@ def budget_seconds(steps: Sequence[Step]) -> float:
     return sum(step_budget_seconds(step) for step in steps)
 
 
-def step_script(steps: Sequence[Step], secrets: Mapping[str, str], nonce: str, *, lease: int | None = None) -> str:
+def step_script(
+    steps: Sequence[Step],
+    secrets: Mapping[str, str],
+    nonce: str,
+    *,
+    lease: int | None = None,
+    owner: Ownership | None = None,
+) -> str:
     """The script for `/bin/sh -s`. `secrets` maps the variables of the steps' secrets to their values.
 
     `lease`: the generation of the lease we act under; a node that has seen a newer one runs nothing. None: not asked.
+    `owner`: for whom; a node that belongs to another cluster runs nothing. None: not asked and not noted.
     """
     missing = [use.variable for step in steps for use in step.secrets if use.variable not in secrets]
     if missing:
@@ -65,7 +90,7 @@ def step_script(steps: Sequence[Step], secrets: Mapping[str, str], nonce: str, *
         "umask 022",
         f"hactl_say() {{ printf '\\n%s %s\\n' '{FRAME} {nonce}' \"$*\"; }}",
     ]
-    lines += [] if lease is None else [_lease(lease)]
+    lines += [] if lease is None else [_lease(lease, owner)]
     for step in steps:
         lines += _step(step, secrets)
     lines += ["}"]
@@ -97,21 +122,48 @@ def _whole(seconds: float) -> int:
     return max(1, int(seconds + 0.999))
 
 
-def _lease(lease: int) -> str:
-    """Refuse when the node has seen a newer lease; note ours when it has not seen it yet.
+def _lease(lease: int, owner: Ownership | None) -> str:
+    """Refuse when the node has seen a newer lease, or belongs to another cluster; note ours when it is not there yet.
 
     An empty file is what a power cut left of one that an older hactl wrote; anything else but a number is not ours.
     """
     directory, _, name = LEASE_FILE.rpartition("/")
+    asked, noted = ("", "") if owner is None else (_asked_owner(owner), _noted_owner(lease, owner))
     return f"""\
 hactl_seen=$(cat {LEASE_FILE} 2>/dev/null)
 case ${{hactl_seen:=0}} in *[!0-9]*|???????????????????*) hactl_say "lease ? {lease}"; exit 0 ;; esac
 [ "$hactl_seen" -le {lease} ] || {{ hactl_say "lease $hactl_seen {lease}"; exit 0; }}
-[ "$hactl_seen" -eq {lease} ] || (
+{asked}[ "$hactl_seen" -eq {lease} ] || (
   umask 077
   {{ [ -d {directory} ] || {{ mkdir -p {directory} && fsync {posixpath.dirname(directory)}; }}; }} && cd {directory} &&
   echo {lease} >{name}.new && fsync {name}.new && mv -f {name}.new {name} && fsync .
-) 2>/dev/null || {{ hactl_say "leaseless"; exit 0; }}"""
+) 2>/dev/null || {{ hactl_say "leaseless"; exit 0; }}
+{noted}"""
+
+
+def _asked_owner(owner: Ownership) -> str:
+    """Refuse when the node belongs to another cluster, which is said by whoever acted under the lease it has seen."""
+    ours = " ".join(sorted({owner.cluster, *owner.succeeds}))
+    return f"""\
+hactl_of='' hactl_owner=''
+[ ! -f {OWNER_FILE} ] || read -r hactl_of hactl_owner hactl_rest <{OWNER_FILE}
+if [ "$hactl_of" = "$hactl_seen" ] && [ -n "$hactl_owner" ]; then
+  case {quote(f" {ours} ")} in *" $hactl_owner "*) ;; *) hactl_say "owner $hactl_owner"; exit 0 ;; esac
+fi
+"""
+
+
+def _noted_owner(lease: int, owner: Ownership) -> str:
+    """Note for whom we act, once for each lease. After the lease: a note of an older one does not count."""
+    directory, _, note = OWNER_FILE.rpartition("/")
+    who = " ".join(owner.who.split())[:200]
+    return f"""\
+[ "$hactl_of $hactl_owner" = {quote(f"{lease} {owner.cluster}")} ] || (
+  umask 077
+  cd {directory} && echo {quote(f"{lease} {owner.cluster} {owner.holder}")} "$(date +%s)" {quote(who)} >{note}.new &&
+  fsync {note}.new && mv -f {note}.new {note} && fsync .
+) 2>/dev/null || {{ hactl_say "leaseless"; exit 0; }}
+"""
 
 
 def _before(number: int, check: Check) -> str:
@@ -195,6 +247,9 @@ def _judge(
     if verb == "done":
         note = f"exit status {ended}, and all the same {_all_of(step)}" if ended else ""
         return StepResult(Outcome.DONE, ended or 0, output, note=note)
+    if verb == "owner":
+        reason = f"not run: the node belongs to the cluster {argument} now; looking again"
+        return StepResult(Outcome.FAILED, None, "", reason, busy=True)
     if verb in ("lease", "leaseless"):
         return _out_of_date(argument)
     if not words and exit_status == LOCK_BUSY_STATUS:

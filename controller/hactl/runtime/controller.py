@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from hactl.core.catalogue import EventKind
-from hactl.core.pace.conflicts import conflicts
+from hactl.core.catalogue import EventKind, HoldReason
 from hactl.core.pace.result import PassResult
+from hactl.core.status.freshness import limit_seconds
 from hactl.errors import StoreError
-from hactl.ports import Clock, Documents, OperationLog, Source, Upkeep
-from hactl.runtime.documents import Changes, DocumentsInForce, Revive
+from hactl.ports import Clock, Documents, OperationLog, Source, SourceHealth, Upkeep
+from hactl.runtime.documents import Changes, DocumentsInForce
 from hactl.runtime.leadership import Leadership, SharedSource
 from hactl.runtime.passes.reconcile import Reconciler
-from hactl.runtime.passes.types import Accepted, PassRequest
+from hactl.runtime.passes.types import Accepted, PassRequest, Revive
 from hactl.runtime.timeouts import discard, pause
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import Priority, WorkQueue
@@ -79,9 +79,9 @@ class Controller:
             for label, source in sources.items()
             if isinstance(source, SharedSource)
         }
+        #: Source -> when it was read well last, monotonic seconds.
+        self._read_at: dict[str, float] = {}
         self._causes: dict[str, str] = {}
-        #: Cluster -> why it is not acted on: it names a machine of another one.
-        self._conflicts: dict[str, str] = {}
         self._results: dict[str, PassResult] = {}
         #: Told how every look ended (`PassResult.next`) and how long it took, seconds.
         self.passed: Callable[[str, float], None] | None = None
@@ -126,6 +126,20 @@ class Controller:
     def sources(self) -> tuple[str, ...]:
         """The labels of the sources."""
         return tuple(self._sources)
+
+    @property
+    def source_health(self) -> Mapping[str, SourceHealth]:
+        """How each source is."""
+        now = self._clock.monotonic()
+        return {
+            label: SourceHealth(trouble, refused, now - self._read_at[label] if label in self._read_at else None)
+            for label, (trouble, refused) in self._documents.troubles.items()
+        }
+
+    @property
+    def fresh_seconds(self) -> float:
+        """A status that is older says nothing about now."""
+        return limit_seconds(self._reconciler.pace.resync_seconds)
 
     @property
     def depth(self) -> int:
@@ -254,6 +268,8 @@ class Controller:
         """Read one source; whether everything is settled."""
         try:
             state = await self._documents.read(label)
+            if state.down is None:
+                self._read_at[label] = self._clock.monotonic()
             async with self._taking:
                 changes = await self._documents.take(label, state)
                 self._apply(changes)
@@ -271,12 +287,12 @@ class Controller:
             for leadership in self._leaderships.values():
                 leadership.forget(name)
         accepted = self._documents.accepted
-        before, self._conflicts = (
-            self._conflicts,
-            conflicts({name: (a.document.cluster, a.document.source) for name, a in accepted.items()}),
-        )
-        changed = {name for name, _ in before.items() ^ self._conflicts.items()}
-        self._look_soon(changes.new | changes.touched | (changed & accepted.keys()), "spec")
+        self._reconciler.ownerships.know({name: each.document for name, each in accepted.items()})
+        changed = set(changes.new | changes.touched)
+        if changed or changes.vanished:
+            # Whoever was in the way of these may be gone.
+            changed |= {name for name, result in self._results.items() if _is_refused(result)} & accepted.keys()
+        self._look_soon(changed, "spec")
 
     def _lead_changed(self, label: str) -> None:
         """Look at the clusters of a source that we may change now, or not any more."""
@@ -321,11 +337,15 @@ class Controller:
             self._queue.add_after(name, min(result.after_seconds, unheard))
 
     def _request(self, accepted: Accepted, cause: str) -> PassRequest:
-        """What a pass is for; without the lead of its source, or in conflict, it only looks, and says so."""
+        """What a pass is for; without the lead of its source it only looks, and says so."""
         leadership = self._leaderships.get(accepted.label)
-        conflict = self._conflicts.get(accepted.document.cluster.name)
-        problem = conflict or (leadership.problem if leadership is not None else "")
+        problem = leadership.problem if leadership is not None else ""
         if problem:
             accepted = replace(accepted, problems=(*accepted.problems, problem))
             return PassRequest(accepted, cause=cause, act=False, stop=self._stop)
         return PassRequest(accepted, cause=cause, stop=self._stop if leadership is None else leadership.leash)
+
+
+def _is_refused(result: PassResult) -> bool:
+    """Whether a machine of it is another cluster's."""
+    return any(hold.reason == HoldReason.MACHINE_TAKEN for hold in result.plan.holds)

@@ -8,7 +8,7 @@ two sources hold is an error on both, and neither changes what is in force, also
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,10 @@ from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, StoreError
 from hactl.ports import API_LABEL, API_ORIGIN, FILES_ORIGIN, Document, Documents, Source, SourceState
-from hactl.runtime.passes.types import Accepted
+from hactl.runtime.passes.types import Accepted, Revive
 
 log = logging.getLogger("hactl.runtime.documents")
 
-#: Makes a document of a row of `Documents.documents`. Raises DocumentError when this hactl no longer accepts it.
-Revive = Callable[[Mapping[str, Any]], Document]
 #: The actor of documents that came from a source.
 ACTOR = "controller"
 
@@ -82,6 +80,13 @@ class DocumentsInForce:
             for label, held in self._held.items()
         }
 
+    @property
+    def troubles(self) -> Mapping[str, tuple[str, int]]:
+        """By source: what is wrong with it ("": nothing), and for how many faults documents of it are refused."""
+        return {
+            label: (held.trouble, len(held.problems) + len(self._doubled[label])) for label, held in self._held.items()
+        }
+
     async def read(self, label: str) -> SourceState:
         """What a source holds now. It may take long: a slow one must not keep the others waiting."""
         return await self._sources[label].read()
@@ -120,7 +125,7 @@ class DocumentsInForce:
             if document is not None:
                 held.good[document.cluster.name] = document
                 if gone:
-                    missed[name] = Accepted(document, int(row["generation"]), (), label)
+                    missed[name] = Accepted(document, int(row["generation"]), label=label)
         held.read_once = True
         return missed
 
@@ -219,13 +224,21 @@ class DocumentsInForce:
             return await self._accept_doubled(name, labels, before)
         held = self._held[labels[0]]
         document = held.good[name]
-        problems = self._problems_of(held, document)
+        own = self._faults_of(held, document)
+        found = Accepted(
+            document,
+            0,
+            (*((held.trouble,) if held.trouble else ()), *own),
+            refused=own[0] if own else "",
+            source_trouble=held.trouble,
+            label=labels[0],
+        )
         if before is not None and (before.label, before.document) == (labels[0], document):
-            return replace(before, problems=problems)
+            return replace(found, generation=before.generation)
         generation = await self._store.put_document(document, actor=ACTOR, origin=_origin(labels[0]))
         if before is None or before.generation != generation:
             log.info("document accepted", extra={"cluster": name, "generation": generation, "source": document.source})
-        return Accepted(document, generation, problems, labels[0])
+        return replace(found, generation=generation)
 
     async def _accept_doubled(self, name: str, labels: Sequence[str], before: Accepted | None) -> Accepted | None:
         """A name that several sources hold: what was in force stays. Raises StoreError."""
@@ -235,7 +248,7 @@ class DocumentsInForce:
             self._doubled[label][name] = problem
         if before is None:
             before = await self._recorded(name, labels)
-        return None if before is None else replace(before, problems=(problem,))
+        return None if before is None else replace(before, problems=(problem,), refused=problem, source_trouble="")
 
     async def _recorded(self, name: str, labels: Sequence[str]) -> Accepted | None:
         """What was in force when we last ran, if one of these sources gave it; None: nothing is. Raises StoreError."""
@@ -244,15 +257,15 @@ class DocumentsInForce:
                 for label in labels:
                     if row.get("origin", FILES_ORIGIN) == _origin(label):
                         document = self._revived(row)
-                        return None if document is None else Accepted(document, row["generation"], (), label)
+                        return None if document is None else Accepted(document, row["generation"], label=label)
         return None
 
-    def _problems_of(self, held: _Held, document: Document) -> tuple[str, ...]:
-        """What a cluster's status says about its document's file and source."""
+    def _faults_of(self, held: _Held, document: Document) -> tuple[str, ...]:
+        """What a newer document of a cluster is refused for."""
         own = tuple(str(problem) for problem in held.problems if problem.source == _file(document))
         if not own and document.cluster.name in held.broken:
             own = tuple(str(problem) for problem in held.problems)
-        return (*((held.trouble,) if held.trouble else ()), *own)
+        return own
 
     async def _unmanage(self, name: str) -> bool:
         accepted = self._accepted[name]

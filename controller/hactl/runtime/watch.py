@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from hactl.core.probe.listening import noted_listener
 from hactl.errors import NodeError, NodeUnreachable
 from hactl.ports import Clock, Nodes, Target
 from hactl.runtime.timeouts import discard, within
@@ -42,7 +43,7 @@ KNOCK_SECONDS = (0.5, 1.0)
 KNOCKS_PER_SECOND = 50.0
 
 #: Everything in it ends after IDLE_SECONDS, or when it next prints after we are gone. Without devd the rest goes on:
-#: its death is what pwait(1) tells of. A daemon is a child of init.
+#: its death is what pwait(1) tells of. A daemon is a child of init. First it is noted who listens, see `listen_script`.
 LISTEN = f"""\
 PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
 echo '# listening'
@@ -57,6 +58,12 @@ fi
 test -S /var/run/devd.pipe || exit 3
 exec nc -dU -w {IDLE_SECONDS} /var/run/devd.pipe
 """
+
+
+def listen_script(token: str) -> str:
+    """What listens on a node, and notes there that the controller of that token does."""
+    return noted_listener(token) + LISTEN
+
 
 _WORTH_A_LOOK = re.compile(
     r"!system=CARP "
@@ -81,8 +88,10 @@ class DevdWatch:
         clock: Clock,
         chance: random.Random,
         wake: Callable[[str, float], None],
+        token: str,
     ) -> None:
-        """`wake(cluster, seconds)` is to look at the cluster in that many seconds."""
+        """`wake(cluster, seconds)` is to look at the cluster in that many seconds; `token` is ours on the nodes."""
+        self._script = listen_script(token)
         self._nodes = nodes
         self._clock = clock
         self._chance = chance
@@ -187,7 +196,7 @@ class DevdWatch:
             self._open.discard(key)
 
     async def _lines(self, target: Target, key: tuple[str, str], *, missed: bool) -> str:
-        lines = self._nodes.stream(target, LISTEN)
+        lines = self._nodes.stream(target, self._script)
         opened_at = self._clock.monotonic()
         while True:
             try:

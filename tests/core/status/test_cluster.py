@@ -370,3 +370,19 @@ def test_the_plan_in_the_status() -> None:
     shown = status_of(healthy_pair(), plan)["plan"]
     assert (shown["digest"], shown["stages"], shown["steps"]) == (plan.digest, 1, 2)
     assert [step["verb"] for step in shown["next"]["steps"]] == ["SetVhid", "SetRcVariable"]
+
+
+def test_conditions_tell_of_a_refused_document_and_of_a_source_beside_what_the_nodes_are() -> None:
+    """Ready stays what it is: the nodes are as the document in force says."""
+    scene = healthy_pair()
+    view = View.at(scene.cluster, scene.snapshot, scene.now)
+    said = conditions(cluster_status(view, plan_of(scene), Origin("nas.yaml"), wall=WALL))
+    assert (said["SpecAccepted"], said["SourceReady"]) == (("True", "Accepted"), ("True", "SourceRead"))
+    origin = Origin("nas.yaml", refused="nas.yaml:3:1: no such field", trouble="git: cannot be read: no route to host")
+    status = cluster_status(view, plan_of(scene), origin, wall=WALL)
+    told = conditions(status)
+    assert (told["SpecAccepted"], told["SourceReady"]) == (("False", "DocumentRefused"), ("False", "SourceSilent"))
+    assert told["Ready"] == said["Ready"]
+    messages = {c["type"]: c["message"] for c in status["conditions"]}
+    assert messages["SpecAccepted"].endswith("the last good one stays in force: nas.yaml:3:1: no such field")
+    assert messages["SourceReady"] == "git: cannot be read: no route to host"

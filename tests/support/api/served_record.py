@@ -22,7 +22,7 @@ from hactl.api.serving import serving as serve
 from hactl.core.evidence.view import View
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan
-from hactl.ports import Document
+from hactl.ports import Document, SourceHealth
 from support.contracts.store import ManualClock, intent
 from support.documents import FIREWALL, NAS, read
 from support.facts.builder import healthy_pair
@@ -61,7 +61,9 @@ async def filled(path: Path) -> None:
     status = cluster_status(
         View.at(scene.cluster, scene.snapshot, scene.now), plan, Origin("clusters/nas.yaml"), wall=now
     )
-    await store.put_status("nas", json.loads(json.dumps(status)))
+    # Looked at just now, and for a slow machine a little later.
+    looked_at = (SystemClock().now() + timedelta(seconds=100)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await store.put_status("nas", json.loads(json.dumps({**status, "observedAt": looked_at})))
     step = await store.begin_step(intent())
     await store.end_step(step, outcome="Done", exit_status=0, output="fine\n", seconds=0.2)
     await store.record("NodeLost", "nas", "nas-b does not answer", node="nas-b")
@@ -129,6 +131,8 @@ class Idle:
     statuses: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sources = ("clusters", "api")
     depth = 0
+    source_health: ClassVar[Mapping[str, SourceHealth]] = {}
+    fresh_seconds = 120.0
 
     def nudge(self, label: str | None = None) -> None:
         """Nothing to read."""

@@ -102,6 +102,7 @@ class StoreContract:
                 "revision": "",
                 "author": "",
                 "revised_at": "",
+                "managed_at": "2026-11-24T03:00:00.000Z",
             }
         ]
 
@@ -365,7 +366,17 @@ class StoreContract:
         clock.seconds = 50
         assert await store.lease("nas") == first
         assert await store.lease("fw") == first + 50
-        assert list(await store.history({})) == []
+        assert await store.lease("nas", above=first - 1) == first
+        assert await store.lease("nas", above=first + 90) == first + 91
+        assert await store.lease("nas") == first + 91
+
+    async def test_a_process_knows_itself_and_nobody_of_other_records(self, store: Store) -> None:
+        """What nodes note of who acts on them: known once something was recorded."""
+        await store.record("ControllerStarted", "", "it began")
+        holder = await store.holder()
+        assert holder.token.isalnum()
+        assert await store.knows(holder.token)
+        assert not await store.knows("a" * 32)
 
     async def test_a_step_needs_the_lease_it_was_planned_under(self, store: Store) -> None:
         """Another generation than the one this process holds, or none taken: no step."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from hactl.adapters.record.bodies import Body
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
-from hactl.ports import Clock, Document, ObjectChange
+from hactl.ports import Clock, Document, ObjectChange, WriteHealth
 
 #: Changes of objects that are kept for watches.
 CHANGES_KEPT = 4096
@@ -95,13 +95,18 @@ class Reading(Protocol):
         """See `hactl.ports.Tokens`."""
         ...
 
+    def knows(self, token: str) -> bool:
+        """Whether that is, or was, a process of this record."""
+        ...
+
 
 class Tables(Reading, Protocol):
     """What the rules read and write."""
 
-    #: Names this process among those that write, and what it was started as.
+    #: Names this process among those that write, what it was started as, and by whom.
     process: str
     command: str
+    actor: str
 
     def writing(self) -> AbstractContextManager[None]:
         """One transaction: everything that is written inside, or nothing of it."""
@@ -212,6 +217,7 @@ class Backend(Protocol):
     """Where the tables are, and how work on them is run. Belongs to one event loop."""
 
     clock: Clock
+    writes: WriteHealth
 
     async def read(self, work: Callable[[Reading], _Result]) -> _Result:
         """Run it; everything it reads is of one moment. Raises StoreError."""

@@ -37,7 +37,7 @@ from hactl.adapters.record.store import Store
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.errors import StoreError
-from hactl.ports import Clock, Document, ObjectChange
+from hactl.ports import Clock, Document, ObjectChange, WriteHealth
 
 _UNENDED: dict[str, Any] = dict.fromkeys(("ended_at", "outcome", "exit_status", "output", "seconds"))
 _Result = TypeVar("_Result")
@@ -55,6 +55,7 @@ class MemoryBackend:
         """Empty."""
         self.clock = clock
         self.tables = MemoryTables(clock)
+        self.writes = WriteHealth()
         self._listeners = Listeners()
         self._closed = False
 
@@ -98,14 +99,17 @@ class MemoryBackend:
 class MemoryTables:
     """`hactl.adapters.record.backend.Tables`."""
 
-    process = ""
-    command = ""
+    command = "in memory"
+    actor = "this process"
 
     def __init__(self, clock: Clock) -> None:
         """Start empty."""
         self._clock = clock
         self._documents: dict[str, list[dict[str, Any]]] = {}
+        self.process = uuid.uuid4().hex
         self._unmanaged: dict[str, str] = {}
+        #: Since when the others are managed.
+        self._managed_at: dict[str, str] = {}
         self._leases: dict[str, Lease] = {}
         self._steps: dict[int, dict[str, Any]] = {}
         self._events: dict[int, dict[str, Any]] = {}
@@ -148,7 +152,14 @@ class MemoryTables:
         return Newest(managed=cluster not in self._unmanaged, **kept)
 
     def documents(self) -> list[dict[str, Any]]:
-        return [dict(rows[-1]) for name, rows in sorted(self._documents.items()) if name not in self._unmanaged]
+        return [
+            {**rows[-1], "managed_at": self._managed_at[name]}
+            for name, rows in sorted(self._documents.items())
+            if name not in self._unmanaged
+        ]
+
+    def knows(self, token: str) -> bool:
+        return token == self.process
 
     def generations(self, cluster: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self._documents.get(cluster, ())]
@@ -166,6 +177,7 @@ class MemoryTables:
         self.writes += 1
         if managed:
             self._unmanaged.pop(cluster, None)
+            self._managed_at[cluster] = self._now()
         else:
             self._unmanaged[cluster] = why
 

@@ -177,17 +177,17 @@ def record(tables: Tables, kind: EventKind, cluster: str, summary: str, node: st
         tables.event(kind, cluster, summary, node, detail)
 
 
-def take_lease(tables: Tables, cluster: str) -> int:
+def take_lease(tables: Tables, cluster: str, above: int = 0) -> int:
     """See `hactl.ports.Passes`.
 
     Generations start from the wall clock, so that a record that was lost or copied does not start over from one.
     """
     held = tables.held_lease(cluster)
-    if held is not None and held.process == tables.process:
+    if held is not None and held.process == tables.process and held.generation > above:
         return held.generation
     with tables.writing():
         held = tables.held_lease(cluster)
-        taken = max(0 if held is None else held.generation + 1, int(tables.now().timestamp()))
+        taken = max(0 if held is None else held.generation + 1, above + 1, int(tables.now().timestamp()))
         tables.set_lease(cluster, taken)
         if held is not None:
             tables.event(EventKind.LEASE_TAKEN, cluster, f"{tables.command} acts now, with lease {taken}")

@@ -12,7 +12,7 @@ from hactl.adapters.record.rows import seconds_between
 from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.core.steps import Outcome
-from hactl.ports import Change, Document, ObjectChange
+from hactl.ports import Change, Document, Holder, ObjectChange, WriteHealth
 
 
 class Store:
@@ -23,6 +23,11 @@ class Store:
         self.backend = backend
         #: When this process put the status of a cluster, by the monotonic clock.
         self._put_at: dict[str, float] = {}
+
+    @property
+    def writes(self) -> WriteHealth:
+        """Whether it can be written, by the writes that were tried."""
+        return self.backend.writes
 
     # -- history ------------------------------------------------------------------------------------------------------
 
@@ -56,9 +61,17 @@ class Store:
 
     # -- passes and their steps ---------------------------------------------------------------------------------------
 
-    async def lease(self, cluster: str) -> int:
+    async def lease(self, cluster: str, *, above: int = 0) -> int:
         """See `hactl.ports.Passes`."""
-        return await self.backend.write(lambda tables: rules.take_lease(tables, cluster))
+        return await self.backend.write(lambda tables: rules.take_lease(tables, cluster, above))
+
+    async def holder(self) -> Holder:
+        """See `hactl.ports.Passes`."""
+        return await self.backend.write(lambda tables: Holder(tables.process, f"{tables.actor} ({tables.command})"))
+
+    async def knows(self, token: str) -> bool:
+        """See `hactl.ports.Passes`."""
+        return await self.backend.read(lambda reading: reading.knows(token))
 
     async def begin_step(self, record: Mapping[str, Any], *, lease: int | None = None) -> int:
         """See `hactl.ports.Steps`. A caller that is cancelled meanwhile leaves a Failed step: it was never sent."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from hactl.core.kube.errors import (
     no_such_path,
     not_found,
 )
+from hactl.core.status.freshness import FRESH_SECONDS
 from hactl.errors import AlreadyExists, StoreError
 from hactl.ports import Clock, ObjectLog, Tokens
 
@@ -51,6 +52,10 @@ class Endpoints:
     nudge: Callable[[str | None], None]
     #: Changes of stored objects after a revision, for ever.
     changes: Callable[[int | None], AsyncIterator[Mapping[str, Any]]]
+    #: Why the controller cannot do its work now, one line each.
+    troubles: Callable[[], Sequence[str]] = list
+    #: A status that is older says nothing about now, seconds.
+    limit: float = FRESH_SECONDS
 
     async def handle(self, request: Request) -> Response:
         """The answer. Raises ApiError."""
@@ -63,10 +68,12 @@ class Endpoints:
                 return Response(raw=self.metrics.text(), content_type=CONTENT_TYPE_LATEST)
             case ["clusters", name, "active"]:
                 group = request.query.get("group", "")
-                return health.active(self.statuses().get(name), self.clock.now(), group=group)
+                status = self.statuses().get(name)
+                return health.active(status, self.clock.now(), group=group, limit=self.limit)
             case ["clusters", name, "nodes", node, "role"]:
                 group = request.query.get("group", "")
-                return health.role(self.statuses().get(name), node, self.clock.now(), group=group)
+                status = self.statuses().get(name)
+                return health.role(status, node, self.clock.now(), group=group, limit=self.limit)
             case ["tokens", *rest]:
                 return await self._tokens(request, rest)
             case ["nudge"]:
@@ -80,6 +87,8 @@ class Endpoints:
             await self.record.revision()
         except StoreError as error:
             return health.plain(503, f"not ready: {error}")
+        if troubles := self.troubles():
+            return health.plain(503, "\n".join(f"not ready: {each}" for each in troubles))
         return health.plain(200, "ok")
 
     def _nudge(self, request: Request) -> Response:

@@ -11,9 +11,7 @@ from typing import Any
 
 from hactl.api.request.wire import Response
 from hactl.core.kube.errors import no_such_path
-
-#: A status older than this says nothing about who is active now, seconds: several looks were missed.
-FRESH_SECONDS = 120.0
+from hactl.core.status.freshness import FRESH_SECONDS, is_fresh
 
 
 def plain(status: int, text: str) -> Response:
@@ -21,13 +19,15 @@ def plain(status: int, text: str) -> Response:
     return Response(status, raw=f"{text}\n".encode(), content_type="text/plain; charset=utf-8")
 
 
-def active(status: Mapping[str, Any] | None, now: datetime, *, group: str = "") -> Response:
+def active(
+    status: Mapping[str, Any] | None, now: datetime, *, group: str = "", limit: float = FRESH_SECONDS
+) -> Response:
     """`/clusters/NAME/active[?group=G]`: 200 and the node that has the group (or every group).
 
     Raises ApiError 404 for a cluster or group there is not.
     """
     nodes = {each["active"] for each in _groups(status, group)}
-    if _stale(status, now):
+    if not is_fresh(status, now, limit):
         return plain(503, "unknown: nobody has looked for too long")
     if len(nodes) != 1:
         return plain(503, f"apart: {', '.join(sorted(node or 'nobody' for node in nodes))}")
@@ -35,7 +35,9 @@ def active(status: Mapping[str, Any] | None, now: datetime, *, group: str = "") 
     return plain(200, node) if node else plain(503, "nobody")
 
 
-def role(status: Mapping[str, Any] | None, node: str, now: datetime, *, group: str = "") -> Response:
+def role(
+    status: Mapping[str, Any] | None, node: str, now: datetime, *, group: str = "", limit: float = FRESH_SECONDS
+) -> Response:
     """`/clusters/NAME/nodes/NODE/role[?group=G]`: 200 `active` where the group (or every group) is, else 503.
 
     Raises ApiError 404 for a cluster, group or node there is not.
@@ -43,7 +45,7 @@ def role(status: Mapping[str, Any] | None, node: str, now: datetime, *, group: s
     groups = _groups(status, group)
     if node not in {each["name"] for each in (status or {}).get("nodes", ())}:
         raise no_such_path()
-    if _stale(status, now) or all(each["active"] is None for each in groups):
+    if not is_fresh(status, now, limit) or all(each["active"] is None for each in groups):
         return plain(503, "unknown")
     return plain(200, "active") if all(each["active"] == node for each in groups) else plain(503, "standby")
 
@@ -53,8 +55,3 @@ def _groups(status: Mapping[str, Any] | None, group: str) -> list[Mapping[str, A
     if not found:
         raise no_such_path()
     return found
-
-
-def _stale(status: Mapping[str, Any] | None, now: datetime) -> bool:
-    observed = (status or {}).get("observedAt")
-    return observed is None or (now - datetime.fromisoformat(observed)).total_seconds() > FRESH_SECONDS

@@ -1,6 +1,7 @@
 """`/metrics`: what the newest statuses say, and what passes, steps and moves came to, for Prometheus.
 
-Rules: gauges are read from the newest status when somebody asks, so they cannot be stale; counters start at 0 with the
+Rules: gauges are read from the newest status when somebody asks; of one that is past its age the conditions are
+Unknown, and the age of what is known of a node goes on growing; counters start at 0 with the
 process; labels are names of the document or closed sets, never addresses, messages or actors.
 https://prometheus.io/docs/practices/naming/
 """
@@ -12,12 +13,14 @@ from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from hactl import __version__
 from hactl.core.catalogue import EventKind
+from hactl.core.status.freshness import FRESH_SECONDS, believed, is_fresh
+from hactl.ports import SourceHealth
 
 __all__ = ["CONTENT_TYPE_LATEST", "METRICS", "Metrics"]
 
@@ -43,6 +46,10 @@ METRICS = {
     "hactl_failover_seconds": "How long the newest move of a group took, as measured.",
     "hactl_api_requests_total": "Requests to the API by verb, resource and status code.",
     "hactl_api_watches": "Watches that are open.",
+    "hactl_source_ready": "1 if the newest read of a source succeeded and nothing is wrong with it, else 0.",
+    "hactl_source_age_seconds": "Since a source was read well; none for one that never was.",
+    "hactl_documents_refused": "Faults for which documents of a source are refused now.",
+    "hactl_record_writes_failed_total": "Writes to the record that failed, since the process began.",
 }
 _TRUTHS = ("True", "False", "Unknown")
 
@@ -50,8 +57,20 @@ _TRUTHS = ("True", "False", "Unknown")
 class Metrics:
     """Everything `/metrics` tells, in a registry of its own."""
 
-    def __init__(self, statuses: Statuses, queue_depth: Callable[[], int], now: Callable[[], datetime]) -> None:
-        """`statuses`: the newest status of every cluster by name; `now`: timezone-aware."""
+    def __init__(
+        self,
+        statuses: Statuses,
+        queue_depth: Callable[[], int],
+        now: Callable[[], datetime],
+        *,
+        sources: Callable[[], Mapping[str, SourceHealth]] = dict,
+        failed_writes: Callable[[], int] = int,
+        limit: float = FRESH_SECONDS,
+    ) -> None:
+        """`statuses`: the newest status of every cluster by name; `now`: timezone-aware.
+
+        `limit`: a status that is older says Unknown, seconds.
+        """
         # A second series for every counter, whose time nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
@@ -76,7 +95,7 @@ class Metrics:
             registry=self._registry,
         )
         self.watches = Gauge("hactl_api_watches", METRICS["hactl_api_watches"], registry=self._registry)
-        self._registry.register(_Newest(statuses, queue_depth, now))
+        self._registry.register(_Newest(statuses, queue_depth, now, sources, failed_writes, limit))
 
     def passed(self, result: str, seconds: float) -> None:
         """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
@@ -107,10 +126,21 @@ class Metrics:
 class _Newest(Collector):
     """Gauges made of the newest statuses, each time somebody asks."""
 
-    def __init__(self, statuses: Statuses, queue_depth: Callable[[], int], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        statuses: Statuses,
+        queue_depth: Callable[[], int],
+        now: Callable[[], datetime],
+        sources: Callable[[], Mapping[str, SourceHealth]],
+        failed_writes: Callable[[], int],
+        limit: float,
+    ) -> None:
         self._statuses = statuses
         self._queue_depth = queue_depth
         self._now = now
+        self._sources = sources
+        self._failed_writes = failed_writes
+        self._limit = limit
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
@@ -118,11 +148,19 @@ class _Newest(Collector):
         families.add("hactl_build_info", {"version": __version__}, 1)
         families.add("hactl_queue_depth", {}, self._queue_depth())
         for cluster, status in self._statuses().items():
-            _conditions(families, cluster, status)
+            _conditions(families, cluster, believed(status, self._now(), why="", limit=self._limit))
             _nodes(families, cluster, status, self._now())
-            for group in status.get("groups", ()):
+            # Where things were when somebody looked last says nothing of where they are.
+            for group in status.get("groups", ()) if is_fresh(status, self._now(), self._limit) else ():
                 _group(families, cluster, group)
+        for label, source in self._sources().items():
+            families.add("hactl_source_ready", {"source": label}, not source.trouble)
+            families.add("hactl_documents_refused", {"source": label}, source.refused)
+            if source.age_seconds is not None:
+                families.add("hactl_source_age_seconds", {"source": label}, source.age_seconds)
         yield from families.families.values()
+        name = "hactl_record_writes_failed"
+        yield CounterMetricFamily(name, METRICS[f"{name}_total"], value=self._failed_writes())
 
 
 class _Families:

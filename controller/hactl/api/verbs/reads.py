@@ -15,7 +15,7 @@ from hactl.api.request.selection import Presentation, in_namespace, page, presen
 from hactl.api.request.wire import Request, Response
 from hactl.api.verbs.watch import Event, Watching, error, ordered
 from hactl.core.kube.errors import ApiError, not_found
-from hactl.core.kube.kinds import EVENTS, NAMESPACE, NAMESPACES, STORED, Resource
+from hactl.core.kube.kinds import EVENTS, HACLUSTERS, NAMESPACE, NAMESPACES, STORED, Resource
 from hactl.core.kube.tables import partial, partial_list, table
 from hactl.errors import StoreError
 from hactl.ports import Clock, ObjectLog
@@ -63,6 +63,8 @@ class Reader:
         self._following: asyncio.Task[None] | None = None
         self._wrote = asyncio.Event()
         self._closed = False
+        #: An object of the record as it may be believed now (`core.status.freshness`): what is got and listed.
+        self.as_of_now: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     # -- the cache --------------------------------------------------------------------------------------------------
 
@@ -148,7 +150,13 @@ class Reader:
         body = feed.state(path.resource.plural).get(path.name) if in_namespace(path) else None
         if body is None:
             raise not_found(path.resource.group, path.resource.plural, path.name)
-        return Response(body=self.shown(path.resource, body, shape))
+        return Response(body=self.shown(path.resource, self._now(path.resource, body), shape))
+
+    def _now(self, resource: Resource, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The object with the status that may be believed now; its revision is that of what is stored."""
+        if self.as_of_now is None or resource != HACLUSTERS or not body.get("status"):
+            return body
+        return self.as_of_now(body)
 
     def shown(self, resource: Resource, body: Mapping[str, Any], shape: Presentation) -> Any:
         """One object in that form."""
@@ -165,6 +173,7 @@ class Reader:
         revision = feed.revision
         if wanted.revision is not None and wanted.revision > revision:
             raise too_new(wanted.revision, revision)
+        as_it_was = wanted.revision is not None and wanted.exact
         if wanted.revision is not None and wanted.exact:
             revision = wanted.revision
             state = await feed.state_at(resource.plural, revision)
@@ -177,7 +186,9 @@ class Reader:
             if selected.everything:
                 more["remainingItemCount"] = len(names) - wanted.limit
             names = names[: wanted.limit]
-        return Response(body=self._list_of(resource, [state[name] for name in names], str(revision), more, shape))
+        # What was at a revision is shown as it was.
+        bodies = [state[name] if as_it_was else self._now(resource, state[name]) for name in names]
+        return Response(body=self._list_of(resource, bodies, str(revision), more, shape))
 
     def _list_of(
         self,

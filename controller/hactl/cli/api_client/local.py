@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hactl.adapters.clock import SystemClock
+from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import NonKubernetes, Service
 from hactl.app import actor
 from hactl.cli.api_client.client import Call, StatusError, checked
+from hactl.core.status.freshness import believed, is_fresh
 
 T = TypeVar("T")
 
@@ -102,8 +104,16 @@ class Local:
             service = Service(
                 store, store, clock=clock, secrets_directory=secrets, non_kubernetes=_non_kubernetes(store, clock)
             )
+            service.reader.as_of_now = self._as_of_now
             self._open[writes] = service, store
         return self._open[writes][0]
+
+    def _as_of_now(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without a controller a cluster is as the last look left it, which is believed for a short while only."""
+        now = SystemClock().now()
+        if is_fresh(body["status"], now) or ClusterLock(lock_directory(self._path)).controller_holder() is not None:
+            return body
+        return {**body, "status": believed(body["status"], now, why="no controller runs on this record")}
 
     async def _close(self) -> None:
         for service, store in self._open.values():

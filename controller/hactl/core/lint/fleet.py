@@ -146,7 +146,7 @@ def _machine_twice(subjects: Sequence[Subject]) -> Iterator[tuple[int, Fault]]:
             other, other_path = first.setdefault((node.ssh.host.lower(), node.ssh.port), (number, path))
             if other != number:
                 machine = f"{node.ssh.host} port {node.ssh.port}"
-                message = f"{machine} is a machine of {_shared(subjects[other], other_path)} too: hactl changes neither"
+                message = f"{machine} is a machine of {_shared(subjects[other], other_path)} too: one is left alone"
                 yield number, Fault(path, message, "put both into one document, as two groups")
 
 

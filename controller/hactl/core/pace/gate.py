@@ -6,8 +6,10 @@ one that passes by itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.objects import Mode
@@ -82,6 +84,8 @@ class Circumstances:
     lease: int | None = None
     #: The newest lease of another controller that a node has seen; 0: none.
     newer_lease: int = 0
+    #: Whose it is and what would free the node, for people; "": nobody knows.
+    held_by: str = ""
     #: What kept the pass from taking the lock or the lease: `Gate.BUSY` or `Gate.STORE`.
     blocked: Gate = Gate.OPEN
 
@@ -105,6 +109,22 @@ def gate(plan: Plan, circumstances: Circumstances) -> Gate:
     return next((reason for reason, holds in reasons if holds), Gate.OPEN)
 
 
+def refused(plan: Plan, hold: Hold) -> Plan:
+    """Nothing of a plan is to be done, whatever it holds besides."""
+    return replace(plan, stages=(), holds=(hold, *plan.holds))
+
+
+def as_recorded(plan: Plan, status: Mapping[str, Any] | None) -> Plan:
+    """A plan made from a look alone, with what only a pass finds out: by the last status, whose the nodes are."""
+    for each in reversed((status or {}).get("holds", ())):
+        known = each["message"], each["node"], each["target"], each["remedy"], each["passing"]
+        if each["reason"] == HoldReason.MACHINE_TAKEN:
+            plan = refused(plan, Hold(HoldReason.MACHINE_TAKEN, *known))
+        elif each["reason"] == HoldReason.LEASE_LOST:
+            plan = replace(plan, holds=(Hold(HoldReason.LEASE_LOST, *known), *plan.holds))
+    return plan
+
+
 def lease_lost(lease: int | None, newer_lease: int) -> str:
     """Why nothing is changed under that lease, for people."""
     return f"a newer controller (lease {newer_lease}) acts on its nodes; this one has lease {lease or 0}"
@@ -125,12 +145,13 @@ def with_hold(plan: Plan, reason: Gate, circumstances: Circumstances) -> Plan:
             why = f"nothing is changed: {circumstances.fleet_silent}"
             hold = Hold(HoldReason.FLEET_SILENT, why, target=plan.cluster, passing=True)
         case Gate.LEASE_LOST:
+            lost = lease_lost(circumstances.lease, circumstances.newer_lease)
             hold = Hold(
                 HoldReason.LEASE_LOST,
-                f"nothing is changed: {lease_lost(circumstances.lease, circumstances.newer_lease)}",
+                f"nothing is changed: {lost}{circumstances.held_by and '; '}{circumstances.held_by}",
                 target=plan.cluster,
-                remedy="stop one of the two controllers and restart the other; if there is no other: "
-                "rm /var/db/hactl/lease on the nodes",
+                remedy="stop one of the two controllers: this one goes on within a minute when the other one listens "
+                "on no node any more; if there is no other: rm /var/db/hactl/lease on the nodes",
             )
         case _:
             return plan

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hactl.core.cluster import hooked_groups
-from hactl.core.facts import HookFacts, Known, Reading, Unknown, known
+from hactl.core.facts import HookFacts, Known, Owner, Reading, Unknown, known
 from hactl.core.hook.devd_rules import directories, rules_before, rules_behind
 from hactl.core.hook.render import carp_subsystems
 from hactl.core.parse.answer.frames import Section
@@ -46,6 +46,7 @@ def read_hook(reader: Reader, stats: Reading[Mapping[str, Stat]]) -> Reading[Hoo
         fenced=found.fenced,
         drained=found.drained,
         lease=found.lease,
+        owner=found.owner,
         tried=found.tried,
     )
     return Known(hook, min(files.seen_at, notes.seen_at))
@@ -119,8 +120,17 @@ def parse_notes(text: str) -> HookFacts:
         fenced=_fenced(notes),
         drained=notes.get("drained"),
         lease=_whole(notes.get("lease", "0")),
+        owner=_owner(notes),
         tried=notes.get("hastd", ""),
     )
+
+
+def _owner(notes: Mapping[str, str]) -> Owner | None:
+    """Who acted under the lease: "LEASE CLUSTER HOLDER EPOCH WHO". One of another lease is an older hactl's affair."""
+    words = notes.get("owner", "").split(maxsplit=4)
+    if len(words) < 4 or words[0] != notes.get("lease") or not words[3].isdigit():
+        return None
+    return Owner(words[1], words[2], _whole(words[3]), words[4] if len(words) > 4 else "")
 
 
 def _numbered(notes: dict[str, str], prefix: str) -> dict[str, int]:

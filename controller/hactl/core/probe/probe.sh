@@ -375,7 +375,7 @@ h_standing() {
 h_notes() {
 	h_b notes
 	h_d=$h_root$h_state
-	for h_f in "$h_d/lease" "$h_d/drained" "$h_d/hastd" "$h_d"/confirmed.* "$h_d"/disconnected.* "$h_d"/fenced.* \
+	for h_f in "$h_d/lease" "$h_d/owner" "$h_d/drained" "$h_d/hastd" "$h_d"/confirmed.* "$h_d"/disconnected.* "$h_d"/fenced.* \
 		"$h_root/var/run/hactl.held" "$h_root/var/run/hactl.devd"; do
 		[ -f "$h_f" ] || continue
 		h_v=''

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from hactl.core.catalogue import ConditionReason, ConditionType
 from hactl.core.cluster import interface_on
 from hactl.core.evidence.failures import Place, as_recorded
 from hactl.core.evidence.left import still_there
@@ -39,6 +40,9 @@ class Origin:
     revised_at: str = ""
     #: What is wrong around the document, one line each.
     problems: Sequence[str] = ()
+    #: What a newer document was refused for, and what is wrong with the source itself; "": nothing.
+    refused: str = ""
+    trouble: str = ""
 
 
 def cluster_status(
@@ -59,7 +63,7 @@ def cluster_status(
     before: Mapping[str, Any] = previous or {}
     cluster = view.cluster
     dirty = {s["name"]: s["dirtyBytes"] for g in before.get("groups", ()) for s in g["storage"] if s["dirtyBytes"]}
-    found = findings(view, plan, failing=failing or {}, dirty_before=dirty)
+    found = [*findings(view, plan, failing=failing or {}, dirty_before=dirty), *document_findings(origin)]
     nodes_before = {node["name"]: node for node in before.get("nodes", ())}
     status: Status = {
         "name": cluster.name,
@@ -84,6 +88,18 @@ def cluster_status(
         "conditions": [_condition(finding, before, plan.generation, wall) for finding in found],
     }
     return {**status, "lastKnown": last_known(before, status)}
+
+
+def document_findings(origin: Origin) -> tuple[Finding, Finding]:
+    """Whether the newest document is in force, and whether its source can be read."""
+    accepted = Finding(ConditionType.SPEC_ACCEPTED, "True", ConditionReason.ACCEPTED, f"{origin.source} is in force")
+    if origin.refused:
+        message = f"a newer document was refused, the last good one stays in force: {origin.refused}"
+        accepted = Finding(ConditionType.SPEC_ACCEPTED, "False", ConditionReason.DOCUMENT_REFUSED, message)
+    read = Finding(ConditionType.SOURCE_READY, "True", ConditionReason.SOURCE_READ, "the source was read")
+    if origin.trouble:
+        read = Finding(ConditionType.SOURCE_READY, "False", ConditionReason.SOURCE_SILENT, origin.trouble)
+    return accepted, read
 
 
 def _text(moment: datetime) -> str:

@@ -18,13 +18,14 @@ from hactl.core.why.serving import fought, healthy, not_serving, service_elsewhe
 from hactl.core.why.standby import hook_reason, not_ready, silent
 from hactl.core.why.storage import apart, device_missing, mounted_outside, split_brain, two_primaries, why_not_primary
 from hactl.core.why.subject import Background, Subject
-from hactl.core.why.waiting import asked_for, pending
+from hactl.core.why.waiting import asked_for, not_ours, pending
 
 #: What is wrong, in the order it is asked for.
 _WRONG: tuple[Callable[[Subject], Explanation | None], ...] = (
     two_primaries,
     split_brain,
     two_masters,
+    not_ours,
     device_missing,
     mounted_outside,
     fought,

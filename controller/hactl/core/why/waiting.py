@@ -10,6 +10,19 @@ from hactl.core.why.answer import Explanation, Fact, Remedy
 from hactl.core.why.subject import Subject
 
 
+def not_ours(subject: Subject) -> Explanation | None:
+    """The nodes are another cluster's or another controller's: whose, since when, and what would free them."""
+    for hold in subject.plan.holds:
+        if hold.reason in (HoldReason.MACHINE_TAKEN, HoldReason.LEASE_LOST):
+            return Explanation(
+                hold.reason,
+                hold.message,
+                (Fact(hold.message, hold.node),),
+                (Remedy(hold.remedy),) if hold.remedy else (),
+            )
+    return None
+
+
 def asked_for(subject: Subject) -> Explanation | None:
     """Somebody paused it, or drained a node of it."""
     for hold in subject.plan.holds:

@@ -12,7 +12,7 @@ from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Passing
 from hactl.core.parse.question import WHOLE
-from hactl.ports import Target
+from hactl.ports import Document, Target
 from hactl.runtime.operations import Operations
 
 
@@ -29,6 +29,10 @@ class ClusterState:
         self.outdated = ""
         #: The lease of another controller that a node has seen, newer than ours; 0: none.
         self.newer_lease = 0
+        #: Token of a process that acted last -> since when it has listened on no node, monotonic seconds.
+        self.unheard: dict[str, float] = {}
+        #: The claim of its document, for those that meet it on a machine.
+        self.document: Document | None = None
         self.backoff = Backoff(chance.random)
         #: (service, node) -> when hactl started it since the last status, wall clock; None: it stopped it.
         self.touched: dict[tuple[str, str], datetime | None] = {}

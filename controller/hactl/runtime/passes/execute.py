@@ -20,7 +20,7 @@ from typing import Any
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.outcome import Ended, StageOutcome, StepResult
-from hactl.core.script import LOCK_WAIT_SECONDS, budget_seconds, read_answer, says_done, step_script
+from hactl.core.script import LOCK_WAIT_SECONDS, Ownership, budget_seconds, read_answer, says_done, step_script
 from hactl.core.steps import Outcome, Plan, Stage, Step, execs
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Steps, Target
@@ -57,6 +57,8 @@ class ExecutionContext:
     cause: str
     #: Generation of the lease we act under (`ports.Passes.lease`).
     lease: int
+    #: For whom, as the nodes note it; None: they are not asked.
+    owner: Ownership | None = None
 
 
 class Executor:
@@ -187,7 +189,7 @@ class Executor:
 
         answer = self._nodes.run(
             run.context.targets[steps[0].node],
-            step_script(steps, values, nonce, lease=run.context.lease),
+            step_script(steps, values, nonce, lease=run.context.lease, owner=run.context.owner),
             timeout_seconds=budget_seconds(steps),
             on_output=note,
             exclusive=True,

@@ -21,6 +21,7 @@ from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
 from hactl.core.parse import parse_probe
 from hactl.core.parse.answer.quick import comparable, unchanged
 from hactl.core.parse.question import DECIDING, EVERYTHING, WHOLE, Answered, NextLook, Part, Question
+from hactl.core.probe.listening import is_listening, listening_script
 from hactl.core.probe.script import probe_script
 from hactl.errors import NodeError
 from hactl.ports import Answer, Clock, Nodes, Target
@@ -41,6 +42,8 @@ LOGIN_SECONDS = 20.0
 BASE_SECONDS = 15.0
 #: What a quick look is compared with is at most this old, seconds.
 COMPARED_SECONDS = 300.0
+#: How long a node may take to say whether a controller listens on it, seconds.
+LISTENS_SECONDS = 10.0
 #: Raw text kept for people when a node's answer is not ours, characters.
 RAW_LIMIT = 500
 
@@ -121,6 +124,16 @@ class Observer:
             tasks = [group.create_task(self._look(cluster, targets[name], depth, look)) for name in names]
         readings = {name: task.result() for name, task in zip(names, tasks, strict=True)}
         return Snapshot(taken_at=self._clock.monotonic(), nodes=readings)
+
+    async def listens(self, target: Target, token: str) -> bool | None:
+        """Whether a controller listens on a node (`core.probe.listening`); None: the node does not say."""
+        nonce = make_nonce()
+        try:
+            script = listening_script(token, nonce)
+            answer = await self._nodes.run(target, script, timeout_seconds=LISTENS_SECONDS)
+        except (NodeError, ValueError):
+            return None
+        return is_listening(answer.stdout, nonce)
 
     def forget(self, cluster: str) -> None:
         """The cluster is no longer looked at."""

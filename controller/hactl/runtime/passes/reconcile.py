@@ -22,7 +22,7 @@ from hactl.core.evidence.view import View
 from hactl.core.facts import Snapshot, Unknown
 from hactl.core.operations import Failures, OpenOperations, Operation, Overrides, State
 from hactl.core.pace.circuit_breaker import fleet_silent, newest_answers
-from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, with_hold
+from hactl.core.pace.gate import Circumstances, Gate, gate, lease_lost, refused, with_hold
 from hactl.core.pace.interval import Pace, next_look_seconds
 from hactl.core.pace.result import PassResult
 from hactl.core.parse.question import WHOLE
@@ -38,6 +38,7 @@ from hactl.runtime.operations import Operations
 from hactl.runtime.passes.cluster_state import ClusterState
 from hactl.runtime.passes.execute import ExecutionContext, Executor
 from hactl.runtime.passes.observe import Depth, Observer
+from hactl.runtime.passes.ownership import Ownerships
 from hactl.runtime.passes.types import ASKED, Accepted, Access, PassRequest, ResolvedCluster
 from hactl.runtime.timeouts import Stopped, within
 
@@ -100,9 +101,11 @@ class Reconciler:
         self._store = store
         self._clock = clock
         self._access = access
-        self._pace = pace or Pace()
+        self.pace = pace or Pace()
         self._decide = decisions or Decisions()
         self._states: dict[str, ClusterState] = {}
+        #: Whose the nodes are.
+        self.ownerships = Ownerships(store, observer, clock, access)
         self._fleet_silent = ""
 
     async def reconcile(self, request: PassRequest) -> PassResult:
@@ -225,10 +228,12 @@ class Reconciler:
         except Stopped:
             plan = Plan(cluster.name, request.accepted.generation)
             return PassResult(plan, state.status or {}, "wait", 0.0, gate=Gate.STOPPED)
+        look, succeeds, unread = await self._refused(request, resolved, look)
+        blocked = blocked or unread
         ended = await self._settle(state, cluster, look)
         known = self._circumstances(request, state, cluster, look.plan, operations, blocked)
         if locked:
-            known, blocked = await self._with_lease(look.plan, known)
+            known, blocked = await self._with_lease(resolved, look, state, known)
         closed = gate(look.plan, known)
         look = replace(look, plan=with_hold(look.plan, closed, known))
         status, trouble = await self._publish(request, state, cluster, look)
@@ -245,9 +250,9 @@ class Reconciler:
             return result
         if not locked:
             return replace(result, gate=Gate.NEEDS_LOCK)
-        if self._clock.monotonic() - look.snapshot.taken_at > self._pace.fresh_seconds:
+        if self._clock.monotonic() - look.snapshot.taken_at > self.pace.fresh_seconds:
             return replace(result, next="again", after_seconds=0.0)
-        return await self._act(request, state, resolved, result, known.lease or 0)
+        return await self._act(request, state, resolved, result, known.lease or 0, succeeds)
 
     async def _settle(self, state: ClusterState, cluster: Cluster, look: Observation) -> tuple[Operation, ...]:
         """Take in what was seen, and end the operations that are over."""
@@ -260,6 +265,21 @@ class Reconciler:
         )
 
     # -- may it act -----------------------------------------------------------------------------------------------
+
+    async def _refused(
+        self, request: PassRequest, resolved: ResolvedCluster, look: Observation
+    ) -> tuple[Observation, frozenset[str], StoreError | None]:
+        """Without any stage where a node is another cluster's; the clusters that gave nodes of this one up; and why the
+        record does not tell.
+        """
+        source = request.accepted.document.source
+        try:
+            refusal, succeeds = await self.ownerships.refusal(resolved.cluster, source, look.snapshot, resolved.targets)
+        except StoreError as error:
+            return look, frozenset(), error
+        if refusal is None:
+            return look, succeeds, None
+        return replace(look, plan=refused(look.plan, refusal.hold)), frozenset(), None
 
     def _circumstances(
         self,
@@ -284,14 +304,17 @@ class Reconciler:
             blocked=Gate.OPEN if blocked is None else Gate.BUSY if isinstance(blocked, Busy) else Gate.STORE,
         )
 
-    async def _with_lease(self, plan: Plan, known: Circumstances) -> tuple[Circumstances, StoreError | None]:
+    async def _with_lease(
+        self, resolved: ResolvedCluster, look: Observation, state: ClusterState, known: Circumstances
+    ) -> tuple[Circumstances, StoreError | None]:
         """With the lease to act under, unless something else forbids acting."""
-        if not plan.stages or gate(plan, known):
+        if not look.plan.stages or gate(look.plan, known):
             return known, None
         try:
-            return replace(known, lease=await self._store.lease(plan.cluster)), None
+            lease, held_by = await self.ownerships.lease(resolved.cluster, resolved.targets, look.snapshot, state)
         except StoreError as error:
             return replace(known, blocked=Gate.STORE), error
+        return replace(known, lease=lease, newer_lease=state.newer_lease, held_by=held_by), None
 
     def _breaker(self) -> str:
         """Why nothing is changed on the whole fleet; said once, and once when it is over."""
@@ -307,22 +330,29 @@ class Reconciler:
     # -- acting ---------------------------------------------------------------------------------------------------
 
     async def _act(
-        self, request: PassRequest, state: ClusterState, resolved: ResolvedCluster, base: PassResult, lease: int
+        self,
+        request: PassRequest,
+        state: ClusterState,
+        resolved: ResolvedCluster,
+        base: PassResult,
+        lease: int,
+        succeeds: frozenset[str],
     ) -> PassResult:
         plan = base.plan
+        owner = await self.ownerships.ownership(plan.cluster, succeeds)
         state.operations.moves.acting(plan)
-        context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease)
+        context = ExecutionContext(plan, resolved.targets, resolved.secret, request.actor, request.cause, lease, owner)
         try:
             outcome = await self._executor.execute(context, plan.stages[0], stop=request.stop)
         except StoreError as error:
             state.working = False
-            after = self._decide.spread(self._pace.blocked_seconds)
+            after = self._decide.spread(self.pace.blocked_seconds)
             return replace(base, next="wait", after_seconds=after, gate=Gate.STORE, error=error)
         except Busy as error:
             # A newer generation is on record: somebody handed in another document. Only a person can settle that.
             state.working = False
             state.outdated = f"not acting: {error}"
-            after = self._decide.spread(self._pace.resync_seconds)
+            after = self._decide.spread(self.pace.resync_seconds)
             return replace(base, next="wait", after_seconds=after, gate=Gate.BUSY, error=error)
         state.outdated = ""
         state.backoff.note(outcome, self._clock.monotonic())
@@ -342,7 +372,7 @@ class Reconciler:
             state.next_look = next_look(plan.stages[0])
             return replace(base, next="again", after_seconds=0.0)
         # Look soon: what failed tells most right after it failed. Whether to try again is another question.
-        return replace(base, next="failed", after_seconds=self._decide.spread(self._pace.passing_seconds))
+        return replace(base, next="failed", after_seconds=self._decide.spread(self.pace.passing_seconds))
 
     # -- recording ------------------------------------------------------------------------------------------------
 
@@ -389,7 +419,14 @@ class Reconciler:
         return self._decide.status(
             View.at(cluster, look.snapshot, self._clock.monotonic()),
             look.plan,
-            Origin(document.source, document.revision, document.revised_at, every),
+            Origin(
+                document.source,
+                document.revision,
+                document.revised_at,
+                every,
+                request.accepted.refused or state.outdated,
+                request.accepted.source_trouble,
+            ),
             wall=self._clock.now(),
             previous=state.status,
             failing=state.backoff.failing,
@@ -416,7 +453,7 @@ class Reconciler:
             plan=look.plan,
             status=status,
             next="wait",
-            after_seconds=self._decide.spread(self._pace.resync_seconds),
+            after_seconds=self._decide.spread(self.pace.resync_seconds),
             gate=Gate.REFERENCES,
             error=trouble or error,
         )
@@ -440,7 +477,7 @@ class Reconciler:
         if due is not None:
             moments.append(now + due + 0.01)
         seconds = next_look_seconds(
-            self._pace,
+            self.pace,
             closed,
             moving=operations.moving,
             passing_for=now - state.passing.since if state.passing.holds else None,

@@ -21,6 +21,9 @@ class Accepted:
     generation: int
     #: What is wrong around it (its file is broken now, another source has the same name), for its status.
     problems: tuple[str, ...] = ()
+    #: Of these, what a newer document was refused for, and what is wrong with the source itself; "": nothing.
+    refused: str = ""
+    source_trouble: str = ""
     #: The label of its source among those of the controller; "" when it came otherwise (`apply`).
     label: str = ""
 
@@ -37,6 +40,8 @@ class ResolvedCluster:
 
 #: Looks up references. Raises SecretError or DocumentError (a key file is missing ...), never with the secret.
 Resolve = Callable[[Document, int], Awaitable[ResolvedCluster]]
+#: Makes a document of a row of `Documents.documents`. Raises DocumentError when this hactl no longer accepts it.
+Revive = Callable[[Mapping[str, Any]], Document]
 #: Holds a cluster against every other hactl process. Entering raises Busy when another one holds it.
 Lock = Callable[[str], AbstractAsyncContextManager[Any]]
 
@@ -47,6 +52,7 @@ class Access:
 
     resolve: Resolve
     lock: Lock
+    revive: Revive
 
 
 #: Causes of a pass that a person waits for: an operation, done by the controller and by the command itself.

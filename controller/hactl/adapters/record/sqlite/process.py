@@ -34,7 +34,7 @@ class Process:
         self._path = path
         self._connection = connection
         self._clock = clock
-        self._actor = actor
+        self.actor = actor
         self._locks = lock_directory(path)
         self._identity = _identity(path)
         self._lock: int | None = None
@@ -62,7 +62,7 @@ class Process:
         if self._controller is None or not self._is_registered():
             made = self._connection.execute(
                 "INSERT INTO controllers (token, pid, host, command, actor, started_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (self.token, os.getpid(), socket.gethostname(), self.command, self._actor, self._now()),
+                (self.token, os.getpid(), socket.gethostname(), self.command, self.actor, self._now()),
             )
             self._controller = made.lastrowid
         assert self._controller is not None

@@ -57,7 +57,7 @@ class SQLiteReading:
 
     def documents(self) -> list[dict[str, Any]]:
         sql = (
-            f"SELECT {_DOCUMENT_COLUMNS} FROM documents JOIN clusters ON name = cluster "
+            f"SELECT {_DOCUMENT_COLUMNS}, changed_at AS managed_at FROM documents JOIN clusters ON name = cluster "
             f"WHERE managed = 1 AND {IS_NEWEST} ORDER BY cluster"
         )
         return self._all(sql)
@@ -65,6 +65,9 @@ class SQLiteReading:
     def generations(self, cluster: str) -> list[dict[str, Any]]:
         sql = f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE cluster = ? ORDER BY generation"
         return self._all(sql, cluster)
+
+    def knows(self, token: str) -> bool:
+        return bool(self._all("SELECT 1 FROM controllers WHERE token = ?", token))
 
     def statuses(self) -> list[dict[str, Any]]:
         rows = self._all(

@@ -27,7 +27,7 @@ from hactl.adapters.record.sqlite.schema import check_readable, migrate
 from hactl.adapters.record.sqlite.tables import SQLiteTables
 from hactl.adapters.record.store import Store
 from hactl.errors import StoreError
-from hactl.ports import Clock
+from hactl.ports import Clock, WriteHealth
 
 READERS = 2
 _Result = TypeVar("_Result")
@@ -100,6 +100,7 @@ class SQLiteBackend:
         self._watching: sqlite3.Connection | None = None
         self._version = -1
         self._closed = False
+        self.writes = WriteHealth()
 
     async def begin_writing(self, actor: str, command: str) -> None:
         """Open the connection that writes. Raises StoreError."""
@@ -156,8 +157,19 @@ class SQLiteBackend:
 
     def _submit(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         def translating() -> _Result:
-            with translated(self.path):
-                return work()
+            before = self._commits()
+            try:
+                with translated(self.path):
+                    result = work()
+            except StoreError as error:
+                if isinstance(error.__cause__, sqlite3.Error):
+                    # What a rule refuses is no trouble of the file's.
+                    self.writes.failed += 1
+                    self.writes.trouble = str(error)
+                raise
+            if self._commits() != before:
+                self.writes.trouble = ""
+            return result
 
         future = asyncio.get_running_loop().run_in_executor(self._writing, translating)
         future.add_done_callback(self._call_listeners)
@@ -165,10 +177,13 @@ class SQLiteBackend:
 
     def _call_listeners(self, _: object) -> None:
         """If anything was committed since."""
-        commits = 0 if self._session is None else self._session.process.commits
+        commits = self._commits()
         if commits != self._told_commits:
             self._told_commits = commits
             self._listeners.call()
+
+    def _commits(self) -> int:
+        return 0 if self._session is None else self._session.process.commits
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """See `Backend`."""

@@ -40,6 +40,7 @@ class SQLiteTables(SQLiteReading):
         self._clock = clock
         self.process = process.token
         self.command = process.command
+        self.actor = process.actor
 
     def writing(self) -> AbstractContextManager[None]:
         return self._process.writing()

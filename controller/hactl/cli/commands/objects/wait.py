@@ -27,7 +27,10 @@ from hactl.core.kube.kinds import Resource
 def wait(
     ctx: click.Context, words: tuple[str, ...], wanted: str, seconds: float, server: str | None, context: str | None
 ) -> int:
-    """Wait until a condition is so, or the object is gone. Exit status: 0 it is, 3 the time was up, 1 error."""
+    """Wait until a condition is so, or the object is gone. Exit status: 0 it is, 3 the time was up, 1 error.
+
+    A condition of a cluster that nobody has looked at for too long is Unknown, whatever it was: nothing is met by it.
+    """
     resource, names = split_names(words)
     if len(names) != 1:
         raise click.UsageError("name one object")

@@ -24,7 +24,7 @@ from hactl.cli.output import (
     table,
 )
 from hactl.cli.record import reading
-from hactl.core.catalogue import ConditionType
+from hactl.core.catalogue import ConditionReason, ConditionType
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def status(
 ) -> int:
     """Every cluster on one screen, worst first, from this machine's record; from elsewhere as a server tells it.
 
-    Exit status: 0 everything shown is Ready, 3 something is not, 1 error.
+    Exit status: 0 everything shown is Ready, 3 something is not or is not known (any more), 1 error.
     """
     with connected(ctx, server=server, context=context) as client:
         record = _of_a_server(client) if client.record is None else asyncio.run(_of_the_record(client.record))
@@ -170,7 +170,14 @@ def _show(
         for row in rows:
             print_details(row)
     if holder is not None:
-        click.echo(f"\na controller is running ({holder}): what is shown is current; CHANGED is when it last changed")
+        old = [row["cluster"] for row in rows if _is_stale(row["status"])]
+        what = f"it does not come round to {', '.join(old)}" if old else "what is shown is current"
+        click.echo(f"\na controller is running ({holder}): {what}; CHANGED is when it last changed")
+
+
+def _is_stale(found: Mapping[str, Any]) -> bool:
+    """Whether nobody has looked for too long."""
+    return any(one["reason"] == ConditionReason.STALE for one in found.get("conditions", ()))
 
 
 def _sync(found: Mapping[str, Any]) -> str:
