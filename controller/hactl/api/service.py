@@ -60,7 +60,7 @@ class Service:
     ) -> None:
         """`secrets_directory`: where references of documents start. None: no other paths are served."""
         self.reader = Reader(objects, clock)
-        self.audit = Audit(history)
+        self.audit = Audit(history, clock)
         self._writer = Writer(objects, clock, secrets_directory=secrets_directory)
         self._deleter = Deleter(objects, clock, self._writer)
         self._operations = OperationMaker(objects, clock)

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hactl.api.audit import Act
 from hactl.api.http import tls
 from hactl.api.http.server import Authenticate, Listener, Server
 from hactl.api.identity import Authenticator, of_owner
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.non_kubernetes.stream import changes
-from hactl.api.request.wire import Identity, Role, anonymous
+from hactl.api.request.wire import Identity, Role
 from hactl.api.service import Service
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.errors import HactlError
@@ -152,14 +151,13 @@ def _certificates(wanted: Wanted, clock: Clock) -> tls.Certificates:
 
 
 def _stranger(service: Service, authenticator: Authenticator) -> Authenticate:
-    """TLS: tokens and client certificates; what is wrong is counted, and recorded once a minute for each address."""
+    """TLS: tokens and client certificates; what is wrong is in the log once a minute for each address."""
 
     async def known(headers: Mapping[str, str], address: str, certificate: Mapping[str, Any] | None) -> Identity:
         try:
             return await authenticator.of_request(headers, address=address, certificate=certificate)
         except ApiError as refused:
-            if refused.code == 401 and authenticator.limit.failed(address):
-                await service.audit.refused(Act(anonymous(address), "authenticate", ""), refused)
+            service.audit.stranger(address, f"wrong credentials: {refused}")
             raise
 
     return known
