@@ -103,7 +103,7 @@ async def test_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
         assert await raw(port, b"") == b""
         assert await raw(port, b"GET /version HTTP/1.1\r\nHost: loc") == b""
         monkeypatch.setattr(serving, "HEAD_SECONDS", LIMIT_SECONDS)
-        head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
+        head = b"POST " + LEASES.encode() + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
         assert b" 408 " in await raw(port, head)
 
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from hactl.api.http import lines, sockets
-from hactl.api.request.paths import verb_and_resource
+from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
@@ -33,7 +33,10 @@ log = logging.getLogger("hactl.api")
 _SILENT = logging.getLogger("hactl.api.http")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
-MAX_BODY_BYTES = 3 * 1024 * 1024
+#: A cluster, as large as a document in a file may be; and everything else: operations, leases, reviews, tokens.
+MAX_BODY_BYTES = 1024 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"})
 #: From the connection to the end of the first request's head, TLS included, seconds.
 HEAD_SECONDS = 15.0
 #: Until the body of a request is here, seconds.
@@ -159,7 +162,7 @@ class Server:
             return await self._handle(listener, request)
 
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+            return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
         return web.Server(
             handle,
@@ -211,9 +214,8 @@ class Server:
                 await _who(listener, headers, _address(listener, request), _certificate(request)),
                 {name: request.query[name] for name in request.query},
                 headers,
-                await _body(request),
             )
-            response = await asyncio.shield(self._service.handle(parsed))
+            response = await self._ask(request, parsed)
         except ApiError as refused:
             response = answer(refused)
         except (asyncio.CancelledError, ConnectionError):
@@ -232,6 +234,17 @@ class Server:
             if request.transport is not None:
                 request.transport.abort()
             raise
+
+
+    async def _ask(self, request: web.BaseRequest, parsed: Request) -> Response:
+        """The service's answer. Nothing of a body is taken in before it is clear that who asks may ask. Raises ApiError."""
+        refused = await asyncio.shield(self._service.refusal(parsed))
+        if refused is not None:
+            return refused
+        if parsed.method not in _WITHOUT_BODY:
+            limit = MAX_BODY_BYTES if is_about_documents(parsed.path) else min(SMALL_BODY_BYTES, MAX_BODY_BYTES)
+            parsed = replace(parsed, body=await _body(request, limit))
+        return await asyncio.shield(self._service.answered(parsed))
 
 
 async def _who(
@@ -262,17 +275,22 @@ def _check_page(headers: Mapping[str, str]) -> None:
         raise forbidden("", "", "", "over plain HTTP only local programs are answered, no web pages")
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """The whole body. Raises ApiError (408, 413)."""
+async def _body(request: web.BaseRequest, limit: int) -> bytes:
+    """The whole body. Raises ApiError (400, 408, 413)."""
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large(MAX_BODY_BYTES) from None
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
     except TimeoutError:
         raise ApiError(408, "Timeout", f"the body was not here within {BODY_SECONDS:.0f} s") from None
     except web.RequestPayloadError as error:
         raise bad_request(f"the body cannot be read: {error}") from None
+    return bytes(body)
 
 
 async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:

@@ -5,7 +5,6 @@ Which paths these are, and who may ask: `hactl.api.request.paths.non_kubernetes`
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import Any, Protocol
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
 from hactl.api.non_kubernetes import health
 from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
+from hactl.api.request.payload import read_json, to_number
 from hactl.api.request.wire import Request, Response
+from hactl.core.kube.codec import moment_of
 from hactl.core.kube.errors import (
     Cause,
     already_exists,
@@ -94,9 +95,7 @@ class Endpoints:
         if request.method != "GET":
             raise method_not_allowed()
         after = request.headers.get("last-event-id") or request.query.get("after")
-        if after is not None and not after.isdecimal():
-            raise bad_request("Last-Event-ID is a revision: a number")
-        stream = self.changes(None if after is None else int(after))
+        stream = self.changes(None if after is None else to_number(after, "Last-Event-ID"))
         return Response(content_type="text/event-stream", stream=stream)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -145,32 +144,20 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wanted(body: bytes, now: datetime) -> tuple[str, str, datetime | None]:
     """Name, role and end of a token to be made. Raises ApiError with every fault."""
-    try:
-        data = json.loads(body)
-    except ValueError as error:
-        raise bad_request(f"the body is no JSON: {error}") from error
+    data = read_json(body)
     if not isinstance(data, dict):
         raise bad_request("the body is a mapping: {name, role, expiresAt}")
     name, role, until = (data.get(key) for key in ("name", "role", "expiresAt"))
-    causes = [Cause(key, "unknown field") for key in data if key not in ("name", "role", "expiresAt")]
+    causes = [Cause(key[:100], "unknown field") for key in data if key not in ("name", "role", "expiresAt")]
     if not isinstance(name, str) or len(name) > 63 or not _TOKEN_NAME.fullmatch(name):
         causes.append(Cause("name", "lower-case letters, digits, - and ., at most 63"))
     if role not in ROLES:
         causes.append(Cause("role", f"one of {', '.join(ROLES)}"))
     expires_at = None
     if until is not None:
-        expires_at = _moment(until)
+        expires_at = moment_of(until)
         if expires_at is None or expires_at <= now:
             causes.append(Cause("expiresAt", "a time to come, as 2026-11-24T03:00:00Z"))
     if causes:
         raise invalid("", "Token", name if isinstance(name, str) else "", causes)
     return str(name), str(role), expires_at
-
-
-def _moment(text: object) -> datetime | None:
-    """A time with its offset; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return found if found is None or found.tzinfo else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from itertools import chain, islice
 from typing import Any
@@ -22,7 +21,7 @@ from hactl.core.document.problems import Fault, FieldPath, path_text, shown
 from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
-from hactl.core.kube.codec import REFERENCES, cluster_body, document_data
+from hactl.core.kube.codec import REFERENCES, cluster_body, document_data, moment_of
 from hactl.core.kube.errors import ApiError, Cause, Details, bad_request, invalid
 from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource, part
 from hactl.core.objects import HACluster
@@ -189,19 +188,12 @@ def _lease(body: Mapping[str, Any], strictness: str) -> Admitted:
     causes += [
         Cause(f"spec.{key}", "write a time as 2026-11-24T03:00:00.000000Z")
         for key in ("acquireTime", "renewTime")
-        if isinstance(kept.get(key), str) and not _is_time(kept[key])
+        if isinstance(kept.get(key), str) and moment_of(kept[key]) is None
     ]
     if causes:
         raise invalid(LEASES.group, LEASES.kind, name, causes)
     shaped = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": body["metadata"], "spec": kept}
     return Admitted(shaped, None, tuple(unknown) if strictness == "Warn" else ())
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def reshaped(resource: Resource, body: Any) -> dict[str, Any]:
