@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import ssl
+import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +20,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from hactl.api.http import lines, sockets
+from hactl.api.http.connections import MAX_CONNECTIONS, MAX_LOCAL, Acceptor, Budget, Connection
+from hactl.api.http.tls import ServerTLS
 from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
@@ -37,8 +38,6 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 MAX_BODY_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"})
-#: From the connection to the end of the first request's head, TLS included, seconds.
-HEAD_SECONDS = 15.0
 #: Until the body of a request is here, seconds.
 BODY_SECONDS = 30.0
 #: A connection on which nothing is asked is kept this long, seconds.
@@ -47,7 +46,6 @@ IDLE_SECONDS = 90.0
 LINGER_SECONDS = 2.0
 #: A client that takes nothing for this long is cut off, seconds.
 WRITE_SECONDS = 30.0
-MAX_CONNECTIONS = 1000
 #: Requests get this long to end when the server stops, seconds.
 STOP_SECONDS = 3.0
 
@@ -67,7 +65,7 @@ class Listener:
     #: A TCP address and port.
     host: str = ""
     port: int = 0
-    tls: ssl.SSLContext | None = None
+    tls: ServerTLS | None = None
 
     def __post_init__(self) -> None:
         """Raises HactlError for plain TCP elsewhere than on a loopback address."""
@@ -105,52 +103,49 @@ class Server:
         service: Service,
         *,
         max_connections: int = MAX_CONNECTIONS,
+        max_local: int = MAX_LOCAL,
         answered: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """`answered` is told verb, resource and status of every answer."""
+        """At most so many connections on each TCP listener, and on the Unix socket. `answered` is told verb, resource and status of every answer."""
         self._service = service
         self._max_connections = max_connections
         self._answered = answered
-        self._running: list[tuple[web.Server, asyncio.Server]] = []
+        self._local = max_local
+        self._servers: list[web.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._bound: list[sockets.Bound] = []
         self._lines = lines.Lines()
-        #: New connections that have not sent a whole request head yet.
-        self._silent: set[Any] = set()
+        #: Which connection a protocol reads.
+        self._connections: dict[Any, tuple[Connection, Budget]] = {}
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
     async def start(self, listener: Listener) -> int:
         """Begin to listen; the port, 0 for a Unix socket. Raises HactlError when that is not possible."""
-        loop = asyncio.get_running_loop()
-        http = self._protocols(listener)
-
-        def connection() -> asyncio.BaseProtocol:
-            if sum(len(each.connections) for each, _ in self._running) >= self._max_connections:
-                return _Full()
-            made = http()
-            self._silent.add(made)
-            loop.call_later(HEAD_SECONDS, self._hurry, made)
-            return made
-
         if listener.socket is not None:
             bound = await asyncio.to_thread(sockets.bound, listener.socket)
             self._bound.append(bound)
-            listening = await loop.create_unix_server(connection, sock=bound.socket)
-            port = 0
+            # Everybody there is the owner.
+            budget, listening = Budget(self._local, self._local), [bound.socket]
         else:
-            try:
-                listening = await loop.create_server(
-                    connection,
-                    listener.host,
-                    listener.port,
-                    ssl=listener.tls,
-                    ssl_handshake_timeout=HEAD_SECONDS if listener.tls else None,
-                    backlog=128,
-                )
-            except OSError as error:
-                raise HactlError(f"cannot listen on {listener}: {error.strerror or error}") from error
-            port = int(listening.sockets[0].getsockname()[1])
-        self._running.append((http, listening))
+            budget = Budget(self._max_connections, max(1, self._max_connections // 2))
+            listening = await _listening(listener)
+        http = self._protocols(listener)
+        self._servers.append(http)
+
+        def protocol(connection: Connection) -> asyncio.BaseProtocol:
+            made = http()
+            self._connections[made] = connection, budget
+            return made
+
+        for each in listening:
+            tls = listener.tls
+            acceptor = Acceptor(
+                each, budget, protocol, tls=None if tls is None else tls.current, failed=self._service.audit.stranger
+            )
+            acceptor.start()
+            self._acceptors.append(acceptor)
+        port = 0 if listener.socket is not None else int(listening[0].getsockname()[1])
         log.info("the API listens", extra={"on": str(replace(listener, port=port))})
         return port
 
@@ -159,13 +154,19 @@ class Server:
         loop = asyncio.get_running_loop()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._handle(listener, request)
+            connection, budget = self._connections[request.protocol]
+            connection.asked = connection.busy = True
+            try:
+                return await self._handle(listener, request, lambda: budget.is_known(connection))
+            finally:
+                connection.busy, connection.idle_since = False, loop.time()
 
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
             return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
-        return web.Server(
+        return _Server(
             handle,
+            self._ended,
             request_factory=request,
             # A watch ends when its client goes; what writes is shielded.
             handler_cancellation=True,
@@ -177,32 +178,32 @@ class Server:
             auto_decompress=False,
         )
 
-    def _hurry(self, protocol: Any) -> None:
-        """Cut off a connection that has not asked anything whole by now."""
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            if protocol.transport is not None:
-                protocol.transport.abort()
+    def _ended(self, protocol: Any) -> None:
+        connection, budget = self._connections.pop(protocol, (None, None))
+        if connection is not None and budget is not None:
+            budget.remove(connection)
 
     async def stop(self) -> None:
         """No new connections, watches end, the rest gets its time."""
         for bound in self._bound:
             sockets.removed(bound)
-        for _, listening in self._running:
-            listening.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         await self._service.close()
-        for http, _ in self._running:
+        for http in self._servers:
             # Idle connections end now, the others after their answer.
             http.pre_shutdown()
-        await asyncio.gather(*(http.shutdown(STOP_SECONDS) for http, _ in self._running), return_exceptions=True)
-        self._running.clear()
+        await asyncio.gather(*(http.shutdown(STOP_SECONDS) for http in self._servers), return_exceptions=True)
+        self._servers.clear()
+        self._acceptors.clear()
         self._bound.clear()
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(
+        self, listener: Listener, request: web.BaseRequest, known: Callable[[], None]
+    ) -> web.StreamResponse:
         """One request. What goes wrong before the service has it is answered as the service would."""
-        self._silent.discard(request.protocol)
         parsed = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
@@ -215,6 +216,8 @@ class Server:
                 {name: request.query[name] for name in request.query},
                 headers,
             )
+            if not parsed.identity.is_anonymous:
+                known()
             response = await self._ask(request, parsed)
         except ApiError as refused:
             response = answer(refused)
@@ -337,14 +340,35 @@ async def _stream(
     return sending
 
 
-class _Full(asyncio.Protocol):
-    """Says that there are too many connections, and hangs up."""
+class _Server(web.Server):
+    """aiohttp's, which tells of connections that ended."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answer without having read anything."""
-        assert isinstance(transport, asyncio.Transport)
-        with suppress(OSError):
-            transport.write(
-                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-        transport.close()
+    def __init__(self, handler: Any, ended: Callable[[Any], None], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._ended = ended
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        """Called by each protocol."""
+        super().connection_lost(handler, exc)
+        self._ended(handler)
+
+
+async def _listening(listener: Listener) -> list[socket.socket]:
+    """Bound sockets for every address that the listener's host stands for. Raises HactlError."""
+    made: list[socket.socket] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+    except OSError as error:
+        for one in made:
+            one.close()
+        raise HactlError(f"cannot listen on {listener}: {error.strerror or error}") from error
+    return made

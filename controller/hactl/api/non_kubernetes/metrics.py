@@ -43,6 +43,7 @@ METRICS = {
     "hactl_failover_seconds": "How long the newest move of a group took, as measured.",
     "hactl_api_requests_total": "Requests to the API by verb, resource and status code.",
     "hactl_api_watches": "Watches that are open.",
+    "hactl_loop_lag_seconds": "How late the controller's event loop was, measured four times a second.",
 }
 _TRUTHS = ("True", "False", "Unknown")
 
@@ -76,11 +77,21 @@ class Metrics:
             registry=self._registry,
         )
         self.watches = Gauge("hactl_api_watches", METRICS["hactl_api_watches"], registry=self._registry)
+        self._lag = Histogram(
+            "hactl_loop_lag_seconds",
+            METRICS["hactl_loop_lag_seconds"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
         self._registry.register(_Newest(statuses, queue_depth, now))
 
     def passed(self, result: str, seconds: float) -> None:
         """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
         self._reconcile.labels(result).observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop was so late with something that was due."""
+        self._lag.observe(seconds)
 
     def took_in(self, row: Mapping[str, Any]) -> None:
         """A row of the history, once each: counts steps that ended, and moves with their measured seconds."""

@@ -40,6 +40,16 @@ def _to_address(ctx: click.Context, parameter: click.Parameter, texts: tuple[str
     return tuple(found)
 
 
+def _to_names(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names and addresses of a certificate."""
+    from hactl.api.http.tls import check_name
+
+    for text in texts:
+        if wrong := check_name(text):
+            raise click.BadParameter(wrong, ctx, parameter)
+    return texts
+
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -66,6 +76,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )  # fmt: skip
 @click.option("--tls-cert", type=_FILE, metavar="FILE", help="The server's certificate. Default: hactl makes its own.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key.")
+@click.option(
+    "--tls-san", multiple=True, metavar="NAME", callback=_to_names,
+    help="A name or address that clients call this server by, for the certificate hactl makes. May be given several times.",
+)  # fmt: skip
 @click.option("--client-ca", type=_FILE, metavar="FILE", help="Who signs client certificates: CN user, O hactl:ROLE.")
 @click.option(
     "--insecure-loopback", "insecure", type=click.Choice(ROLES), metavar="ROLE",
@@ -82,7 +96,7 @@ def run(
     """The controller: watch documents and nodes, and keep them together; and the API, for hactl and kubectl.
 
     A changed document is acted on within a second; a broken one leaves the last good one in force. SIGHUP reads
-    everything again; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to standard error: lines for
+    everything again, the certificate too; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to standard error: lines for
     people on a terminal, JSON otherwise.
 
     The API listens on a Unix socket that only its owner can open, where every hactl command on this machine finds it.
@@ -111,6 +125,7 @@ def _wanted(
     listen: tuple[tuple[str, int], ...],
     tls_cert: Path | None,
     tls_key: Path | None,
+    tls_san: tuple[str, ...],
     client_ca: Path | None,
     insecure: Role | None,
 ) -> Wanted:
@@ -120,9 +135,11 @@ def _wanted(
 
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")
-    if insecure is not None and (tls_cert or client_ca):
+    if tls_cert is not None and tls_san:
+        raise click.UsageError("--tls-san is for the certificate that hactl makes: --tls-cert has its own names")
+    if insecure is not None and (tls_cert or client_ca or tls_san):
         raise click.UsageError("--insecure-loopback is without TLS: it goes with no certificates")
-    if not listen and (tls_cert or client_ca or insecure):
+    if not listen and (tls_cert or client_ca or tls_san or insecure):
         raise click.UsageError("certificates and --insecure-loopback are for --listen HOST:PORT")
     return Wanted(
         socket or default_socket(state),
@@ -132,6 +149,7 @@ def _wanted(
         tls_key,
         client_ca,
         state.absolute().parent / "tls",
+        tls_san,
         insecure,
     )
 
@@ -154,8 +172,16 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
         if wanted is not None:
             from hactl.api.serving import serving
 
-            api = serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
-            controller.passed = (await stack.enter_async_context(api)).passed
+            api = await stack.enter_async_context(
+                serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
+            )
+            controller.passed = api.metrics.passed
+
+            def read_again() -> None:
+                controller.reread()
+                api.reload()
+
+            loop.add_signal_handler(signal.SIGHUP, read_again)
         await controller.run()
     return 0
 
