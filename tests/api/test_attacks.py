@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,9 +21,8 @@ from hactl.api.identity import Authenticator, token_digest
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.request.payload import MAX_DEPTH
-from hactl.core.kube.kinds import ACCESS_REVIEWS
 from support.api.service import CLUSTERS, LEASES, OPERATIONS, Asking, asking, document, lease
-from support.limits import LIMIT_SECONDS, until
+from support.limits import LIMIT_SECONDS
 
 ADMIN, VIEWER = "hactl_admin", "hactl_viewer"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -78,7 +76,7 @@ async def a_site(tmp_path: Path) -> AsyncIterator[Site]:
             yield {"event": "none", "data": str(after)}
 
         ada.service.non_kubernetes = Endpoints(
-            ada.store, clock, dict, metrics, authenticator, lambda label: None, changes
+            ada.store, clock, dict, metrics, authenticator, lambda label: None, changes, ada.service.reads
         ).handle
 
         async def who(headers: Any, address: str, certificate: Any) -> Any:
@@ -265,7 +263,13 @@ async def test_a_body_without_a_length_has_the_same_limit(tmp_path: Path) -> Non
 async def test_nobody_acts_as_somebody_else(tmp_path: Path, name: str) -> None:
     """As Kubernetes without the right to impersonate: 403 whatever is asked; it does not run as who asks."""
     async with a_site(tmp_path) as site:
-        for method, path in (("GET", LEASES), ("POST", LEASES), ("POST", REVIEWS), ("GET", "/version"), ("GET", "/tokens")):
+        for method, path in (
+            ("GET", LEASES),
+            ("POST", LEASES),
+            ("POST", REVIEWS),
+            ("GET", "/version"),
+            ("GET", "/tokens"),
+        ):
             body = json.dumps(lease("a")).encode() if method == "POST" else None
             status, found = await site.ask(method, path, body, **{name: "system:anonymous"})
             assert (status, found["reason"]) == (403, "Forbidden"), path

@@ -191,7 +191,11 @@ async def test_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
             transport.close()
 
     acceptor = Acceptor(
-        listening, budget, lambda connection: Served(), tls=None, failed=lambda *each: told.append(each)  # type: ignore[arg-type]
+        listening,
+        budget,
+        lambda connection: Served(),
+        tls=None,
+        failed=lambda *each: told.append(each),  # type: ignore[arg-type]
     )
     acceptor.start()
     _, writer = await asyncio.open_connection("127.0.0.1", listening.getsockname()[1])

@@ -119,7 +119,9 @@ async def test_failures_delay_failures_only() -> None:
     assert await wrong() == (401, False)
 
 
-@pytest.mark.parametrize("shown", ["Bearer \udcff\udcfe", "Bearer hactl_\u00e9", "\udcff", "Bearer \0", "Bearer " + "x" * 9000])
+@pytest.mark.parametrize(
+    "shown", ["Bearer \udcff\udcfe", "Bearer hactl_\u00e9", "\udcff", "Bearer \0", "Bearer " + "x" * 9000]
+)
 async def test_bytes_no_token_has(shown: str) -> None:
     """What HTTP calls obs-text, and the rest, is a wrong credential and no surprise."""
     authenticator, _, _ = made(row())

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hactl.api.http import server as serving
 from hactl.api.http import connections, sockets
+from hactl.api.http import server as serving
 from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.errors import Busy, HactlError
@@ -103,7 +103,11 @@ async def test_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
         assert await raw(port, b"") == b""
         assert await raw(port, b"GET /version HTTP/1.1\r\nHost: loc") == b""
         monkeypatch.setattr(connections, "HEAD_SECONDS", LIMIT_SECONDS)
-        head = b"POST " + LEASES.encode() + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
+        head = (
+            b"POST "
+            + LEASES.encode()
+            + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
+        )
         assert b" 408 " in await raw(port, head)
 
 

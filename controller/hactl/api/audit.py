@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from hactl.api.limits import Tally, network_of
 from hactl.api.request.wire import Identity
 from hactl.core.catalogue import EventKind
 from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError
 from hactl.core.kube.kinds import HACLUSTERS, LEASES
 from hactl.errors import StoreError
-from hactl.api.limits import Tally, network_of
 from hactl.ports import Clock, History
 
 log = logging.getLogger("hactl.api")

@@ -25,6 +25,7 @@ from hactl.api.verbs.reads import Reader
 from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
 from hactl.api.verbs.writes import Writer, Written
+from hactl.api.workers import Lane
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.errors import (
@@ -63,17 +64,22 @@ class Service:
         non_kubernetes: NonKubernetes | None = None,
     ) -> None:
         """`secrets_directory`: where references of documents start. None: no other paths are served."""
-        self.reader = Reader(objects, clock)
+        self._writes = Lane("writes")
+        #: Also for what answers other paths, and for writing out long answers.
+        self.reads = Lane("reads")
+        self.reader = Reader(objects, clock, self.reads)
         self.audit = Audit(history, clock)
-        self._writer = Writer(objects, clock, secrets_directory=secrets_directory)
-        self._deleter = Deleter(objects, clock, self._writer)
-        self._operations = OperationMaker(objects, clock)
+        self._writer = Writer(objects, clock, self._writes, secrets_directory=secrets_directory)
+        self._deleter = Deleter(objects, clock, self._writer, self._writes)
+        self._operations = OperationMaker(objects, clock, self._writes)
         #: Set once whoever answers those paths exists: it needs this service for its stream.
         self.non_kubernetes = non_kubernetes
 
     async def close(self) -> None:
         """End every watch."""
         await self.reader.close()
+        self.reads.close()
+        self._writes.close()
 
     async def handle(self, request: Request) -> Response:
         """The answer. Never raises but for a broken promise of ours."""
@@ -135,7 +141,7 @@ class Service:
         if ours is not None and self.non_kubernetes is not None:
             async with self._noted(Act(request.identity, *ours[:2]), writes=ours[0] not in _READS):
                 return await self.non_kubernetes(request)
-        return described(request)
+        return await self.reads.run(request.identity.actor, lambda: described(request))
 
     # -- who may ----------------------------------------------------------------------------------------------------
 
@@ -190,7 +196,7 @@ class Service:
 
     async def _read(self, path: ResourcePath, verb: str, request: Request) -> Response:
         if path.resource == ACCESS_REVIEWS:
-            return review(request)
+            return await self.reads.run(request.identity.actor, lambda: review(request))
         if verb == "get":
             return await self.reader.get(path, request)
         return await (self.reader.watch if verb == "watch" else self.reader.listed)(path, request)

@@ -148,6 +148,7 @@ async def serving(
         authenticator,
         lambda label: _nudge(live, label),
         lambda after: changes(service.reader, after),
+        service.reads,
     )
     service.non_kubernetes = endpoints.handle
     open_files = descriptors()

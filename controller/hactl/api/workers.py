@@ -16,13 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from hactl.core.kube.errors import too_many
+from hactl.core.kube.errors import too_many, unavailable
 
 #: Pieces of work of one client that may wait in a lane, and of all together.
 WAITING_EACH = 64
 WAITING = 1024
-#: Less than this is done where it stands: handing it over would cost as much.
-INLINE_BYTES = 2048
+#: A list of fewer objects is made where it stands: handing it over would cost as much.
 INLINE_OBJECTS = 20
 #: Large bodies of one client that are taken in at a time.
 BODIES_EACH = 4
@@ -40,9 +39,12 @@ class Lane:
         self._waiting: OrderedDict[str, deque[tuple[Callable[[], Any], asyncio.Future[Any]]]] = OrderedDict()
         self._count = 0
         self._busy = False
+        self._closed = False
 
     async def run(self, who: str, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns or raises. Raises ApiError (429) when too much of `who`, or of all, waits already."""
+        """What `work` returns or raises. Raises ApiError: 429 when too much of `who`, or of all, waits; 503 at the end."""
+        if self._closed:
+            raise unavailable("the server stops")
         waiting = self._waiting.get(who, ())
         if len(waiting) >= WAITING_EACH or self._count >= WAITING:
             raise too_many("too many requests of yours wait to be worked on" if waiting else "the server is busy", 1)
@@ -79,6 +81,10 @@ class Lane:
 
     def close(self) -> None:
         """No more work; what waits is not done."""
+        self._closed = True
+        for waiting in self._waiting.values():
+            for _, future in waiting:
+                future.cancel()
         self._waiting.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)
 

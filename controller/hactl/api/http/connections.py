@@ -1,7 +1,7 @@
 """Connections: counted where they are accepted, before TLS and before a byte is read.
 
-- Each listener has a budget of its own, and one address a part of it until somebody there is known: strangers never shut
-  out the owner of the local socket, nor one stranger all others.
+- Each listener has a budget of its own, and one address a part of it until somebody there is known: strangers never
+  shut out the owner of the local socket, nor one stranger all others.
 - When a budget is used up the connection goes on which nothing was asked for longest; then one of a stranger, then one
   that is only kept for later. One that is answered, a watch above all, is never cut off for another.
 - The process keeps file descriptors for what it is there for: half of them are never the API's.

@@ -25,6 +25,7 @@ from hactl.api.http.tls import ServerTLS
 from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
+from hactl.api.workers import INLINE_OBJECTS, Bodies
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
 
@@ -46,6 +47,8 @@ IDLE_SECONDS = 90.0
 LINGER_SECONDS = 2.0
 #: A client that takes nothing for this long is cut off, seconds.
 WRITE_SECONDS = 30.0
+#: Of a stream, so many are written before others have their turn.
+TURN_LINES = 16
 #: Requests get this long to end when the server stops, seconds.
 STOP_SECONDS = 3.0
 
@@ -106,7 +109,10 @@ class Server:
         max_local: int = MAX_LOCAL,
         answered: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """At most so many connections on each TCP listener, and on the Unix socket. `answered` is told verb, resource and status of every answer."""
+        """At most so many connections on each TCP listener, and on the Unix socket.
+
+        `answered` is told verb, resource and status of every answer.
+        """
         self._service = service
         self._max_connections = max_connections
         self._answered = answered
@@ -115,6 +121,7 @@ class Server:
         self._acceptors: list[Acceptor] = []
         self._bound: list[sockets.Bound] = []
         self._lines = lines.Lines()
+        self._bodies = Bodies()
         #: Which connection a protocol reads.
         self._connections: dict[Any, tuple[Connection, Budget]] = {}
 
@@ -228,7 +235,12 @@ class Server:
         if self._answered is not None:
             self._answered(*verb_and_resource(request.method, parsed.path, parsed.query), response.status)
         try:
+            if _is_long(response):
+                text = await self._service.reads.run(parsed.identity.actor, lambda: lines.text(response.body) + b"\n")
+                response = replace(response, raw=text)
             return await _send(request, response, self._lines)
+        except ApiError as refused:
+            return await _send(request, answer(refused), self._lines)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -238,16 +250,31 @@ class Server:
                 request.transport.abort()
             raise
 
-
     async def _ask(self, request: web.BaseRequest, parsed: Request) -> Response:
-        """The service's answer. Nothing of a body is taken in before it is clear that who asks may ask. Raises ApiError."""
+        """The service's answer. No body is taken in before it is clear that who asks may ask. Raises ApiError."""
         refused = await asyncio.shield(self._service.refusal(parsed))
         if refused is not None:
             return refused
         if parsed.method not in _WITHOUT_BODY:
             limit = MAX_BODY_BYTES if is_about_documents(parsed.path) else min(SMALL_BODY_BYTES, MAX_BODY_BYTES)
-            parsed = replace(parsed, body=await _body(request, limit))
+            length = limit if request.content_length is None else request.content_length
+            if min(length, limit) > SMALL_BODY_BYTES:
+                async with self._bodies.turn(parsed.identity.actor, BODY_SECONDS):
+                    return await self._answer_with_body(request, parsed, limit)
+            return await self._answer_with_body(request, parsed, limit)
         return await asyncio.shield(self._service.answered(parsed))
+
+    async def _answer_with_body(self, request: web.BaseRequest, parsed: Request, limit: int) -> Response:
+        parsed = replace(parsed, body=await _body(request, limit))
+        return await asyncio.shield(self._service.answered(parsed))
+
+
+def _is_long(response: Response) -> bool:
+    """A list whose writing takes a while."""
+    body = response.body
+    if response.raw is not None or not isinstance(body, Mapping):
+        return False
+    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
 
 
 async def _who(
@@ -321,7 +348,12 @@ async def _stream(
     events = response.content_type.startswith("text/event-stream")
     try:
         await sending.prepare(request)
+        told = 0
         async for value in response.stream:
+            told += 1
+            if told % TURN_LINES == 0:
+                # A watch that begins with thousands of objects must leave others their turn.
+                await asyncio.sleep(0)
             line = lines.server_sent(value) if events else written.of(value)
             async with asyncio.timeout(WRITE_SECONDS):
                 await sending.write(line)

@@ -29,7 +29,9 @@ CA_DAYS = 3650
 #: What browsers and Apple's clients accept at most.
 SERVER_DAYS = 397
 RENEW_DAYS = 30
-_DNS_NAME = re.compile(r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*")
+_DNS_NAME = re.compile(
+    r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*"
+)
 
 
 class TLSError(HactlError):

@@ -16,6 +16,7 @@ from hactl.api.non_kubernetes import health
 from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
 from hactl.api.request.payload import read_json, to_number
 from hactl.api.request.wire import Request, Response
+from hactl.api.workers import Lane
 from hactl.core.kube.codec import moment_of
 from hactl.core.kube.errors import (
     Cause,
@@ -52,6 +53,8 @@ class Endpoints:
     nudge: Callable[[str | None], None]
     #: Changes of stored objects after a revision, for ever.
     changes: Callable[[int | None], AsyncIterator[Mapping[str, Any]]]
+    #: What takes long is done there.
+    lane: Lane
 
     async def handle(self, request: Request) -> Response:
         """The answer. Raises ApiError."""
@@ -61,7 +64,8 @@ class Endpoints:
             case ["readyz"]:
                 return await self._ready()
             case ["metrics"]:
-                return Response(raw=self.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+                text = await self.lane.run(request.identity.actor, self.metrics.writer())
+                return Response(raw=text, content_type=CONTENT_TYPE_LATEST)
             case ["clusters", name, "active"]:
                 group = request.query.get("group", "")
                 return health.active(self.statuses().get(name), self.clock.now(), group=group)
@@ -118,7 +122,8 @@ class Endpoints:
 
     async def _make_token(self, request: Request) -> Response:
         """The token itself is in this answer and nowhere else, ever."""
-        name, role, expires_at = _wanted(request.body, self.clock.now())
+        now = self.clock.now()
+        name, role, expires_at = await self.lane.run(request.identity.actor, lambda: _wanted(request.body, now))
         token = new_token()
         try:
             await self.record.create_token(

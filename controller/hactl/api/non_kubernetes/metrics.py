@@ -83,7 +83,7 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self._registry,
         )
-        self._registry.register(_Newest(statuses, queue_depth, now))
+        self._statuses, self._queue_depth, self._now = statuses, queue_depth, now
 
     def passed(self, result: str, seconds: float) -> None:
         """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
@@ -110,15 +110,17 @@ class Metrics:
         """A request to the API was answered; `resource` is a plural name or a fixed path."""
         self._requests.labels(verb, resource, str(code)).inc()
 
-    def text(self) -> bytes:
-        """The exposition format, of content type `CONTENT_TYPE_LATEST`."""
-        return generate_latest(self._registry)
+    def writer(self) -> Callable[[], bytes]:
+        """What writes how it is now, in another thread if need be: in the format of type `CONTENT_TYPE_LATEST`."""
+        newest = CollectorRegistry(auto_describe=False)
+        newest.register(_Newest(dict(self._statuses()), self._queue_depth(), self._now()))
+        return lambda: generate_latest(newest) + generate_latest(self._registry)
 
 
 class _Newest(Collector):
-    """Gauges made of the newest statuses, each time somebody asks."""
+    """Gauges made of the newest statuses, for one who asks."""
 
-    def __init__(self, statuses: Statuses, queue_depth: Callable[[], int], now: Callable[[], datetime]) -> None:
+    def __init__(self, statuses: Mapping[str, Mapping[str, Any]], queue_depth: int, now: datetime) -> None:
         self._statuses = statuses
         self._queue_depth = queue_depth
         self._now = now
@@ -127,10 +129,10 @@ class _Newest(Collector):
         """One family after the other."""
         families = _Families()
         families.add("hactl_build_info", {"version": __version__}, 1)
-        families.add("hactl_queue_depth", {}, self._queue_depth())
-        for cluster, status in self._statuses().items():
+        families.add("hactl_queue_depth", {}, self._queue_depth)
+        for cluster, status in self._statuses.items():
             _conditions(families, cluster, status)
-            _nodes(families, cluster, status, self._now())
+            _nodes(families, cluster, status, self._now)
             for group in status.get("groups", ()):
                 _group(families, cluster, group)
         yield from families.families.values()

@@ -52,6 +52,17 @@ class Admitted:
     warnings: tuple[str, ...] = ()
 
 
+def check_lengths(resource: Resource, body: Mapping[str, Any]) -> None:
+    """Before anything is made of what a client sent. Raises ApiError (422) for lists and mappings nobody needs."""
+    faults = [fault for key, each in body.items() for fault in too_long((key,), each)]
+    faults += [Fault((), f"it has {len(body)} fields", f"at most {_MAX_ITEMS}")] if len(body) > _MAX_ITEMS else []
+    if faults:
+        name = part(body, "metadata").get("name")
+        raise invalid(
+            resource.group, resource.kind, name if isinstance(name, str) else "", causes_of(faults[:_MAX_CAUSES])
+        )
+
+
 def admit(
     resource: Resource,
     body: Mapping[str, Any],
@@ -92,7 +103,6 @@ def _cluster(body: Mapping[str, Any], directory: str, before: Mapping[str, Any] 
     start = references_start(pruned)
     start_before = None if before is None else references_start(before)
     wrong = _wrong_start(start, start_before, local=local)
-    wrong += too_long(("spec",), data.get("spec"))
     found = wrong or read_cluster(data)
     if isinstance(found, HACluster):
         # Somebody on this machine could read those files himself; nobody else gets at more of them than there were.
@@ -133,7 +143,7 @@ def causes_of(wrong: list[Fault]) -> list[Cause]:
 
 
 def too_long(path: FieldPath, value: Any) -> list[Fault]:
-    """Lists and mappings that are longer than any cluster needs."""
+    """Lists and mappings that are longer than any object needs."""
     if not isinstance(value, list | dict):
         return []
     if len(value) > _MAX_ITEMS:
