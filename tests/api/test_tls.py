@@ -105,7 +105,8 @@ async def test_new_connections_get_what_is_there_now(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "good"),
     [("ha.example.org", True), ("*.example.org", True), ("192.0.2.1", True), ("2001:db8::1", True), ("ha", True),
-     ("", False), ("a b", False), ("-a", False), ("a..b", False), ("https://ha", False), ("h\u00e4", False), ("a\n", False)],
+     ("", False), ("a b", False), ("-a", False), ("a..b", False), ("https://ha", False), ("h\u00e4", False),
+     ("a\n", False)],
 )  # fmt: skip
 def test_names_for_a_certificate(name: str, good: bool) -> None:
     """What no certificate can have is refused at the command line."""

@@ -1,8 +1,8 @@
 """Who asks: the owner of the Unix socket, a token, a client certificate, or nobody known.
 
 - Only sha256 of a token is ever kept or compared, every kept one each time, in constant time.
-- A shown credential that is wrong is an error (401), never anonymous access. Too many wrong ones from an address have to
-  wait (429); what is right passes whatever else comes from there, because others may share the address.
+- A shown credential that is wrong is an error (401), never anonymous access. Too many wrong ones from an address have
+  to wait (429); what is right passes whatever else comes from there, because others may share the address.
 - A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. The first known one counts.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from hactl.api.limits import FailureLimit
 from hactl.api.request.wire import Identity, Role, anonymous
-from hactl.core.kube.errors import too_many, unauthorized
+from hactl.core.kube.errors import ApiError, too_many, unauthorized
 from hactl.ports import Clock, Tokens
 
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -66,7 +66,7 @@ class FailureLimit:
 
 
 class Tally:
-    """Says what is repeated without end once a window for each key: the first ones at once, the rest by their number."""
+    """Says what is repeated without end once a window for each key: the first ones at once, the rest as a number."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Serving:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _measure(self) -> None:
-        """How much later than it should everything on this loop gets its turn: what hurts the reconciler and /healthz."""
+        """How late everything on this loop gets its turn: what hurts the reconciler and /healthz."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_SECONDS

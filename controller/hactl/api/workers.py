@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from hactl.core.kube.errors import too_many, unavailable
@@ -42,7 +43,7 @@ class Lane:
         self._closed = False
 
     async def run(self, who: str, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns or raises. Raises ApiError: 429 when too much of `who`, or of all, waits; 503 at the end."""
+        """What `work` returns or raises. Raises ApiError: 429 if too much of `who`, or in all, waits; 503 if it ends."""
         if self._closed:
             raise unavailable("the server stops")
         waiting = self._waiting.get(who, ())
@@ -65,9 +66,9 @@ class Lane:
             if not future.done():
                 self._busy = True
                 done = asyncio.get_running_loop().run_in_executor(self._thread, work)
-                done.add_done_callback(lambda found, future=future: self._done(found, future))
+                done.add_done_callback(partial(self._done, future))
 
-    def _done(self, found: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
+    def _done(self, future: asyncio.Future[Any], found: asyncio.Future[Any]) -> None:
         self._busy = False
         if found.cancelled():
             future.cancel()

@@ -29,9 +29,8 @@ CA_DAYS = 3650
 #: What browsers and Apple's clients accept at most.
 SERVER_DAYS = 397
 RENEW_DAYS = 30
-_DNS_NAME = re.compile(
-    r"(\*\.)?([A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*"
-)
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_DNS_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
 class TLSError(HactlError):
@@ -131,7 +130,7 @@ class ServerTLS:
         return self._context
 
     def reload(self) -> bool:
-        """Read the files again, renewed where they are ours; whether they differ. Raises TLSError: the old ones stay."""
+        """Read the files again, renewed where they are ours: do they differ? Raises TLSError: the old ones stay."""
         before = self._read
         self._context = self._load()
         return self._read != before

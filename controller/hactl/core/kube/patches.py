@@ -138,7 +138,7 @@ def _malformed(operation: object) -> str:
 
 
 def _count(value: Any, most: int) -> int:
-    """How many values there are in JSON data. Raises ApiError (413) when there are more than `most`, and stops there."""
+    """How many values there are in JSON data; stops at `most` of them. Raises ApiError (413) when there are more."""
     found, left = 0, [value]
     while left:
         each = left.pop()

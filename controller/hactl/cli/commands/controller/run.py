@@ -78,7 +78,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key.")
 @click.option(
     "--tls-san", multiple=True, metavar="NAME", callback=_to_names,
-    help="A name or address that clients call this server by, for the certificate hactl makes. May be given several times.",
+    help="A name or address clients call this server by, for the certificate hactl makes. May be given several times.",
 )  # fmt: skip
 @click.option("--client-ca", type=_FILE, metavar="FILE", help="Who signs client certificates: CN user, O hactl:ROLE.")
 @click.option(
@@ -96,8 +96,8 @@ def run(
     """The controller: watch documents and nodes, and keep them together; and the API, for hactl and kubectl.
 
     A changed document is acted on within a second; a broken one leaves the last good one in force. SIGHUP reads
-    everything again, the certificate too; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to standard error: lines for
-    people on a terminal, JSON otherwise.
+    everything again, the certificate too; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to
+    standard error: lines for people on a terminal, JSON otherwise.
 
     The API listens on a Unix socket that only its owner can open, where every hactl command on this machine finds it.
     For kubectl and other machines: --listen, and a token of `hactl token create`.
@@ -159,6 +159,7 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
     from hactl.app import opened
     from hactl.cli.commands.controller.source_option import make_source
     from hactl.core.pace.interval import Pace
+    from hactl.runtime.interpreter import share
 
     async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:
         assert app.locks is not None
@@ -169,6 +170,8 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, controller.stop)
         loop.add_signal_handler(signal.SIGHUP, controller.reread)
+        sharing = loop.create_task(share(app.clock))
+        stack.callback(sharing.cancel)
         if wanted is not None:
             from hactl.api.serving import serving
 

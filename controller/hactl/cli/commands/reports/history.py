@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli.api_client.connect import here_only
-from hactl.cli.output import indent, operation_line, output_option, print_data, safe
+from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, output_option, print_data, safe
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
 
