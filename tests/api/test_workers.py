@@ -97,7 +97,7 @@ async def test_reads_do_not_wait_for_writes() -> None:
 
 
 async def test_a_patch_that_grows_without_end_costs_little() -> None:
-    """Copies of copies double; copies of wide values add up: refused before they are made, on a processor's own time."""
+    """Copies of copies double; copies of wide values add up: refused before they are made; in processor time."""
     copies = [{"op": "copy", "from": "/spec", "path": f"/spec/x{number}"} for number in range(39)]
     wide = [{"op": "add", "path": "/spec/a", "value": [[] for _ in range(15000)]}]
     wide += [{"op": "copy", "from": "/spec/a", "path": f"/spec/a{number}"} for number in range(39)]

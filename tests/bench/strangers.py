@@ -1,8 +1,9 @@
 """How late the event loop is while 60 connections send what hurts most. Clients are another process; TLS is left out.
 
-Each kind of load on its own, and all at once, over 500 clusters: `python -m bench.strangers [SECONDS]`. What is measured is
-the delay of a timer of 10 ms (the reconciler's and every answer's), and how long /healthz took over a connection of its own.
-A machine whose cores are taken by others shows their delays too: a line without load says how much that is.
+Each kind of load on its own, and all at once, over 500 clusters: `python -m bench.strangers [SECONDS]`. What is
+measured is the delay of a timer of 10 ms (the reconciler's and every answer's), and how long /healthz took over a
+connection of its own. A machine whose cores are taken by others shows their delays too: a line without load says how
+much that is.
 """
 
 from __future__ import annotations
@@ -149,10 +150,9 @@ def _p99(samples: Samples) -> float:
     return sorted(samples.seconds)[int(0.99 * (len(samples.seconds) - 1))] * 1e3
 
 
-async def bench(seconds: float) -> bool:
-    """Everything, printed as it comes; whether every delay met its aim."""
+async def bench(seconds: float) -> None:
+    """Everything, printed as it comes."""
     print(f"Loop delay with {CONNECTIONS} connections and {CLUSTERS} clusters, ms (aim: p99 < {AIM_P99_MS:.0f})")
-    met = True
     with tempfile.TemporaryDirectory() as place:
         async with site(Path(place)) as port:
             for title, names in (("no load", []), *((name, [name]) for name in loads()), ("all of it", list(loads()))):
@@ -166,10 +166,10 @@ async def bench(seconds: float) -> bool:
                 if client is not None:
                     client.kill()
                     await client.wait()
-                met = met and _p99(late) < AIM_P99_MS
-                print(f"  {title:<28} median {late.median * 1e3:6.1f}  p99 {_p99(late):6.1f}  "
-                      f"worst {max(late.seconds) * 1e3:6.1f}   /healthz p99 {_p99(healthy):6.1f}", flush=True)  # fmt: skip
-    return met
+                met = "met" if _p99(late) < AIM_P99_MS else "not met"
+                worst = max(late.seconds) * 1e3
+                print(f"  {title:<28} median {late.median * 1e3:6.1f}  p99 {_p99(late):6.1f}  worst {worst:6.1f}"
+                      f"   /healthz p99 {_p99(healthy):6.1f}   {met}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -177,4 +177,4 @@ if __name__ == "__main__":
         if sys.argv[1:2] == ["hurt"]:
             asyncio.run(hurt(int(sys.argv[2]), sys.argv[3:]))
         else:
-            sys.exit(0 if asyncio.run(bench(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)) else 1)
+            asyncio.run(bench(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0))

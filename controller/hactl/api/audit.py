@@ -55,10 +55,10 @@ class Audit:
         self._strangers = Tally(clock, _more_strangers)
         self._refused = Tally(clock, _more_refusals, at_once=REFUSALS_KEPT, keys=_ACTORS)
 
-    def flush(self) -> None:
-        """Say how many there were in the minutes that are over; to be called now and then."""
-        self._strangers.flush()
-        self._refused.flush()
+    def flush(self, *, end: bool = False) -> None:
+        """Say how many there were in the minutes that are over, at the `end` in all; to be called now and then."""
+        self._strangers.flush(end=end)
+        self._refused.flush(end=end)
 
     async def accepted(self, act: Act) -> None:
         """Something was changed."""

@@ -95,11 +95,11 @@ class Tally:
         count.last = what
         return count.times <= self._at_once and key != OTHERS
 
-    def flush(self) -> None:
-        """Tell the numbers of the windows that are over; to be called now and then."""
+    def flush(self, *, end: bool = False) -> None:
+        """Tell the numbers of the windows that are over (at the `end` of all); to be called now and then."""
         now = self._clock.monotonic()
         for key, count in list(self._counts.items()):
-            if now - count.began < self._window:
+            if now - count.began < self._window and not end:
                 # They are in the order of their beginnings.
                 break
             del self._counts[key]

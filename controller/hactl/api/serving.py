@@ -108,6 +108,7 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._audit.flush(end=True)
 
     async def _measure(self) -> None:
         """How late everything on this loop gets its turn: what hurts the reconciler and /healthz."""

@@ -43,7 +43,10 @@ class Lane:
         self._closed = False
 
     async def run(self, who: str, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns or raises. Raises ApiError: 429 if too much of `who`, or in all, waits; 503 if it ends."""
+        """What `work` returns or raises.
+
+        Raises ApiError: 429 when too much of `who`, or of all together, waits already; 503 after `close`.
+        """
         if self._closed:
             raise unavailable("the server stops")
         waiting = self._waiting.get(who, ())

@@ -19,7 +19,6 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from hactl.api.limits import network_of
 
@@ -250,5 +249,6 @@ class Acceptor:
             connection.abort()
 
 
-def _words(error: Any) -> str:
-    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error or type(error).__name__)
+def _words(error: OSError) -> str:
+    found = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return found or type(error).__name__
