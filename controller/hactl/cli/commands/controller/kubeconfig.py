@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -57,25 +58,7 @@ def kubeconfig(
         ) from error
     with connected(ctx, server=server, context=context) as client:
         made = client.send(new_token(name, role, until))
-    user = f"hactl-{name}"
-    text = yaml_text(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "hactl",
-                    "cluster": {
-                        "server": url,
-                        "certificate-authority-data": base64.b64encode(trusted).decode(),
-                    },
-                }
-            ],
-            "users": [{"name": user, "user": {"token": made["token"]}}],
-            "contexts": [{"name": "hactl", "context": {"cluster": "hactl", "user": user, "namespace": "default"}}],
-            "current-context": "hactl",
-        }
-    )
+    text = yaml_text(_config(url, trusted, name, made["token"]))
     if output is None:
         click.echo(text, nl=False)
         return 0
@@ -89,6 +72,20 @@ def kubeconfig(
     ends = f"ends {until:%Y-%m-%d %H:%M} UTC" if until else "never ends (--for 90d would)"
     click.echo(f"wrote {output}; its token {name} has the role {role} and {ends}", err=True)
     return 0
+
+
+def _config(url: str, trusted: bytes, name: str, token: str) -> dict[str, Any]:
+    """https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/"""
+    user = f"hactl-{name}"
+    cluster = {"server": url, "certificate-authority-data": base64.b64encode(trusted).decode()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "hactl", "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "hactl", "context": {"cluster": "hactl", "user": user, "namespace": "default"}}],
+        "current-context": "hactl",
+    }
 
 
 def _check_url(url: str, certificate: Path | None) -> None:

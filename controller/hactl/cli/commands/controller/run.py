@@ -123,33 +123,32 @@ def _wanted(
     *,
     socket: Path | None,
     listen: tuple[tuple[str, int], ...],
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    tls_san: tuple[str, ...],
-    client_ca: Path | None,
     insecure: Role | None,
+    client_ca: Path | None,
+    **tls: Any,
 ) -> Wanted:
-    """What the options say. Raises click.UsageError for a contradiction."""
+    """What the options say; `tls`: those of the server's certificate. Raises click.UsageError for a contradiction."""
     from hactl.api.http.sockets import default_socket
     from hactl.api.serving import Wanted
 
-    if (tls_cert is None) != (tls_key is None):
+    certificate, key, names = tls["tls_cert"], tls["tls_key"], tls["tls_san"]
+    if (certificate is None) != (key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")
-    if tls_cert is not None and tls_san:
+    if certificate is not None and names:
         raise click.UsageError("--tls-san is for the certificate that hactl makes: --tls-cert has its own names")
-    if insecure is not None and (tls_cert or client_ca or tls_san):
+    if insecure is not None and (certificate or client_ca or names):
         raise click.UsageError("--insecure-loopback is without TLS: it goes with no certificates")
-    if not listen and (tls_cert or client_ca or tls_san or insecure):
+    if not listen and (certificate or client_ca or names or insecure):
         raise click.UsageError("certificates and --insecure-loopback are for --listen HOST:PORT")
     return Wanted(
         socket or default_socket(state),
         socket is not None,
         listen,
-        tls_cert,
-        tls_key,
+        certificate,
+        key,
         client_ca,
         state.absolute().parent / "tls",
-        tls_san,
+        names,
         insecure,
     )
 
