@@ -51,6 +51,7 @@ real: needs-real $(STAMP)
 
 bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api && ../$(BIN)/python -m bench.lint
+	cd tests && ../$(BIN)/python -m bench.strangers
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS) --dist worksteal

@@ -362,7 +362,9 @@ class Upkeep(Protocol):
     async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
         """Forget what is older than `keep_days` or beyond the newest `keep_rows` events and steps; returns how many.
 
-        Never the newest document or status of a cluster, nor a step that still runs. To be run rarely.
+        Of what machines and strangers can repeat without end, only the newest bytes are kept, by kind, whatever is
+        asked: `hactl.adapters.record.rules.BUDGETS`. Never the newest document or status of a cluster, nor a step that
+        still runs. To be run rarely.
         """
         ...
 

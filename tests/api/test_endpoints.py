@@ -15,6 +15,7 @@ from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.metrics import METRICS, Metrics
 from hactl.api.request.paths import non_kubernetes
 from hactl.api.request.wire import Identity, Request, Response
+from hactl.api.workers import Lane
 from hactl.core.evidence.view import View
 from hactl.core.kube.errors import ApiError
 from hactl.core.status.cluster import Origin, cluster_status
@@ -79,7 +80,7 @@ class Place:
         self.nudged: list[str | None] = []
         self.endpoints = Endpoints(
             self.record, self.clock, lambda: self.statuses, self.metrics, self.authenticator,  # type: ignore[arg-type]
-            self.nudged.append, self.changes, lambda: self.troubles,
+            self.nudged.append, self.changes, Lane("tests"), lambda: self.troubles,
         )  # fmt: skip
 
     async def changes(self, after: int | None) -> AsyncIterator[Mapping[str, Any]]:

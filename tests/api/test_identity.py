@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from hactl.api.identity import REFRESH_SECONDS, Authenticator, new_token, of_certificate, of_owner, token_digest
-from hactl.api.limits import ADDRESSES, FAILURES, WINDOW_SECONDS, FailureLimit
+from hactl.api.limits import (
+    ADDRESSES,
+    FAILURES,
+    OTHERS,
+    TOLD_APART,
+    WINDOW_SECONDS,
+    FailureLimit,
+    Tally,
+    network_of,
+)
 from hactl.core.kube.errors import ApiError
 from support.contracts.store import START, ManualClock
 
@@ -92,30 +101,69 @@ async def test_a_revoked_token_is_refused_soon_and_the_record_is_not_read_each_t
         await authenticator.of_request(bearer(TOKEN), address=WHERE)
 
 
-async def test_who_failed_often_has_to_wait_and_others_do_not() -> None:
-    """Guessing is slow; nobody else pays for it."""
+async def test_failures_delay_failures_only() -> None:
+    """Guessing is slow; a right token, and who shows none, pass from the same address: it may be a gateway's."""
     authenticator, _, clock = made(row())
-    for _ in range(FAILURES):
-        authenticator.limit.failed(WHERE)
-    with pytest.raises(ApiError) as refused:
-        await authenticator.of_request(bearer(TOKEN), address=WHERE)
-    assert refused.value.code == 429
-    assert refused.value.details.retry_after_seconds
-    assert (await authenticator.of_request(bearer(TOKEN), address="192.0.2.8")).role == "editor"
-    clock.seconds = WINDOW_SECONDS
+
+    async def wrong(address: str = WHERE) -> tuple[int, bool]:
+        with pytest.raises(ApiError) as refused:
+            await authenticator.of_request(bearer("hactl_wrong"), address=address)
+        return refused.value.code, bool(refused.value.details.retry_after_seconds)
+
+    assert {await wrong() for _ in range(FAILURES)} == {(401, False)}
+    assert await wrong() == (429, True)
     assert (await authenticator.of_request(bearer(TOKEN), address=WHERE)).role == "editor"
-
-
-def test_a_flood_of_failures_is_one_line_a_minute_and_bounded_memory() -> None:
-    """The history must not be filled by strangers."""
-    clock = ManualClock()
-    limit = FailureLimit(clock)
-    assert [limit.failed(WHERE) for _ in range(3)] == [True, False, False]
+    assert (await authenticator.of_request({}, address=WHERE)).is_anonymous
+    assert await wrong("192.0.2.8") == (401, False)
     clock.seconds = WINDOW_SECONDS
-    assert limit.failed(WHERE)
+    assert await wrong() == (401, False)
+
+
+@pytest.mark.parametrize(
+    "shown", ["Bearer \udcff\udcfe", "Bearer hactl_\u00e9", "\udcff", "Bearer \0", "Bearer " + "x" * 9000]
+)
+async def test_bytes_no_token_has(shown: str) -> None:
+    """What HTTP calls obs-text, and the rest, is a wrong credential and no surprise."""
+    authenticator, _, _ = made(row())
+    with pytest.raises(ApiError) as refused:
+        await authenticator.of_request({"authorization": shown}, address=WHERE)
+    assert refused.value.code == 401
+
+
+def test_failures_take_bounded_memory() -> None:
+    """However many addresses there are; those of one IPv6 network are one stranger's."""
+    limit = FailureLimit(ManualClock())
     for number in range(ADDRESSES + 10):
-        limit.failed(f"2001:db8::{number:x}")
+        limit.failed(f"2001:db8:{number:x}::1")
     assert len(limit._counts) == ADDRESSES
+    assert [bool(limit.failed(f"2001:db8:a::{number:x}")) for number in range(1, FAILURES + 1)][-2:] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+     ("fe80::1%em0", "fe80::/64"), ("unix", "unix")],
+)  # fmt: skip
+def test_what_one_stranger_has(address: str, network: str) -> None:
+    """One address, or one network of the kind that a provider gives to one customer."""
+    assert network_of(address) == network
+
+
+def test_what_is_repeated_is_told_once_a_minute_with_its_number() -> None:
+    """The first one at once, the rest when the minute is over; a flood from many addresses is a few lines too."""
+    clock, told = ManualClock(), []
+    tally = Tally(clock, lambda *line: told.append(line))
+    assert [tally.seen("a", f"try {number}") for number in range(1000)] == [True] + [False] * 999
+    assert told == []
+    clock.seconds = WINDOW_SECONDS
+    tally.flush()
+    assert told == [("a", "try 999", 999)]
+    tally.flush()
+    assert sum(tally.seen(f"address {number}", "x") for number in range(5000)) == TOLD_APART
+    clock.seconds *= 2
+    tally.flush()
+    assert told[1:] == [(OTHERS, "x", 5000 - TOLD_APART)]
+    assert tally._counts == {}
 
 
 def certificate(*organisations: str, name: str = "alice") -> dict[str, Any]:

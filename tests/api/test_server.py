@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hactl.api.http import connections, sockets
 from hactl.api.http import server as serving
-from hactl.api.http import sockets
 from hactl.api.http.server import Listener, Server
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.errors import Busy, HactlError
@@ -99,30 +99,16 @@ async def test_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
     """No head, half a head, or half a body within their time: the connection ends."""
     monkeypatch.setattr(serving, "BODY_SECONDS", 0.2)
     async with a_server() as (_, port, _ada):
-        monkeypatch.setattr(serving, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
         assert await raw(port, b"") == b""
         assert await raw(port, b"GET /version HTTP/1.1\r\nHost: loc") == b""
-        monkeypatch.setattr(serving, "HEAD_SECONDS", LIMIT_SECONDS)
-        head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
+        monkeypatch.setattr(connections, "HEAD_SECONDS", LIMIT_SECONDS)
+        head = (
+            b"POST "
+            + LEASES.encode()
+            + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"
+        )
         assert b" 408 " in await raw(port, head)
-
-
-async def test_no_more_connections_than_allowed() -> None:
-    """One too many is told so at once; when one goes there is room again."""
-    async with a_server(max_connections=2) as (server, port, _ada):
-
-        def connections() -> int:
-            return sum(len(each.connections) for each, _ in server._running)
-
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        await until(lambda: connections() == 2, "both connections")
-        assert b" 503 " in await raw(port, b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        held[0][1].close()
-        await held[0][1].wait_closed()
-        await until(lambda: connections() == 1, "the end of one")
-        request = b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        assert b" 200 " in await raw(port, request)
-        held[1][1].close()
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,45 @@ def test_it_is_made_once_and_renewed_before_it_ends(tmp_path: Path) -> None:
 
 
 def test_another_name_makes_another_certificate(tmp_path: Path) -> None:
-    """Listening on one more address must not need anybody's help."""
+    """Listening on one more address, or a name that is no longer ours, must not need anybody's help."""
     before = tls.ensured(tmp_path, HOSTS, NOW).certificate.read_bytes()
     assert tls.ensured(tmp_path, (*HOSTS, "192.0.2.9"), NOW).certificate.read_bytes() != before
-    kept = (tmp_path / "tls.crt").read_bytes()
-    assert tls.ensured(tmp_path, HOSTS, NOW).certificate.read_bytes() == kept, "fewer names are still covered"
+    more = (tmp_path / "tls.crt").read_bytes()
+    fewer = tls.ensured(tmp_path, HOSTS, NOW).certificate.read_bytes()
+    assert fewer != more
+    assert tls.ensured(tmp_path, reversed(HOSTS), NOW).certificate.read_bytes() == fewer
+
+
+async def test_new_connections_get_what_is_there_now(tmp_path: Path) -> None:
+    """A certificate that was put there, or is renewed, needs no restart; a broken one leaves the old one in force."""
+    hosts = list(HOSTS)
+    live = tls.ServerTLS(lambda: tls.ensured(tmp_path, hosts, NOW))
+    assert not live.reload()
+    first = live.current()
+    hosts.append("ha.example.org")
+    assert live.reload()
+    assert live.current() is not first
+    assert tls.is_for(tmp_path / "tls.crt", "HA.example.org") is None
+    assert tls.is_for(tmp_path / "tls.crt", "127.0.0.1") is None
+    assert "ha.example.org" in (tls.is_for(tmp_path / "tls.crt", "other.example.org") or [])
+    kept = live.current()
+    given = tls.ServerTLS(lambda: tls.given(tmp_path / "tls.crt", tmp_path / "tls.key"))
+    (tmp_path / "tls.crt").write_text("nonsense")
+    for each in (live, given):
+        with pytest.raises(tls.TLSError):
+            each.reload()
+    assert live.current() is kept
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("ha.example.org", True), ("*.example.org", True), ("192.0.2.1", True), ("2001:db8::1", True), ("ha", True),
+     ("", False), ("a b", False), ("-a", False), ("a..b", False), ("https://ha", False), ("h\u00e4", False),
+     ("a\n", False)],
+)  # fmt: skip
+def test_names_for_a_certificate(name: str, good: bool) -> None:
+    """What no certificate can have is refused at the command line."""
+    assert (tls.check_name(name) is None) is good
 
 
 def test_keys_are_for_the_owner_only(tmp_path: Path) -> None:

@@ -347,6 +347,19 @@ def test_a_kubeconfig_has_a_token_and_the_authority(place: Place) -> None:
     assert "certificate-authority-data" in made
     assert "token: hactl_" in made
     assert say("kubeconfig", "http://127.0.0.1:1", **place.here)[0] == 64
+    assert say("kubeconfig", "https://[::1", **place.here)[0] == 64
+    other = say("kubeconfig", "https://ha.example.org:6443", "--name", "other", **place.here)
+    assert other[0] == 1
+    assert "--tls-san ha.example.org" in other[2]
+    written = place.directory / "new" / "config"
+    told = say("kubeconfig", place.served.url, "--name", "file", "--for", "90d", "-o", str(written), **place.here)
+    assert (told[0], told[1]) == (0, "")
+    assert "wrote" in told[2]
+    assert "token: hactl_" in written.read_text()
+    assert written.stat().st_mode & 0o777 == 0o600
+    for much in ("99999999999999d", "9" * 5000 + "d", "0d"):
+        assert say("token", "create", "x", "--role", "viewer", "--for", much, **place.here)[0] == 64
+    assert "other" not in good(say("token", "list", **place.here))
     missing = say("kubeconfig", place.served.url, "--authority", "/nowhere/ca.crt", **place.here)
     assert missing[0] == 1
     assert "/nowhere/ca.crt" in missing[2]

@@ -1,7 +1,8 @@
 """Who asks: the owner of the Unix socket, a token, a client certificate, or nobody known.
 
 - Only sha256 of a token is ever kept or compared, every kept one each time, in constant time.
-- A shown credential that is wrong is an error (401), never anonymous access; too many from one address have to wait.
+- A shown credential that is wrong is an error (401), never anonymous access. Too many wrong ones from an address have
+  to wait (429); what is right passes whatever else comes from there, because others may share the address.
 - A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. The first known one counts.
 """
 
@@ -16,7 +17,7 @@ from typing import Any, get_args
 
 from hactl.api.limits import FailureLimit
 from hactl.api.request.wire import Identity, Role, anonymous
-from hactl.core.kube.errors import too_many, unauthorized
+from hactl.core.kube.errors import ApiError, too_many, unauthorized
 from hactl.ports import Clock, Tokens
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -52,20 +53,24 @@ class Authenticator:
     ) -> Identity:
         """Who asks over TCP; `headers` by lower-case name, `certificate` as `ssl.SSLSocket.getpeercert` gives it.
 
-        Raises ApiError: 429 for an address that has to wait, 401 for a credential that is wrong.
+        Raises ApiError for a credential that is wrong: 401, or 429 after many of them from that address.
         """
-        if (seconds := self.limit.wait_seconds(address)) > 0:
-            raise too_many("too many wrong credentials from this address", seconds)
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind:
             if kind.lower() != "bearer" or not token.strip():
-                raise unauthorized("only bearer tokens are understood")
+                raise self._wrong(address, "only bearer tokens are understood")
             return await self._of_token(token.strip(), address)
         if certificate and (found := of_certificate(certificate, address)) is not None:
             return found
         return anonymous(address)
 
+    def _wrong(self, address: str, why: str) -> ApiError:
+        seconds = self.limit.failed(address)
+        return too_many("too many wrong credentials from this address", seconds) if seconds else unauthorized(why)
+
     async def _of_token(self, token: str, address: str) -> Identity:
+        if not token.isascii():
+            raise self._wrong(address, "the token is not known: tokens have letters, digits, _ and - only")
         digest = token_digest(token)
         found: Mapping[str, Any] | None = None
         for row in await self._current():
@@ -73,7 +78,7 @@ class Authenticator:
             if hmac.compare_digest(digest, row["digest"]):
                 found = row
         if found is None or _over(found, self._clock.now()):
-            raise unauthorized("the token is not known (any more), or its time is over")
+            raise self._wrong(address, "the token is not known (any more), or its time is over")
         return Identity(f"token:{found['name']}", found["role"], address)
 
     async def _current(self) -> Sequence[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """The whole API without HTTP: a request as a value in, an answer as a value out.
 
-Rules: what may not be done is refused before anything of it is read; whatever goes wrong is answered with a Status
+Rules: what may not be done is refused before anything of it is read (`refusal`, before a server takes the body in);
+whatever goes wrong is answered with a Status
 and never with a traceback; every write and every refusal of one is in the history.
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from hactl.api.audit import Act, Audit
@@ -23,6 +25,7 @@ from hactl.api.verbs.reads import Reader
 from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
 from hactl.api.verbs.writes import Writer, Written
+from hactl.api.workers import Lane
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.errors import (
@@ -44,6 +47,8 @@ log = logging.getLogger("hactl.api")
 NonKubernetes: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _READS = frozenset({"get", "list", "watch"})
+#: What the headers begin with in which a client says that it acts for somebody else; in lower case.
+_IMPERSONATION = "impersonate-"
 
 
 class Service:
@@ -59,22 +64,40 @@ class Service:
         non_kubernetes: NonKubernetes | None = None,
     ) -> None:
         """`secrets_directory`: where references of documents start. None: no other paths are served."""
-        self.reader = Reader(objects, clock)
-        self.audit = Audit(history)
-        self._writer = Writer(objects, clock, secrets_directory=secrets_directory)
-        self._deleter = Deleter(objects, clock, self._writer)
-        self._operations = OperationMaker(objects, clock)
+        self._writes = Lane("writes")
+        #: Also for what answers other paths, and for writing out long answers.
+        self.reads = Lane("reads")
+        self.reader = Reader(objects, clock, self.reads)
+        self.audit = Audit(history, clock)
+        self._writer = Writer(objects, clock, self._writes, secrets_directory=secrets_directory)
+        self._deleter = Deleter(objects, clock, self._writer, self._writes)
+        self._operations = OperationMaker(objects, clock, self._writes)
         #: Set once whoever answers those paths exists: it needs this service for its stream.
         self.non_kubernetes = non_kubernetes
 
     async def close(self) -> None:
         """End every watch."""
         await self.reader.close()
+        self.reads.close()
+        self._writes.close()
 
     async def handle(self, request: Request) -> Response:
         """The answer. Never raises but for a broken promise of ours."""
+        return await self.refusal(request) or await self.answered(request)
+
+    async def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that nobody may make, whatever its body says; None: it may be made."""
+        return await self._guarded(self._check(request), request)
+
+    async def answered(self, request: Request) -> Response:
+        """The answer to a request that `refusal` has nothing against."""
+        response = await self._guarded(self._route(request), request)
+        assert response is not None
+        return response
+
+    async def _guarded(self, work: Awaitable[Response | None], request: Request) -> Response | None:
         try:
-            return await self._route(request)
+            return await work
         except ApiError as refused:
             return answer(refused)
         except StoreError as broken:
@@ -83,23 +106,42 @@ class Service:
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and the log the rest
             return unexpected(request)
 
+    async def _check(self, request: Request) -> None:
+        """Whether it may be asked, from everything but the body. Raises ApiError."""
+        found = resource_path(request.path)
+        ours = non_kubernetes(request.path, request.method)
+        if any(name.startswith(_IMPERSONATION) for name in request.headers):
+            await self._refuse_impersonation(request)
+        if found is not None:
+            verb = _verb(found, request)
+            async with self._noted(_act(found, verb, request), writes=_writes(found, verb)):
+                self._check_resource(found, verb, request)
+        elif request.path.strip("/") == "version":
+            _only(request, "GET")
+        elif ours is not None and self.non_kubernetes is not None:
+            verb, resource, subresource = ours
+            async with self._noted(Act(request.identity, verb, resource), writes=verb not in _READS):
+                self._must(request, verb, resource, subresource)
+        elif is_description(request.path):
+            self._must(request, "get", "discovery", "")
+            _only(request, "GET")
+        elif request.identity.is_anonymous:
+            raise unauthorized()
+        else:
+            raise no_such_path()
+
     async def _route(self, request: Request) -> Response:
+        """What `_check` has nothing against."""
         found = resource_path(request.path)
         if found is not None:
             return await self._resource(found, request)
         if request.path.strip("/") == "version":
-            _only(request, "GET")
             return Response(body=version())
         ours = non_kubernetes(request.path, request.method)
         if ours is not None and self.non_kubernetes is not None:
-            return await self._non_kubernetes(self.non_kubernetes, Act(request.identity, *ours[:2]), ours[2], request)
-        if is_description(request.path):
-            self._must(request, "get", "discovery", "")
-            _only(request, "GET")
-            return described(request)
-        if request.identity.is_anonymous:
-            raise unauthorized()
-        raise no_such_path()
+            async with self._noted(Act(request.identity, *ours[:2]), writes=ours[0] not in _READS):
+                return await self.non_kubernetes(request)
+        return await self.reads.run(request.identity.actor, lambda: described(request))
 
     # -- who may ----------------------------------------------------------------------------------------------------
 
@@ -115,41 +157,46 @@ class Service:
         message = refusal(identity.actor, identity.role, verb, resource, subresource)
         raise forbidden(group, resource, name, message)
 
-    async def _non_kubernetes(self, answers: NonKubernetes, act: Act, subresource: str, request: Request) -> Response:
-        """A path that is no resource of Kubernetes. Raises ApiError."""
+    async def _refuse_impersonation(self, request: Request) -> None:
+        """Nobody may act as somebody else here: who says so must not be taken for himself. Raises ApiError."""
+        if request.identity.is_anonymous:
+            raise unauthorized()
+        whom = request.headers.get(f"{_IMPERSONATION}user", "")
+        message = f'{request.identity.actor} cannot impersonate resource "users"; nobody can'
+        async with self._noted(Act(request.identity, "impersonate", "users", whom), writes=True):
+            raise forbidden("", "users", whom, message)
+
+    @asynccontextmanager
+    async def _noted(self, act: Act, *, writes: bool) -> AsyncIterator[None]:
+        """Refusals of writes, and of reads that who asks may not make, are in the history."""
         try:
-            self._must(request, act.verb, act.resource, subresource)
-            return await answers(request)
+            yield
         except ApiError as refused:
-            if act.verb not in _READS or refused.code in (401, 403):
-                await self.audit.refused(act, refused)
+            if writes or refused.code in (401, 403):
+                await self.audit.refused(act if act.name else act._replace(name=refused.details.name), refused)
             raise
 
     # -- resources --------------------------------------------------------------------------------------------------
 
-    async def _resource(self, path: ResourcePath, request: Request) -> Response:
+    def _check_resource(self, path: ResourcePath, verb: str, request: Request) -> None:
+        """Raises ApiError: 401, 403, 405."""
         resource = path.resource
+        if not path.subresource and verb not in resource.verbs and request.identity.role is not None:
+            # Nobody may, so it is not about who asks.
+            raise method_not_allowed()
+        if path.subresource and verb != "get" and request.identity.role is not None:
+            raise _status_is_ours()
+        self._must(request, verb, resource.plural, path.subresource, path.name, resource.group)
+
+    async def _resource(self, path: ResourcePath, request: Request) -> Response:
         verb = _verb(path, request)
-        writes = verb not in _READS and resource != ACCESS_REVIEWS
-        try:
-            if not path.subresource and verb not in resource.verbs and request.identity.role is not None:
-                # Nobody may, so it is not about who asks.
-                raise method_not_allowed()
-            if path.subresource and verb != "get" and request.identity.role is not None:
-                raise _status_is_ours()
-            self._must(request, verb, resource.plural, path.subresource, path.name, resource.group)
-            if not writes:
-                return await self._read(path, verb, request)
-            return await self._write(path, verb, request)
-        except ApiError as refused:
-            if writes or refused.code in (401, 403):
-                what = f"{resource.plural}/{path.subresource}" if path.subresource else resource.plural
-                await self.audit.refused(Act(request.identity, verb, what, path.name or refused.details.name), refused)
-            raise
+        writes = _writes(path, verb)
+        async with self._noted(_act(path, verb, request), writes=writes):
+            return await (self._write if writes else self._read)(path, verb, request)
 
     async def _read(self, path: ResourcePath, verb: str, request: Request) -> Response:
         if path.resource == ACCESS_REVIEWS:
-            return review(request)
+            return await self.reads.run(request.identity.actor, lambda: review(request))
         if verb == "get":
             return await self.reader.get(path, request)
         return await (self.reader.watch if verb == "watch" else self.reader.listed)(path, request)
@@ -201,6 +248,16 @@ class Service:
             "items": deleted,
         }
         return Response(body=body)
+
+
+def _writes(path: ResourcePath, verb: str) -> bool:
+    return verb not in _READS and path.resource != ACCESS_REVIEWS
+
+
+def _act(path: ResourcePath, verb: str, request: Request) -> Act:
+    """What is asked for, for the history."""
+    what = f"{path.resource.plural}/{path.subresource}" if path.subresource else path.resource.plural
+    return Act(request.identity, verb, what, path.name)
 
 
 def _verb(path: ResourcePath, request: Request) -> str:

@@ -6,19 +6,20 @@ import asyncio
 import getpass
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hactl.api.audit import Act
+from hactl.api.audit import Audit
 from hactl.api.http import tls
+from hactl.api.http.connections import descriptors, most_connections, most_local
 from hactl.api.http.server import Authenticate, Listener, Server
 from hactl.api.identity import Authenticator, of_owner
 from hactl.api.non_kubernetes.endpoints import Endpoints
 from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.non_kubernetes.stream import changes
-from hactl.api.request.wire import Identity, Role, anonymous
+from hactl.api.request.wire import Identity, Role
 from hactl.api.service import Service
 from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
@@ -27,6 +28,11 @@ from hactl.errors import HactlError
 from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
 
 log = logging.getLogger("hactl.api")
+
+#: The delay of the loop is measured this often, seconds.
+LAG_SECONDS = 0.25
+#: Whether the certificate is to be renewed is looked at this often, seconds.
+RENEW_SECONDS = 3600.0
 
 
 class Live(Protocol):
@@ -87,15 +93,68 @@ class Wanted:
     #: Who signs client certificates; None: there are none.
     client_authority: Path | None = None
     tls_directory: Path = Path("tls")
+    #: More names and addresses that clients call this server by, for the certificate that we make.
+    names: tuple[str, ...] = ()
     #: Plain TCP on loopback addresses, where everybody has this role; None: TLS.
     insecure: Role | None = None
+
+
+class Serving:
+    """The API while it runs."""
+
+    def __init__(self, metrics: Metrics, audit: Audit) -> None:
+        """`metrics` are to be told of passes."""
+        self.metrics = metrics
+        #: None: nobody is served over TLS.
+        self.tls: tls.ServerTLS | None = None
+        self._audit = audit
+        self._reload = asyncio.Event()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    def start(self) -> None:
+        """Begin to measure the loop, and to keep certificates and counts."""
+        loop = asyncio.get_running_loop()
+        self._tasks = (loop.create_task(self._measure()), loop.create_task(self._renew()))
+
+    def reload(self) -> None:
+        """Read the certificate again soon (SIGHUP). Returns at once."""
+        self._reload.set()
+
+    async def stop(self) -> None:
+        """No more of that."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._audit.flush(end=True)
+
+    async def _measure(self) -> None:
+        """How late everything on this loop gets its turn: what hurts the reconciler and /healthz."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self.metrics.lagged(max(0.0, loop.time() - due))
+            self._audit.flush()
+
+    async def _renew(self) -> None:
+        """The certificate is renewed before it ends, and read again when somebody put another one there."""
+        while self.tls is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._reload.wait()
+            self._reload.clear()
+            try:
+                if await asyncio.to_thread(self.tls.reload):
+                    log.info("new connections get the certificate that is there now")
+            except HactlError as error:
+                log.error("the certificate cannot be read again; the old one stays", extra={"error": str(error)})
 
 
 @asynccontextmanager
 async def serving(
     record: Record, live: Live, wanted: Wanted, *, clock: Clock, secrets_directory: str
-) -> AsyncIterator[Metrics]:
-    """The API, as long as the context lasts; gives the metrics, to be told of passes. Raises HactlError."""
+) -> AsyncIterator[Serving]:
+    """The API, as long as the context lasts. Raises HactlError."""
     metrics = Metrics(
         lambda: live.statuses,
         lambda: live.depth,
@@ -114,20 +173,32 @@ async def serving(
         authenticator,
         lambda label: _nudge(live, label),
         lambda after: changes(service.reader, after),
+        service.reads,
         lambda: _troubles(record, live),
         live.fresh_seconds,
     )
     service.reader.as_of_now = lambda body: _as_of_now(body, live, clock)
     service.non_kubernetes = endpoints.handle
-    server = Server(service, answered=metrics.requested)
+    open_files = descriptors()
+    server = Server(
+        service,
+        max_connections=most_connections(open_files, len(wanted.listen)),
+        max_local=most_local(open_files),
+        answered=metrics.requested,
+    )
+    serving = Serving(metrics, service.audit)
     try:
-        for listener in await _listeners(wanted, service, authenticator, clock):
+        listeners = await _listeners(wanted, service, authenticator, clock)
+        serving.tls = next((each.tls for each in listeners if each.tls is not None), None)
+        for listener in listeners:
             await _start(server, listener, needed=listener.socket is None or wanted.socket_needed)
         service.reader.events.on_row = metrics.took_in
         await service.reader.everything()
         metrics.watches.set_function(lambda: service.reader.watchers)
-        yield metrics
+        serving.start()
+        yield serving
     finally:
+        await serving.stop()
         await server.stop()
 
 
@@ -176,8 +247,7 @@ async def _listeners(wanted: Wanted, service: Service, authenticator: Authentica
         # Plain loopback: there is nothing to tell them apart by.
         everybody = Identity("somebody", wanted.insecure, "")
         return found + [Listener(everybody, host=host, port=port) for host, port in wanted.listen]
-    certificates = await asyncio.to_thread(_certificates, wanted, clock)
-    context = await asyncio.to_thread(tls.server_context, certificates, wanted.client_authority)
+    context = await asyncio.to_thread(tls.ServerTLS, lambda: _certificates(wanted, clock), wanted.client_authority)
     stranger = _stranger(service, authenticator)
     return found + [Listener(stranger, host=host, port=port, tls=context) for host, port in wanted.listen]
 
@@ -186,8 +256,8 @@ def _certificates(wanted: Wanted, clock: Clock) -> tls.Certificates:
     if wanted.certificate is not None and wanted.key is not None:
         return tls.given(wanted.certificate, wanted.key)
     hosts = [name for host, _ in wanted.listen for name in tls.default_hosts(host)]
-    made = tls.ensured(wanted.tls_directory, hosts, clock.now())
-    if made.authority is not None:
+    made = tls.ensured(wanted.tls_directory, [*hosts, *wanted.names], clock.now())
+    if made.fresh and made.authority is not None:
         log.info(
             "clients trust this authority",
             extra={"file": str(made.authority), "fingerprint": tls.fingerprint(made.authority)},
@@ -196,14 +266,13 @@ def _certificates(wanted: Wanted, clock: Clock) -> tls.Certificates:
 
 
 def _stranger(service: Service, authenticator: Authenticator) -> Authenticate:
-    """TLS: tokens and client certificates; what is wrong is counted, and recorded once a minute for each address."""
+    """TLS: tokens and client certificates; what is wrong is in the log once a minute for each address."""
 
     async def known(headers: Mapping[str, str], address: str, certificate: Mapping[str, Any] | None) -> Identity:
         try:
             return await authenticator.of_request(headers, address=address, certificate=certificate)
         except ApiError as refused:
-            if refused.code == 401 and authenticator.limit.failed(address):
-                await service.audit.refused(Act(anonymous(address), "authenticate", ""), refused)
+            service.audit.stranger(address, f"wrong credentials: {refused}")
             raise
 
     return known

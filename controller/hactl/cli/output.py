@@ -7,10 +7,12 @@ plans and the record as they are.
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -35,6 +37,11 @@ def print_data(form: str, data: Any) -> None:
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
         return
+    click.echo(yaml_text(data), nl=False)
+
+
+def yaml_text(data: Any) -> str:
+    """As YAML."""
     import io
 
     from ruamel.yaml import YAML
@@ -43,7 +50,7 @@ def print_data(form: str, data: Any) -> None:
     yaml.default_flow_style = False
     stream = io.StringIO()
     yaml.dump(json.loads(json.dumps(data, default=str)), stream)
-    click.echo(stream.getvalue(), nl=False)
+    return stream.getvalue()
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -55,6 +62,15 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         cells = [cell + " " * (width - len(text)) for cell, text, width in zip(row, bare, widths, strict=True)]
         lines.append("   ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
+    """A file that has its mode before it has its content, and is there whole or not at all. Raises OSError."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+    new.replace(path)
 
 
 def age(seconds: float | None) -> str:
@@ -72,11 +88,15 @@ def safe(text: str) -> str:
     return "\n".join(printable(line.expandtabs()) for line in text.split("\n"))
 
 
+#: Longer than anybody waits: a hundred years. Beyond it there is no date.
+LONGEST_SECONDS = 100 * 366 * 86400.0
+
+
 def to_seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """`90`, `90s`, `10m`, `1h` as seconds; more than 0."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
     seconds = float(found[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]] if found else 0.0
-    if not seconds:
+    if not 0 < seconds <= LONGEST_SECONDS:
         raise click.BadParameter(f"{value} is no duration; say 90s, 10m or 1h", ctx, param)
     return seconds
 
@@ -86,8 +106,10 @@ def to_end(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
     if value is None:
         return None
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-    if value[:-1].isdecimal() and value[-1] in units and int(value[:-1]):
-        return datetime.now(UTC) + timedelta(seconds=int(value[:-1]) * units[value[-1]])
+    if value[:-1].isdecimal() and value[-1] in units:
+        seconds = float(value[:-1]) * units[value[-1]]
+        if 0 < seconds <= LONGEST_SECONDS:
+            return datetime.now(UTC) + timedelta(seconds=seconds)
     raise click.BadParameter(f"{value} is no duration; say 90d, 12h or 30m", ctx, param)
 
 

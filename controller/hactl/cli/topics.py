@@ -63,7 +63,7 @@ resolve are the same with a server and without one. What changes nodes is done b
 watches; when none runs on the record the command does it itself.
 status                   from this machine's record; with --server, --context or a context elsewhere: from that server.
 history, why, why-not    only on the controller's machine (why also with -f, from where the nodes are reached).
-kubectl talks to the same server: hactl kubeconfig https://HOST:PORT > FILE
+kubectl talks to the same server: hactl kubeconfig https://HOST:PORT -o FILE
 """
 
 

@@ -283,7 +283,7 @@ class EventKind(Named):
     REQUEST_ACCEPTED = ("RequestAccepted", "A request to the API changed something.")
     REQUEST_REFUSED = (
         "RequestRefused",
-        "A request to the API that would have changed something was refused, or nobody knew who asked.",
+        "A request to the API that would have changed something, or that the role did not allow, was refused.",
         True,
     )
     TOKEN_CREATED = ("TokenCreated", "A token of the API was made.")

@@ -39,9 +39,9 @@ RETRY_SECONDS = 5.0
 OPERATIONS_SECONDS = 1.0
 #: Nothing tells when a daemon of these clusters ends: they are looked at this often, seconds.
 UNHEARD_SECONDS = 8.0
-#: The record forgets what is older than this, days; looked at once a day.
+#: The record forgets what is older than this, days, and what is beyond a budget; looked at once an hour.
 KEEP_DAYS = 400.0
-HOUSEKEEPING_SECONDS = 24 * 3600.0
+HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Record(Documents, OperationLog, Upkeep, Protocol):
@@ -212,7 +212,7 @@ class Controller:
             log.error("the record cannot be written", extra={"error": str(error)})
 
     async def _keep_house(self) -> None:
-        """Forget old history, now and once a day. A record that cannot be written is tried tomorrow."""
+        """Forget old history, now and once an hour. A record that cannot be written is tried an hour later."""
         while True:
             try:
                 forgotten = await self._store.prune(keep_days=KEEP_DAYS)

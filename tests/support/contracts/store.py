@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from hactl.adapters.record import rules
 from hactl.adapters.record.store import Store
+from hactl.core.catalogue import EventKind
 from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
 from hactl.errors import Busy, StoreError
@@ -339,6 +341,19 @@ class StoreContract:
         assert [row["summary"] for row in await store.history({})] == ["7", "8", "9"]
         assert await store.prune(keep_rows=0) == 2
         assert [row["summary"] for row in await store.history({})] == ["9"]
+
+    async def test_noise_has_a_budget_by_bytes(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The newest bytes of a kind stay, and nothing of another kind goes for it; the newest row stays always."""
+        monkeypatch.setattr(rules, "BUDGETS", {EventKind.REQUEST_REFUSED: 1000})
+        await store.record("OperationEnded", "nas", "what a person did")
+        for number in range(20):
+            await store.record("RequestRefused", "", f"{number:02} " + "\u00e9" * 50, detail={"code": 403})
+        assert await store.prune() == 16
+        assert [row["summary"][:2] for row in await store.history({})] == ["wh", "16", "17", "18", "19"]
+        assert await store.prune() == 0
+        await store.record("RequestRefused", "", "x" * 2000)
+        assert await store.prune() == 4
+        assert [row["kind"] for row in await store.history({})] == ["OperationEnded", "RequestRefused"]
 
     async def test_a_document_and_its_event_are_one(self, store: Store) -> None:
         """What came into force, from where, by whom; what vanished. Nothing for what changed nothing."""

@@ -212,6 +212,10 @@ class Tables(Reading, Protocol):
         """Delete what `hactl.ports.Upkeep.prune` says; returns how many rows."""
         ...
 
+    def forget_beyond(self, kind: EventKind, size: int) -> int:
+        """Delete the oldest events of a kind, so that at most `size` bytes of it are left; returns how many rows."""
+        ...
+
 
 class Backend(Protocol):
     """Where the tables are, and how work on them is run. Belongs to one event loop."""

@@ -23,6 +23,7 @@ from hactl.adapters.record.operations import in_force, operation
 from hactl.adapters.record.rows import (
     FAILED_EVENTS,
     NOT_DONE,
+    ROW_BYTES,
     by_revision,
     canonical,
     check_kept,
@@ -335,6 +336,18 @@ class MemoryTables:
     def old_operations(self, before: str) -> list[int]:
         ended = [(each.id, each.ended_at) for each in self._operations.values()]
         return [number for number, at in ended if at is not None and stored_time(at) < before]
+
+    def forget_beyond(self, kind: EventKind, size: int) -> int:
+        total, deleted, newest = 0, 0, max(self._events, default=0)
+        for key, row in sorted(self._events.items(), reverse=True):
+            if row["kind"] != kind:
+                continue
+            total += len(row["summary"].encode()) + len((row["detail"] or "").encode()) + ROW_BYTES
+            if total > size and key != newest:
+                del self._events[key]
+                deleted += 1
+        self.writes += deleted
+        return deleted
 
     def forget(self, before: str, keep_rows: int | None) -> int:
         ids = sorted(self._events.keys() | self._steps.keys())

@@ -50,6 +50,21 @@ from hactl.ports import API_ORIGIN, FILES_ORIGIN, Change, Document
 CLUSTERS = HACLUSTERS.plural
 OPERATIONS = HAOPERATIONS.plural
 
+_MIB = 1024 * 1024
+#: What machines, clients and broken nodes can repeat without end, and how many bytes of it are kept, the newest: so it
+#: never fills the disk nor takes the place of what people did (operations, moves, steps, documents, tokens).
+BUDGETS: Mapping[EventKind, int] = {
+    EventKind.REQUEST_REFUSED: 4 * _MIB,
+    EventKind.REQUEST_ACCEPTED: 64 * _MIB,
+    EventKind.DOCUMENT_REFUSED: 16 * _MIB,
+    EventKind.PLAN_CHANGED: 64 * _MIB,
+    EventKind.STATE_CHANGED: 64 * _MIB,
+    EventKind.CONDITION_CHANGED: 64 * _MIB,
+    EventKind.HOLD_CHANGED: 64 * _MIB,
+    EventKind.NODE_LOST: 16 * _MIB,
+    EventKind.NODE_BACK: 16 * _MIB,
+}
+
 
 # -- documents --------------------------------------------------------------------------------------------------------
 
@@ -250,7 +265,8 @@ def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int
             found = None if name is None else _get(tables, OPERATIONS, name)
             if found is not None:
                 tables.remove_object(OPERATIONS, found)
-        return tables.forget(before, keep_rows)
+        forgotten = tables.forget(before, keep_rows)
+        return forgotten + sum(tables.forget_beyond(kind, size) for kind, size in BUDGETS.items())
 
 
 # -- operations -------------------------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import ssl
+import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,9 +20,12 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from hactl.api.http import lines, sockets
-from hactl.api.request.paths import verb_and_resource
+from hactl.api.http.connections import MAX_CONNECTIONS, MAX_LOCAL, Acceptor, Budget, Connection
+from hactl.api.http.tls import ServerTLS
+from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
+from hactl.api.workers import INLINE_OBJECTS, Bodies
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
 
@@ -33,9 +35,10 @@ log = logging.getLogger("hactl.api")
 _SILENT = logging.getLogger("hactl.api.http")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
-MAX_BODY_BYTES = 3 * 1024 * 1024
-#: From the connection to the end of the first request's head, TLS included, seconds.
-HEAD_SECONDS = 15.0
+#: A cluster, as large as a document in a file may be; and everything else: operations, leases, reviews, tokens.
+MAX_BODY_BYTES = 1024 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"})
 #: Until the body of a request is here, seconds.
 BODY_SECONDS = 30.0
 #: A connection on which nothing is asked is kept this long, seconds.
@@ -44,7 +47,6 @@ IDLE_SECONDS = 90.0
 LINGER_SECONDS = 2.0
 #: A client that takes nothing for this long is cut off, seconds.
 WRITE_SECONDS = 30.0
-MAX_CONNECTIONS = 1000
 #: Requests get this long to end when the server stops, seconds.
 STOP_SECONDS = 3.0
 
@@ -64,7 +66,7 @@ class Listener:
     #: A TCP address and port.
     host: str = ""
     port: int = 0
-    tls: ssl.SSLContext | None = None
+    tls: ServerTLS | None = None
 
     def __post_init__(self) -> None:
         """Raises HactlError for plain TCP elsewhere than on a loopback address."""
@@ -102,52 +104,53 @@ class Server:
         service: Service,
         *,
         max_connections: int = MAX_CONNECTIONS,
+        max_local: int = MAX_LOCAL,
         answered: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """`answered` is told verb, resource and status of every answer."""
+        """At most so many connections on each TCP listener, and on the Unix socket.
+
+        `answered` is told verb, resource and status of every answer.
+        """
         self._service = service
         self._max_connections = max_connections
         self._answered = answered
-        self._running: list[tuple[web.Server, asyncio.Server]] = []
+        self._local = max_local
+        self._servers: list[web.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._bound: list[sockets.Bound] = []
         self._lines = lines.Lines()
-        #: New connections that have not sent a whole request head yet.
-        self._silent: set[Any] = set()
+        self._bodies = Bodies()
+        #: Which connection a protocol reads.
+        self._connections: dict[Any, tuple[Connection, Budget]] = {}
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
     async def start(self, listener: Listener) -> int:
         """Begin to listen; the port, 0 for a Unix socket. Raises HactlError when that is not possible."""
-        loop = asyncio.get_running_loop()
-        http = self._protocols(listener)
-
-        def connection() -> asyncio.BaseProtocol:
-            if sum(len(each.connections) for each, _ in self._running) >= self._max_connections:
-                return _Full()
-            made = http()
-            self._silent.add(made)
-            loop.call_later(HEAD_SECONDS, self._hurry, made)
-            return made
-
         if listener.socket is not None:
             bound = await asyncio.to_thread(sockets.bound, listener.socket)
             self._bound.append(bound)
-            listening = await loop.create_unix_server(connection, sock=bound.socket)
-            port = 0
+            # Everybody there is the owner.
+            budget, listening = Budget(self._local, self._local), [bound.socket]
         else:
-            try:
-                listening = await loop.create_server(
-                    connection,
-                    listener.host,
-                    listener.port,
-                    ssl=listener.tls,
-                    ssl_handshake_timeout=HEAD_SECONDS if listener.tls else None,
-                    backlog=128,
-                )
-            except OSError as error:
-                raise HactlError(f"cannot listen on {listener}: {error.strerror or error}") from error
-            port = int(listening.sockets[0].getsockname()[1])
-        self._running.append((http, listening))
+            budget = Budget(self._max_connections, max(1, self._max_connections // 2))
+            listening = await _listening(listener)
+        http = self._protocols(listener)
+        self._servers.append(http)
+
+        def protocol(connection: Connection) -> asyncio.BaseProtocol:
+            made = http()
+            self._connections[made] = connection, budget
+            return made
+
+        for each in listening:
+            tls = listener.tls
+            acceptor = Acceptor(
+                each, budget, protocol, tls=None if tls is None else tls.current, failed=self._service.audit.stranger
+            )
+            acceptor.start()
+            self._acceptors.append(acceptor)
+        port = 0 if listener.socket is not None else int(listening[0].getsockname()[1])
         log.info("the API listens", extra={"on": str(replace(listener, port=port))})
         return port
 
@@ -156,13 +159,19 @@ class Server:
         loop = asyncio.get_running_loop()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._handle(listener, request)
+            connection, budget = self._connections[request.protocol]
+            connection.asked = connection.busy = True
+            try:
+                return await self._handle(listener, request, lambda: budget.is_known(connection))
+            finally:
+                connection.busy, connection.idle_since = False, loop.time()
 
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+            return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
-        return web.Server(
+        return _Server(
             handle,
+            self._ended,
             request_factory=request,
             # A watch ends when its client goes; what writes is shielded.
             handler_cancellation=True,
@@ -174,32 +183,32 @@ class Server:
             auto_decompress=False,
         )
 
-    def _hurry(self, protocol: Any) -> None:
-        """Cut off a connection that has not asked anything whole by now."""
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            if protocol.transport is not None:
-                protocol.transport.abort()
+    def _ended(self, protocol: Any) -> None:
+        connection, budget = self._connections.pop(protocol, (None, None))
+        if connection is not None and budget is not None:
+            budget.remove(connection)
 
     async def stop(self) -> None:
         """No new connections, watches end, the rest gets its time."""
         for bound in self._bound:
             sockets.removed(bound)
-        for _, listening in self._running:
-            listening.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         await self._service.close()
-        for http, _ in self._running:
+        for http in self._servers:
             # Idle connections end now, the others after their answer.
             http.pre_shutdown()
-        await asyncio.gather(*(http.shutdown(STOP_SECONDS) for http, _ in self._running), return_exceptions=True)
-        self._running.clear()
+        await asyncio.gather(*(http.shutdown(STOP_SECONDS) for http in self._servers), return_exceptions=True)
+        self._servers.clear()
+        self._acceptors.clear()
         self._bound.clear()
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    async def _handle(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(
+        self, listener: Listener, request: web.BaseRequest, known: Callable[[], None]
+    ) -> web.StreamResponse:
         """One request. What goes wrong before the service has it is answered as the service would."""
-        self._silent.discard(request.protocol)
         parsed = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
@@ -211,9 +220,10 @@ class Server:
                 await _who(listener, headers, _address(listener, request), _certificate(request)),
                 {name: request.query[name] for name in request.query},
                 headers,
-                await _body(request),
             )
-            response = await asyncio.shield(self._service.handle(parsed))
+            if not parsed.identity.is_anonymous:
+                known()
+            response = await self._ask(request, parsed)
         except ApiError as refused:
             response = answer(refused)
         except (asyncio.CancelledError, ConnectionError):
@@ -223,7 +233,12 @@ class Server:
         if self._answered is not None:
             self._answered(*verb_and_resource(request.method, parsed.path, parsed.query), response.status)
         try:
+            if _is_long(response):
+                text = await self._service.reads.run(parsed.identity.actor, lambda: lines.text(response.body) + b"\n")
+                response = replace(response, raw=text)
             return await _send(request, response, self._lines)
+        except ApiError as refused:
+            return await _send(request, answer(refused), self._lines)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -232,6 +247,32 @@ class Server:
             if request.transport is not None:
                 request.transport.abort()
             raise
+
+    async def _ask(self, request: web.BaseRequest, parsed: Request) -> Response:
+        """The service's answer. No body is taken in before it is clear that who asks may ask. Raises ApiError."""
+        refused = await asyncio.shield(self._service.refusal(parsed))
+        if refused is not None:
+            return refused
+        if parsed.method not in _WITHOUT_BODY:
+            limit = MAX_BODY_BYTES if is_about_documents(parsed.path) else min(SMALL_BODY_BYTES, MAX_BODY_BYTES)
+            length = limit if request.content_length is None else request.content_length
+            if min(length, limit) > SMALL_BODY_BYTES:
+                async with self._bodies.turn(parsed.identity.actor, BODY_SECONDS):
+                    return await self._answer_with_body(request, parsed, limit)
+            return await self._answer_with_body(request, parsed, limit)
+        return await asyncio.shield(self._service.answered(parsed))
+
+    async def _answer_with_body(self, request: web.BaseRequest, parsed: Request, limit: int) -> Response:
+        parsed = replace(parsed, body=await _body(request, limit))
+        return await asyncio.shield(self._service.answered(parsed))
+
+
+def _is_long(response: Response) -> bool:
+    """A list whose writing takes a while."""
+    body = response.body
+    if response.raw is not None or not isinstance(body, Mapping):
+        return False
+    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
 
 
 async def _who(
@@ -262,17 +303,22 @@ def _check_page(headers: Mapping[str, str]) -> None:
         raise forbidden("", "", "", "over plain HTTP only local programs are answered, no web pages")
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """The whole body. Raises ApiError (408, 413)."""
+async def _body(request: web.BaseRequest, limit: int) -> bytes:
+    """The whole body. Raises ApiError (400, 408, 413)."""
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large(MAX_BODY_BYTES) from None
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
     except TimeoutError:
         raise ApiError(408, "Timeout", f"the body was not here within {BODY_SECONDS:.0f} s") from None
     except web.RequestPayloadError as error:
         raise bad_request(f"the body cannot be read: {error}") from None
+    return bytes(body)
 
 
 async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
@@ -301,6 +347,8 @@ async def _stream(
     try:
         await sending.prepare(request)
         async for value in response.stream:
+            # A watch that begins with thousands of objects leaves others their turn after each.
+            await asyncio.sleep(0)
             line = lines.server_sent(value) if events else written.of(value)
             async with asyncio.timeout(WRITE_SECONDS):
                 await sending.write(line)
@@ -319,14 +367,35 @@ async def _stream(
     return sending
 
 
-class _Full(asyncio.Protocol):
-    """Says that there are too many connections, and hangs up."""
+class _Server(web.Server):
+    """aiohttp's, which tells of connections that ended."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answer without having read anything."""
-        assert isinstance(transport, asyncio.Transport)
-        with suppress(OSError):
-            transport.write(
-                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-        transport.close()
+    def __init__(self, handler: Any, ended: Callable[[Any], None], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._ended = ended
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        """Called by each protocol."""
+        super().connection_lost(handler, exc)
+        self._ended(handler)
+
+
+async def _listening(listener: Listener) -> list[socket.socket]:
+    """Bound sockets for every address that the listener's host stands for. Raises HactlError."""
+    made: list[socket.socket] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+    except OSError as error:
+        for one in made:
+            one.close()
+        raise HactlError(f"cannot listen on {listener}: {error.strerror or error}") from error
+    return made

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,8 @@ CA_DAYS = 3650
 #: What browsers and Apple's clients accept at most.
 SERVER_DAYS = 397
 RENEW_DAYS = 30
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_DNS_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
 class TLSError(HactlError):
@@ -75,11 +78,24 @@ def ensured(directory: Path, hosts: Iterable[str], now: datetime) -> Certificate
 
 
 def default_hosts(listen: str) -> list[str]:
-    """Names and addresses this machine may be called by: localhost, its host name, and where it listens."""
+    """Names and addresses this machine may be called by: localhost, its host names, and where it listens.
+
+    What it is called by behind every address (0.0.0.0) only its owner knows: `hactl run --tls-san`.
+    """
     hosts = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
     if listen not in ("", "0.0.0.0", "::"):
         hosts.append(listen)
     return hosts
+
+
+def check_name(text: str) -> str | None:
+    """What is wrong with a name or address for a certificate; None: nothing."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if len(text) > 253 or not _DNS_NAME.fullmatch(text):
+            return f"{text[:80]} is no DNS name and no IP address"
+    return None
 
 
 def server_context(certificates: Certificates, client_authority: Path | None = None) -> ssl.SSLContext:
@@ -97,6 +113,34 @@ def server_context(certificates: Certificates, client_authority: Path | None = N
         )
         raise TLSError(f"the certificates cannot be used ({files}): {error}") from error
     return context
+
+
+class ServerTLS:
+    """What a new connection gets: the files as they were read last. Connections that there are keep what they have."""
+
+    def __init__(self, files: Callable[[], Certificates], client_authority: Path | None = None) -> None:
+        """`files` finds, makes or renews them. Raises TLSError."""
+        self._files = files
+        self._client_authority = client_authority
+        self._read: tuple[bytes, ...] = ()
+        self._context = self._load()
+
+    def current(self) -> ssl.SSLContext:
+        """For the next handshake."""
+        return self._context
+
+    def reload(self) -> bool:
+        """Read the files again, renewed where they are ours: do they differ? Raises TLSError: the old ones stay."""
+        before = self._read
+        self._context = self._load()
+        return self._read != before
+
+    def _load(self) -> ssl.SSLContext:
+        found = self._files()
+        context = server_context(found, self._client_authority)
+        paths = (found.certificate, self._client_authority)
+        self._read = tuple(path.read_bytes() for path in paths if path is not None)
+        return context
 
 
 def fingerprint(certificate: Path) -> str:
@@ -125,7 +169,25 @@ def _still_good(path: Path, hosts: tuple[str, ...], now: datetime) -> bool:
         return False
     found = x509.load_pem_x509_certificate(path.read_bytes())
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return set(_alternatives(hosts)) <= set(names) and found.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
+    return set(_alternatives(hosts)) == set(names) and found.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
+
+
+def is_for(certificate: Path, host: str) -> list[str] | None:
+    """None: a server with this certificate may call itself so; else the names and addresses that it has.
+
+    Raises TLSError for a file that cannot be read as a certificate.
+    """
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except OSError as error:
+        raise TLSError(f"{certificate}: {error.strerror or error}") from error
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise TLSError(f"{certificate}: {error}") from error
+    [wanted] = _alternatives([host])
+    return None if wanted in names else [str(name.value) for name in names]
 
 
 def _alternatives(hosts: Iterable[str]) -> list[x509.GeneralName]:
@@ -136,7 +198,7 @@ def _alternatives(hosts: Iterable[str]) -> list[x509.GeneralName]:
         try:
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
-            names.append(x509.DNSName(host))
+            names.append(x509.DNSName(host.lower()))
     return names
 
 

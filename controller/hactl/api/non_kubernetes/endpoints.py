@@ -5,7 +5,6 @@ Which paths these are, and who may ask: `hactl.api.request.paths.non_kubernetes`
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,10 @@ from typing import Any, Protocol
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
 from hactl.api.non_kubernetes import health
 from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
+from hactl.api.request.payload import read_json, to_number
 from hactl.api.request.wire import Request, Response
+from hactl.api.workers import Lane
+from hactl.core.kube.codec import moment_of
 from hactl.core.kube.errors import (
     Cause,
     already_exists,
@@ -52,6 +54,8 @@ class Endpoints:
     nudge: Callable[[str | None], None]
     #: Changes of stored objects after a revision, for ever.
     changes: Callable[[int | None], AsyncIterator[Mapping[str, Any]]]
+    #: What takes long is done there.
+    lane: Lane
     #: Why the controller cannot do its work now, one line each.
     troubles: Callable[[], Sequence[str]] = list
     #: A status that is older says nothing about now, seconds.
@@ -65,7 +69,8 @@ class Endpoints:
             case ["readyz"]:
                 return await self._ready()
             case ["metrics"]:
-                return Response(raw=self.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+                text = await self.lane.run(request.identity.actor, self.metrics.writer())
+                return Response(raw=text, content_type=CONTENT_TYPE_LATEST)
             case ["clusters", name, "active"]:
                 group = request.query.get("group", "")
                 status = self.statuses().get(name)
@@ -103,9 +108,7 @@ class Endpoints:
         if request.method != "GET":
             raise method_not_allowed()
         after = request.headers.get("last-event-id") or request.query.get("after")
-        if after is not None and not after.isdecimal():
-            raise bad_request("Last-Event-ID is a revision: a number")
-        stream = self.changes(None if after is None else int(after))
+        stream = self.changes(None if after is None else to_number(after, "Last-Event-ID"))
         return Response(content_type="text/event-stream", stream=stream)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -128,7 +131,8 @@ class Endpoints:
 
     async def _make_token(self, request: Request) -> Response:
         """The token itself is in this answer and nowhere else, ever."""
-        name, role, expires_at = _wanted(request.body, self.clock.now())
+        now = self.clock.now()
+        name, role, expires_at = await self.lane.run(request.identity.actor, lambda: _wanted(request.body, now))
         token = new_token()
         try:
             await self.record.create_token(
@@ -154,32 +158,20 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wanted(body: bytes, now: datetime) -> tuple[str, str, datetime | None]:
     """Name, role and end of a token to be made. Raises ApiError with every fault."""
-    try:
-        data = json.loads(body)
-    except ValueError as error:
-        raise bad_request(f"the body is no JSON: {error}") from error
+    data = read_json(body)
     if not isinstance(data, dict):
         raise bad_request("the body is a mapping: {name, role, expiresAt}")
     name, role, until = (data.get(key) for key in ("name", "role", "expiresAt"))
-    causes = [Cause(key, "unknown field") for key in data if key not in ("name", "role", "expiresAt")]
+    causes = [Cause(key[:100], "unknown field") for key in data if key not in ("name", "role", "expiresAt")]
     if not isinstance(name, str) or len(name) > 63 or not _TOKEN_NAME.fullmatch(name):
         causes.append(Cause("name", "lower-case letters, digits, - and ., at most 63"))
     if role not in ROLES:
         causes.append(Cause("role", f"one of {', '.join(ROLES)}"))
     expires_at = None
     if until is not None:
-        expires_at = _moment(until)
+        expires_at = moment_of(until)
         if expires_at is None or expires_at <= now:
             causes.append(Cause("expiresAt", "a time to come, as 2026-11-24T03:00:00Z"))
     if causes:
         raise invalid("", "Token", name if isinstance(name, str) else "", causes)
     return str(name), str(role), expires_at
-
-
-def _moment(text: object) -> datetime | None:
-    """A time with its offset; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return found if found is None or found.tzinfo else None

@@ -50,6 +50,7 @@ METRICS = {
     "hactl_source_age_seconds": "Since a source was read well; none for one that never was.",
     "hactl_documents_refused": "Faults for which documents of a source are refused now.",
     "hactl_record_writes_failed_total": "Writes to the record that failed, since the process began.",
+    "hactl_loop_lag_seconds": "How late the controller's event loop was, measured four times a second.",
 }
 _TRUTHS = ("True", "False", "Unknown")
 
@@ -95,11 +96,22 @@ class Metrics:
             registry=self._registry,
         )
         self.watches = Gauge("hactl_api_watches", METRICS["hactl_api_watches"], registry=self._registry)
-        self._registry.register(_Newest(statuses, queue_depth, now, sources, failed_writes, limit))
+        self._lag = Histogram(
+            "hactl_loop_lag_seconds",
+            METRICS["hactl_loop_lag_seconds"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
+        self._statuses, self._queue_depth, self._now = statuses, queue_depth, now
+        self._sources, self._failed_writes, self._limit = sources, failed_writes, limit
 
     def passed(self, result: str, seconds: float) -> None:
         """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
         self._reconcile.labels(result).observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop was so late with something that was due."""
+        self._lag.observe(seconds)
 
     def took_in(self, row: Mapping[str, Any]) -> None:
         """A row of the history, once each: counts steps that ended, and moves with their measured seconds."""
@@ -118,49 +130,56 @@ class Metrics:
         """A request to the API was answered; `resource` is a plural name or a fixed path."""
         self._requests.labels(verb, resource, str(code)).inc()
 
-    def text(self) -> bytes:
-        """The exposition format, of content type `CONTENT_TYPE_LATEST`."""
-        return generate_latest(self._registry)
+    def writer(self) -> Callable[[], bytes]:
+        """What writes how it is now, in another thread if need be: in the format of type `CONTENT_TYPE_LATEST`."""
+        newest = CollectorRegistry(auto_describe=False)
+        newest.register(
+            _Newest(
+                dict(self._statuses()),
+                self._queue_depth(),
+                self._now(),
+                dict(self._sources()),
+                self._failed_writes(),
+                self._limit,
+            )
+        )
+        return lambda: generate_latest(newest) + generate_latest(self._registry)
 
 
 class _Newest(Collector):
-    """Gauges made of the newest statuses, each time somebody asks."""
+    """Gauges made of the newest statuses, for one who asks."""
 
     def __init__(
         self,
-        statuses: Statuses,
-        queue_depth: Callable[[], int],
-        now: Callable[[], datetime],
-        sources: Callable[[], Mapping[str, SourceHealth]],
-        failed_writes: Callable[[], int],
+        statuses: Mapping[str, Mapping[str, Any]],
+        queue_depth: int,
+        now: datetime,
+        sources: Mapping[str, SourceHealth],
+        failed_writes: int,
         limit: float,
     ) -> None:
-        self._statuses = statuses
-        self._queue_depth = queue_depth
-        self._now = now
-        self._sources = sources
-        self._failed_writes = failed_writes
-        self._limit = limit
+        self._statuses, self._queue_depth, self._now = statuses, queue_depth, now
+        self._sources, self._failed_writes, self._limit = sources, failed_writes, limit
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         families = _Families()
         families.add("hactl_build_info", {"version": __version__}, 1)
-        families.add("hactl_queue_depth", {}, self._queue_depth())
-        for cluster, status in self._statuses().items():
-            _conditions(families, cluster, believed(status, self._now(), why="", limit=self._limit))
-            _nodes(families, cluster, status, self._now())
+        families.add("hactl_queue_depth", {}, self._queue_depth)
+        for cluster, status in self._statuses.items():
+            _conditions(families, cluster, believed(status, self._now, why="", limit=self._limit))
+            _nodes(families, cluster, status, self._now)
             # Where things were when somebody looked last says nothing of where they are.
-            for group in status.get("groups", ()) if is_fresh(status, self._now(), self._limit) else ():
+            for group in status.get("groups", ()) if is_fresh(status, self._now, self._limit) else ():
                 _group(families, cluster, group)
-        for label, source in self._sources().items():
+        for label, source in self._sources.items():
             families.add("hactl_source_ready", {"source": label}, not source.trouble)
             families.add("hactl_documents_refused", {"source": label}, source.refused)
             if source.age_seconds is not None:
                 families.add("hactl_source_age_seconds", {"source": label}, source.age_seconds)
         yield from families.families.values()
         name = "hactl_record_writes_failed"
-        yield CounterMetricFamily(name, METRICS[f"{name}_total"], value=self._failed_writes())
+        yield CounterMetricFamily(name, METRICS[f"{name}_total"], value=self._failed_writes)
 
 
 class _Families:

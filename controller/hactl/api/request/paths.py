@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hactl.core.kube.kinds import Resource, find
+from hactl.core.kube.kinds import HACLUSTERS, Resource, find
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -46,6 +46,12 @@ def resource_path(path: str) -> ResourcePath | None:
     if subresource and subresource not in resource.subresources:
         return None
     return ResourcePath(resource, namespace, name, subresource)
+
+
+def is_about_documents(path: str) -> bool:
+    """Whether what is sent there may be as large as a document is."""
+    found = resource_path(path)
+    return found is not None and found.resource == HACLUSTERS
 
 
 def non_kubernetes(path: str, method: str) -> tuple[str, str, str] | None:

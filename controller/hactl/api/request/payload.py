@@ -7,6 +7,9 @@ does not have, plain YAML scalars on which 1.1 and 1.2 differ.
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +26,7 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 #: Deeper data are no object of ours, and would exhaust whoever walks them.
 MAX_DEPTH = 60
+MAX_YAML_BYTES = 128 * 1024
 _MAX_DIGITS = 18
 
 
@@ -31,24 +35,71 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
 
 
+#: A string (atomic, so that an unclosed one is looked at once), an unclosed one, and what opens, closes and separates.
+_TOKEN = re.compile(rb'(?>"[^"\\]*+(?:\\.[^"\\]*+)*+")|["\[\]{},]', re.DOTALL)
+
+
 def read_json(content: bytes, *, max_values: int = MAX_VALUES) -> Any:
     """The value. Raises ApiError (400) for what is no JSON, is too deep or has too many values."""
+    _measure(content, max_values)
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_mapping, parse_constant=_no_constant)
-        # Half surrogate pairs are no text: they could not be sent or kept.
-        json.dumps(value, ensure_ascii=False).encode()
+        value = json.loads(
+            content.decode(),
+            object_pairs_hook=_mapping,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+        if b"\\u" in content:
+            # Half surrogate pairs are no text: they could not be sent or kept.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         message = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise bad_request(f"the body is not JSON: {message}") from None
-    check_size(value, max_values)
     return value
+
+
+def _measure(content: bytes, max_values: int) -> None:
+    """Raises ApiError (400) for a text that is too deep or has too many values, before anything is made of it."""
+    if content.count(b",") + content.count(b"[") + content.count(b"{") < MAX_DEPTH:
+        return
+    depth, values = 0, 1
+    for found in _TOKEN.finditer(content):
+        match found[0][:1]:
+            case b",":
+                values += 1
+            case b"[" | b"{":
+                depth += 1
+                values += 1
+                if depth > MAX_DEPTH:
+                    raise bad_request(f"the body is more than {MAX_DEPTH} levels deep")
+            case b"]" | b"}":
+                depth -= 1
+            case _ if len(found[0]) == 1:
+                # What is no JSON will be said by who reads it.
+                return
+        if values > max_values:
+            raise bad_request(f"the body has more than {max_values} values")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS + 2:
+        raise ValueError(f"{text[:40]} is too large a number")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return found
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {json.dumps(twice)} is there twice")
     return found
 
@@ -57,28 +108,13 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def check_size(value: Any, max_values: int) -> None:
-    """Raises ApiError (400) for data that would keep whoever walks them busy."""
-    level, count = [value], 0
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        count += len(level)
-        if not level:
-            return
-        if count > max_values:
-            raise bad_request(f"the body has more than {max_values} values")
-    raise bad_request(f"the body is more than {MAX_DEPTH} levels deep")
-
-
 def read_yaml(content: bytes, resource: Resource, name: str) -> Any:
     """The one document of a YAML (or JSON) text. Raises ApiError: 400 for no YAML, 422 for what could be misread."""
-    if content.lstrip()[:1] == b"{":
+    if content.lstrip()[:1] in (b"{", b"["):
         return read_json(content)
+    if len(content) > MAX_YAML_BYTES:
+        # It is read letter by letter.
+        raise bad_request(f"the body is more than {MAX_YAML_BYTES} bytes of YAML; send it as JSON")
     trees, problems = read_trees(content, "body")
     if len(trees) != 1 or not trees[0].readable:
         found = problems or [problem for tree in trees for problem in tree.problems]

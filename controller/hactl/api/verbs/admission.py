@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from itertools import chain, islice
 from typing import Any
@@ -22,7 +21,7 @@ from hactl.core.document.problems import Fault, FieldPath, path_text, shown
 from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
-from hactl.core.kube.codec import REFERENCES, cluster_body, document_data
+from hactl.core.kube.codec import REFERENCES, cluster_body, document_data, moment_of
 from hactl.core.kube.errors import ApiError, Cause, Details, bad_request, invalid
 from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource, part
 from hactl.core.objects import HACluster
@@ -51,6 +50,17 @@ class Admitted:
     body: Mapping[str, Any]
     document: Document | None = None
     warnings: tuple[str, ...] = ()
+
+
+def check_lengths(resource: Resource, body: Mapping[str, Any]) -> None:
+    """Before anything is made of what a client sent. Raises ApiError (422) for lists and mappings nobody needs."""
+    faults = [fault for key, each in body.items() for fault in too_long((key,), each)]
+    faults += [Fault((), f"it has {len(body)} fields", f"at most {_MAX_ITEMS}")] if len(body) > _MAX_ITEMS else []
+    if faults:
+        name = part(body, "metadata").get("name")
+        raise invalid(
+            resource.group, resource.kind, name if isinstance(name, str) else "", causes_of(faults[:_MAX_CAUSES])
+        )
 
 
 def admit(
@@ -93,7 +103,6 @@ def _cluster(body: Mapping[str, Any], directory: str, before: Mapping[str, Any] 
     start = references_start(pruned)
     start_before = None if before is None else references_start(before)
     wrong = _wrong_start(start, start_before, local=local)
-    wrong += too_long(("spec",), data.get("spec"))
     found = wrong or read_cluster(data)
     if isinstance(found, HACluster):
         # Somebody on this machine could read those files himself; nobody else gets at more of them than there were.
@@ -134,7 +143,7 @@ def causes_of(wrong: list[Fault]) -> list[Cause]:
 
 
 def too_long(path: FieldPath, value: Any) -> list[Fault]:
-    """Lists and mappings that are longer than any cluster needs."""
+    """Lists and mappings that are longer than any object needs."""
     if not isinstance(value, list | dict):
         return []
     if len(value) > _MAX_ITEMS:
@@ -189,19 +198,12 @@ def _lease(body: Mapping[str, Any], strictness: str) -> Admitted:
     causes += [
         Cause(f"spec.{key}", "write a time as 2026-11-24T03:00:00.000000Z")
         for key in ("acquireTime", "renewTime")
-        if isinstance(kept.get(key), str) and not _is_time(kept[key])
+        if isinstance(kept.get(key), str) and moment_of(kept[key]) is None
     ]
     if causes:
         raise invalid(LEASES.group, LEASES.kind, name, causes)
     shaped = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": body["metadata"], "spec": kept}
     return Admitted(shaped, None, tuple(unknown) if strictness == "Warn" else ())
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def reshaped(resource: Resource, body: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
 from hactl.api.request.wire import Request
 from hactl.api.verbs.writes import Body, Writer, Written
+from hactl.api.workers import Lane
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import ApiError, bad_request, conflict, not_found, success, unsupported_media_type
 from hactl.core.kube.kinds import Resource
@@ -62,22 +63,23 @@ def delete_options(request: Request, resource: Resource) -> DeleteOptions:
 class Deleter:
     """Deletes stored objects."""
 
-    def __init__(self, objects: Objects, clock: Clock, writer: Writer) -> None:
-        """`writer` knows what may be changed."""
+    def __init__(self, objects: Objects, clock: Clock, writer: Writer, lane: Lane) -> None:
+        """`writer` knows what may be changed; what takes long is done in `lane`."""
+        self._lane = lane
         self._objects = objects
         self._clock = clock
         self._writer = writer
 
     async def delete(self, path: ResourcePath, request: Request) -> Written:
         """DELETE of one object: Success, or the object while finalizers hold it. Raises ApiError."""
-        options = delete_options(request, path.resource)
+        options = await self._options(path, request)
         return await self._delete(path.resource, path.name, options, request)
 
     async def delete_each(
         self, path: ResourcePath, request: Request, chosen: list[Mapping[str, Any]]
     ) -> tuple[list[Body], list[str]]:
         """DELETE of a collection: what was (or will be) deleted, and the names. Raises ApiError, then for all."""
-        options = delete_options(request, path.resource)
+        options = await self._options(path, request)
         for body in chosen:
             await self._writer.check_origin(path.resource, body["metadata"]["name"])
         deleted: list[Body] = []
@@ -95,6 +97,9 @@ class Deleter:
             deleted.append(body)
             changed += [name] if done.changed else []
         return deleted, changed
+
+    async def _options(self, path: ResourcePath, request: Request) -> DeleteOptions:
+        return await self._lane.run(request.identity.actor, lambda: delete_options(request, path.resource))
 
     async def _delete(self, resource: Resource, name: str, options: DeleteOptions, request: Request) -> Written:
         for _ in range(_TRIES):

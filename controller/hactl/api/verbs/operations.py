@@ -13,6 +13,7 @@ from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import is_dry_run, read_object
 from hactl.api.request.wire import Request
 from hactl.api.verbs.writes import Written
+from hactl.api.workers import Lane
 from hactl.core.document.problems import closest, shown
 from hactl.core.kube.codec import operation_body, operation_fields
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid
@@ -27,15 +28,18 @@ _NOT_KEPT = ("labels", "annotations", "finalizers", "ownerReferences")
 class OperationMaker:
     """Creates haoperations."""
 
-    def __init__(self, objects: Objects, clock: Clock) -> None:
-        """Nothing is kept between requests."""
+    def __init__(self, objects: Objects, clock: Clock, lane: Lane) -> None:
+        """What takes long is done in `lane`."""
+        self._lane = lane
         self._objects = objects
         self._clock = clock
 
     async def create(self, path: ResourcePath, request: Request) -> Written:
         """POST. Without a name the record gives one, e.g. `drain-7`. Raises ApiError (409: asked for already)."""
         resource = HAOPERATIONS
-        body = read_object(request.body, request.headers, resource)
+        body = await self._lane.run(
+            request.identity.actor, lambda: read_object(request.body, request.headers, resource)
+        )
         metadata = given_metadata(body)
         check_place(metadata, path.namespace, "")
         name = name_for(resource, metadata) if metadata.get("name") or metadata.get("generateName") else ""

@@ -14,6 +14,7 @@ from hactl.api.request.paths import ResourcePath
 from hactl.api.request.selection import Presentation, in_namespace, page, presentation, selection, start, token_of
 from hactl.api.request.wire import Request, Response
 from hactl.api.verbs.watch import Event, Watching, error, ordered
+from hactl.api.workers import INLINE_OBJECTS, Lane
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, NAMESPACE, NAMESPACES, STORED, Resource
 from hactl.core.kube.tables import partial, partial_list, table
@@ -53,8 +54,9 @@ class _NamespaceFeed(Feed):
 class Reader:
     """Answers reads; keeps the cache up to date while anybody watches."""
 
-    def __init__(self, objects: ObjectLog, clock: Clock) -> None:
-        """Nothing is read yet."""
+    def __init__(self, objects: ObjectLog, clock: Clock, lane: Lane) -> None:
+        """Nothing is read yet; long lists are made in `lane`."""
+        self._lane = lane
         self._objects = objects
         self._clock = clock
         self.stored = ObjectFeed(objects)
@@ -178,17 +180,24 @@ class Reader:
             revision = wanted.revision
             state = await feed.state_at(resource.plural, revision)
         else:
-            state = feed.state(resource.plural)
-        names = [name for name in sorted(state) if name > wanted.after and selected.match(state[name])]
-        more: dict[str, Any] = {}
-        if wanted.limit is not None and len(names) > wanted.limit:
-            more["continue"] = token_of(resource.plural, revision, names[wanted.limit - 1])
-            if selected.everything:
-                more["remainingItemCount"] = len(names) - wanted.limit
-            names = names[: wanted.limit]
-        # What was at a revision is shown as it was.
-        bodies = [state[name] if as_it_was else self._now(resource, state[name]) for name in names]
-        return Response(body=self._list_of(resource, bodies, str(revision), more, shape))
+            # As it is now: it changes while the list is made.
+            state = dict(feed.state(resource.plural))
+
+        def made() -> Mapping[str, Any]:
+            names = [name for name in sorted(state) if name > wanted.after and selected.match(state[name])]
+            more: dict[str, Any] = {}
+            if wanted.limit is not None and len(names) > wanted.limit:
+                more["continue"] = token_of(resource.plural, revision, names[wanted.limit - 1])
+                if selected.everything:
+                    more["remainingItemCount"] = len(names) - wanted.limit
+                names = names[: wanted.limit]
+            # What was at a revision is shown as it was.
+            bodies = [state[name] if as_it_was else self._now(resource, state[name]) for name in names]
+            return self._list_of(resource, bodies, str(revision), more, shape)
+
+        if len(state) <= INLINE_OBJECTS:
+            return Response(body=made())
+        return Response(body=await self._lane.run(request.identity.actor, made))
 
     def _list_of(
         self,

@@ -2,13 +2,13 @@
 
 - A write says which state it replaces; one that does not (a patch) is done again on the newest state when somebody else
   was faster, a few times.
+- What takes long (reading, patching, whose fields they are, checking) is done in a lane where each client has its turn.
 - Nothing is written when nothing differs, and nothing at all in a dry run.
 - Objects that come from another source than the API are read-only here: two owners would undo each other's changes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,7 +31,8 @@ from hactl.api.request.payload import (
     strictness,
 )
 from hactl.api.request.wire import Request
-from hactl.api.verbs.admission import Admitted, admit, references_start, reshaped, schema_of
+from hactl.api.verbs.admission import Admitted, admit, check_lengths, references_start, reshaped, schema_of
+from hactl.api.workers import Lane
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import (
@@ -55,8 +56,6 @@ Body: TypeAlias = Mapping[str, Any]
 #: How often a write that names no state is done again because somebody else was faster.
 TRIES = 5
 _MAX_MANAGER = 128
-#: Larger bodies are checked in a thread of their own.
-LARGE_BYTES = 16 * 1024
 
 
 class Written:
@@ -78,8 +77,9 @@ class Written:
 class Writer:
     """Creates and changes stored objects."""
 
-    def __init__(self, objects: Objects, clock: Clock, *, secrets_directory: str) -> None:
-        """References of documents start from `secrets_directory`."""
+    def __init__(self, objects: Objects, clock: Clock, lane: Lane, *, secrets_directory: str) -> None:
+        """What takes long is done in `lane`. References of documents start from `secrets_directory`."""
+        self._lane = lane
         self._objects = objects
         self._clock = clock
         self._directory = secrets_directory
@@ -89,31 +89,47 @@ class Writer:
     async def create(self, path: ResourcePath, request: Request) -> Written:
         """POST. Raises ApiError."""
         resource = path.resource
-        body = read_object(request.body, request.headers, resource)
-        metadata = given_metadata(body)
-        check_place(metadata, path.namespace, "")
-        if metadata.get("resourceVersion") not in (None, ""):
-            raise bad_request("resourceVersion should not be set on objects to be created")
-        name = name_for(resource, metadata)
-        made = {**body, "metadata": settled(resource, metadata, name, None)}
-        return await self._create(resource, name, self._owned(resource, None, made, request), request)
+
+        def made() -> tuple[str, Body]:
+            body = self._read(resource, request)
+            metadata = given_metadata(body)
+            check_place(metadata, path.namespace, "")
+            if metadata.get("resourceVersion") not in (None, ""):
+                raise bad_request("resourceVersion should not be set on objects to be created")
+            name = name_for(resource, metadata)
+            settling = {**body, "metadata": settled(resource, metadata, name, None)}
+            return name, self._owned(resource, None, settling, request)
+
+        name, body = await self._lane.run(request.identity.actor, made)
+        return await self._create(resource, name, body, request)
 
     async def update(self, path: ResourcePath, request: Request) -> Written:
         """PUT. Raises ApiError."""
         resource, name = path.resource, path.name
-        body = read_object(request.body, request.headers, resource, name)
+        who = request.identity.actor
+        body = await self._lane.run(who, lambda: self._read(resource, request, name))
         metadata = given_metadata(body)
         check_place(metadata, path.namespace, name)
         before = await self.current(resource, name)
         if not check_versions(resource, metadata, before["metadata"], name):
             raise must_name_version(resource, name)
-        after = {**body, "metadata": settled(resource, metadata, name, before["metadata"])}
-        return await self._store(resource, name, before, self._owned(resource, before, after, request), request)
+
+        def made() -> Body:
+            after = {**body, "metadata": settled(resource, metadata, name, before["metadata"])}
+            return self._owned(resource, before, after, request)
+
+        return await self._store(resource, name, before, await self._lane.run(who, made), request)
+
+    def _read(self, resource: Resource, request: Request, name: str = "") -> dict[str, Any]:
+        """The object that was sent, of lengths that can be worked with. Raises ApiError."""
+        body = read_object(request.body, request.headers, resource, name)
+        check_lengths(resource, body)
+        return body
 
     async def patch(self, path: ResourcePath, request: Request) -> Written:
         """PATCH: merge patch, JSON patch or server-side apply. Raises ApiError."""
         resource, name = path.resource, path.name
-        kind = media_type(request.headers)
+        kind, who = media_type(request.headers), request.identity.actor
         if kind == APPLY_PATCH:
             return await self._retried(lambda: self._apply(path, request))
         if "force" in request.query and flag(request.query, "force"):
@@ -121,11 +137,11 @@ class Writer:
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
         make: Callable[[Body], Any]
         if kind == MERGE_PATCH:
-            change = read_json(request.body)
+            change = await self._lane.run(who, lambda: read_json(request.body))
             make = lambda body: merge_patch(body, change)  # noqa: E731
         elif kind == JSON_PATCH:
             # The patch has limits of its own.
-            operations = read_json(request.body, max_values=10 * MAX_VALUES)
+            operations = await self._lane.run(who, lambda: read_json(request.body, max_values=10 * MAX_VALUES))
             make = lambda body: json_patch(body, operations)  # noqa: E731
         else:
             raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
@@ -144,19 +160,26 @@ class Writer:
 
     async def _patch(self, resource: Resource, name: str, make: Callable[[Body], Any], request: Request) -> Written:
         before = await self.current(resource, name)
-        made = reshaped(resource, make(before))
-        metadata = given_metadata(made)
-        check_place(metadata, before["metadata"].get("namespace"), name)
-        differs = metadata.get("resourceVersion") != before["metadata"]["resourceVersion"]
-        named = check_versions(resource, metadata, before["metadata"], name) and differs
-        after = {**made, "metadata": settled(resource, metadata, name, before["metadata"])}
-        owned = self._owned(resource, before, after, request)
+
+        def patched() -> tuple[Body, bool]:
+            made = reshaped(resource, make(before))
+            check_lengths(resource, made)
+            metadata = given_metadata(made)
+            check_place(metadata, before["metadata"].get("namespace"), name)
+            differs = metadata.get("resourceVersion") != before["metadata"]["resourceVersion"]
+            named = check_versions(resource, metadata, before["metadata"], name) and differs
+            after = {**made, "metadata": settled(resource, metadata, name, before["metadata"])}
+            return self._owned(resource, before, after, request), named
+
+        owned, named = await self._lane.run(request.identity.actor, patched)
         return await self._store(resource, name, before, owned, request, retry=not named)
 
     async def _apply(self, path: ResourcePath, request: Request) -> Written:
         """Server-side apply: the whole of what one manager wants; creates what is not there."""
         resource, name = path.resource, path.name
-        given = an_object(read_yaml(request.body, resource, name), resource)
+        who = request.identity.actor
+        given = await self._lane.run(who, lambda: an_object(read_yaml(request.body, resource, name), resource))
+        check_lengths(resource, given)
         metadata = given_metadata(given)
         check_place(metadata, path.namespace, name)
         if not request.query.get("fieldManager"):
@@ -174,17 +197,21 @@ class Writer:
             "metadata": {key: value for key, value in metadata.items() if key not in ("resourceVersion", "uid")}
             | {"name": name},
         }
-        made = applied(
-            before,
-            wanted,
-            manager=self._manager(request),
-            force=flag(request.query, "force"),
-            schema=schema_of(resource),
-            now=time_text(self._clock.now()),
-        )
-        kept = made["metadata"].get("managedFields")
-        after = {**made, "metadata": settled(resource, made["metadata"], name, before and before["metadata"])}
-        after["metadata"]["managedFields"] = kept
+
+        def made() -> dict[str, Any]:
+            found = applied(
+                before,
+                wanted,
+                manager=self._manager(request),
+                force=flag(request.query, "force"),
+                schema=schema_of(resource),
+                now=time_text(self._clock.now()),
+            )
+            kept = found["metadata"].get("managedFields")
+            settling = settled(resource, found["metadata"], name, before and before["metadata"])
+            return {**found, "metadata": {**settling, "managedFields": kept}}
+
+        after = await self._lane.run(who, made)
         if before is None:
             try:
                 return await self._create(resource, name, after, request)
@@ -206,8 +233,7 @@ class Writer:
             before=before,
             local=_is_local(request),
         )
-        # What takes long must not keep everybody else waiting, the controller least of all.
-        return await asyncio.to_thread(check) if len(request.body) > LARGE_BYTES else check()
+        return await self._lane.run(request.identity.actor, check)
 
     async def _create(self, resource: Resource, name: str, body: Body, request: Request) -> Written:
         dry = is_dry_run(None, request.query)

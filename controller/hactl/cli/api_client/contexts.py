@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hactl.cli.output import replace_file
 from hactl.errors import HactlError
 
 #: What a context may say -> what that is, for help and messages.
@@ -82,13 +83,9 @@ class Contexts:
 
         stream = io.StringIO()
         YAML().dump({"contexts": self.contexts, "currentContext": self.current}, stream)
-        new = self.path.with_name(self.path.name + ".new")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.unlink(missing_ok=True)
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(stream.getvalue())
-            new.replace(self.path)
+            replace_file(self.path, stream.getvalue())
         except OSError as error:
             raise HactlError(f"{self.path} cannot be written: {error.strerror or error}") from error
 

@@ -18,6 +18,7 @@ from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.api.request.wire import Identity, Request, Response
 from hactl.api.service import NonKubernetes, Service
+from hactl.api.workers import Lane
 from hactl.app import actor
 from hactl.cli.api_client.client import Call, StatusError, checked
 from hactl.core.status.freshness import believed, is_fresh
@@ -101,9 +102,8 @@ class Local:
                 store = await open_record(self._path, read_only=True)
             clock = SystemClock()
             secrets = str(self._path.absolute().parent / "secrets")
-            service = Service(
-                store, store, clock=clock, secrets_directory=secrets, non_kubernetes=_non_kubernetes(store, clock)
-            )
+            service = Service(store, store, clock=clock, secrets_directory=secrets)
+            service.non_kubernetes = _non_kubernetes(store, clock, service.reads)
             service.reader.as_of_now = self._as_of_now
             self._open[writes] = service, store
         return self._open[writes][0]
@@ -136,7 +136,7 @@ async def _ended(stream: AsyncIterator[Mapping[str, Any]]) -> None:
         await stream.aclose()
 
 
-def _non_kubernetes(store: Store, clock: SystemClock) -> NonKubernetes:
+def _non_kubernetes(store: Store, clock: SystemClock, lane: Lane) -> NonKubernetes:
     """Tokens and the rest of what has no controller behind it here; imported when it is asked for."""
 
     async def answer(request: Request) -> Response:
@@ -156,7 +156,7 @@ def _non_kubernetes(store: Store, clock: SystemClock) -> NonKubernetes:
         statuses = {row["cluster"]: row["status"] for row in await store.statuses() if row["managed"]}
         metrics = Metrics(lambda: statuses, lambda: 0, clock.now)
         authenticator = Authenticator(store, clock)
-        endpoints = Endpoints(store, clock, lambda: statuses, metrics, authenticator, nobody_reads, no_changes)
+        endpoints = Endpoints(store, clock, lambda: statuses, metrics, authenticator, nobody_reads, no_changes, lane)
         return await endpoints.handle(request)
 
     return answer

@@ -169,15 +169,24 @@ def operation_fields(body: Mapping[str, Any], name: str, *, actor: str) -> dict[
     request["detail"] = {key: spec[key] for key in _DETAIL if spec.get(key)}
     for field, key in _TIMES.items():
         if field in spec:
-            try:
-                moment = datetime.fromisoformat(spec[field])
-            except ValueError:
+            # Without an offset it is UTC.
+            moment = moment_of(spec[field]) or moment_of(f"{spec[field]}Z")
+            if moment is None:
                 causes.append(Cause(f"spec.{field}", "write a time as 2026-11-24T03:00:00Z"))
                 continue
-            request[key] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            request[key] = moment
     if causes:
         raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
     return request
+
+
+def moment_of(text: object) -> datetime | None:
+    """A time with its offset that a client sent, in UTC; None for what is none, or is beyond the year 9999 there."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return None if found is None or found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from hactl.core.kube.errors import ApiError, Cause, Details, bad_request
 
 #: As Kubernetes (apiserver, maxJSONPatchOperations).
 MAX_OPERATIONS = 10_000
-#: What all copies of one patch may add, and how large an object may become: 3 MiB, the size of a request to Kubernetes.
-MAX_BYTES = 3 * 1024 * 1024
+#: What all copies of one patch may add, and how large an object may become: as large as a request may be that sends it,
+#: and as many values as a document may have. Copies of copies double with each operation.
+MAX_BYTES = 1024 * 1024
+MAX_VALUES = 20_000
 
 _NEEDED = {
     "add": ("value",),
@@ -65,10 +67,12 @@ def json_patch(body: Mapping[str, Any], operations: object) -> dict[str, Any]:
     """
     found = _operations(operations)
     result: Any = copy.deepcopy(dict(body))
-    budget = MAX_BYTES
+    budget, values = MAX_BYTES, MAX_VALUES
     for index, (operation, step) in enumerate(found):
         if operation["op"] == "copy":
-            budget -= _copied_bytes(result, operation, index)
+            added = _copied(result, operation, index)
+            values -= _count(added, values)
+            budget -= _size(added)
             if budget < 0:
                 raise _grown("the accumulated size increase of copy operations")
         try:
@@ -133,15 +137,31 @@ def _malformed(operation: object) -> str:
     return ""
 
 
-def _copied_bytes(body: Any, operation: Mapping[str, Any], index: int) -> int:
-    """How much a copy will add; before it is made, for copies of copies grow without bound."""
+def _count(value: Any, most: int) -> int:
+    """How many values there are in JSON data; stops at `most` of them. Raises ApiError (413) when there are more."""
+    found, left = 0, [value]
+    while left:
+        each = left.pop()
+        found += 1
+        if isinstance(each, Mapping):
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+        if found + len(left) > most:
+            message = f"Request entity too large: the patched object would have more than {MAX_VALUES} values"
+            raise ApiError(413, "RequestEntityTooLarge", message)
+    return found
+
+
+def _copied(body: Any, operation: Mapping[str, Any], index: int) -> Any:
+    """What a copy will add; looked at before it is made, for copies of copies grow without bound."""
     try:
         value = jsonpatch.JsonPointer(operation["from"]).resolve(body)
     except _FAILURES as error:
         raise _refused(body, operation, index, error) from None
     if too_deep(value):
         raise _invalid(f"patch[{index}]", "the copied value is nested too deep")
-    return _size(value)
+    return value
 
 
 def _refused(body: Any, operation: Mapping[str, Any], index: int, error: Exception) -> ApiError:
@@ -170,6 +190,7 @@ def _invalid(field: str, why: str) -> ApiError:
 
 
 def _check_size(body: Mapping[str, Any]) -> None:
+    _count(body, MAX_VALUES)
     if _size(body) > MAX_BYTES:
         raise _grown("the size of the patched object")
 

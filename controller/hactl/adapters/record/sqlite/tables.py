@@ -18,7 +18,7 @@ from hactl.adapters.record import backend
 from hactl.adapters.record.backend import Lease, Row
 from hactl.adapters.record.bodies import Body, at_revision, compact, name_of, revision_of
 from hactl.adapters.record.operations import operation
-from hactl.adapters.record.rows import CONTROLLER_DIED, canonical, document_row, stored_time
+from hactl.adapters.record.rows import CONTROLLER_DIED, ROW_BYTES, canonical, document_row, stored_time
 from hactl.adapters.record.sqlite.file import next_revision
 from hactl.adapters.record.sqlite.process import Process
 from hactl.adapters.record.sqlite.reading import IS_NEWEST, SQLiteReading
@@ -216,6 +216,18 @@ class SQLiteTables(SQLiteReading):
             "SELECT id FROM operations WHERE state <> 'Open' AND ended_at < ? AND removed = 0 ORDER BY id", (before,)
         ).fetchall()
         return [row["id"] for row in rows]
+
+    def forget_beyond(self, kind: EventKind, size: int) -> int:
+        # Lengths in bytes, as SQLite keeps text in UTF-8; what the rest of a row and its index take is about the same.
+        total = (
+            "SELECT id, sum(length(CAST(summary AS BLOB)) + coalesce(length(CAST(detail AS BLOB)), 0) + :row) "
+            "OVER (ORDER BY id DESC) AS total FROM events WHERE kind = :kind"
+        )
+        return self.connection.execute(
+            f"DELETE FROM events WHERE id IN (SELECT id FROM ({total}) WHERE total > :size)"
+            " AND id <> (SELECT max(id) FROM events)",
+            {"row": ROW_BYTES, "kind": kind.value, "size": size},
+        ).rowcount
 
     def forget(self, before: str, keep_rows: int | None) -> int:
         newest = self.connection.execute(_NEWEST_ID).fetchone()[0]

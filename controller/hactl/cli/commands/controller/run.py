@@ -40,6 +40,16 @@ def _to_address(ctx: click.Context, parameter: click.Parameter, texts: tuple[str
     return tuple(found)
 
 
+def _to_names(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names and addresses of a certificate."""
+    from hactl.api.http.tls import check_name
+
+    for text in texts:
+        if wrong := check_name(text):
+            raise click.BadParameter(wrong, ctx, parameter)
+    return texts
+
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -66,6 +76,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )  # fmt: skip
 @click.option("--tls-cert", type=_FILE, metavar="FILE", help="The server's certificate. Default: hactl makes its own.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key.")
+@click.option(
+    "--tls-san", multiple=True, metavar="NAME", callback=_to_names,
+    help="A name or address clients call this server by, for the certificate hactl makes. May be given several times.",
+)  # fmt: skip
 @click.option("--client-ca", type=_FILE, metavar="FILE", help="Who signs client certificates: CN user, O hactl:ROLE.")
 @click.option(
     "--insecure-loopback", "insecure", type=click.Choice(ROLES), metavar="ROLE",
@@ -82,8 +96,8 @@ def run(
     """The controller: watch documents and nodes, and keep them together; and the API, for hactl and kubectl.
 
     A changed document is acted on within a second; a broken one leaves the last good one in force. SIGHUP reads
-    everything again; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to standard error: lines for
-    people on a terminal, JSON otherwise.
+    everything again, the certificate too; SIGTERM and Ctrl-C end it, letting a running step finish. Logs go to
+    standard error: lines for people on a terminal, JSON otherwise.
 
     The API listens on a Unix socket that only its owner can open, where every hactl command on this machine finds it.
     For kubectl and other machines: --listen, and a token of `hactl token create`.
@@ -109,29 +123,32 @@ def _wanted(
     *,
     socket: Path | None,
     listen: tuple[tuple[str, int], ...],
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    client_ca: Path | None,
     insecure: Role | None,
+    client_ca: Path | None,
+    **tls: Any,
 ) -> Wanted:
-    """What the options say. Raises click.UsageError for a contradiction."""
+    """What the options say; `tls`: those of the server's certificate. Raises click.UsageError for a contradiction."""
     from hactl.api.http.sockets import default_socket
     from hactl.api.serving import Wanted
 
-    if (tls_cert is None) != (tls_key is None):
+    certificate, key, names = tls["tls_cert"], tls["tls_key"], tls["tls_san"]
+    if (certificate is None) != (key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")
-    if insecure is not None and (tls_cert or client_ca):
+    if certificate is not None and names:
+        raise click.UsageError("--tls-san is for the certificate that hactl makes: --tls-cert has its own names")
+    if insecure is not None and (certificate or client_ca or names):
         raise click.UsageError("--insecure-loopback is without TLS: it goes with no certificates")
-    if not listen and (tls_cert or client_ca or insecure):
+    if not listen and (certificate or client_ca or names or insecure):
         raise click.UsageError("certificates and --insecure-loopback are for --listen HOST:PORT")
     return Wanted(
         socket or default_socket(state),
         socket is not None,
         listen,
-        tls_cert,
-        tls_key,
+        certificate,
+        key,
         client_ca,
         state.absolute().parent / "tls",
+        names,
         insecure,
     )
 
@@ -141,6 +158,7 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
     from hactl.app import opened
     from hactl.cli.commands.controller.source_option import make_source
     from hactl.core.pace.interval import Pace
+    from hactl.runtime.interpreter import share
 
     async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:
         assert app.locks is not None
@@ -151,11 +169,21 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, controller.stop)
         loop.add_signal_handler(signal.SIGHUP, controller.reread)
+        sharing = loop.create_task(share(app.clock))
+        stack.callback(sharing.cancel)
         if wanted is not None:
             from hactl.api.serving import serving
 
-            api = serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
-            controller.passed = (await stack.enter_async_context(api)).passed
+            api = await stack.enter_async_context(
+                serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
+            )
+            controller.passed = api.metrics.passed
+
+            def read_again() -> None:
+                controller.reread()
+                api.reload()
+
+            loop.add_signal_handler(signal.SIGHUP, read_again)
         await controller.run()
     return 0
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hactl.cli.output import replace_file
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -144,18 +144,9 @@ def _write(output: Path, text: str, made: Draft, *, force: bool) -> None:
         for path, password in passwords.items():
             if not path.parent.is_dir():
                 path.parent.mkdir(mode=0o700, parents=True)
-            _replace(path, f"{password}\n", 0o600)
-        _replace(output, text, 0o644)
+            replace_file(path, f"{password}\n", 0o600)
+        replace_file(output, text, 0o644)
     except OSError as error:
         raise HactlError(f"{error.filename or output} cannot be written: {error.strerror}") from error
     for path in (output, *passwords):
         click.echo(f"wrote {path}", err=True)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    """A file that has its mode before it has its content."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-    new.replace(path)

@@ -30,10 +30,11 @@ def to_later(ctx: click.Context, param: click.Parameter, value: str | None) -> d
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError:
+        raise click.BadParameter(f"{value} is beyond every calendar", ctx, param) from None
     except ValueError:
         return datetime.now(UTC) + timedelta(seconds=to_seconds(ctx, param, value))
-    moment = moment if moment.tzinfo else moment.astimezone()
     if moment <= datetime.now(UTC):
         raise click.BadParameter(f"{value} is over already", ctx, param)
     return moment

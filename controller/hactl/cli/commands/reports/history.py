@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli.api_client.connect import here_only
-from hactl.cli.output import indent, operation_line, output_option, print_data, safe
+from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, output_option, print_data, safe
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
 
@@ -28,13 +28,13 @@ def to_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     if ago := re.fullmatch(r"(\d+)([smhd])", value):
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
-        return datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
+        seconds = float(ago[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}[ago[2]]
+        return datetime.now(UTC) - timedelta(seconds=min(seconds, LONGEST_SECONDS))
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{value} is no time; say 2026-11-24T03:12, or 2h ago as 2h", ctx, param) from None
-    return moment if moment.tzinfo else moment.astimezone()
+    return moment
 
 
 def to_kind(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
