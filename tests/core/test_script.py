@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.outcome import StepResult
 from hactl.core.script import FRAME, read_answer, step_budget_seconds, step_script
-from hactl.core.steps import Check, Outcome, Risk, Step
+from hactl.core.steps import Check, Outcome, Risk, Step, StepResult
 from hactl.core.verbs import Verb
 from support.limits import LIMIT_SECONDS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,11 +52,26 @@ class StandIn(Bench):
         yield load
 
 
+class _Disk:
+    """What both nodes see of the pool: it is well, and a file on it says what was written last."""
+
+    def __init__(self) -> None:
+        self.file = ""
+
+    def must(self, script: str, **_: object) -> str:
+        """What a node prints."""
+        written = re.match("echo (.*) > /tank/file", script)
+        self.file = written[1] if written else self.file
+        if script.startswith("zpool list"):
+            return "tank\tONLINE\n"
+        return self.file if script == "cat /tank/file" else "said"
+
+
 def _bench(place: Path, exam: Exam, name: str) -> StandIn:
     nodes, site = MagicMock(spec=Nodes), MagicMock()
-    both = {each: MagicMock(spec=Node) for each in ("nas-a", "nas-b")}
+    both, disk = {each: MagicMock(spec=Node) for each in ("nas-a", "nas-b")}, _Disk()
     for each, node in both.items():
-        node.name, node.files.return_value, node.must.return_value = each, {}, "said"
+        node.name, node.files.return_value, node.must.side_effect = each, {}, disk.must
         node.run.return_value = Ran(0, "", "real 1.30", 1.0)
     nodes.both, nodes.can, nodes.release = tuple(both.values()), EVERYTHING, "13.2"
     nodes.__getitem__.side_effect = both.__getitem__

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from hactl.core.changes.change import SecretUse
-from hactl.core.outcome import StageOutcome
-from hactl.core.steps import Outcome, Plan, Stage, Step
+from hactl.core.steps import Outcome, Plan, Stage, StageOutcome, Step
 from hactl.errors import HostKeyMismatch, LoginRefused, NodeGarbled, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Target
 from hactl.runtime.passes.execute import ExecutionContext, Executor

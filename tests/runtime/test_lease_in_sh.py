@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hactl.core.outcome import StepResult
 from hactl.core.parse.hook import parse_notes
 from hactl.core.probe.listening import is_listening, listening_script, noted_listener
 from hactl.core.script import LEASE_FILE, Ownership, read_answer, step_script
-from hactl.core.steps import Check, Outcome, Risk, Step
+from hactl.core.steps import Check, Outcome, Risk, Step, StepResult
 from hactl.core.verbs import Verb
 from support.limits import LIMIT_SECONDS
 

@@ -13,8 +13,7 @@ from hactl.core.changes.boot import SetRcVariable, SetSysctlConf, WriteBootAlias
 from hactl.core.changes.change import STATE_DIRECTORY
 from hactl.core.changes.hast import WriteHastConf
 from hactl.core.changes.hook import NoteDrained, WriteHook
-from hactl.core.outcome import StepResult
-from hactl.core.steps import Outcome, Risk, Step
+from hactl.core.steps import Outcome, Risk, Step, StepResult
 from hactl.lab.machine import Machine
 from hactl.lab.rc.costs import Costs
 from support.lab.closed_loop import Fate, Loop, example

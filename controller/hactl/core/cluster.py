@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hactl.core.choices import PoolLayout, RunOn
 from hactl.core.objects import (
     FailoverSpec,
     GroupSpec,
     HACluster,
     NodeSpec,
-    PoolLayout,
-    RunOn,
     ServiceCheck,
     ServiceSpec,
     StorageSpec,

@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hactl.core.changes.change import STATE_DIRECTORY
-from hactl.core.outcome import StepResult
 from hactl.core.sh import quote
-from hactl.core.steps import Check, Outcome, Step
+from hactl.core.steps import Check, Outcome, Step, StepResult
 
 #: Where FreeBSD keeps what steps use; set by us because a login shell's own idea of it is not ours to trust.
 PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"

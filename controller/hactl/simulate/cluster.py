@@ -18,14 +18,13 @@ from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown, finge
 from hactl.core.hook.render import LOCK
 from hactl.core.objects import HACluster
 from hactl.core.operations import Overrides
-from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.parse.answer.node import parse_probe
 from hactl.core.parse.question import EVERYTHING, Answered, Question
 from hactl.core.plan import make_plan
 from hactl.core.probe.script import probe_script
 from hactl.core.script import budget_seconds, read_answer, step_script
 from hactl.core.status.cluster import Origin, cluster_status
-from hactl.core.steps import Outcome, Plan, Stage, Step, StepKey
+from hactl.core.steps import Ended, Outcome, Plan, Stage, StageOutcome, Step, StepKey, StepResult
 from hactl.errors import InvariantBroken
 from hactl.lab.build import build_world
 from hactl.lab.clock import VirtualClock

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hactl.core.objects import Mode
-from hactl.core.outcome import Ended, StageOutcome
+from hactl.core.choices import Mode
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Pace, Passing
-from hactl.core.steps import Outcome, Plan, Stage, Step, execs
+from hactl.core.steps import Ended, Outcome, Plan, Stage, StageOutcome, Step, execs
 from hactl.lab.fiber import Job
 from hactl.simulate.cluster import SimulatedCluster
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hactl.core.choices import Initialize, Mode
 from hactl.core.document.load import read_cluster
-from hactl.core.objects import HACluster, Initialize, Mode
+from hactl.core.objects import HACluster
 from hactl.errors import HactlError
 from hactl.lab.build import Wiring
 from hactl.simulate.cluster import SimulatedCluster

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hactl.core.choices import Mode
 from hactl.core.cluster import interface_on, pool_under
-from hactl.core.objects import GroupSpec, Mode, StorageSpec
+from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.operations import Overrides
 from hactl.core.sh import quote
 from hactl.core.simulation.acknowledged import Ack, judge

@@ -231,8 +231,11 @@ def test_a_disk_that_no_file_names_is_guessed_and_marked() -> None:
 
 def test_addresses_of_ipv4_addrs_are_a_nodes_own() -> None:
     """Alone, ranges included (rc.conf(5)): what hast.conf names as `remote` is found there."""
-    made = pair(rc=RC.replace('ifconfig_em0="inet 192.0.2.{n} netmask 255.255.255.0"', 'ipv4_addrs_em0="192.0.2.{n}/24"'),
-                first='ipv4_addrs_em1="198.51.100.10-11/24"\n', second='ipv4_addrs_em1="198.51.100.12/24"\n')  # fmt: skip
+    made = pair(
+        'ipv4_addrs_em1="198.51.100.10-11/24"\n',
+        'ipv4_addrs_em1="198.51.100.12/24"\n',
+        rc=RC.replace('ifconfig_em0="inet 192.0.2.{n} netmask 255.255.255.0"', 'ipv4_addrs_em0="192.0.2.{n}/24"'),
+    )
     assert [node["ssh"]["host"] for node in made.data["spec"]["nodes"]] == ["192.0.2.11", "192.0.2.12"]
     assert not [each for each in made.findings if "is no address of these nodes" in str(each)]
 

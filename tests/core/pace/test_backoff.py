@@ -6,9 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.pace.backoff import Backoff
-from hactl.core.steps import Outcome, Plan, Risk, Stage, Step
+from hactl.core.steps import Ended, Outcome, Plan, Risk, Stage, StageOutcome, Step, StepResult
 from support.toy_world import make_step
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.pace.convergence import BUSY_SECONDS, SETTLE_SECONDS, Convergence
 from hactl.core.pace.gate import Gate
 from hactl.core.pace.result import PassResult
-from hactl.core.steps import Hold, Outcome, Plan, Stage
+from hactl.core.steps import Ended, Hold, Outcome, Plan, Stage, StageOutcome, StepResult
 from hactl.errors import Busy, SecretError, StoreError
 from support.toy_world import make_step
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hactl.core.objects import Mode
+from hactl.core.choices import Mode
 from hactl.core.pace.gate import Circumstances, Gate, gate, with_hold
 from hactl.core.steps import Hold, Plan, Stage
 from support.toy_world import make_step

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from hactl.core.choices import Mode
 from hactl.core.facts import Known, Owner, Snapshot, System
-from hactl.core.objects import Mode
 from hactl.core.pace.machines import Claim, Machine, claim, meetings, met, owned, owners, still_claims, system_of, twins
 from support.facts.builder import healthy_pair
 from support.toy_world import make_document

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hactl.core.objects import HACluster, NeedsPerson, ObjectivesSpec
+from hactl.core.choices import NeedsPerson
+from hactl.core.objects import HACluster, ObjectivesSpec
 from hactl.core.simulation.story import Line, Result
 from hactl.core.simulation.verdict import Trouble, compare, digest, misses, on_record, record_of, troubles
 from support.lab.closed_loop import example

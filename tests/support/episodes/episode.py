@@ -10,9 +10,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from hactl.core.outcome import StepResult
 from hactl.core.pace.interval import Pace
-from hactl.core.steps import Outcome, Plan, Stage, Step
+from hactl.core.steps import Outcome, Plan, Stage, Step, StepResult
 from hactl.runtime.passes.execute import STANDSTILL_SECONDS
 from support.episodes.faults import Faults
 from support.episodes.judge import DESTROYS, FOR_PEOPLE, MARK, Broken, Judge

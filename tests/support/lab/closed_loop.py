@@ -15,9 +15,8 @@ from ruamel.yaml import YAML
 from hactl.core.cluster import Cluster
 from hactl.core.document.load import read_cluster
 from hactl.core.objects import HACluster
-from hactl.core.outcome import StepResult
 from hactl.core.parse.question import EVERYTHING, Answered, Question
-from hactl.core.steps import Outcome, Plan, Stage, Step, execs
+from hactl.core.steps import Outcome, Plan, Stage, Step, StepResult, execs
 from hactl.errors import InvariantBroken
 from hactl.simulate.cluster import NONCE, SALT, SimulatedCluster
 from support.facts.planned import shortened

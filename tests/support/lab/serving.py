@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hactl.core.choices import RunOn
 from hactl.core.cluster import interface_on, pool_under
-from hactl.core.objects import GroupSpec, RunOn
+from hactl.core.objects import GroupSpec
 from hactl.simulate.serving import primaries
 from support.lab.closed_loop import Loop
 

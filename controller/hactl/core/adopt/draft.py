@@ -15,11 +15,12 @@ from hactl.core.adopt.live import Reached
 from hactl.core.adopt.names import Names, cluster_name, name_nodes
 from hactl.core.adopt.node import Node, NodeFile, boot_findings, carp_words, read_node
 from hactl.core.adopt.storage import Resource, Storage, storage
+from hactl.core.choices import Mode, PoolLayout
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import FieldPath, path_text
 from hactl.core.document.rules.check import faults
 from hactl.core.facts import CarpState, Pool
-from hactl.core.objects import API_VERSION, KIND, HACluster, Mode, PoolLayout
+from hactl.core.objects import API_VERSION, KIND, HACluster
 
 _ON_THE_CONSOLE = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the console of the node"
 _KEYS_TO_GET = (

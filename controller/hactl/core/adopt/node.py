@@ -357,8 +357,8 @@ def carp_words(node: Node) -> Iterator[Finding]:
             between = " and `alias` between them" if "alias" in node.value(alias.variable).split() else ""
             yield note(
                 place,
-                f"vhid stands before the address {alias.ip}{between}; ifconfig(8) takes the address first, then vhid and its "
-                "words, and rc.d/netif adds `alias` itself",
+                f"vhid stands before the address {alias.ip}{between}; ifconfig(8) takes the address first, then vhid "
+                "and its words, and rc.d/netif adds `alias` itself",
                 f'hactl writes "{alias.family} {alias.ip}/LENGTH vhid {alias.vhid} advbase N advskew N pass ..."',
             )
         if alias.options:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hactl.core.changes.change import Change, NamedChange
+from hactl.core.choices import PoolLayout
 from hactl.core.facts import device_of
-from hactl.core.objects import PoolLayout
 from hactl.core.sh import quote_plain
 from hactl.core.verbs import Verb
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hactl.core.choices import FailureAction, RunOn
 from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import known, rebooted
-from hactl.core.objects import FailureAction, GroupSpec, OnFailureSpec, RunOn, ServiceSpec
+from hactl.core.objects import GroupSpec, OnFailureSpec, ServiceSpec
 from hactl.core.operations import Failures, Overrides
-from hactl.core.outcome import StageOutcome
-from hactl.core.steps import Outcome
+from hactl.core.steps import Outcome, StageOutcome
 from hactl.core.verbs import Verb
 
 #: Service and node.

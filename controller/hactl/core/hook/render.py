@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from hactl.core.changes.change import STATE_DIRECTORY
+from hactl.core.choices import Failback, FailoverPolicy, RunOn
 from hactl.core.cluster import (
     HAST_PORT,
     Cluster,
@@ -25,7 +26,7 @@ from hactl.core.cluster import (
     start_order,
 )
 from hactl.core.evidence.carp import advskew_step, master_down_seconds
-from hactl.core.objects import MAX_ADVSKEW, Failback, FailoverPolicy, GroupSpec, RunOn, StorageSpec, VirtualIP
+from hactl.core.objects import MAX_ADVSKEW, GroupSpec, StorageSpec, VirtualIP
 from hactl.core.onestatus.judge import JUDGE, question_of
 from hactl.core.packaged import packaged
 from hactl.core.sh import quote

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from hactl.core.choices import Failback
 from hactl.core.document.problems import Fault, FieldPath, listed
 from hactl.core.document.rules.network import numeric, parse_address, virtual_addresses, virtual_ips
 from hactl.core.evidence.carp import advskew_ladder, master_down_seconds
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
 from hactl.core.lint.parts import groups, has_standby
-from hactl.core.objects import Failback, GroupSpec, HACluster, VirtualIP
+from hactl.core.objects import GroupSpec, HACluster, VirtualIP
 
 #: From here on a standby waits for more than ten seconds of silence.
 _SLOW_ADVBASE = 4

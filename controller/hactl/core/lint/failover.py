@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.choices import Failback, FailoverPolicy
 from hactl.core.cluster import follows_addresses
 from hactl.core.document.problems import Fault, FieldPath
 from hactl.core.document.rules.network import IPInterface, numeric
@@ -14,7 +15,7 @@ from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
 from hactl.core.lint.hast import shared_links
 from hactl.core.lint.parts import failover_of, failover_path, fails_over, groups, has_standby
-from hactl.core.objects import Failback, FailoverPolicy, FailoverSpec, GroupSpec, HACluster
+from hactl.core.objects import FailoverSpec, GroupSpec, HACluster
 
 #: A node with a short boot answers after about 40 s (docs/freebsd-facts.md#7.11), and its peer may be slower.
 _BOOT_SECONDS = 60

@@ -10,13 +10,14 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from hactl.core.choices import Mode
 from hactl.core.document.problems import Fault, FieldPath, path_text
 from hactl.core.document.rules.failover import failovers
 from hactl.core.document.rules.network import IP, numeric, virtual_addresses, virtual_ips
 from hactl.core.document.rules.storage import storages
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import FleetRule, Subject
-from hactl.core.objects import HACluster, Mode
+from hactl.core.objects import HACluster
 
 Machine: TypeAlias = tuple[str, int]
 #: IP version, network as a number, prefix length: quicker to make and to compare than objects of ipaddress.

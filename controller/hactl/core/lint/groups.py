@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.choices import FailureAction, Mode, Replication, RunOn
 from hactl.core.cluster import pools_of
 from hactl.core.document.problems import Fault, listed
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
 from hactl.core.lint.parts import groups, has_standby, is_to_fail_over
-from hactl.core.objects import FailureAction, GroupSpec, HACluster, Mode, Replication, RunOn
+from hactl.core.objects import GroupSpec, HACluster
 
 #: Services that are stopped on a standby when they follow a group, and what it is without them.
 _NEEDED = {

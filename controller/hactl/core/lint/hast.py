@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hactl.core.choices import Replication
 from hactl.core.document.problems import Fault, FieldPath
 from hactl.core.document.rules.network import IPInterface, numeric, virtual_addresses
 from hactl.core.document.rules.storage import storages
 from hactl.core.lint.codes import Code
 from hactl.core.lint.finding import Rule
 from hactl.core.lint.parts import fails_over, groups
-from hactl.core.objects import GroupSpec, HACluster, Replication, StorageSpec
+from hactl.core.objects import GroupSpec, HACluster, StorageSpec
 
 #: An idle connection speaks this often (hastd/primary.c, HAST_KEEPALIVE).
 _KEEPALIVE_SECONDS = 10

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hactl.core.choices import FailoverPolicy
 from hactl.core.cluster import Cluster, follows_addresses
 from hactl.core.cluster import failover_of as failover_in
 from hactl.core.document.problems import FieldPath
-from hactl.core.objects import FailoverPolicy, FailoverSpec, GroupSpec, HACluster
+from hactl.core.objects import FailoverSpec, GroupSpec, HACluster
 
 
 def groups(cluster: HACluster) -> Iterator[tuple[FieldPath, GroupSpec]]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hactl.core.outcome import StageOutcome
 from hactl.core.script import LOCK_WAIT_SECONDS, step_budget_seconds
-from hactl.core.steps import Outcome, Plan, Risk, Stage, Step, StepKey
+from hactl.core.steps import Outcome, Plan, Risk, Stage, StageOutcome, Step, StepKey
 
 #: A step that failed this often in a row is told to people as failing; before that it may be an honest race.
 REPEATED = 2

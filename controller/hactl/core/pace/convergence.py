@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.outcome import Ended
 from hactl.core.pace.gate import Gate
 from hactl.core.pace.result import PassResult
-from hactl.core.steps import Hold, Outcome, Step
+from hactl.core.steps import Ended, Hold, Outcome, Step
 from hactl.errors import HactlError, StoreError
 
 #: How a run ended. `held`: the mode, a pause, a missing approval or a newer controller forbids acting. `refused`:

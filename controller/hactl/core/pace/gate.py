@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.objects import Mode
+from hactl.core.choices import Mode
 from hactl.core.steps import Hold, Plan
 
 

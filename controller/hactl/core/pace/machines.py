@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from itertools import combinations
 
 from hactl.core.catalogue import HoldReason
+from hactl.core.choices import Mode
 from hactl.core.facts import Known, Owner, Snapshot, System, known
-from hactl.core.objects import HACluster, Mode, NodeSpec
+from hactl.core.objects import HACluster, NodeSpec
 from hactl.core.steps import Hold
 
 #: The least a hostuuid must have to tell machines apart: firmware without one gives a single digit all over.

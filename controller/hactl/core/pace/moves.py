@@ -13,10 +13,10 @@ from typing import Any
 
 from hactl.core.catalogue import EventKind
 from hactl.core.changes.hast import SetRole
+from hactl.core.choices import FailureAction
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.evidence.hook_log import TOOK, moves_of
 from hactl.core.facts import HastRole, Snapshot, known
-from hactl.core.objects import FailureAction
 from hactl.core.operations import Kind, OpenOperations
 from hactl.core.steps import Plan
 

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from hactl.core.catalogue import ConditionType
 from hactl.core.operations import Operation
-from hactl.core.outcome import StageOutcome
 from hactl.core.pace.gate import Gate
-from hactl.core.steps import Plan, StepKey
+from hactl.core.steps import Plan, StageOutcome, StepKey
 from hactl.errors import HactlError
 
 

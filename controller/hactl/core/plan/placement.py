@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
+from hactl.core.choices import Failback
 from hactl.core.evidence.copies import COMPARE, Choice, choose, fenced_words, stale_writer
 from hactl.core.evidence.view import VhidState, View
 from hactl.core.facts import CarpState, HastMetadata, HastRole
-from hactl.core.objects import Failback, GroupSpec, StorageSpec
+from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan.scene import Scene
 from hactl.core.plan.serving import driven_off
 from hactl.core.steps import Hold

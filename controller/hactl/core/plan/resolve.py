@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 from hactl.core.catalogue import HoldReason, RefusalReason
 from hactl.core.changes.hast import DiscardCopy, PreserveCopy, size_of
+from hactl.core.choices import OnStaleWriter
 from hactl.core.cluster import Cluster, failover_of
 from hactl.core.evidence.copies import Comparison, Verdict, compare_copies, group_of, stale_writer
 from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata, HastRole, Known, Snapshot, known
-from hactl.core.objects import OnStaleWriter, StorageSpec
+from hactl.core.objects import StorageSpec
 from hactl.core.operations import Operation, Overrides, State
 from hactl.core.plan import checks
 from hactl.core.plan.areas.storage import become_secondary

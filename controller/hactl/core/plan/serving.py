@@ -5,9 +5,10 @@ Rules: what is in use on a device that is gone is dead, however the mount table 
 
 from __future__ import annotations
 
+from hactl.core.choices import FailureAction
 from hactl.core.evidence.view import ServiceState
 from hactl.core.facts import HastRole, Mount, known
-from hactl.core.objects import FailureAction, GroupSpec, ServiceSpec, StorageSpec
+from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec
 from hactl.core.operations import Failures
 from hactl.core.plan.scene import Scene
 from hactl.core.steps import StepKey

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hactl.core.changes.hast import HAST_CONF
+from hactl.core.choices import RunOn
 from hactl.core.cluster import Cluster, targets_of
 from hactl.core.evidence.view import ServiceState, View
 from hactl.core.facts import HastRole, Snapshot, Unknown
-from hactl.core.objects import GroupSpec, RunOn
+from hactl.core.objects import GroupSpec
 from hactl.core.operations import Kind, Operation, State
 from hactl.core.plan.adopted import addresses, devd_rules, hast_settings
 from hactl.core.plan.areas.handover import obstacles_of

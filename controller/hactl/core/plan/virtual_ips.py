@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 
 from hactl.core.changes.change import SecretUse
+from hactl.core.choices import Failback
 from hactl.core.evidence.carp import advskew_ladder, advskew_step
 from hactl.core.facts import Address
-from hactl.core.objects import Failback, GroupSpec, VirtualIP
+from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.plan.scene import Scene
 from hactl.core.plan.serving import driven_off, serves_fully
 

@@ -12,9 +12,10 @@ from collections.abc import Container, Iterable, Sequence
 
 from hactl.core.changes.boot import mangle
 from hactl.core.changes.change import STATE_DIRECTORY
+from hactl.core.choices import Initialize
 from hactl.core.cluster import HAST_PORT, Cluster, checks_of, interface_on, services_of
 from hactl.core.hook.render import DEVD_RULE, HOOK, RC_GUARD, RC_NODE
-from hactl.core.objects import Initialize, StorageSpec
+from hactl.core.objects import StorageSpec
 from hactl.core.onestatus.judge import JUDGE, question_of
 from hactl.core.packaged import packaged
 from hactl.core.parse.answer.boot import FILE_LIMIT

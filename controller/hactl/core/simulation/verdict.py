@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hactl.core.choices import NeedsPerson
 from hactl.core.cluster import Cluster
 from hactl.core.hook.installed import checksum
 from hactl.core.hook.render import hook_files
-from hactl.core.objects import HACluster, NeedsPerson, ObjectivesSpec
+from hactl.core.objects import HACluster, ObjectivesSpec
 from hactl.core.simulation.story import Result
 
 #: Two nodes that both serve for less than this hand over: the one that yields hears the other one first, seconds.

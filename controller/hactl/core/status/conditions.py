@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hactl.core.catalogue import About, ConditionReason, ConditionType, HoldReason
+from hactl.core.choices import Mode
 from hactl.core.evidence.connects import device_never_came
 from hactl.core.evidence.copies import diverged
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, MountState, ReportedRole, VhidState, View
 from hactl.core.facts import HastResource
-from hactl.core.objects import GroupSpec, Mode, StorageSpec, VirtualIP
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.status.failover import failover_ready
 from hactl.core.steps import Hold, Plan, StepKey
 

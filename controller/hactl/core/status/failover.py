@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hactl.core.catalogue import ConditionReason
+from hactl.core.choices import FailoverPolicy, RunOn
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.connects import never_connects
 from hactl.core.evidence.view import IN_FLIGHT_BYTES, ReportedRole, ServiceState, VhidState, View
 from hactl.core.facts import HookFacts, device_of, known
 from hactl.core.hook.installed import differing, rule_loaded
 from hactl.core.hook.render import DEVD_RULE, HOOK, RULE_PRIORITY, hook_files
-from hactl.core.objects import FailoverPolicy, GroupSpec, RunOn, VirtualIP
+from hactl.core.objects import GroupSpec, VirtualIP
 from hactl.core.status.timeline import Timeline, predict_failover
 from hactl.core.steps import Plan
 from hactl.core.verbs import Verb

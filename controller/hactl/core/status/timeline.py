@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hactl.core.choices import Replication, RunOn
 from hactl.core.cluster import failover_of, hooked_groups
 from hactl.core.evidence.carp import master_down_seconds
 from hactl.core.evidence.hook_log import TOOK, HookMove, moves_of
 from hactl.core.evidence.view import View
 from hactl.core.facts import HastMetadata
-from hactl.core.objects import GroupSpec, Replication, RunOn, StorageSpec
+from hactl.core.objects import GroupSpec, StorageSpec
 
 #: Until a peer that answers nowhere counts as gone: four questions on each network, all networks at once.
 ASKING_SECONDS = 2.5

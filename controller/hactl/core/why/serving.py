@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from hactl.core.catalogue import Cause, ConditionReason, HoldReason
+from hactl.core.choices import Failback, FailureAction, RunOn
 from hactl.core.cluster import start_order
 from hactl.core.evidence.view import MountState, ServiceState
 from hactl.core.facts import HastRole, known
-from hactl.core.objects import Failback, FailureAction, RunOn
 from hactl.core.onestatus.judge import asked_how
 from hactl.core.status.timeline import predict_failover
 from hactl.core.why.answer import Explanation, Fact, Remedy, each

@@ -19,9 +19,8 @@ from itertools import pairwise
 from typing import Any
 
 from hactl.core.changes.change import SecretUse
-from hactl.core.outcome import Ended, StageOutcome, StepResult
 from hactl.core.script import LOCK_WAIT_SECONDS, Ownership, budget_seconds, read_answer, says_done, step_script
-from hactl.core.steps import Outcome, Plan, Stage, Step, execs
+from hactl.core.steps import Ended, Outcome, Plan, Stage, StageOutcome, Step, StepResult, execs
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
 from hactl.ports import Answer, Clock, Nodes, Steps, Target
 from hactl.runtime.passes.observe import make_nonce

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hactl.core.choices import Mode
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Owner, Snapshot, System
-from hactl.core.objects import Mode
 from hactl.core.pace.machines import (
     Claim,
     Refusal,

@@ -1,4 +1,6 @@
-"""A group with two resources: they go together, and each needs evidence of its own."""
+"""A group with two resources: they go together, and each needs evidence of its own. And two groups, each at home on
+another node: none of the two is only a standby.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,12 @@ import pytest
 
 from hactl.core.facts import Device, HastRole, Known, NoMetadata
 from hactl.core.hastconf import render_hastconf
+from hactl.simulate.serving import primaries
+from support.documents import second_group
 from support.facts.builder import Scene, healthy_pair, nas_cluster
 from support.facts.planned import plan_of, reasons
+from support.lab.closed_loop import Loop, example
+from support.lab.serving import complaints
 
 Tweak = Callable[[Scene], Scene]
 
@@ -114,3 +120,20 @@ def test_nothing_is_created_that_hastctl_would_not_know() -> None:
     assert {"WriteHastConf", "CreateMetadata"} <= {step.verb for step in plan_of(scene).steps}
     held = plan_of(scene, failing="nas-b WriteHastConf /etc/hast.conf")
     assert not [str(step.key) for step in held.steps if step.verb == "CreateMetadata"]
+
+
+def _without_more(data: dict[str, Any]) -> None:
+    second_group(data, more=False)
+
+
+@pytest.mark.parametrize("before", [None, _without_more], ids=["one group serves", "both serve"])
+def test_resources_come_to_nodes_that_both_serve(before: Callable[[dict[str, Any]], None] | None) -> None:
+    """Seen on the real pair: each hastd waited for the other to take the new file first, for ever."""
+    whole = example("nas", second_group)
+    loop = Loop(whole)
+    loop.document = example("nas", before)
+    loop.converge()
+    loop.document, loop.generation = whole, 2
+    loop.converge()
+    assert complaints(loop) == []
+    assert [primaries(loop, name) for name in ("data", "data2", "data3")] == [["nas-a"], ["nas-a"], ["nas-b"]]

@@ -14,10 +14,11 @@ from hactl.core.audit.case import Case
 from hactl.core.audit.effects import RunsService, SetsRc, WritesFile
 from hactl.core.audit.model import known
 from hactl.core.audit.rules.carp import wanted_advskew
+from hactl.core.choices import RunOn
 from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import File, RcAlias
 from hactl.core.hook.render import RCVAR
-from hactl.core.objects import GroupSpec, RunOn, VirtualIP
+from hactl.core.objects import GroupSpec, VirtualIP
 
 NETIF = "/etc/rc.conf.d/netif"
 #: The copy of rc.conf that sysrc edits.

@@ -12,9 +12,10 @@ from hactl.core.audit.case import Case
 from hactl.core.audit.effects import Ifconfig, LoadsModule, SetsSysctl
 from hactl.core.audit.model import Node
 from hactl.core.audit.rules.filesystems import serves
+from hactl.core.choices import Failback, RunOn
 from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState
-from hactl.core.objects import Failback, GroupSpec, RunOn, VirtualIP
+from hactl.core.objects import GroupSpec, VirtualIP
 
 
 def load_module(case: Case) -> Iterator[str]:

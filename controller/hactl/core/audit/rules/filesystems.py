@@ -14,9 +14,10 @@ from hactl.core.audit.effects import ChecksFilesystem, MakesFilesystem, Mounts, 
 from hactl.core.audit.model import HAST_DEVICES, Node
 from hactl.core.audit.rules.hast import is_fresh
 from hactl.core.audit.rules.hook import moving
+from hactl.core.choices import Initialize, RunOn
 from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, Mount
-from hactl.core.objects import GroupSpec, Initialize, RunOn, ServiceSpec, StorageSpec
+from hactl.core.objects import GroupSpec, ServiceSpec, StorageSpec
 
 #: What mount(8) prints that is not an option somebody chose.
 _NOT_CHOSEN = frozenset(

@@ -17,9 +17,10 @@ from hactl.core.audit.reader.hastconf import ResourcePart, address, contradictio
 from hactl.core.audit.reader.lexer import read_commands
 from hactl.core.audit.reader.programs import BESIDE
 from hactl.core.audit.rules.hook import lets_go
+from hactl.core.choices import Initialize, OnStaleWriter
 from hactl.core.cluster import failover_of
 from hactl.core.facts import Connects, HastMetadata, HastResource, NoMetadata
-from hactl.core.objects import Initialize, OnStaleWriter, StorageSpec
+from hactl.core.objects import StorageSpec
 
 
 def written_hast_conf(text: str) -> dict[str, ResourcePart] | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from hactl.core.choices import FailureAction, RunOn
 from hactl.core.document.problems import Fault, FieldPath, closest, listed, shown
 from hactl.core.document.rules.nodes import exactly_one, repeated
-from hactl.core.objects import FailureAction, GroupSpec, HACluster, RunOn, ServiceCheck, ServiceSpec
+from hactl.core.objects import GroupSpec, HACluster, ServiceCheck, ServiceSpec
 
 #: What the audit takes for a password in clear, and for one of hactl's own.
 _SECRET = re.compile(r"(?<![\w$])pass[ \t]+\S|HACTL_")

@@ -28,10 +28,10 @@ from hactl.core.changes.boot import (
     WriteBootAliases,
     mangle,
 )
+from hactl.core.choices import RunOn
 from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, family, known
 from hactl.core.hook.render import RCVAR
-from hactl.core.objects import RunOn
 from hactl.core.plan.adopted import stays, unanswered
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS, wanted_sysctls
 from hactl.core.plan.scene import Findings, Scene

@@ -25,11 +25,12 @@ from hactl.core.changes.filesystems import (
     Remount,
     Unmount,
 )
+from hactl.core.choices import Initialize
 from hactl.core.cluster import WantedPool, pool_under
 from hactl.core.evidence.connects import device_never_came
 from hactl.core.facts import Device, HastMetadata, HastRole, Pool, known
 from hactl.core.facts import Mount as MountRow
-from hactl.core.objects import GroupSpec, Initialize, StorageSpec, UfsSpec
+from hactl.core.objects import GroupSpec, StorageSpec, UfsSpec
 from hactl.core.plan import checks
 from hactl.core.plan.areas.services import stop_on
 from hactl.core.plan.placement import other_primary

@@ -15,10 +15,11 @@ from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import SetVhid
 from hactl.core.changes.filesystems import ExportPool, Unmount
 from hactl.core.changes.hast import SetRole
+from hactl.core.choices import Failback
 from hactl.core.cluster import interface_on, pool_under
 from hactl.core.evidence.connects import never_connects
 from hactl.core.facts import CarpState, HastRole, Vhid, known
-from hactl.core.objects import Failback, GroupSpec, StorageSpec, VirtualIP
+from hactl.core.objects import GroupSpec, StorageSpec, VirtualIP
 from hactl.core.plan import checks
 from hactl.core.plan.areas.services import stop_on
 from hactl.core.plan.placement import kept_by_advskews, refuse_each_other

@@ -13,9 +13,10 @@ from datetime import timedelta
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.filesystems import StartService, StopService
+from hactl.core.choices import FailureAction, RunOn
 from hactl.core.cluster import start_order
 from hactl.core.facts import Service, Unknown, known
-from hactl.core.objects import FailureAction, GroupSpec, RunOn, ServiceSpec
+from hactl.core.objects import GroupSpec, ServiceSpec
 from hactl.core.onestatus.judge import asked_how
 from hactl.core.operations import Failures
 from hactl.core.plan import checks

@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import CreateMetadata, SetRole
+from hactl.core.choices import Initialize
 from hactl.core.evidence.connects import never_connects
 from hactl.core.evidence.copies import choose, outruns
 from hactl.core.facts import Device, HastMetadata, HastRole, Known, NoMetadata, known
-from hactl.core.objects import GroupSpec, Initialize, StorageSpec
+from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan import checks
 from hactl.core.plan.areas.daemon import knows
 from hactl.core.plan.areas.filesystems import clear_dead
