@@ -376,7 +376,7 @@ class DevdRule:
     priority: int
     #: What it runs.
     action: str = ""
-    #: The events it is for (`80@em0 MASTER`), where these are not all of the vhids that were asked about.
+    #: The events it is for (`80@em0 MASTER`), where MASTER or BACKUP of a vhid that was asked about is not among them.
     only: tuple[str, ...] = ()
 
 

@@ -73,6 +73,20 @@ def test_a_rule_is_named_by_file_line_and_priority() -> None:
     assert rules_before(files, VHIDS) == (DevdRule(PATH, 3, 150, "true"),)
 
 
+@pytest.mark.parametrize(
+    ("statement", "only"),
+    [
+        ('match "type" "(MASTER|BACKUP)"', ()),
+        ('match "type" "MASTER"', ("80@vtnet1 MASTER", "7@em0.100 MASTER")),
+        ('match "subsystem" "80@vtnet1"', ("80@vtnet1 MASTER", "80@vtnet1 BACKUP", "80@vtnet1 INIT")),
+    ],
+)
+def test_a_rule_for_some_events_says_which(statement: str, only: tuple[str, ...]) -> None:
+    """What runs for some of them is not the same as what runs for all."""
+    (found,) = rules_before({PATH: rule(200, CARP, statement)}, VHIDS)
+    assert found.only == only
+
+
 def test_nothing_overtakes_a_hook_without_vhids() -> None:
     """A node whose groups have no address has no event to lose."""
     assert rules_before({PATH: rule(200, CARP)}, ()) == ()

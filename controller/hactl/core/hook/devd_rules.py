@@ -74,7 +74,9 @@ def _others(files: Mapping[str, str], subsystems: Sequence[str]) -> Iterator[Dev
                 continue
             its = [e for e in events if all(_may_match(word, strings, e) for word, strings in statements)]
             if its:
-                only = () if its == events else tuple(f"{each['subsystem']} {each['type']}" for each in its)
+                # INIT in addition, which carp(4)'s own example leaves out, is for no program what it must not hear.
+                rest = [each for each in events if each not in its and each["type"] != "INIT"]
+                only = tuple(f"{each['subsystem']} {each['type']}" for each in its) if rest else ()
                 yield DevdRule(path, line, priority, action, only)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from hactl.core.facts import DevdRule
 from hactl.core.hook.render import DEVD_RULE
-from support.facts.builder import Scene, healthy_pair
+from support.facts.builder import Scene, healthy_pair, nas_cluster
 from support.facts.planned import first, holds, looks, plan_of
 
 Tweak = Callable[[Scene], Scene]
@@ -28,6 +29,19 @@ def test_devd_is_told_of_a_rule_that_it_does_not_have(loaded: str) -> None:
     assert [str(step.key) for step in plan_of(healthy_pair().hook("nas-b", devd_loaded=loaded)).steps] == [
         "nas-b RestartDevd devd"
     ]
+
+
+@pytest.mark.parametrize(("only", "waits"), [((), False), (("80@vtnet1 MASTER",), True)])
+def test_a_rule_for_some_events_is_not_answered_by_notify(only: tuple[str, ...], waits: bool) -> None:
+    """spec.carp.notify would call its program for all of them: one that only promotes would hear BACKUP too."""
+    rule = DevdRule("/etc/devd/own.conf", 3, 30, "/usr/local/bin/own $subsystem $type", only)
+    scene = healthy_pair().hook("nas-a", files={}, devd_loaded="").hook("nas-b", files={}, devd_loaded="")
+    scene = scene.hook("nas-a", disarmed=(rule,)).wants(nas_cluster({"spec.carp": {"notify": ["/usr/local/bin/own"]}}))
+    told = [hold for hold in plan_of(scene).holds if hold.target == "/etc/devd/own.conf"]
+    assert bool(told) is waits
+    for hold in told:
+        assert "(only 80@vtnet1 MASTER)" in hold.message
+        assert "carp.notify: [" not in hold.remedy
 
 
 def test_a_rule_that_was_gone_is_read_again() -> None:
