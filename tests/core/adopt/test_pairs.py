@@ -250,3 +250,10 @@ def test_settings_of_hastd_on_one_node_are_kept() -> None:
         "/etc/hast.conf:on nas-b.listen",
     ]
     assert any("hast.conf:2: note: listen 198.51.100.11" in str(each) for each in made.findings)
+
+
+def test_a_resource_without_a_peer_is_told_as_that() -> None:
+    """`none` is no address (hast.conf(5))."""
+    made = pair(hast=HAST.replace("tcp4://198.51.100.12", "none").replace("tcp4://198.51.100.11", "none"))
+    assert [each for each in wrong(made) if "has no peer, and nothing is replicated today" in each]
+    assert not [each for each in wrong(made) if "only address of a peer" in each]

@@ -216,11 +216,13 @@ class _Resource:
         }
         if len(remotes) == 1 and len(self._nodes) > 1:
             (setting,) = remotes.values()
-            self._say(
-                setting.place,
-                f"remote {setting.value} is the only address of a peer: each node needs that of the other one",
-                "the document has one address for each node",
+            # hast.conf(5): the word for a resource that is not replicated.
+            message = (
+                "remote none: this resource has no peer, and nothing is replicated today"
+                if setting.value == "none"
+                else f"remote {setting.value} is the only address of a peer: each node needs that of the other one"
             )
+            self._say(setting.place, message, "the document has one address for each node")
         for setting in remotes.values():
             ip = self._numeric(setting)
             own = [str(address.ip) for node in self._nodes for address in node.addresses]
