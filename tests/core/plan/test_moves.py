@@ -249,23 +249,6 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
     assert [step.verb for step in first(plan_of(noted))][:3] == ["SetRole", "CheckFilesystem", "Mount"]
 
 
-@pytest.mark.parametrize(
-    ("confirmed", "other", "node"),
-    [({"data": 1}, CarpState.BACKUP, "nas-b"), ({}, CarpState.BACKUP, "nas-a"), ({"data": 1}, CarpState.INIT, "nas-a")],
-    ids=["its copy is complete", "nobody knows whether its copy is complete", "the other one has no network either"],
-)
-def test_a_node_that_lost_its_network_is_not_made_active_again(
-    confirmed: dict[str, float], other: CarpState, node: str
-) -> None:
-    """Its hook let go of everything, and CARP has no new MASTER yet (found by `hactl simulate`)."""
-    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False).vhid("nas-a", state=CarpState.INIT)
-    for each in ("nas-a", "nas-b"):
-        scene = scene.resource(each, role=HastRole.SECONDARY).hast_device(each, exists=False)
-    scene = scene.hook("nas-b", confirmed=confirmed).vhid("nas-b", state=other)
-    roles = [step for step in first(plan_of(scene)) if step.verb == "SetRole"]
-    assert [step.node for step in roles] == [node]
-
-
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
     """Roles, disks and notes of both, and no service that a step stopped; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hactl.core.catalogue import HoldReason
 from hactl.core.choices import Failback
 from hactl.core.evidence.copies import COMPARE, Choice, choose, fenced_words, stale_writer
-from hactl.core.evidence.view import VhidState, View
+from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastMetadata, HastRole
 from hactl.core.objects import GroupSpec, StorageSpec
 from hactl.core.plan.scene import Scene
@@ -60,28 +60,13 @@ def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
 
 def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
     """The group's nodes, best first: where it was asked to go, where it came from, where the document's advskews keep
-    its addresses, then as the document says; those where a service of it failed, and drained ones, come after these. A
-    node that can carry none of the addresses now, where another one can, comes last: in the seconds before CARP has a
-    new MASTER both are secondary, and the group would stay on a node that has lost its network.
+    its addresses, then as the document says; those where a service of it failed, and drained ones, come last.
     """
     first = _first_choice(scene, group)
     others = [node for node in group.preferred if node != first]
     # Of two that are equal the one the document prefers stays first.
     others.sort(key=lambda node: (node in scene.overrides.drained, bool(driven_off(scene, group, node, None))))
-    order = (*((first,) if first in group.preferred else ()), *others)
-    last = _cut_off(scene, group)
-    return (*(node for node in order if node not in last), *(node for node in order if node in last))
-
-
-def _cut_off(scene: Scene, group: GroupSpec) -> frozenset[str]:
-    """Nodes where all of the group's vhids that are known are INIT (no carrier, or not up: carp(4)), while another node
-    could be MASTER.
-    """
-    states = {node: {scene.view.state(vip, node) for vip in group.virtual_ips} for node in group.preferred}
-    able = {VhidState.BACKUP, VhidState.MASTER}
-    if not any(found & able for found in states.values()):
-        return frozenset()
-    return frozenset(node for node, found in states.items() if VhidState.INIT in found and not found & able)
+    return (*((first,) if first in group.preferred else ()), *others)
 
 
 def _first_choice(scene: Scene, group: GroupSpec) -> str | None:
@@ -217,7 +202,7 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
     drained = any(node in scene.overrides.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
-    fled = any(driven_off(scene, group, node, None) for node in group.preferred) or bool(_cut_off(scene, group))
+    fled = any(driven_off(scene, group, node, None) for node in group.preferred)
     hook = scene.view.hook(first)
     return (
         (first == _first_choice(scene, group) or drained or back or fled)
