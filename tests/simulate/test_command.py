@@ -121,7 +121,7 @@ def test_a_revision_of_the_repository(tmp_path: Path) -> None:
     assert "**1 of 1 faults become worse, 0 better**" in done.stdout
     assert not (tmp_path / "hactl.db").exists()
     wrong = simulated(tmp_path, "-f", str(path), "--compare", "nowhere", "--only", "x")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "nowhere is no file, and git has no firewall.yaml of such a revision" in wrong.stderr
 
 

@@ -83,6 +83,8 @@ def a_site(directory: Path, *names: str) -> Iterator[Site]:
     secret.chmod(0o600)
     for name in names:
         text = EXAMPLE.read_text().replace("2221", str(free_port())).replace("2222", str(free_port()))
+        # Machines of their own: with one host key two documents would name the same ones.
+        text = text.replace("lab/nas-a.pub", f"lab/{name}-a.pub").replace("lab/nas-b.pub", f"lab/{name}-b.pub")
         (clusters / f"{name}.yaml").write_text(text.replace("name: nas\n", f"name: {name}\n"))
     environment = {
         **os.environ,
