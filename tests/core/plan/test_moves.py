@@ -249,6 +249,44 @@ def test_nothing_follows_a_promotion_in_the_same_stage_where_no_complete_copy_is
     assert [step.verb for step in first(plan_of(noted))][:3] == ["SetRole", "CheckFilesystem", "Mount"]
 
 
+NO_CARRIER = "no carrier"
+GOES = [("nas-a", verb) for verb in ("StopService", "Unmount", "SetRole")]
+LOST: list[tuple[str, Tweak, str]] = [
+    ("its copy is complete", lambda s: s.hook("nas-b", confirmed={"data": 1}), "nas-b"),
+    ("nobody knows whether its copy is complete", lambda s: s.hook("nas-b", confirmed={}), "nas-a"),
+    (
+        "the other one has no network either",
+        lambda s: s.hook("nas-b", confirmed={"data": 1}).interface("nas-b", status=NO_CARRIER),
+        "nas-a",
+    ),
+    (
+        "nodes move nothing by themselves",
+        lambda s: s.hook("nas-b", confirmed={"data": 1}).wants(nas_cluster({"spec.failover": {"policy": "Manual"}})),
+        "nas-a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tweak", "node"), [case[1:] for case in LOST], ids=[case[0] for case in LOST])
+def test_a_node_that_lost_its_network_is_not_made_active_again(tweak: Tweak, node: str) -> None:
+    """Its hook let go of everything, and CARP has no new MASTER yet (found by `hactl simulate`)."""
+    scene = healthy_pair().unmounted("nas-a").service("nas-a", running=False)
+    scene = scene.vhid("nas-a", state=CarpState.INIT).interface("nas-a", status=NO_CARRIER)
+    for each in ("nas-a", "nas-b"):
+        scene = scene.resource(each, role=HastRole.SECONDARY).hast_device(each, exists=False)
+    roles = [step for step in plan_of(tweak(scene)).steps if step.verb == "SetRole"]
+    assert roles[0].node == node
+
+
+def test_a_group_that_is_active_where_nobody_reaches_it_moves_to_where_it_is_reached() -> None:
+    """The node's hook did not let go, or somebody made it active again; one whose standby is as lost stays."""
+    scene = healthy_pair().vhid("nas-a", state=CarpState.INIT).interface("nas-a", status=NO_CARRIER)
+    scene = scene.vhid("nas-b", state=CarpState.MASTER)
+    assert [(step.node, step.verb) for step in first(plan_of(scene))][:3] == GOES
+    lost = scene.interface("nas-b", status=NO_CARRIER).vhid("nas-b", state=CarpState.INIT)
+    assert not [str(step.key) for step in plan_of(lost).steps if step.verb in LETS_GO]
+
+
 def test_between_letting_go_and_taking_over_only_what_the_other_node_waits_for_is_asked() -> None:
     """Roles, disks and notes of both, and no service that a step stopped; everything before that and after it."""
     lets_go, takes_over, writes = plan_of(healthy_pair(), TO_B).stages

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.choices import Failback
+from hactl.core.choices import Failback, FailoverPolicy
+from hactl.core.cluster import failover_of
 from hactl.core.evidence.copies import COMPARE, Choice, choose, fenced_words, stale_writer
 from hactl.core.evidence.view import View
 from hactl.core.facts import CarpState, HastMetadata, HastRole
@@ -35,8 +36,8 @@ def place(scene: Scene) -> Scene:
 
 
 def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
-    """Where the group should be: as a person asked, off drained nodes, off those where a service of it failed, where
-    the document's advskews keep its addresses, else as the document's failback says.
+    """Where the group should be: as a person asked, off drained nodes, off those where a service of it failed or that
+    lost its network, where the document's advskews keep its addresses, else as the document's failback says.
     """
     moved_to = scene.overrides.moves.get(group.name)
     if moved_to in group.preferred:
@@ -44,7 +45,8 @@ def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
     allowed = [node for node in group.preferred if node not in scene.overrides.drained]
     if active is None or not allowed:
         return active
-    good = [node for node in allowed if not driven_off(scene, group, node, active)]
+    off = cut_off(scene, group)
+    good = [node for node in allowed if node not in off and not driven_off(scene, group, node, active)]
     if active not in allowed:
         return (good or allowed)[0]
     if active not in good:
@@ -60,13 +62,35 @@ def _goal(scene: Scene, group: GroupSpec, active: str | None) -> str | None:
 
 def in_order(scene: Scene, group: GroupSpec) -> tuple[str, ...]:
     """The group's nodes, best first: where it was asked to go, where it came from, where the document's advskews keep
-    its addresses, then as the document says; those where a service of it failed, and drained ones, come last.
+    its addresses, then as the document says; those where a service of it failed, drained ones, and at the very end
+    those that lost its network, come last.
     """
     first = _first_choice(scene, group)
     others = [node for node in group.preferred if node != first]
     # Of two that are equal the one the document prefers stays first.
     others.sort(key=lambda node: (node in scene.overrides.drained, bool(driven_off(scene, group, node, None))))
-    return (*((first,) if first in group.preferred else ()), *others)
+    order = (*((first,) if first in group.preferred else ()), *others)
+    off = cut_off(scene, group)
+    return (*(node for node in order if node not in off), *(node for node in order if node in off))
+
+
+def cut_off(scene: Scene, group: GroupSpec) -> frozenset[str]:
+    """Nodes that can carry none of the group's addresses now, for every interface of theirs is down or has no carrier,
+    while another node can. Nodes that move groups by themselves (failover Automatic) leave such a node at once; in the
+    seconds before CARP has a new MASTER both are secondary, and the group is not to go back to where nobody reaches it.
+    """
+    if failover_of(scene.view.cluster, group).policy is not FailoverPolicy.AUTOMATIC:
+        return frozenset()
+    able: set[str] = set()
+    off: set[str] = set()
+    for node in group.preferred:
+        interfaces = [scene.view.interface(vip, node) for vip in group.virtual_ips]
+        seen = [interface.up for interface in interfaces if interface is not None]
+        if any(seen):
+            able.add(node)
+        elif seen and len(seen) == len(interfaces):
+            off.add(node)
+    return frozenset(off) if able else frozenset()
 
 
 def _first_choice(scene: Scene, group: GroupSpec) -> str | None:
@@ -202,7 +226,7 @@ def _moved(scene: Scene, group: GroupSpec, resource: str, first: str) -> bool:
     """Whether that node is where the group is to be, and hactl called its copy complete while it was connected."""
     drained = any(node in scene.overrides.drained for node in group.preferred)
     back = group.failback is Failback.WHEN_READY and group.name not in scene.overrides.frozen
-    fled = any(driven_off(scene, group, node, None) for node in group.preferred)
+    fled = any(driven_off(scene, group, node, None) for node in group.preferred) or bool(cut_off(scene, group))
     hook = scene.view.hook(first)
     return (
         (first == _first_choice(scene, group) or drained or back or fled)

@@ -16,6 +16,7 @@ from hactl.core.changes.hast import HastChange
 from hactl.core.changes.hook import HookChange
 from hactl.core.cluster import interface_on
 from hactl.core.facts import CarpState, Known, NodeFacts, Snapshot
+from hactl.core.objects import VirtualIP
 from hactl.core.plan.predict.boot import after_boot_change
 from hactl.core.plan.predict.carp import after_carp_change, vhid_of, with_vhid
 from hactl.core.plan.predict.filesystems import after_filesystem_change, after_service_change
@@ -55,17 +56,26 @@ def _after(scene: Scene, step: Step, facts: NodeFacts) -> NodeFacts:
 
 
 def _settle(scene: Scene, snapshot: Snapshot) -> Snapshot:
-    """Let time pass: every vhid has its one MASTER; the one it has stays it (whoever preempts it does so unseen)."""
+    """Let time pass: every vhid has its one MASTER; the one it has stays it (whoever preempts it does so unseen). Where
+    the interface is down or has no carrier the vhid is INIT (carp(4)).
+    """
     nodes = dict(snapshot.nodes)
     for group, vip in scene.view.vips():
         there = {node: vhid for node in group.preferred if (vhid := vhid_of(nodes.get(node), vip, node)) is not None}
         if sum(vhid.state is CarpState.MASTER for vhid in there.values()) == 1:
             continue
         skews = wanted_advskews(scene, group, vip)
-        best = min(there, key=lambda node: skews[node], default=None)
+        able = [node for node in there if _is_up(scene, vip, node)]
+        best = min(able, key=lambda node: skews[node], default=None)
         for node, vhid in there.items():
-            elected = replace(vhid, state=CarpState.MASTER if node == best else CarpState.BACKUP)
+            state = CarpState.MASTER if node == best else CarpState.BACKUP if node in able else CarpState.INIT
+            elected = replace(vhid, state=state)
             reading = nodes[node]
             assert isinstance(reading, Known)
             nodes[node] = replace(reading, value=with_vhid(reading.value, interface_on(vip, node), elected))
     return replace(snapshot, nodes=nodes)
+
+
+def _is_up(scene: Scene, vip: VirtualIP, node: str) -> bool:
+    interface = scene.view.interface(vip, node)
+    return interface is None or interface.up
