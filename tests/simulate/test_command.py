@@ -52,7 +52,12 @@ def test_stories_of_a_storage_pair(tmp_path: Path) -> None:
     only = ("power of nas-a", "lan link of nas-a", "back at once", "does not stop")
     words = [word for text in only for word in ("--only", text)]
     found = stories(simulated(tmp_path, "-f", str(path), "-o", "json", "-j", "2", *words))
-    names = ("power of nas-a", "lan link of nas-a (vtnet1)", "nfsd of nas-a does not stop", "power of all, back at once")
+    names = (
+        "power of nas-a",
+        "lan link of nas-a (vtnet1)",
+        "nfsd of nas-a does not stop",
+        "power of all, back at once",
+    )
     assert tuple(found) == names
 
     power = found["power of nas-a"]
