@@ -76,6 +76,11 @@ def test_what_the_change_from_node_to_node_takes_is_measured_too() -> None:
     rows += [row("Unmount", "/data", 100, 2.0), row("SetRole", "data", 103.5, 1.0, node="nas-b")]
     assert measured(rows).change == 1.0
     assert measured([rows[0], rows[3]]).change == USUAL_CHANGE_SECONDS
+    # The address is given away before; what comes to both nodes at the end of an apply is no change of a move.
+    given = [row("SetVhid", "vtnet1 vhid 80", 0, 1.0), row("SetRole", "data", 3, 1.0, node="nas-b")]
+    assert measured(given).change == 2.0
+    both = [row("StartService", "nfsd", 0, 1.0), row("SetVhid", "vtnet1 vhid 80", 9, 1.0, node="nas-b")]
+    assert measured(both).change == USUAL_CHANGE_SECONDS
 
 
 def test_a_prediction_counts_every_part_until_the_addresses_are_there() -> None:

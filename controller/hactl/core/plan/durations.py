@@ -92,7 +92,7 @@ def measured(rows: Sequence[Mapping[str, Any]]) -> Durations:
             continue
         commands.setdefault(row["command"], []).append(float(row["seconds"]))
         verbs.setdefault(row["verb"], []).append(float(row["seconds"]))
-        if before is not None and before[0]["node"] != row["node"] and before[0]["verb"] != Verb.SET_VHID:
+        if before is not None and before[0]["node"] != row["node"] and row["verb"] != Verb.SET_VHID:
             pause = (began - before[1]).total_seconds()
             changes += [pause] if 0 <= pause <= LONGEST_CHANGE_SECONDS else []
         before = row, end
