@@ -8,6 +8,7 @@ from .cable import cable
 from .drift import drift
 from .exam import Exam
 from .full import full
+from .hand_made.adopt import adopt
 from .lost_writes import lost_writes
 from .moves import reboot, switchover
 from .power import power_cut, power_cut_both
@@ -19,7 +20,7 @@ from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (
     blank, look, told, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full,
-    resources, lost_writes, facts,
+    resources, adopt, lost_writes, facts,
 )  # fmt: skip
 #: What CI has time for.
 SHORT = ("blank/nas", "power-cut/01", "switchover/01")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,10 @@ class Applied:
 class Site:
     """One cluster on two nodes, and its record."""
 
-    def __init__(self, nodes: Nodes, folder: Path) -> None:
-        """The folder is made if it is not there."""
+    def __init__(self, nodes: Nodes, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """The folder is made if it is not there. `environment`: what hactl gets besides this process's own."""
         self.nodes, self.folder = nodes, folder
+        self.environment = dict(environment or {})
         self.documents = folder / "documents"
         (self.documents / "secrets").mkdir(parents=True, exist_ok=True)
         secret = self.documents / "secrets" / "files.carp"
@@ -60,7 +61,7 @@ class Site:
 
     def _start(self, words: tuple[str, ...], out: Any) -> subprocess.Popen[str]:
         hactl = Path(sys.executable).with_name("hactl")
-        environment = {**os.environ, "HACTL_STATE": str(self.folder / "state.db"), "NO_COLOR": "1"}
+        environment = {**os.environ, "HACTL_STATE": str(self.folder / "state.db"), "NO_COLOR": "1"} | self.environment
         return subprocess.Popen(
             [str(hactl), *words], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, text=True,
             env=environment,
