@@ -154,6 +154,7 @@ def _observed(bench: Bench, site: Site, before: dict[str, dict[str, str]]) -> No
 
 def _answered(bench: Bench, site: Site, owner: Owner) -> None:
     """Every hold has one of the three answers; what the document can say import has written already."""
+    given_up = set()
     for _ in range(3):
         text = site.hactl("plan", "-f", str(site.file)).out
         held = [words.strip() for words in text.split("  held  ") if "give it up: hactl give-up" in words]
@@ -167,6 +168,9 @@ def _answered(bench: Bench, site: Site, owner: Owner) -> None:
             if kept and any(word in setting for word in owner.keeps):
                 _edit(site, keep=shlex.split(kept["setting"])[0])
                 continue
+            if (given["node"], setting) in given_up:
+                continue  # two rules of one file
+            given_up.add((given["node"], setting))
             ran = site.hactl("give-up", "nas", given["node"], setting)
             bench.outcome.must(ran.exit == 0, f"hactl give-up nas {given['node']} {setting}: {ran.out.strip()}")
             bench.outcome.details.append(f"given up on {given['node']}: {setting}")
