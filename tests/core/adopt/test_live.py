@@ -114,6 +114,14 @@ HAST = "resource data {\n local /dev/da1\n on a { remote 198.51.100.2 }\n on b {
 RULE = 'notify 10 { match "system" "CARP"; match "subsystem" ".*"; action "/usr/local/bin/sw $subsystem"; };\n'
 
 
+#: What base devd.conf has besides is no concern of CARP; one rule outranks the node hook's.
+OLD_RULES = """\
+options { directory "/etc/devd"; };
+notify 0 { match "system" "IFNET"; match "type" "ATTACH"; action "true"; };
+notify 200 { match "system" "CARP"; match "type" "MASTER"; action "/root/became-master"; };
+"""
+
+
 DATA = Resource("data", "data", "/dev/da1", "198.51.100.1", "init", "memsync")
 STANDBY = "nginx no 0\nsmbd no 0\nntpd yes 70\n"
 
@@ -133,6 +141,7 @@ def running(pool: str = TANK, second: str = STANDBY) -> list[list[NodeFile]]:
         }
         if role == "primary":
             here |= {"zpool list": pool, "/usr/local/etc/devd/carp.conf": RULE}
+            here["/etc/devd.conf"] = OLD_RULES
             here["scripts that act"] = "/etc/crontab:3:role:role primary data\n"
         nodes.append([NodeFile(f"{name}:{path}", text) for path, text in here.items()])
     return nodes
@@ -148,7 +157,20 @@ def test_what_runs_is_in_the_document_and_who_gives_roles_is_said() -> None:
     said = [str(each) for each in made.findings]
     assert any(line.startswith("b:/etc/crontab:3: note: `role primary data` acts on what") for line in said), said
     assert any(line.startswith("b:/usr/local/etc/devd/carp.conf:1: note: `/usr/local/bin/sw") for line in said), said
+    assert any(line.startswith("b:/etc/devd.conf:3: note: `/root/became-master` acts on") for line in said), said
+    assert not any("`true`" in line for line in said), said
     assert any("no rule of devd, crontab or script of rc(8) on a gives roles" in line for line in said), said
+
+
+def test_rules_of_devd_that_cannot_be_read_are_not_said_to_be_none() -> None:
+    """devd could not read them either, and nobody knows which act."""
+    nodes = [
+        [*files, NodeFile(f"{name}:/etc/devd.conf", "notify {\n")] for name, files in zip("ab", running(), strict=True)
+    ]
+    made = draft(nodes, "", [Reached("192.0.2.11", 22, "root", KEY), Reached("192.0.2.12", 22, "root", KEY)])
+    said = [str(each) for each in made.findings if "devd" in str(each)]
+    assert len(said) == 2, said
+    assert all("are not understood" in line for line in said), said
 
 
 def test_what_is_not_understood_is_told() -> None:

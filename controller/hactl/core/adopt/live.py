@@ -23,7 +23,8 @@ _LIMIT = 256 * 1024
 _FILES = (
     "/etc/rc.conf /etc/rc.conf.local /etc/rc.conf.d/* /etc/rc.conf.d/*/* /usr/local/etc/rc.conf.d/* "
     "/usr/local/etc/rc.conf.d/*/* /etc/hast.conf /etc/sysctl.conf /etc/sysctl.conf.local /boot/loader.conf "
-    "/boot/loader.conf.d/*.conf /boot/loader.conf.local /etc/fstab /etc/devd/*.conf /usr/local/etc/devd/*.conf"
+    "/boot/loader.conf.d/*.conf /boot/loader.conf.local /etc/fstab /etc/devd.conf /etc/devd/*.conf "
+    "/usr/local/etc/devd/*.conf"
 )
 #: Of the base system's scripts those whose service people move; of ports every one.
 _BASE_SERVICES = "nfsd ctld ftpd inetd local_unbound bhyve jail pf"
@@ -66,6 +67,8 @@ for h_file in $(printf '/etc/rc.d/%s\n' {_BASE_SERVICES}) /usr/local/etc/rc.d/*;
 	[ -f "$h_file" ] && [ -x "$h_file" ] || continue
 	h_text=$({BOUND} service "${{h_file##*/}}" onestatus 2>&1)
 	hactl_judge $? "$h_text"
+	# The script of jail(8) lists those that there are, and succeeds without any (docs/services.md).
+	[ "${{h_file##*/}}" != jail ] || [ -n "$(jls jid 2>/dev/null)" ] || hactl_runs=no
 	h_pid=${{h_text##*is running as pid }}; h_pid=${{h_pid%%[!0-9]*}}
 	case "$hactl_runs" in yes | no) printf '%s %s %s\n' "${{h_file##*/}}" "$hactl_runs" "${{h_pid:-0}}" ;; esac
 done

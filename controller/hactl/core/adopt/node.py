@@ -139,7 +139,7 @@ def kind_of(name: str, text: str) -> str:
     for kind in (IFCONFIG, MOUNTS, RUNNING_SYSCTL, ROLES, POOLS, SERVICES, RIVALS):
         if name.endswith(f":{kind}"):
             return kind
-    if re.search(r"/devd/[^/]+\.conf$", name):
+    if base == "devd.conf" or re.search(r"/devd/[^/]+\.conf$", name):
         return "devd.conf"
     for kind in ("hast.conf", "loader.conf", "sysctl.conf", "fstab", "rc.conf"):
         if kind in base:

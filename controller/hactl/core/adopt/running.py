@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hactl.core.facts import HastRole, Pool, Rival
-from hactl.core.hook.devd_rules import rules_behind
+from hactl.core.hook.devd_rules import rules_before, rules_behind
 from hactl.core.parse.hastctl import parse_list
 from hactl.core.parse.rivals import parse_rivals
 from hactl.core.parse.storage import parse_zpool_list
@@ -44,12 +44,9 @@ class Running:
     def who_acts(self, vhids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         """File, line and words of what acts when a vhid changes its state, at boot or by the clock.
 
-        `vhids`: as devd calls them, `80@em0`.
+        `vhids`: as devd calls them, `80@em0`. Raises ValueError when devd could not read a file of its rules either.
         """
-        try:
-            rules = rules_behind(self.devd, vhids)
-        except ValueError:
-            rules = ()
+        rules = (*rules_before(self.devd, vhids), *rules_behind(self.devd, vhids))
         yield from ((rule.file, rule.line, rule.action) for rule in rules)
         yield from ((rival.file, rival.line, rival.words) for rival in self.rivals)
 

@@ -86,7 +86,13 @@ def _who_acts(node: Node, name: str) -> Iterator[Finding]:
     """What gives roles today, as far as devd's rules, crontabs and scripts of rc(8) tell."""
     vhids = [f"{vhid.vhid}@{interface}" for interface, each in node.running.items() for vhid in each.vhids]
     host = next((file.name.partition(":/")[0] for file in node.files if ":/" in file.name), "")
-    acts = list(node.answers.who_acts(vhids))
+    try:
+        acts = list(node.answers.who_acts(vhids))
+    except ValueError as why:
+        yield note(
+            node.place, f"the rules of devd on {name} are not understood: {why}", "look which of them act on CARP"
+        )
+        return
     for file, line, words in acts:
         place = Place(file if file.startswith(f"{host}:/") else f"{host}:{file}", line)
         message = f"`{words}` acts on what hactl and its node hook are to act on"
