@@ -476,10 +476,12 @@ class Objects(ObjectLog, Protocol):
         """
         ...
 
-    async def create_operation(self, fields: Mapping[str, Any], *, name: str) -> Mapping[str, Any]:
+    async def create_operation(
+        self, fields: Mapping[str, Any], *, name: str, metadata: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """`open_operation` with a name of its own ("": `KIND-NUMBER` in lower case); returns the haoperation.
 
-        Raises Busy; AlreadyExists.
+        `metadata`: labels, annotations and whatever else somebody gave it. Raises Busy; AlreadyExists.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.api.service import CLUSTERS, MERGE, OPERATIONS, Asking, asking, document, taken
+from support.api.service import APPLY, CLUSTERS, MERGE, OPERATIONS, Asking, asking, document, taken
 
 
 def operation(kind: str = "Pause", *, name: str = "", prefix: str = "", **spec: Any) -> dict[str, Any]:
@@ -81,17 +81,79 @@ async def test_deleting_cancels() -> None:
         assert (found.state, found.message) == ("Cancelled", "deleted by ada@here")
 
 
-async def test_an_operation_is_not_changed() -> None:
-    """Update and patch are 405; labels are not kept, and the answer says so."""
+async def test_what_is_asked_for_never_changes_but_its_labels_may() -> None:
+    """Labels, annotations, finalizers and owners are kept; a changed spec is refused by its field."""
     async with asking() as ada:
         await ada.ok("POST", CLUSTERS, document())
-        labelled = operation(name="a")
-        labelled["metadata"]["labels"] = {"a": "b"}
-        response = await ada.ask("POST", OPERATIONS, labelled)
-        assert (response.status, "labels" in response.headers["Warning"]) == (201, True)
-        await ada.refused(405, "PUT", f"{OPERATIONS}/a", operation(name="a"))
-        await ada.refused(405, "PATCH", f"{OPERATIONS}/a", {}, kind=MERGE)
-        await ada.refused(405, "DELETE", OPERATIONS)
+        labelled = operation("Pause", name="a", expiresAt="2027-01-01T01:00:00+01:00")
+        kept = {"labels": {"a": "b"}, "annotations": {"why": "disk"}, "ownerReferences": [{"name": "x", "uid": "1"}]}
+        labelled["metadata"] |= kept
+        made = await ada.ok("POST", OPERATIONS, labelled)
+        assert {key: made["metadata"][key] for key in kept} == kept
+        assert made["metadata"]["generation"] == 1
+        put = await ada.ok("PUT", f"{OPERATIONS}/a", {**made, "spec": labelled["spec"]})
+        assert put == made, "another spelling of a time is no change"
+        changed = await ada.ok("PATCH", f"{OPERATIONS}/a", {"metadata": {"labels": {"a": "c"}}}, kind=MERGE)
+        assert changed["metadata"]["labels"] == {"a": "c"}
+        assert changed["status"]["state"] == "Open"
+        told = await ada.refused(422, "PATCH", f"{OPERATIONS}/a", {"spec": {"reason": "other"}}, kind=MERGE)
+        assert [cause["field"] for cause in told["details"]["causes"]] == ["spec.reason"]
+        assert "never changes" in told["message"]
+        status = await ada.ok("PATCH", f"{OPERATIONS}/a", {"status": {"state": "Done"}}, kind=MERGE)
+        assert status["status"]["state"] == "Open", "only hactl says how it went"
+        await ada.as_role("viewer").refused(403, "PATCH", f"{OPERATIONS}/a", {"metadata": {}}, kind=MERGE)
+
+
+@pytest.mark.parametrize("named", ["by its file", "again by somebody else"])
+async def test_applying_twice_asks_once(named: str) -> None:
+    """kubectl apply --server-side of the same file: made once, then nothing changes; the fields have their owner."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        wanted = operation("Switchover", group="files", node="nas-b", name="move")
+        wanted["metadata"]["labels"] = {"ticket": "17"}
+        made = await ada.ok("PATCH", f"{OPERATIONS}/move", wanted, kind=APPLY, fieldManager="kubectl")
+        assert (made["metadata"]["labels"], made["status"]["state"]) == ({"ticket": "17"}, "Open")
+        manager = "kubectl" if named == "by its file" else "argo"
+        again = await ada.ok("PATCH", f"{OPERATIONS}/move", wanted, kind=APPLY, fieldManager=manager)
+        assert again["metadata"]["uid"] == made["metadata"]["uid"]
+        assert [each["manager"] for each in again["metadata"]["managedFields"]] == sorted({manager, "kubectl"})
+        assert (again == made) is (manager == "kubectl")
+        assert len(await ada.store.operations()) == 1
+        wanted["spec"]["node"] = "nas-a"
+        code = 422 if manager == "kubectl" else 409
+        await ada.refused(code, "PATCH", f"{OPERATIONS}/move", wanted, kind=APPLY, fieldManager="kubectl")
+        await ada.refused(409, "PATCH", f"{OPERATIONS}/move", wanted, kind=APPLY, fieldManager="third")
+
+
+async def test_finalizers_hold_the_object_and_not_what_it_asks_for() -> None:
+    """Deleting cancels at once; the object goes with its last finalizer."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        held = operation(name="a")
+        held["metadata"]["finalizers"] = ["example.org/told"]
+        await ada.ok("POST", OPERATIONS, held)
+        await ada.ok("DELETE", f"{OPERATIONS}/a")
+        [found] = await ada.store.operations()
+        assert (found.state, found.message) == ("Cancelled", "deleted by ada@here")
+        there = await ada.ok("GET", f"{OPERATIONS}/a")
+        assert (there["status"]["state"], "deletionTimestamp" in there["metadata"]) == ("Cancelled", True)
+        await ada.ok("PATCH", f"{OPERATIONS}/a", {"metadata": {"finalizers": None}}, kind=MERGE)
+        await ada.refused(404, "GET", f"{OPERATIONS}/a")
+
+
+async def test_deleting_a_collection_cancels_what_is_chosen() -> None:
+    """By label; the rest stays open."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        for kind, name, more in (("Pause", "a", {}), ("Drain", "b", {"node": "nas-a"})):
+            made = operation(kind, name=name, **more)
+            made["metadata"]["labels"] = {"name": name}
+            await ada.ok("POST", OPERATIONS, made)
+        await ada.ok("DELETE", OPERATIONS, labelSelector="name=a")
+        assert [(each.kind, each.state) for each in await ada.store.operations()] == [
+            ("Pause", "Cancelled"),
+            ("Drain", "Open"),
+        ]
 
 
 async def test_trying() -> None:

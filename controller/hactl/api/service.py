@@ -20,11 +20,12 @@ from hactl.api.request.selection import in_namespace, presentation, selection
 from hactl.api.request.wire import Request, Response
 from hactl.api.verbs.deletes import Deleter
 from hactl.api.verbs.discovery import described, is_description, version
-from hactl.api.verbs.operations import OperationMaker, cluster_of
+from hactl.api.verbs.operations import cluster_of
 from hactl.api.verbs.reads import Reader
 from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
-from hactl.api.verbs.writes import Writer, Written
+from hactl.api.verbs.writes import Writer
+from hactl.api.verbs.written import Written
 from hactl.api.workers import Lane
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
@@ -71,7 +72,6 @@ class Service:
         self.audit = Audit(history, clock)
         self._writer = Writer(objects, clock, self._writes, secrets_directory=secrets_directory)
         self._deleter = Deleter(objects, clock, self._writer, self._writes)
-        self._operations = OperationMaker(objects, clock, self._writes)
         #: Set once whoever answers those paths exists: it needs this service for its stream.
         self.non_kubernetes = non_kubernetes
 
@@ -224,8 +224,7 @@ class Service:
         if verb == "delete":
             return await self._deleter.delete(path, request)
         if verb == "create":
-            maker = self._operations if path.resource == HAOPERATIONS else self._writer
-            return await maker.create(path, request)
+            return await self._writer.create(path, request)
         return await (self._writer.update if verb == "update" else self._writer.patch)(path, request)
 
     async def _shown(self, resource: Resource, done: Written, request: Request) -> object:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from hactl.adapters.generated import GENERATORS, main, stale_files
 from hactl.adapters.yaml.tree import read_trees
-from hactl.core.document.crd.cluster import custom_resource_definition
+from hactl.core.document.crd.cluster import MAX_ITEMS, custom_resource_definition
 from hactl.core.document.crd.operation import operation_definition, operation_schema
 from hactl.core.document.explain import UnknownField, explain
 from hactl.core.document.schema import document_schema, json_schema
 from hactl.core.kube import codec as bodies
 from hactl.core.kube import kinds
+from hactl.core.kube.tables import COLUMNS
 from hactl.core.objects import PATTERNS
 from hactl.core.operations import Kind, Operation, State
 from support.documents import ROOT, firewall_data, nas_data
@@ -273,3 +275,37 @@ def test_explain_wrong_path(path, expected):
     """A wrong path says what was probably meant."""
     with pytest.raises(UnknownField, match=re.escape(expected)):
         explain(path)
+
+
+def test_rules_that_an_api_server_checks_too() -> None:
+    """Exactly one of two fields wherever the document says so; what an operation of each kind needs; bounded in cost."""
+    found: dict[str, str] = {}
+
+    def walk(path: str, node: Any, bounded: bool) -> None:
+        if not isinstance(node, dict):
+            return
+        for rule in node.get("x-kubernetes-validations", ()):
+            found[path] = rule["rule"]
+            assert bounded, f"{path}: a list around it has no maxItems, and its cost no bound"
+        for name, each in node.get("properties", {}).items():
+            walk(f"{path}.{name}" if path else name, each, bounded)
+        walk(path, node.get("items"), bounded and 0 < node.get("maxItems", 0) <= MAX_ITEMS)
+
+    version = custom_resource_definition()["spec"]["versions"][0]
+    walk("", version["schema"]["openAPIV3Schema"], True)
+    assert found == {
+        "spec.nodes.ssh": "has(self.hostKey) != has(self.hostKeyFrom)",
+        "spec.groups.virtualIPs.passwordFrom": "has(self.file) != has(self.env)",
+        "spec.groups.storage.filesystem": "has(self.ufs) != has(self.zfs)",
+        "spec.groups.services.check": "has(self.tcp) != has(self.command)",
+    }
+    rules = [rule["rule"] for rule in operation_schema()["properties"]["spec"]["x-kubernetes-validations"]]
+    assert "self.type != 'Drain' || (has(self.cluster) && has(self.node))" in rules
+    assert len(rules) == 1 + sum(bool(kind.traits.needs) for kind in Kind)
+
+
+def test_tables_have_the_columns_of_the_crds() -> None:
+    """`kubectl get` shows the same against hactl's API as against one that has the CRDs."""
+    for plural, definition in (("haclusters", custom_resource_definition()), ("haoperations", operation_definition())):
+        columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
+        assert [each["name"] for each in columns] == [column.name for column in COLUMNS[plural]][1:]

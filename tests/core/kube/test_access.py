@@ -16,7 +16,7 @@ MATRIX = """
                           get list watch create update patch delete deletecollection
 haclusters                v   v    v     e      e      e     e      e
 haclusters/status         v   .    .     .      .      .     .      .
-haoperations              v   v    v     o      .      .     o      .
+haoperations              v   v    v     o      o      o     o      o
 events                    v   v    v     .      .      .     .      .
 namespaces                v   v    v     .      .      .     .      .
 leases                    v   v    v     e      e      e     e      .
@@ -104,5 +104,5 @@ def test_a_refusal_says_who_would_be_let():
     assert refusal("token:ci", "viewer", "create", "haclusters") == (
         "token:ci has the role viewer and cannot create haclusters; it takes the role editor"
     )
-    assert refusal("token:ci", "admin", "patch", "haoperations").endswith("cannot patch haoperations; nobody can")
+    assert refusal("token:ci", "admin", "patch", "events").endswith("cannot patch events; nobody can")
     assert "haclusters/status" in refusal("cert:a", None, "patch", "haclusters", "status")

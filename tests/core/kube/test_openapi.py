@@ -162,8 +162,8 @@ def test_a_patch_is_what_kubectl_looks_for():
                 "application/merge-patch+json",
             }
             assert operation["x-kubernetes-action"] == "patch"
-            assert operation["x-kubernetes-group-version-kind"]["kind"] in ("HACluster", "Lease")
-    assert found == 2
+            assert operation["x-kubernetes-group-version-kind"]["kind"] in ("HACluster", "HAOperation", "Lease")
+    assert found == 3
 
 
 def test_the_paths_beside():

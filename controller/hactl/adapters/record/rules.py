@@ -272,7 +272,9 @@ def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int
 # -- operations -------------------------------------------------------------------------------------------------------
 
 
-def open_operation(tables: Tables, fields: Mapping[str, Any], name: str) -> tuple[int, Body]:
+def open_operation(
+    tables: Tables, fields: Mapping[str, Any], name: str, metadata: Mapping[str, Any] | None = None
+) -> tuple[int, Body]:
     """See `hactl.ports.Objects.create_operation`; the number and the object."""
     with tables.writing():
         if name and _get(tables, OPERATIONS, name) is not None:
@@ -283,6 +285,7 @@ def open_operation(tables: Tables, fields: Mapping[str, Any], name: str) -> tupl
         name = name or _free_name(tables, made)
         tables.name_operation(made.id, name)
         given = operation_body(made, name)
+        given["metadata"] = {**(metadata or {}), **given["metadata"]}
         body = _add(tables, OPERATIONS, given, 1, given["status"])
         _show_operations(tables, made.cluster)
         tables.event(
@@ -396,6 +399,9 @@ def update(
             adopted = newest.origin == FILES_ORIGIN and REFERENCES in (body["metadata"].get("annotations") or {})
             origin = API_ORIGIN if adopted else newest.origin
             generation = _accept(tables, _needed(document, name), newest, actor=actor, origin=origin)
+        if resource == OPERATIONS and "deletionTimestamp" in body["metadata"]:
+            # Its finalizers hold the object, not what it asks for.
+            before = _cancelled(tables, name, before, actor)
         return tables.put_object(resource, replaced(resource, before, body, generation), "MODIFIED")
 
 
@@ -414,12 +420,16 @@ def delete(tables: Tables, resource: str, name: str, *, actor: str, expected: in
         if resource == CLUSTERS:
             return _unmanage(tables, name, before, f"deleted by {actor}") or before
         if resource == OPERATIONS:
-            number = int(before["status"]["number"])
-            ended = _close(tables, number, State.CANCELLED, f"deleted by {actor}", None)
-            tables.name_operation(number, None)
-            if ended is not None:
-                before = {**before, "status": operation_body(ended, name)["status"]}
+            before = _cancelled(tables, name, before, actor)
+            tables.name_operation(int(before["status"]["number"]), None)
         return tables.remove_object(resource, before)
+
+
+def _cancelled(tables: Tables, name: str, before: Body, actor: str) -> Body:
+    """The operation as it is when nobody asks for it any more."""
+    number = int(before["status"]["number"])
+    ended = _close(tables, number, State.CANCELLED, f"deleted by {actor}", None)
+    return before if ended is None else {**before, "status": operation_body(ended, name)["status"]}
 
 
 def _get(tables: Tables, resource: str, name: str) -> Body | None:

@@ -202,9 +202,11 @@ class Store:
             lambda tables: rules.delete(tables, resource, name, actor=actor, expected=expected)
         )
 
-    async def create_operation(self, fields: Mapping[str, Any], *, name: str) -> Mapping[str, Any]:
+    async def create_operation(
+        self, fields: Mapping[str, Any], *, name: str, metadata: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """See `hactl.ports.Objects`."""
-        return (await self.backend.write(lambda tables: rules.open_operation(tables, fields, name)))[1]
+        return (await self.backend.write(lambda tables: rules.open_operation(tables, fields, name, metadata)))[1]
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 

@@ -15,22 +15,21 @@ from typing import Any
 
 from hactl.adapters.yaml.documents import digest
 from hactl.api.request.payload import an_object
-from hactl.core.document.crd.cluster import custom_resource_definition
+from hactl.core.document.crd.cluster import MAX_ITEMS, custom_resource_definition
+from hactl.core.document.crd.operation import operation_schema
 from hactl.core.document.load import read_cluster
 from hactl.core.document.problems import Fault, FieldPath, path_text, shown
 from hactl.core.document.recover import more_faults
 from hactl.core.document.remote_references import check_remote
 from hactl.core.document.rules.check import RULES
-from hactl.core.kube.codec import REFERENCES, cluster_body, document_data, moment_of
+from hactl.core.kube.codec import REFERENCES, cluster_body, document_data, moment_of, operation_fields
 from hactl.core.kube.errors import ApiError, Cause, Details, bad_request, invalid
-from hactl.core.kube.kinds import HACLUSTERS, LEASES, Resource, part
+from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, LEASES, Resource, part
 from hactl.core.objects import HACluster
 from hactl.ports import API_LABEL, Document
 
 #: More of the same says nothing new.
 _MAX_CAUSES = 100
-#: Some rules compare everything with everything: no list of a cluster may be so long that this takes seconds.
-_MAX_ITEMS = 500
 #: Fields of a Lease's spec and their types.
 _LEASE_FIELDS: Mapping[str, type] = {
     "holderIdentity": str,
@@ -55,7 +54,7 @@ class Admitted:
 def check_lengths(resource: Resource, body: Mapping[str, Any]) -> None:
     """Before anything is made of what a client sent. Raises ApiError (422) for lists and mappings nobody needs."""
     faults = [fault for key, each in body.items() for fault in too_long((key,), each)]
-    faults += [Fault((), f"it has {len(body)} fields", f"at most {_MAX_ITEMS}")] if len(body) > _MAX_ITEMS else []
+    faults += [Fault((), f"it has {len(body)} fields", f"at most {MAX_ITEMS}")] if len(body) > MAX_ITEMS else []
     if faults:
         name = part(body, "metadata").get("name")
         raise invalid(
@@ -78,6 +77,8 @@ def admit(
     """
     if resource == HACLUSTERS:
         return _cluster(body, directory, before, local=local)
+    if resource == HAOPERATIONS:
+        return _operation(body, before)
     assert resource == LEASES, resource
     return _lease(body, strictness)
 
@@ -89,6 +90,8 @@ def schema_of(resource: Resource) -> dict[str, Any]:
         version = custom_resource_definition()["spec"]["versions"][0]
         found: dict[str, Any] = version["schema"]["openAPIV3Schema"]
         return found
+    if resource == HAOPERATIONS:
+        return operation_schema()
     kinds = {str: "string", int: "integer"}
     fields = {name: {"type": kinds[kind]} for name, kind in _LEASE_FIELDS.items()}
     return {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
@@ -143,11 +146,11 @@ def causes_of(wrong: list[Fault]) -> list[Cause]:
 
 
 def too_long(path: FieldPath, value: Any) -> list[Fault]:
-    """Lists and mappings that are longer than any object needs."""
+    """Lists and mappings that are longer than any object needs: some rules compare everything with everything."""
     if not isinstance(value, list | dict):
         return []
-    if len(value) > _MAX_ITEMS:
-        return [Fault(path, f"it has {len(value)} items", f"at most {_MAX_ITEMS}")]
+    if len(value) > MAX_ITEMS:
+        return [Fault(path, f"it has {len(value)} items", f"at most {MAX_ITEMS}")]
     inner = enumerate(value) if isinstance(value, list) else value.items()
     return [fault for key, each in inner for fault in too_long((*path, key), each)]
 
@@ -169,6 +172,24 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(each) for key, each in value.items() if each is not None}
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+
+def _operation(body: Mapping[str, Any], before: Mapping[str, Any] | None) -> Admitted:
+    """What is asked for never changes; labels, annotations, finalizers and owners may."""
+    name = str(body["metadata"]["name"])
+    wanted = operation_fields(body, name, actor="")
+    if before is None or wanted == operation_fields(before, name, actor=""):
+        return Admitted({**body, "spec": (before or body)["spec"]})
+    spec, kept = body["spec"], before["spec"]
+    causes = [
+        Cause(f"spec.{key}", "Invalid value: what is asked for never changes; delete it, and ask anew")
+        for key in sorted(spec.keys() | kept.keys())
+        if spec.get(key) != kept.get(key)
+    ]
+    raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
 
 
 # -- leases -----------------------------------------------------------------------------------------------------------

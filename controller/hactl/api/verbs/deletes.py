@@ -14,7 +14,8 @@ from hactl.api.request.metadata import given_metadata
 from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import JSON, YAML, is_dry_run, media_type, read_json, read_yaml, to_number
 from hactl.api.request.wire import Request
-from hactl.api.verbs.writes import Body, Writer, Written
+from hactl.api.verbs.writes import Writer
+from hactl.api.verbs.written import Body, Written
 from hactl.api.workers import Lane
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import ApiError, bad_request, conflict, not_found, success, unsupported_media_type

@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hactl.api.request.metadata import check_place, generated_name, given_metadata, name_for
-from hactl.api.request.paths import ResourcePath
-from hactl.api.request.payload import is_dry_run, read_object
-from hactl.api.request.wire import Request
-from hactl.api.verbs.writes import Written
-from hactl.api.workers import Lane
+from hactl.api.request.metadata import generated_name
+from hactl.api.verbs.written import Body, Written
 from hactl.core.document.problems import closest, shown
 from hactl.core.kube.codec import operation_body, operation_fields
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid
@@ -22,51 +18,41 @@ from hactl.core.operations import Kind, Operation
 from hactl.errors import AlreadyExists, Busy
 from hactl.ports import Clock, Objects
 
-_NOT_KEPT = ("labels", "annotations", "finalizers", "ownerReferences")
-
 
 class OperationMaker:
-    """Creates haoperations."""
+    """Makes haoperations."""
 
-    def __init__(self, objects: Objects, clock: Clock, lane: Lane) -> None:
-        """What takes long is done in `lane`."""
-        self._lane = lane
+    def __init__(self, objects: Objects, clock: Clock) -> None:
+        """`objects`: where they are kept."""
         self._objects = objects
         self._clock = clock
 
-    async def create(self, path: ResourcePath, request: Request) -> Written:
-        """POST. Without a name the record gives one, e.g. `drain-7`. Raises ApiError (409: asked for already)."""
-        resource = HAOPERATIONS
-        body = await self._lane.run(
-            request.identity.actor, lambda: read_object(request.body, request.headers, resource)
-        )
-        metadata = given_metadata(body)
-        check_place(metadata, path.namespace, "")
-        name = name_for(resource, metadata) if metadata.get("name") or metadata.get("generateName") else ""
-        dry = is_dry_run(None, request.query)
-        if unknown := [key for key in body if key not in ("apiVersion", "kind", "metadata", "spec", "status")]:
-            causes = [Cause(key[:100], "unknown field") for key in unknown]
-            raise invalid(resource.group, resource.kind, name, causes)
-        fields = operation_fields(body, name, actor=request.identity.actor)
-        await self._check(fields, name)
-        warnings = tuple(f"metadata.{key} of operations are not kept" for key in _NOT_KEPT if metadata.get(key))
-        if dry:
-            return Written(await self._as_if(fields, name), 201, changed=False, warnings=warnings)
-        try:
-            made = await self._objects.create_operation(fields, name=name)
-        except AlreadyExists:
-            raise already_exists(resource.group, resource.plural, name) from None
-        except Busy as busy:
-            raise conflict(resource.group, resource.plural, name, str(busy)) from None
-        return Written(made, 201, changed=True, warnings=warnings)
+    async def make(self, name: str, body: Body, *, actor: str, dry: bool) -> Written:
+        """A new one, of an object whose metadata are settled. Without a name the record gives one, e.g. `drain-7`.
 
-    async def _as_if(self, fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        Raises ApiError (409: asked for already).
+        """
+        fields = operation_fields(body, name, actor=actor)
+        await self._check(fields, name)
+        metadata = {key: value for key, value in body["metadata"].items() if key != "name"}
+        if dry:
+            return Written(await self._as_if(fields, name, metadata), 201, changed=False)
+        try:
+            made = await self._objects.create_operation(fields, name=name, metadata=metadata)
+        except AlreadyExists:
+            raise already_exists(HAOPERATIONS.group, HAOPERATIONS.plural, name) from None
+        except Busy as busy:
+            raise conflict(HAOPERATIONS.group, HAOPERATIONS.plural, name, str(busy)) from None
+        return Written(made, 201, changed=True)
+
+    async def _as_if(self, fields: Mapping[str, Any], name: str, metadata: Body) -> Mapping[str, Any]:
         """What would be made."""
         if name and (await self._objects.objects(HAOPERATIONS.plural, name))[1]:
             raise already_exists(HAOPERATIONS.group, HAOPERATIONS.plural, name)
         more = {"kind": Kind(fields["kind"]), "reason": fields.get("reason", "")}
         operation = Operation(id=0, opened_at=self._clock.now(), **{**fields, **more})
-        return operation_body(operation, name or generated_name(f"{fields['kind'].lower()}-"))
+        made = operation_body(operation, name or generated_name(f"{fields['kind'].lower()}-"))
+        return {**made, "metadata": {**metadata, **made["metadata"]}}
 
     async def _check(self, fields: Mapping[str, Any], name: str) -> None:
         """What it is about must exist. Raises ApiError (422)."""

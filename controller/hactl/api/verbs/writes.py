@@ -1,4 +1,4 @@
-"""Writing clusters and leases: create, update, patch, server-side apply.
+"""Writing objects: create, update, patch, server-side apply.
 
 - A write says which state it replaces; one that does not (a patch) is done again on the newest state when somebody else
   was faster, a few times.
@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from hactl.adapters.yaml.nodes import MAX_VALUES
 from hactl.api.request.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
@@ -32,6 +32,8 @@ from hactl.api.request.payload import (
 )
 from hactl.api.request.wire import Request
 from hactl.api.verbs.admission import Admitted, admit, check_lengths, references_start, reshaped, schema_of
+from hactl.api.verbs.operations import OperationMaker
+from hactl.api.verbs.written import Body, Written
 from hactl.api.workers import Lane
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.codec import time_text
@@ -46,32 +48,14 @@ from hactl.core.kube.errors import (
     not_found,
     unsupported_media_type,
 )
-from hactl.core.kube.kinds import HACLUSTERS, Resource
+from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, Resource
 from hactl.core.kube.patches import json_patch, merge_patch
 from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision
 from hactl.ports import FILES_ORIGIN, Clock, Objects
 
-Body: TypeAlias = Mapping[str, Any]
-
 #: How often a write that names no state is done again because somebody else was faster.
 TRIES = 5
 _MAX_MANAGER = 128
-
-
-class Written:
-    """What a write came to."""
-
-    __slots__ = ("about", "body", "changed", "code", "warnings")
-
-    def __init__(
-        self, body: Body, code: int, *, changed: bool, warnings: tuple[str, ...] = (), about: Body | None = None
-    ) -> None:
-        """`changed`: the record is another one now. `about`: the object, where `body` is something else."""
-        self.about = about or body
-        self.body = body
-        self.code = code
-        self.changed = changed
-        self.warnings = warnings
 
 
 class Writer:
@@ -83,6 +67,7 @@ class Writer:
         self._objects = objects
         self._clock = clock
         self._directory = secrets_directory
+        self._operations = OperationMaker(objects, clock)
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -96,7 +81,9 @@ class Writer:
             check_place(metadata, path.namespace, "")
             if metadata.get("resourceVersion") not in (None, ""):
                 raise bad_request("resourceVersion should not be set on objects to be created")
-            name = name_for(resource, metadata)
+            # An operation that nobody named gets a name by its number.
+            unnamed = resource == HAOPERATIONS and not (metadata.get("name") or metadata.get("generateName"))
+            name = "" if unnamed else name_for(resource, metadata)
             settling = {**body, "metadata": settled(resource, metadata, name, None)}
             return name, self._owned(resource, None, settling, request)
 
@@ -237,6 +224,8 @@ class Writer:
 
     async def _create(self, resource: Resource, name: str, body: Body, request: Request) -> Written:
         dry = is_dry_run(None, request.query)
+        if resource == HAOPERATIONS:
+            return await self._operations.make(name, body, actor=request.identity.actor, dry=dry)
         admitted = await self._admit(resource, body, request, None)
         if await self.current_or_none(resource, name) is not None:
             raise already_exists(resource.group, resource.plural, name)

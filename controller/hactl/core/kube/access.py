@@ -29,7 +29,7 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("haclusters", ""): _READ | _verbs("editor", "create", "update", "patch", "delete", "deletecollection"),
     # Written by hactl itself only, from what it sees on the nodes.
     ("haclusters", "status"): _verbs("viewer", "get"),
-    ("haoperations", ""): _READ | _verbs("operator", "create", "delete"),
+    ("haoperations", ""): _READ | _verbs("operator", "create", "update", "patch", "delete", "deletecollection"),
     ("events", ""): _READ,
     ("namespaces", ""): _READ,
     ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete"),

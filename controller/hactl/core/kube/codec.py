@@ -39,6 +39,7 @@ _WARNINGS = frozenset(kind for kind in EventKind if kind.warning)
 #: Fields of an operation's spec -> keys of `OperationLog.open_operation`.
 _PLAIN = {"cluster": "cluster", "group": "group", "node": "node", "resource": "resource", "reason": "reason"}
 _DETAIL = ("digest", "preserve", "from", "setting")
+_OF_AN_OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
 _TIMES = {"notBefore": "not_before", "expiresAt": "expires_at"}
 
 
@@ -107,6 +108,8 @@ def operation_body(operation: Operation, name: str) -> dict[str, Any]:
         "actor": operation.actor,
         "openedAt": time_text(operation.opened_at),
     }
+    if target := target_of(spec):
+        status["target"] = target
     if operation.ended_at is not None:
         status["endedAt"] = time_text(operation.ended_at)
     if operation.message:
@@ -121,6 +124,19 @@ def operation_body(operation: Operation, name: str) -> dict[str, Any]:
         "spec": spec,
         "status": status,
     }
+
+
+def target_of(spec: Mapping[str, Any]) -> str:
+    """What an operation is about, in a word: the group and where it goes, a resource and a copy, a plan, a node."""
+    group, node, resource = (str(spec.get(key) or "") for key in ("group", "node", "resource"))
+    match spec.get("type"):
+        case Kind.SWITCHOVER:
+            return f"{group}->{node}"
+        case Kind.RESOLVE:
+            return f"{resource}@{node}"
+        case Kind.APPROVE:
+            return str(spec.get("digest") or "")
+    return node or group
 
 
 def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
@@ -154,6 +170,7 @@ def operation_fields(body: Mapping[str, Any], name: str, *, actor: str) -> dict[
         if field not in known
     ]
     causes += [Cause(f"spec.{field}", "expected text") for field in spec if not isinstance(spec[field], str)]
+    causes += [Cause(key[:100], "unknown field") for key in body if key not in _OF_AN_OBJECT]
     if causes:
         raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
     kinds = [kind.value for kind in Kind]

@@ -52,8 +52,8 @@ HACLUSTERS = Resource(
 )  # fmt: skip
 #: What people ask for: switchovers, drains, pauses, approvals, resolutions. Their spec never changes.
 HAOPERATIONS = Resource(
-    "hactl.dev", "v1alpha1", "haoperations", "haoperation", "HAOperation",
-    ("create", "delete", "get", "list", "watch"), short_names=("haop",), categories=("hactl",),
+    "hactl.dev", "v1alpha1", "haoperations", "haoperation", "HAOperation", _ALL,
+    short_names=("haop",), categories=("hactl",),
 )  # fmt: skip
 EVENTS = Resource("", "v1", "events", "event", "Event", ("get", "list", "watch"), short_names=("ev",))
 NAMESPACES = Resource(

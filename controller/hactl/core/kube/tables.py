@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from hactl.core.catalogue import ConditionType
 from hactl.core.document.problems import printable
 from hactl.core.kube import summary
+from hactl.core.kube.codec import target_of
 from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource, part
 
 Body: TypeAlias = Mapping[str, Any]
@@ -125,17 +126,7 @@ def _generation(body: Body) -> int | str:
 
 
 def _target(body: Body) -> str:
-    """What a request is about: `files->nas2`, `nas1`, `disk0@nas2`, the digest of a plan."""
-    spec = part(body, "spec")
-    group, node, resource = (str(spec.get(key) or "") for key in ("group", "node", "resource"))
-    match spec.get("type"):
-        case "Switchover":
-            return _text(f"{group}->{node}")
-        case "Resolve":
-            return _text(f"{resource}@{node}")
-        case "Approve":
-            return _text(spec.get("digest"))
-    return _text(node or group)
+    return _text(target_of(part(body, "spec")))
 
 
 def _whose(body: Body) -> str:

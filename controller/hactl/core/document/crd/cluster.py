@@ -21,6 +21,10 @@ _SETS = frozenset({"preferred", "addresses", "options"})
 #: Settings of hast.conf: an API server that filled their defaults in would make it look as if somebody had stated them,
 #: and what nobody stated is not written over what an owner's file says (`hactl.core.plan.adopted`).
 _NOT_FILLED_IN = frozenset({"replication", "checksum", "compression", "timeoutSeconds", "metaflush"})
+#: Pairs of fields of which exactly one is given; checked by rules of the document too, in words (CEL has few).
+_EITHER = (("hostKey", "hostKeyFrom"), ("file", "env"), ("ufs", "zfs"), ("tcp", "command"))
+#: Items of a list, at most: an API server refuses rules whose cost it cannot bound. hactl's own API has the same limit.
+MAX_ITEMS = 500
 #: The rest of JSON Schema is either the same in a structural schema or forbidden there.
 _EDITOR_ONLY = frozenset({"propertyNames", "const", "title"})
 
@@ -118,8 +122,21 @@ def _structural(node: Any, name: str | None) -> Any:
         result["description"] = (
             f"{result['description']} Default: {str(value).lower() if isinstance(value, bool) else value}."
         )
+    if rules := _rules(result.get("properties", {})):
+        result["x-kubernetes-validations"] = rules
+    if result.get("type") == "array":
+        result.setdefault("maxItems", MAX_ITEMS)
     if result.get("type") == "array" and name in _BY_NAME:
         result |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     elif result.get("type") == "array" and name in _SETS:
         result["x-kubernetes-list-type"] = "set"
     return result
+
+
+def _rules(fields: Schema) -> list[Schema]:
+    """Rules of CEL for an object with these fields (kubernetes.io: CRD validation rules)."""
+    return [
+        {"rule": f"has(self.{one}) != has(self.{other})", "message": f"give exactly one of {one} and {other}"}
+        for one, other in _EITHER
+        if one in fields and other in fields
+    ]

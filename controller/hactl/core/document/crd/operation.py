@@ -61,11 +61,20 @@ _STATUS: Schema = {
         "description": "Open until it is over.",
     },
     "actor": {"type": "string", "description": "Who asked for it."},
+    "target": {"type": "string", "description": "The group, node, resource or plan it is about, in a word."},
     "openedAt": {"type": "string", "description": "When it was asked for."},
     "endedAt": {"type": "string", "description": "When it was over."},
     "message": {"type": "string", "description": "How it ended, for people."},
     "seconds": {"type": "number", "description": "How long service was interrupted or the work took."},
 }
+
+
+def _needed_by(kind: Kind) -> Schema:
+    """The rule of CEL that a kind has all it needs."""
+    needs = kind.traits.needs
+    given = " && ".join(f"has(self.{field})" for field in needs)
+    message = f"{kind.value} needs {', '.join(needs[:-1])} and {needs[-1]}"
+    return {"rule": f"self.type != '{kind.value}' || ({given})", "message": message}
 
 
 @cache
@@ -76,7 +85,10 @@ def operation_schema() -> Schema:
         "type": "object",
         "required": ["type"],
         "properties": _SPEC,
-        "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "what is asked for never changes"}],
+        "x-kubernetes-validations": [
+            {"rule": "self == oldSelf", "message": "what is asked for never changes"},
+            *(_needed_by(kind) for kind in Kind if kind.traits.needs),
+        ],
     }
     return {
         "description": "What somebody asked for: a switchover, a drain, a pause, an approval, a resolution and so on.",
@@ -106,8 +118,7 @@ def operation_definition() -> Schema:
     columns = [
         column("Type", ".spec.type", "Switchover, Drain, Pause, Approve, Resolve or GiveUp."),
         column("Cluster", ".spec.cluster", "The cluster it is about; none: the whole fleet."),
-        column("Group", ".spec.group", "The group it is about."),
-        column("Node", ".spec.node", "The node it is about."),
+        column("Target", ".status.target", "The group, node, resource or plan it is about."),
         column("State", ".status.state", "Open, Done, Failed, Cancelled or Expired."),
         AGE,
         column("Actor", ".status.actor", "Who asked for it.", wide=True),
