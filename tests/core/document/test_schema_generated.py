@@ -278,7 +278,7 @@ def test_explain_wrong_path(path, expected):
 
 
 def test_rules_that_an_api_server_checks_too() -> None:
-    """Exactly one of two fields wherever the document says so; what an operation of each kind needs; bounded in cost."""
+    """Exactly one of two fields where the document says so; what an operation of each kind needs; bounded in cost."""
     found: dict[str, str] = {}
 
     def walk(path: str, node: Any, bounded: bool) -> None:
