@@ -117,11 +117,11 @@ def _adopting(nodes: Nodes, folder: Path, environment: object) -> MagicMock:
     ready = folder.parent.name != "name"
     found = Applied(ready, 0, 1.0, "" if ready else "held  ReloadUnsafe")
     hold = "  held  NotInDocument\n  or give it up: hactl give-up nas nas-a '/etc/hast.conf:exec'\n"
-    told = iter((hold, hold))
+    told, said = iter((hold, hold)), {"status": "HookOvertaken: hast.conf does not say `exec`"}
     return MagicMock(
         file=file,
         apply=lambda *_: found,
-        hactl=lambda word, *_: Ran(0, next(told, "") if word == "plan" else "", "", 1.0),
+        hactl=lambda word, *_: Ran(0, next(told, "") if word == "plan" else said.get(word, ""), "", 1.0),
     )
 
 

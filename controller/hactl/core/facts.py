@@ -304,6 +304,8 @@ class RcAlias:
     file: str = ""
     #: True: that assignment stands between `# BEGIN hactl` and `# END hactl`.
     managed: bool = False
+    #: How many entries of the same variable name no vhid, and are nothing that hactl looks after.
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,10 +204,12 @@ def address_groups(value: str) -> list[list[str]]:
 def _entries(
     variable: str, interface: str, value: str, origin: Origin, fingerprint: Callable[[str], str]
 ) -> Iterable[RcAlias]:
-    for words in address_groups(value):
-        if words[0] in ("inet", "inet6") and "vhid" in words:
-            for entry in each_of_a_range(words):
-                yield _entry(variable, interface, entry, origin, fingerprint)
+    groups = address_groups(value)
+    with_vhid = [words for words in groups if words[0] in ("inet", "inet6") and "vhid" in words]
+    for words in with_vhid:
+        for entry in each_of_a_range(words):
+            found = _entry(variable, interface, entry, origin, fingerprint)
+            yield replace(found, beside=len(groups) - len(with_vhid))
 
 
 def each_of_a_range(words: list[str]) -> Iterator[list[str]]:

@@ -2,11 +2,11 @@
 # In front of the file of a pair, which has set_up (before the boot), and may have begin and standby (after it).
 PATH=/sbin:/bin:/usr/sbin:/usr/bin
 export PATH
-ME=$(hostname -s)
-case $ME in
-nas-a) OWN=198.51.100.11 PEER=198.51.100.12 SKEW=0 ;;
-*) OWN=198.51.100.12 PEER=198.51.100.11 SKEW=100 ;;
+case $(hostname -s) in
+nas-a) OWN=198.51.100.11 SKEW=0 ;;
+*) OWN=198.51.100.12 SKEW=100 ;;
 esac
+export OWN SKEW
 
 # The program of the handbooks: devd calls it, and it moves storage and services with the addresses.
 switch_program() {

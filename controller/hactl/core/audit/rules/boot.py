@@ -187,6 +187,8 @@ def remove_rc_variable(case: Case) -> Iterator[str]:
         if not there and effect.variable not in {*boot.scan_stops.values(), *boot.rc}:
             yield f"I7: {effect.variable} is not set, or brings up no vhid"
         for alias in there:
+            if more := [*alias.options, *alias.unknown_words, *(["entries without a vhid"] if alias.beside else [])]:
+                yield f"I10: {effect.variable} says more than hactl looks after: {', '.join(more)}"
             right = [item for item in _wanted_at_boot(case) if _is(case, *item, alias)]
             sure = all(wanted_advskew(case, group, vip) is not None for group, vip, _ in right)
             if right and sure and _sole(alias, boot.aliases):

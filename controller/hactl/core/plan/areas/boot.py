@@ -235,7 +235,9 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
         )
         return
     by_hand = [alias for alias in boot.aliases if not alias.managed]
-    kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in by_hand)}
+    outdated = _outdated(scene, node, by_hand, wanted)
+    staying = [alias for alias in by_hand if alias.variable not in outdated]
+    kept = {item.alias.variable for item in wanted if any(_says_the_same(item.alias, alias) for alias in staying)}
     block = tuple(item for item in wanted if item.alias.variable not in kept)
     have = [alias for alias in boot.aliases if alias.managed]
     unsaid = next((item.alias for item in block if _password_unsaid(facts, item.alias, by_hand)), None)
@@ -243,13 +245,15 @@ def _aliases(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fin
         yield _without_password(node, unsaid)
     elif _block_differs(block, have, boot, file):
         yield _write_block(node, block, have)
-    for alias in by_hand:
+    for variable, ips in outdated.items():
+        yield _remove_variable(node, variable, f"it brings up {' and '.join(ips)} otherwise than the document says")
+    for alias in staying:
         if stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted):
             # The document does not name it (see adopted); what it says of the vhid counts all the same.
             yield from _otherwise_said(node, alias, wanted)
             continue
         if _contradicts(alias, wanted) and not any(_says_the_same(item.alias, alias) for item in wanted):
-            yield _take_out(node, alias)
+            yield _by_hand(node, alias)
     for interface, variable in boot.scan_stops.items():
         if any(item.alias.interface == interface for item in block):
             yield _remove_variable(node, variable, "it is empty, and rc.d/netif stops looking for aliases there")
@@ -310,13 +314,31 @@ def _contradicts(alias: RcAlias, wanted: list[BootAlias]) -> bool:
     )
 
 
-def _take_out(node: str, alias: RcAlias) -> Step | Hold:
-    """An alias that says something else, out of rc.conf; where sysrc(8) cannot do that, a person must."""
-    numbered = re.fullmatch(r"ifconfig_[A-Za-z0-9_]+_alias\d+", alias.variable)
+def _outdated(scene: Scene, node: str, by_hand: list[RcAlias], wanted: list[BootAlias]) -> dict[str, list[str]]:
+    """Variable of rc.conf -> its addresses: all that it says is for hactl to say, and some of it is not right.
+
+    sysrc(8) takes out whole variables. One that says more, or stands in rc.conf.d, a person must edit.
+    """
+    found: dict[str, list[str]] = {}
+    for variable in dict.fromkeys(alias.variable for alias in by_hand):
+        entries = [alias for alias in by_hand if alias.variable == variable]
+        ours = all(_is_ours(scene, node, alias, wanted) for alias in entries)
+        right = all(any(_says_the_same(item.alias, alias) for item in wanted) for alias in entries)
+        if ours and not right and re.fullmatch(r"ifconfig_[A-Za-z0-9_]+_alias(es|\d+)", variable):
+            found[variable] = [alias.ip for alias in entries]
+    return found
+
+
+def _is_ours(scene: Scene, node: str, alias: RcAlias, wanted: list[BootAlias]) -> bool:
+    """Whether an entry of somebody's own is about one of our addresses or vhids, and about nothing besides."""
+    more = alias.beside or alias.options or alias.unknown_words or alias.file.startswith("/etc/rc.conf.d")
+    asked = stays(scene, node, alias.interface, alias.vhid, alias.ip) and not _names(alias, wanted)
+    return _contradicts(alias, wanted) and not more and not asked
+
+
+def _by_hand(node: str, alias: RcAlias) -> Hold:
+    """An entry that says something else, where a person must take it out."""
     more = (*alias.options, *alias.unknown_words)
-    if numbered and not more and not alias.file.startswith("/etc/rc.conf.d"):
-        why = f"it brings up {alias.ip} otherwise than the document says"
-        return _remove_variable(node, alias.variable, why)
     return Hold(
         HoldReason.BOOT_CONFIG_BY_HAND,
         f"{node}: {alias.variable} in {alias.file} brings up {alias.ip} as vhid {alias.vhid} "
