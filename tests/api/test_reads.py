@@ -206,6 +206,38 @@ async def test_may_i() -> None:
         await viewer.refused(400, "POST", path, b"k8s\0\xff\xff", kind="application/vnd.kubernetes.protobuf")
 
 
+async def test_who_am_i_and_what_may_i() -> None:
+    """SelfSubjectReview and SelfSubjectRulesReview; the rules say the same as each question alone would."""
+    async with asking() as ada:
+        for role in ("viewer", "operator", "editor", "admin"):
+            user = ada.as_role(role)
+            told = await user.ok("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+            assert told["status"]["userInfo"]["username"] == user.identity.actor
+            assert f"hactl:{role}" in told["status"]["userInfo"]["groups"]
+            path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+            status = (await user.ok("POST", path, {"spec": {"namespace": "default"}}))["status"]
+            assert status["incomplete"] is False
+            rules = {(r["apiGroups"][0], r["resources"][0]): set(r["verbs"]) for r in status["resourceRules"]}
+            assert ("delete" in rules["hactl.dev", "haclusters"]) is (role in ("editor", "admin"))
+            assert ("create" in rules["hactl.dev", "haoperations"]) is (role != "viewer")
+            paths = {url: rule["verbs"] for rule in status["nonResourceRules"] for url in rule["nonResourceURLs"]}
+            assert ("/tokens" in paths) is (role == "admin")
+            assert "/healthz" in paths
+
+
+async def test_a_405_says_which_methods_there_are() -> None:
+    """The header Allow (RFC 9110)."""
+    async with asking() as ada:
+        for method, path, methods in (
+            ("PUT", CLUSTERS, "GET, POST, DELETE"),
+            ("POST", f"{CLUSTERS}/nas", "GET, PUT, PATCH, DELETE"),
+            ("DELETE", "/api/v1/namespaces/default/events", "GET"),
+            ("GET", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "POST"),
+        ):
+            response = await ada.ask(method, path, {})
+            assert (response.status, response.headers.get("Allow")) == (405, methods), path
+
+
 async def test_what_is_got_is_as_it_may_be_believed_now_and_what_was_at_a_revision_as_it_was() -> None:
     """A watch too tells what is stored: nothing in it is newer than its revision."""
     async with asking() as ada:

@@ -38,7 +38,7 @@ from hactl.core.kube.errors import (
     unauthorized,
     unavailable,
 )
-from hactl.core.kube.kinds import ACCESS_REVIEWS, HAOPERATIONS, Resource
+from hactl.core.kube.kinds import HAOPERATIONS, REVIEWS, Resource
 from hactl.errors import StoreError
 from hactl.ports import Clock, History, Objects
 
@@ -183,7 +183,7 @@ class Service:
         resource = path.resource
         if not path.subresource and verb not in resource.verbs and request.identity.role is not None:
             # Nobody may, so it is not about who asks.
-            raise method_not_allowed()
+            raise method_not_allowed(*_methods(path))
         if path.subresource and verb != "get" and request.identity.role is not None:
             raise _status_is_ours()
         self._must(request, verb, resource.plural, path.subresource, path.name, resource.group)
@@ -195,8 +195,8 @@ class Service:
             return await (self._write if writes else self._read)(path, verb, request)
 
     async def _read(self, path: ResourcePath, verb: str, request: Request) -> Response:
-        if path.resource == ACCESS_REVIEWS:
-            return await self.reads.run(request.identity.actor, lambda: review(request))
+        if path.resource in REVIEWS:
+            return await self.reads.run(request.identity.actor, lambda: review(request, path.resource))
         if verb == "get":
             return await self.reader.get(path, request)
         return await (self.reader.watch if verb == "watch" else self.reader.listed)(path, request)
@@ -204,7 +204,7 @@ class Service:
     async def _write(self, path: ResourcePath, verb: str, request: Request) -> Response:
         resource = path.resource
         if resource.namespaced and path.namespace is None:
-            raise method_not_allowed()
+            raise method_not_allowed("GET")
         if not in_namespace(path):
             if verb in ("create", "patch"):
                 raise not_found("", "namespaces", path.namespace or "")
@@ -250,7 +250,7 @@ class Service:
 
 
 def _writes(path: ResourcePath, verb: str) -> bool:
-    return verb not in _READS and path.resource != ACCESS_REVIEWS
+    return verb not in _READS and path.resource not in REVIEWS
 
 
 def _act(path: ResourcePath, verb: str, request: Request) -> Act:
@@ -269,18 +269,30 @@ def _verb(path: ResourcePath, request: Request) -> str:
         if method == "GET" and flag(request.query, "watch"):
             return "watch"
     if method not in verbs:
-        raise method_not_allowed()
+        raise method_not_allowed(*_methods(path))
     return verbs[method]
+
+
+def _methods(path: ResourcePath) -> tuple[str, ...]:
+    """The methods of HTTP that there are for a path."""
+    if path.subresource:
+        return ("GET",)
+    ways = {"get": "GET", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+    if not path.name:
+        ways = {"list": "GET", "create": "POST", "deletecollection": "DELETE"}
+    return tuple(method for verb, method in ways.items() if verb in path.resource.verbs)
 
 
 def _status_is_ours() -> ApiError:
     message = "the status is written by hactl itself, from what it sees on the nodes"
-    return ApiError(405, "MethodNotAllowed", message)
+    refusal = ApiError(405, "MethodNotAllowed", message)
+    refusal.allow = ("GET",)
+    return refusal
 
 
 def _only(request: Request, method: str) -> None:
     if request.method != method:
-        raise method_not_allowed()
+        raise method_not_allowed(method)
 
 
 def _warning(text: str) -> str:
@@ -293,6 +305,8 @@ def _warning(text: str) -> str:
 def answer(refused: ApiError) -> Response:
     """A refusal as an answer."""
     headers = {}
+    if refused.allow:
+        headers["Allow"] = ", ".join(refused.allow)
     if refused.details.retry_after_seconds is not None:
         headers["Retry-After"] = str(refused.details.retry_after_seconds)
     if refused.code == 401:

@@ -21,6 +21,8 @@ events                    v   v    v     .      .      .     .      .
 namespaces                v   v    v     .      .      .     .      .
 leases                    v   v    v     e      e      e     e      .
 selfsubjectaccessreviews  .   .    .     v      .      .     .      .
+selfsubjectrulesreviews   .   .    .     v      .      .     .      .
+selfsubjectreviews        .   .    .     v      .      .     .      .
 tokens                    a   a    .     a      .      .     a      .
 stream                    v   .    v     .      .      .     .      .
 metrics                   v   .    .     .      .      .     .      .

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hactl.core.kube.access_review import MAGIC, read_review
 from hactl.core.kube.errors import ApiError
+from hactl.core.kube.kinds import ACCESS_REVIEWS, RULES_REVIEWS, SELF_REVIEWS
 
 #: Sent by kubectl 1.37.1: `auth can-i get hac --subresource status`, `auth can-i get /metrics`.
 RESOURCE = bytes.fromhex(
@@ -24,7 +25,7 @@ PATH = bytes.fromhex(
 def code(body):
     """200 for a question that was read, else the code of the refusal."""
     try:
-        read_review(body)
+        read_review(body, ACCESS_REVIEWS)
     except ApiError as refused:
         return refused.code
     return 200
@@ -32,7 +33,7 @@ def code(body):
 
 def test_a_question_about_a_resource():
     """Every part that was said is there, what is empty is not."""
-    assert read_review(RESOURCE) == {
+    assert read_review(RESOURCE, ACCESS_REVIEWS) == {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "metadata": {},
@@ -50,7 +51,22 @@ def test_a_question_about_a_resource():
 
 def test_a_question_about_a_path():
     """Paths that are no resource can be asked about too."""
-    assert read_review(PATH)["spec"] == {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}
+    assert read_review(PATH, ACCESS_REVIEWS)["spec"] == {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}
+
+
+def test_reviews_without_a_question_of_their_own():
+    """`auth can-i --list` names a namespace, `auth whoami` nothing; envelopes as kubectl makes them."""
+
+    def message(number, content):
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    def envelope(version, kind, content):
+        return MAGIC + message(1, message(1, version) + message(2, kind)) + message(2, content)
+
+    listing = envelope(b"authorization.k8s.io/v1", b"SelfSubjectRulesReview", message(2, message(1, b"default")))
+    assert read_review(listing, RULES_REVIEWS)["spec"] == {"namespace": "default"}
+    self = envelope(b"authentication.k8s.io/v1", b"SelfSubjectReview", message(1, b""))
+    assert read_review(self, SELF_REVIEWS)["kind"] == "SelfSubjectReview"
 
 
 def test_only_this_kind_is_read():
@@ -58,7 +74,7 @@ def test_only_this_kind_is_read():
     other = RESOURCE.replace(b"SelfSubjectAccessReview", b"SelfSubjectRulesReview!")
     for body in (other, b"{}", b"", MAGIC):
         with pytest.raises(ApiError) as refused:
-            read_review(body)
+            read_review(body, ACCESS_REVIEWS)
         assert refused.value.code == 400
 
 

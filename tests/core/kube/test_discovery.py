@@ -65,7 +65,12 @@ def test_a_resource_has_what_kubectl_needs():
 def test_groups_prefer_their_version():
     """Every named group has a preferred version; core is none of them; hactl's own comes first."""
     groups = discovery.group_list()["groups"]
-    assert [group["name"] for group in groups] == ["hactl.dev", "coordination.k8s.io", "authorization.k8s.io"]
+    assert [group["name"] for group in groups] == [
+        "hactl.dev",
+        "coordination.k8s.io",
+        "authorization.k8s.io",
+        "authentication.k8s.io",
+    ]
     assert groups[0]["preferredVersion"] == {"groupVersion": "hactl.dev/v1alpha1", "version": "v1alpha1"}
     assert discovery.group("hactl.dev")["kind"] == "APIGroup"
 

@@ -99,14 +99,14 @@ class Endpoints:
     def _nudge(self, request: Request) -> Response:
         """`POST /nudge[?source=LABEL]`: what a webhook of a Git server calls."""
         if request.method != "POST":
-            raise method_not_allowed()
+            raise method_not_allowed("POST")
         self.nudge(request.query.get("source") or None)
         return health.plain(202, "the sources are read again")
 
     def _stream(self, request: Request) -> Response:
         """`GET /stream`: server-sent events, one for each change; Last-Event-ID goes on after that revision."""
         if request.method != "GET":
-            raise method_not_allowed()
+            raise method_not_allowed("GET")
         after = request.headers.get("last-event-id") or request.query.get("after")
         stream = self.changes(None if after is None else to_number(after, "Last-Event-ID"))
         return Response(content_type="text/event-stream", stream=stream)
@@ -125,8 +125,10 @@ class Endpoints:
                     raise not_found("", "tokens", name)
                 self.authenticator.forget()
                 return Response(body={"name": name, "revoked": True})
-            case _, ([] | [_]):
-                raise method_not_allowed()
+            case _, []:
+                raise method_not_allowed("GET", "POST")
+            case _, [_]:
+                raise method_not_allowed("DELETE")
         raise no_such_path()
 
     async def _make_token(self, request: Request) -> Response:

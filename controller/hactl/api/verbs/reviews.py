@@ -1,4 +1,4 @@
-"""May I? SelfSubjectAccessReview, as `kubectl auth can-i` asks it."""
+"""May I, what may I, and who am I: reviews as `kubectl auth can-i`, `can-i --list` and `whoami` ask for them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from hactl.api.request.payload import JSON, an_object, media_type, read_json
 from hactl.api.request.wire import Identity, Request, Response
-from hactl.core.kube.access import allowed, refusal
+from hactl.core.kube.access import all_allowed, allowed, refusal
 from hactl.core.kube.access_review import PROTOBUF, read_review
 from hactl.core.kube.errors import Cause, invalid, unsupported_media_type
-from hactl.core.kube.kinds import ACCESS_REVIEWS, RESOURCES
+from hactl.core.kube.kinds import ACCESS_REVIEWS, RESOURCES, RULES_REVIEWS, Resource
 
 _BY_NAME = {
     name: resource.plural
@@ -19,23 +19,59 @@ _BY_NAME = {
 }
 
 
-def review(request: Request) -> Response:
+_GROUPS = {resource.plural: resource.group for resource in RESOURCES}
+#: Resources of `hactl.core.kube.access` that are paths -> these paths.
+_PATHS = {
+    "tokens": ("/tokens", "/tokens/*"),
+    "stream": ("/stream",),
+    "metrics": ("/metrics",),
+    "clusters": ("/clusters/*",),
+    "nudge": ("/nudge",),
+    "discovery": ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"),
+    "health": ("/healthz", "/livez", "/readyz"),
+    "version": ("/version",),
+}
+
+
+def review(request: Request, resource: Resource) -> Response:
     """POST; answered in JSON whatever it was asked in. Raises ApiError: 400, 415, 422."""
     kind = media_type(request.headers)
     if kind not in (JSON, PROTOBUF):
         raise unsupported_media_type(kind, (JSON, PROTOBUF))
-    given = read_json(request.body) if kind == JSON else read_review(request.body)
-    body = an_object(given, ACCESS_REVIEWS)
+    given = read_json(request.body) if kind == JSON else read_review(request.body, resource)
+    body = an_object(given, resource)
     spec = body.get("spec")
     spec = spec if isinstance(spec, dict) else {}
+    status = _answer(request.identity, resource, spec)
+    asked = {"spec": spec} if resource in (ACCESS_REVIEWS, RULES_REVIEWS) else {}
+    return Response(status=201, body={**body, "metadata": body.get("metadata") or {}, **asked, "status": status})
+
+
+def _answer(identity: Identity, resource: Resource, spec: Mapping[str, Any]) -> dict[str, Any]:
+    if resource == RULES_REVIEWS:
+        return _rules(identity)
+    if resource != ACCESS_REVIEWS:
+        groups = ["system:authenticated", *([f"hactl:{identity.role}"] if identity.role else [])]
+        extra = {"hactl.dev/origin": [identity.origin]} if identity.origin else {}
+        return {"userInfo": {"username": identity.actor, "groups": groups, **({"extra": extra} if extra else {})}}
     of_resource, of_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(of_resource, dict) == isinstance(of_path, dict):
         cause = Cause("spec", "exactly one of nonResourceAttributes or resourceAttributes must be specified")
         raise invalid(ACCESS_REVIEWS.group, ACCESS_REVIEWS.kind, "", [cause])
-    may, why = _resource(request.identity, of_resource) if isinstance(of_resource, dict) else _path(request.identity)
-    status = {"allowed": may, **({"reason": why} if why else {})}
-    made = {**body, "metadata": body.get("metadata") or {}, "spec": spec, "status": status}
-    return Response(status=201, body=made)
+    may, why = _resource(identity, of_resource) if isinstance(of_resource, dict) else _path(identity)
+    return {"allowed": may, **({"reason": why} if why else {})}
+
+
+def _rules(identity: Identity) -> dict[str, Any]:
+    """SubjectRulesReviewStatus: everything that role may do, and that this is all."""
+    of_resources, of_paths = [], []
+    for (name, subresource), verbs in all_allowed(identity.role).items():
+        if name in _GROUPS:
+            plural = f"{name}/{subresource}" if subresource else name
+            of_resources.append({"verbs": verbs, "apiGroups": [_GROUPS[name]], "resources": [plural]})
+        elif name != "clusters" or subresource == "active":
+            of_paths.append({"verbs": verbs, "nonResourceURLs": list(_PATHS[name])})
+    return {"resourceRules": of_resources, "nonResourceRules": of_paths, "incomplete": False}
 
 
 def _resource(identity: Identity, wanted: Mapping[str, Any]) -> tuple[bool, str]:

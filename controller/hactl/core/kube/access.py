@@ -34,6 +34,8 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("namespaces", ""): _READ,
     ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete"),
     ("selfsubjectaccessreviews", ""): _verbs("viewer", "create"),
+    ("selfsubjectrulesreviews", ""): _verbs("viewer", "create"),
+    ("selfsubjectreviews", ""): _verbs("viewer", "create"),
     # Paths that Kubernetes does not have.
     ("tokens", ""): _verbs("admin", "get", "list", "create", "delete"),
     ("stream", ""): _verbs("viewer", "get", "watch"),
@@ -59,6 +61,12 @@ def allowed(role: str | None, verb: str, resource: str, subresource: str = "") -
     if resource == ALL:
         return all(_every(role, verb, cells) for cells in LEAST.values())
     return _every(role, verb, LEAST.get((resource, subresource), {}))
+
+
+def all_allowed(role: str | None) -> dict[tuple[str, str], list[str]]:
+    """(resource, subresource) -> the verbs that role may use there; what it may not touch at all is left out."""
+    found = {place: [verb for verb in cells if _reaches(role, cells[verb])] for place, cells in LEAST.items()}
+    return {place: verbs for place, verbs in found.items() if verbs}
 
 
 def _every(role: str | None, verb: str, cells: Mapping[str, str]) -> bool:

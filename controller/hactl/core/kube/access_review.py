@@ -1,4 +1,4 @@
-"""SelfSubjectAccessReview as `kubectl auth can-i` sends it: in protobuf, and in nothing else.
+"""Reviews as `kubectl auth can-i` and `kubectl auth whoami` send them: in protobuf, and in nothing else.
 
 Only what such a question needs of protobuf is read here; the answer is JSON, which kubectl takes.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding,
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hactl.core.kube.errors import bad_request
-from hactl.core.kube.kinds import ACCESS_REVIEWS
+from hactl.core.kube.kinds import ACCESS_REVIEWS, RULES_REVIEWS, Resource
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 #: What every Kubernetes object in protobuf begins with; then comes an envelope: type, and the object itself.
@@ -35,19 +35,21 @@ _PATH_FIELDS = {1: "path", 2: "verb"}
 _VARINT, _EIGHT_BYTES, _DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
 
 
-def read_review(body: bytes) -> dict[str, Any]:
+def read_review(body: bytes, resource: Resource) -> dict[str, Any]:
     """The question as the object it would be in JSON. Raises ApiError (400) for what is no such question."""
     if not body.startswith(MAGIC):
         raise bad_request("the body is no Kubernetes object in protobuf")
     envelope = _fields(body[len(MAGIC) :])
     kind = _texts(envelope.get(_TYPE, b""), {_API_VERSION: "apiVersion", _KIND: "kind"})
-    if kind != {"apiVersion": ACCESS_REVIEWS.api_version, "kind": ACCESS_REVIEWS.kind}:
-        raise bad_request(f"only {ACCESS_REVIEWS.kind} of {ACCESS_REVIEWS.api_version} is read in protobuf")
+    if kind != {"apiVersion": resource.api_version, "kind": resource.kind}:
+        raise bad_request(f"only {resource.kind} of {resource.api_version} is read in protobuf here")
     spec = _fields(_fields(envelope.get(_OBJECT, b"")).get(_SPEC, b""))
     question: dict[str, Any] = {}
-    if _RESOURCE in spec:
+    if resource == RULES_REVIEWS:
+        question = dict(_texts(_fields(envelope.get(_OBJECT, b"")).get(_SPEC, b""), {1: "namespace"}))
+    elif resource == ACCESS_REVIEWS and _RESOURCE in spec:
         question["resourceAttributes"] = _texts(spec[_RESOURCE], _RESOURCE_FIELDS)
-    if _PATH in spec:
+    if resource == ACCESS_REVIEWS and _PATH in spec:
         question["nonResourceAttributes"] = _texts(spec[_PATH], _PATH_FIELDS)
     return {**kind, "metadata": {}, "spec": question}
 

@@ -57,6 +57,8 @@ class ApiError(HactlError):
         self.code = code
         self.reason = reason
         self.details = details or Details()
+        #: 405: the methods there are (the header Allow, RFC 9110, 15.5.6).
+        self.allow: tuple[str, ...] = ()
 
     def status(self) -> dict[str, Any]:
         """The Status object (meta/v1)."""
@@ -156,9 +158,11 @@ def unsupported_media_type(found: str, supported: Iterable[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", f"{message} (found {found})" if found else message)
 
 
-def method_not_allowed() -> ApiError:
-    """405."""
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+def method_not_allowed(*methods: str) -> ApiError:
+    """405, with the methods that there are."""
+    refusal = ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    refusal.allow = methods
+    return refusal
 
 
 def too_many(message: str, seconds: int) -> ApiError:

@@ -73,7 +73,19 @@ ACCESS_REVIEWS = Resource(
     ("create",), namespaced=False,
 )  # fmt: skip
 
-RESOURCES = (HACLUSTERS, HAOPERATIONS, EVENTS, NAMESPACES, LEASES, ACCESS_REVIEWS)
+#: All that somebody may do, and who it is: `kubectl auth can-i --list`, `kubectl auth whoami`.
+RULES_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview",
+    ("create",), namespaced=False,
+)  # fmt: skip
+SELF_REVIEWS = Resource(
+    "authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview",
+    ("create",), namespaced=False,
+)  # fmt: skip
+#: Questions about who asks; nothing of them is stored.
+REVIEWS = (ACCESS_REVIEWS, RULES_REVIEWS, SELF_REVIEWS)
+
+RESOURCES = (HACLUSTERS, HAOPERATIONS, EVENTS, NAMESPACES, LEASES, *REVIEWS)
 #: Those whose objects the store keeps whole, in its table `objects`.
 STORED = (HACLUSTERS, HAOPERATIONS, LEASES)
 

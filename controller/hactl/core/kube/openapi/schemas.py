@@ -13,13 +13,24 @@ from typing import Any
 from hactl.core.document.crd.cluster import custom_resource_definition
 from hactl.core.document.crd.operation import operation_schema
 from hactl.core.document.schema import Schema
-from hactl.core.kube.kinds import ACCESS_REVIEWS, EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAMESPACES, Resource
+from hactl.core.kube.kinds import (
+    ACCESS_REVIEWS,
+    EVENTS,
+    HACLUSTERS,
+    HAOPERATIONS,
+    LEASES,
+    NAMESPACES,
+    RULES_REVIEWS,
+    SELF_REVIEWS,
+    Resource,
+)
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _PREFIXES = {
     "": "io.k8s.api.core",
     "coordination.k8s.io": "io.k8s.api.coordination",
     "authorization.k8s.io": "io.k8s.api.authorization",
+    "authentication.k8s.io": "io.k8s.api.authentication",
     "hactl.dev": "dev.hactl",
 }
 
@@ -208,9 +219,38 @@ def _authorization() -> Schema:
         "spec": _object("The question: exactly one of the fields.", spec),
         "status": _object("The answer.", answer, ("allowed",)),
     }
-    return {
-        name_of(ACCESS_REVIEWS): _kind(ACCESS_REVIEWS, "Whether whoever asks may do something.", properties, ("spec",))
+    verbs = _list(_text("A verb."), "What may be done.")
+    resources = {
+        "verbs": verbs,
+        "apiGroups": _list(_text("A group."), "Their groups."),
+        "resources": _list(_text("A resource."), "Plural names, of subresources with a slash."),
     }
+    paths = {"verbs": verbs, "nonResourceURLs": _list(_text("A path."), "Paths; `*` at the end is any.")}
+    rules = {
+        "resourceRules": _list(_object("One rule.", resources, ("verbs",)), "What may be done with resources."),
+        "nonResourceRules": _list(_object("One rule.", paths, ("verbs",)), "What may be done with other paths."),
+        "incomplete": _flag("Whether there may be more."),
+        "evaluationError": _text("What went wrong while finding out."),
+    }
+    all_of_it = {
+        "spec": _object("The question.", {"namespace": _text("The namespace it is about.")}),
+        "status": _object("The answer.", rules, ("resourceRules", "nonResourceRules", "incomplete")),
+    }
+    return {
+        name_of(ACCESS_REVIEWS): _kind(ACCESS_REVIEWS, "Whether whoever asks may do something.", properties, ("spec",)),
+        name_of(RULES_REVIEWS): _kind(RULES_REVIEWS, "Everything that whoever asks may do.", all_of_it, ("spec",)),
+    }
+
+
+def _authentication() -> Schema:
+    user = {
+        "username": _text("The name."),
+        "uid": _text("Not used."),
+        "groups": _list(_text("A group."), "Groups: the role is one of them."),
+    }
+    status = {"userInfo": _object("Who it is.", user)}
+    properties = {"status": _object("The answer.", status)}
+    return {name_of(SELF_REVIEWS): _kind(SELF_REVIEWS, "Who asks, as the server knows them.", properties, ())}
 
 
 _OWN = {
@@ -218,6 +258,7 @@ _OWN = {
     ("hactl.dev", "v1alpha1"): _hactl,
     ("coordination.k8s.io", "v1"): _coordination,
     ("authorization.k8s.io", "v1"): _authorization,
+    ("authentication.k8s.io", "v1"): _authentication,
 }
 
 
