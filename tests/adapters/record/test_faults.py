@@ -77,7 +77,7 @@ async def test_a_database_that_is_no_database(path: Path) -> None:
     """Text where the database should be: told with the file and the repair, and left as it is."""
     text = b"these are not the tables you are looking for\n" * 100
     write(path, text)
-    with pytest.raises(StoreError, match=r"is damaged \(file is not a database\).*state/README.md") as caught:
+    with pytest.raises(StoreError, match=r"is damaged \(file is not a database\).*hactl record restore") as caught:
         await open_record(path)
     assert str(path) in str(caught.value)
     assert await asyncio.to_thread(path.read_bytes) == text

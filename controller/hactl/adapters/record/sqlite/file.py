@@ -20,7 +20,9 @@ from hactl.errors import StoreError
 BUSY_SECONDS = 5.0
 INSTALLED_PATH = Path("/var/db/hactl/hactl.db")
 
-_REPAIR = 'stop hactl, then follow state/README.md ("Repair"), or give another file with --state'
+_REPAIR = (
+    "hactl record verify says what can be read of it, hactl record restore puts a backup back; or use --state PATH"
+)
 
 
 def default_state_path(cwd: Path | None = None, package: Path | None = None) -> Path:
