@@ -81,7 +81,13 @@ def waiting(loop: Loop, node: str = "nas-a") -> dict[str, Hold]:
 
 SETTINGS = [
     ("", "    name nfsdata", "data.name", "/etc/hast.conf:5 says `name nfsdata` for data", ""),
-    ("", "    exec /usr/local/sbin/told", "data.exec", "`exec /usr/local/sbin/told` for data (hastd calls", ""),
+    (
+        "",
+        "    exec /usr/local/sbin/told",
+        "data.exec",
+        "`exec /usr/local/sbin/told` for data (hastd calls",
+        "spec.hast.notify: [/usr/local/sbin/told]",
+    ),
     ("", "    metaflush off", "data.metaflush", "conf:5 says `metaflush off` for data", "hast.metaflush: false"),
     ("metaflush off", "", "data.metaflush", "conf:2 says `metaflush off` for data", "hast.metaflush: false"),
     ("", "    timeout 30", "data.timeout", "/etc/hast.conf:5 says `timeout 30` for data", "hast.timeoutSeconds: 30"),
@@ -234,6 +240,26 @@ def test_a_program_that_the_document_names_is_called_beside_the_hook() -> None:
     loop.world.advance(40.0)
     assert "/dev/hast/data on /data" in loop.sh("nas-b", "mount")
     assert "80@vtnet1 MASTER" in loop.sh("nas-b", "cat /var/log/told")
+
+
+def test_a_program_that_hastd_called_is_called_by_the_hook() -> None:
+    """spec.hast.notify: it hears what hastd says, word by word, and the hook does what it is for."""
+    told = '#!/bin/sh\necho "$*" >> /var/log/told\n'
+    loop = pair(
+        resource="    timeout 15\n    exec /usr/local/sbin/told", spec={"hast": {"notify": ["/usr/local/sbin/told"]}}
+    )
+    for node in ("nas-a", "nas-b"):
+        loop.machine(node).files.write_text("/usr/local/sbin/told", told, 0o755)
+    assert waiting(loop) == {}
+    loop.converge()
+    loop.world.advance(5.0)
+    assert complaints(loop) == []
+    loop.sh("nas-b", "rm -f /var/log/told")
+    loop.world.power_off("nas-a")
+    loop.world.advance(40.0)
+    assert "/dev/hast/data on /data" in loop.sh("nas-b", "mount")
+    heard = loop.sh("nas-b", "cat /var/log/told").splitlines()
+    assert "role data secondary primary" in heard
 
 
 def test_a_rule_that_is_kept_keeps_the_hook_away() -> None:

@@ -416,6 +416,14 @@ class HastDaemonSpec(Model):
         max_length=16,
         description="Addresses hastd takes connections on, as hast.conf has them, e.g. tcp://0.0.0.0. Empty: all.",
     )
+    notify: list[Program] = Field(
+        default_factory=list,
+        max_length=16,
+        description=(
+            "Programs of your own that hear of hastd's events on a node that moves storage, as `exec` of hast.conf(5) "
+            "would call them for every resource: PROGRAM EVENT RESOURCE ... Nobody waits for them."
+        ),
+    )
 
 
 class ObjectivesSpec(Model):

@@ -66,6 +66,9 @@ def _changes(document: HACluster, spec: dict[str, Any]) -> Iterator[str]:
     for i, program in enumerate(document.spec.carp.notify):
         yield f"spec.carp.notify[{i}]: what {program} does is not played"
     spec["carp"].pop("notify", None)
+    for i, program in enumerate(document.spec.hast.notify):
+        yield f"spec.hast.notify[{i}]: what {program} does is not played"
+    spec["hast"].pop("notify", None)
     for i, host in enumerate(_hosts(document)):
         if host == NOWHERE and document.spec.nodes[i].ssh.host != NOWHERE:
             yield (

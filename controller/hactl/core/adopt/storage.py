@@ -321,4 +321,8 @@ def _whole_file(file: HastFile, node: str, found: Storage) -> Iterator[Finding]:
             name = f"{_HAST_CONF}:{owner}{keyword}"
             found.keep += [name] if name not in found.keep else []
         message = f"{keyword} {setting.value} of {node} is nothing that a document can say"
-        yield note(setting.place, message, "spec.keep leaves it alone: the whole file stays yours (docs/adopt.md)")
+        answer = "spec.keep leaves it alone: the whole file stays yours (docs/adopt.md)"
+        if keyword == "exec":
+            message = f"hastd on {node} calls {setting.value}; hactl's own hook takes that place"
+            answer = f"in spec.keep for now; spec.hast.notify: [{setting.value}] lets the hook call it (docs/adopt.md)"
+        yield note(setting.place, message, answer)

@@ -99,6 +99,7 @@ def _program(cluster: Cluster, node: str, groups: tuple[GroupSpec, ...], head: s
         f"RULE={DEVD_RULE} STATE={STATE_DIRECTORY} LOCK={LOCK} HOLD={HELD_DEMOTION} PORT={HAST_PORT}",
         f"CARP_OFF={'yes' if _storage_only(cluster, node) else 'no'}",
         f"ALL_GROUPS={quote(' '.join(group.name for group in groups))}",
+        f"HAST_NOTIFY={quote(' '.join(cluster.document.spec.hast.notify))}",
         "",
         "# VHIDS: number/interface/advskew serving/advskew standing by/seconds a vhid waits for a master",
         "group() {",

@@ -36,6 +36,8 @@ _OF_RESOURCE: Mapping[str, tuple[str, str, str]] = {
     "timeout": ("timeoutSeconds", "timeout_seconds", "timeout_seconds"),
     "metaflush": ("metaflush", "metaflush", "metaflush"),
 }
+#: What a document can name as a program.
+_PROGRAM = re.compile(r"/[\w./+:@-]+")
 #: What each does, for people.
 _DOES = {
     "name": "the device is called so; a reload with another name takes it away under its users",
@@ -141,7 +143,7 @@ def devd_rules(scene: Scene, node: str) -> Iterator[Setting]:
     for rule in hook.disarmed or ():
         # Only what devd would then do to the letter is the same.
         program = rule.action.removesuffix(" $subsystem $type")
-        plain = re.fullmatch(r"/[\w./+:@-]+", program) is not None and program != rule.action and not rule.only
+        plain = _PROGRAM.fullmatch(program) is not None and program != rule.action and not rule.only
         if plain and program in also:
             continue
         yield Setting(
@@ -280,7 +282,8 @@ def hast_settings(scene: Scene, node: str) -> Iterator[Setting]:
         if resource.name not in specs:
             yield _setting(node, lines, f"resource {resource.name}", "", "hastd would not know it any more", "")
             continue
-        found = _of_resource(resource, wanted.resources[resource.name], specs[resource.name])
+        told = scene.view.cluster.document.spec.hast.notify
+        found = _of_resource(resource, wanted.resources[resource.name], specs[resource.name], told)
         for name, says, becomes, express in found:
             if not _line(lines, f"{resource.name}.{name}"):
                 continue  # hastd's own default, which nobody chose
@@ -299,14 +302,23 @@ def _of_daemon(have: HastConf, wanted: HastConf) -> Iterator[tuple[str, str, str
         yield f"on {host}.{keyword}", ", ".join(values), ""
 
 
-def _of_resource(have: ConfResource, wanted: ConfResource, spec: HastSpec) -> Iterator[tuple[str, str, str, str]]:
-    """Settings of a resource that differ and that the document does not state: name, says, becomes, how to state it."""
+def _of_resource(
+    have: ConfResource, wanted: ConfResource, spec: HastSpec, told: list[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Settings of a resource that differ and that the document does not state: name, says, becomes, how to state it.
+
+    `told`: the programs that the node hook tells of hastd's events.
+    """
     for keyword, (field, attribute, where) in _OF_RESOURCE.items():
         says, would = _word(getattr(have, where)), _word(getattr(wanted, where))
         stated = bool(attribute) and attribute in spec.model_fields_set
         if says != would and says not in ("", HOOK) and not stated:
+            if keyword == "exec" and says in told:
+                continue
             express = f"say it: hast.{field}: {says if field != 'metaflush' else str(have.metaflush).lower()}"
-            yield keyword, says, f"it would be {would or 'gone'}", express if field else ""
+            if keyword == "exec" and _PROGRAM.fullmatch(says):
+                express = f"let the node hook call it too, for every resource: spec.hast.notify: [{says}]"
+            yield keyword, says, f"it would be {would or 'gone'}", express if field or keyword == "exec" else ""
     for host, on in have.nodes.items():
         other = wanted.nodes.get(host)
         for keyword, value in (("name", on.provname), ("metaflush", on.metaflush)):

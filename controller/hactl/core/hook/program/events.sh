@@ -115,6 +115,13 @@ status() {
 	[ ! -f "$STATE/moves" ] || tail -n 5 "$STATE/moves"
 }
 
+# hastd calls one program for each event: those of the administrator's hear of it from here (hast.conf(5), exec).
+case "${1:-}" in
+role | connect | disconnect | syncstart | syncdone | syncintr | split-brain)
+	for hearer in $HAST_NOTIFY; do "$hearer" "$@" </dev/null >/dev/null 2>&1 & done
+	;;
+esac
+
 case "${1:-status}" in
 carp) # from devd, which waits for us
 	# A sleeper's device goes before anything else begins. That it was MASTER the kernel's log tells (see yielded).
