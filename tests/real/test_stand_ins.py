@@ -7,6 +7,7 @@ import json
 import re
 import time
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -113,14 +114,17 @@ def _adopting(nodes: Nodes, folder: Path, environment: object) -> MagicMock:
     """hactl beside a pair that somebody set up: it is Ready at once, but for the one that no document can say."""
     file = folder / "cluster.yaml"
     folder.mkdir(exist_ok=True)
-    file.write_text("spec: {}\n")
-    ready = folder.parent.name != "name"
-    found = Applied(ready, 0, 1.0, "" if ready else "held  ReloadUnsafe")
+    file.write_text("spec: {keep: [/etc/hast.conf:data.exec]}\n")
+    waits = {"name": (False,), "extras": (False, True)}.get(folder.parent.name, ())
+    found = chain(
+        (Applied(ready, 0, 1.0, "" if ready else "held  ReloadUnsafe") for ready in waits),
+        repeat(Applied(True, 0, 1.0, "")),
+    )
     hold = "  held  NotInDocument\n  or give it up: hactl give-up nas nas-a '/etc/hast.conf:exec'\n"
-    told, said = iter((hold, hold)), {"status": "HookOvertaken: hast.conf does not say `exec`"}
+    told, said = iter((hold, hold)), {"status": "HookOvertaken"}
     return MagicMock(
         file=file,
-        apply=lambda *_: found,
+        apply=lambda *_: next(found),
         hactl=lambda word, *_: Ran(0, next(told, "") if word == "plan" else said.get(word, ""), "", 1.0),
     )
 
