@@ -67,8 +67,9 @@ for h_file in $(printf '/etc/rc.d/%s\n' {_BASE_SERVICES}) /usr/local/etc/rc.d/*;
 	[ -f "$h_file" ] && [ -x "$h_file" ] || continue
 	h_text=$({BOUND} service "${{h_file##*/}}" onestatus 2>&1)
 	hactl_judge $? "$h_text"
-	# The script of jail(8) lists those that there are, and succeeds without any (docs/services.md).
-	[ "${{h_file##*/}}" != jail ] || [ -n "$(jls jid 2>/dev/null)" ] || hactl_runs=no
+	# The script of jail(8) lists those that there are, and succeeds without any (docs/services.md); hastd has each of
+	# its workers in one (docs/freebsd-facts.md#7.67).
+	[ "${{h_file##*/}}" != jail ] || jls host.hostname 2>/dev/null | grep -Eqv '^"?hastd: ' || hactl_runs=no
 	h_pid=${{h_text##*is running as pid }}; h_pid=${{h_pid%%[!0-9]*}}
 	case "$hactl_runs" in yes | no) printf '%s %s %s\n' "${{h_file##*/}}" "$hactl_runs" "${{h_pid:-0}}" ;; esac
 done
