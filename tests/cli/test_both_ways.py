@@ -40,6 +40,7 @@ READS: list[tuple[str, ...]] = [
     ("get", "-l", "role in"),
     ("get", "--field-selector", "metadata.name=nas"),
     ("get", "--field-selector", "spec.mode=Apply"),
+    ("get", "pods"),
     ("get", "haop"),
     ("get", "haop", "pause-1", "-o", "yaml"),
     ("get", "events", "--no-headers"),
@@ -87,6 +88,7 @@ LOCAL = {
     "import": "it reads files of nodes and writes a document",
     "explain": "the schema is part of the program",
     "run": "it is the server",
+    "record": "it is about the file on this machine",
     "lab": "simulated nodes have a directory of their own",
     "demo": "it makes a lab and a record of its own",
     "version": "it is about this program",
@@ -284,7 +286,9 @@ def test_what_people_expect_is_shown(answers: Answers) -> None:
     told = answers.before[("describe", "nas")][1]
     assert "vhid 80" in told
     assert "nas-b does not answer" in told
-    assert answers.before[("get", "nowhere")][2] == 'hactl: haclusters.hactl.dev "nowhere" not found\n'
+    missing = answers.before[("get", "pods")][2].splitlines()
+    assert missing[0] == 'hactl: haclusters.hactl.dev "pods" not found'
+    assert "kinds are haclusters (hac), haoperations (haop)" in missing[1]
     assert answers.before[("wait", "nas", "--for", "condition=Ready")][:2] == (0, "hacluster/nas condition met\n")
     assert answers.before[("wait", "fw", "--for", "condition=Ready", "--timeout", "0.1s")][0] == 3
 

@@ -13,6 +13,12 @@ from hactl.core.kube.kinds import EVENTS, HACLUSTERS, HAOPERATIONS, LEASES, NAME
 KINDS = (HACLUSTERS, HAOPERATIONS, EVENTS, LEASES, NAMESPACES)
 
 
+#: For whoever named another one.
+KINDS_THERE_ARE = "kinds are " + ", ".join(
+    f"{kind.plural} ({', '.join(kind.short_names)})" if kind.short_names else kind.plural for kind in KINDS
+)
+
+
 def resource_named(word: str) -> Resource | None:
     """The kind somebody means: plural, singular, Kind or a short name, with or without its group."""
     wanted = word.lower().partition(".")[0]
@@ -28,7 +34,7 @@ def split_names(words: Sequence[str]) -> tuple[Resource, list[str]]:
         pairs = [word.partition("/") for word in words]
         kinds = {resource_named(kind) for kind, _, _ in pairs}
         if len(kinds) != 1 or None in kinds:
-            raise click.UsageError(f"{' '.join(words)}: expected KIND/NAME, all of one kind")
+            raise click.UsageError(f"{' '.join(words)}: expected KIND/NAME, all of one kind; {KINDS_THERE_ARE}")
         found = kinds.pop()
         assert found is not None
         return found, [name for _, _, name in pairs]

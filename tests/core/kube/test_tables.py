@@ -197,6 +197,23 @@ def test_columns_of_an_event():
     assert row(EVENTS, event(cluster=""))["Object"] == "-"
 
 
+@pytest.mark.parametrize(
+    ("condition", "status", "kind"),
+    [
+        ("Ready", "False", "Warning"),
+        ("Ready", "Unknown", "Warning"),
+        ("Ready", "True", "Normal"),
+        ("Stalled", "True", "Warning"),
+        ("Stalled", "False", "Normal"),
+        ("Reconciling", "True", "Normal"),
+    ],
+)
+def test_a_condition_that_became_bad_is_a_warning(condition, status, kind):
+    """`kubectl get events --field-selector type=Warning` shows it."""
+    changed = event(kind="ConditionChanged", detail={"type": condition, "status": status})
+    assert row(EVENTS, changed)["Type"] == kind
+
+
 def test_columns_of_the_rest():
     """Leases have their holder, the namespace its phase."""
     lease = stored({"metadata": {"name": "leader"}, "spec": {"holderIdentity": "ctl-1"}})

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hactl.core.catalogue import EventKind
+from hactl.core.catalogue import ConditionType, EventKind
 from hactl.core.kube.errors import Cause, invalid
 from hactl.core.kube.kinds import (
     HACLUSTERS,
@@ -210,6 +210,8 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
     """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
     step = row["kind"] in (EventKind.STEP_BEGUN, EventKind.STEP_ENDED)
     bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
+    if row["kind"] == EventKind.CONDITION_CHANGED:
+        bad = _is_trouble(row.get("detail") or {})
     message = row["summary"]
     if step:
         message = f"{row['node']} {row['summary']} ({row['why']})"
@@ -243,6 +245,14 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
         "reportingComponent": "hactl.dev/controller",
         "reportingInstance": row["node"] or "",
     }
+
+
+def _is_trouble(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition that became so is a warning: what should be True is not, or a trouble is there."""
+    kind, status = condition.get("type"), condition.get("status")
+    if kind == ConditionType.RECONCILING:
+        return False
+    return (status == "True") is (kind in (ConditionType.STALLED, ConditionType.SPLIT_BRAIN))
 
 
 def _step(row: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from hactl.cli.api_client.client import TABLE, Call, Client, StatusError
 from hactl.cli.api_client.connect import connected, server_options
 from hactl.cli.api_client.watch import follow as followed
 from hactl.cli.api_client.watch import revision_of
-from hactl.cli.objects import path_of, split_names
+from hactl.cli.objects import KINDS_THERE_ARE, path_of, split_names
 from hactl.cli.output import output_option, print_data, safe
 from hactl.core.kube.kinds import Resource
 
@@ -51,6 +51,8 @@ def get(
         selectors = {"labelSelector": labels, "fieldSelector": fields}
         lister = _Lister(client, resource, names, selectors, form, headers=not no_headers)
         status = lister.show()
+        if status and names == list(words):
+            click.echo(f"hactl: {safe(words[0])} was taken for the name of a cluster; {KINDS_THERE_ARE}", err=True)
         if follow and status == 0:
             lister.follow()
         return status
