@@ -74,7 +74,9 @@ def examine(path: Path) -> Examined:
             ).fetchall()
         tables = tuple(_counted(connection, row[0], damaged=bool(problems)) for row in names)
         problems += [f"table {table.name} cannot be read to its end" for table in tables if not table.whole]
-        return Examined(path.stat().st_size, tables, tuple(dict.fromkeys(problems)))
+        log = path.with_name(f"{path.name}-wal")
+        size = path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+        return Examined(size, tables, tuple(dict.fromkeys(problems)))
     finally:
         connection.close()
 

@@ -66,8 +66,9 @@ def _difference(client: Client, document: Document, *, force: bool) -> list[str]
         if refused.code != 403 or not before:
             raise
         # Kept by a source: it cannot be handed in, but it can be compared.
-        click.echo(f"hactl: {safe(str(refused))}", err=True)
         after = _text(cluster_body(document.cluster))
+        if after != before:
+            click.echo(f"note: {safe(str(refused).partition('is forbidden: ')[2] or str(refused))}", err=True)
     return list(difflib.unified_diff(before, after, f"{name} in force", document.source, lineterm=""))
 
 
