@@ -118,7 +118,7 @@ RULE = 'notify 10 { match "system" "CARP"; match "subsystem" ".*"; action "/usr/
 OLD_RULES = """\
 options { directory "/etc/devd"; };
 notify 0 { match "system" "IFNET"; match "type" "ATTACH"; action "true"; };
-notify 200 { match "system" "CARP"; match "type" "MASTER"; action "/root/became-master"; };
+notify 200 { match "system" "CARP"; match "type" "MASTER"; action "/usr/local/bin/became-master"; };
 """
 
 
@@ -157,7 +157,9 @@ def test_what_runs_is_in_the_document_and_who_gives_roles_is_said() -> None:
     said = [str(each) for each in made.findings]
     assert any(line.startswith("b:/etc/crontab:3: note: `role primary data` acts on what") for line in said), said
     assert any(line.startswith("b:/usr/local/etc/devd/carp.conf:1: note: `/usr/local/bin/sw") for line in said), said
-    assert any(line.startswith("b:/etc/devd.conf:3: note: `/root/became-master` acts on") for line in said), said
+    assert any(line.startswith("b:/etc/devd.conf:3: note: `/usr/local/bin/became-master` acts on") for line in said), (
+        said
+    )
     assert not any("`true`" in line for line in said), said
     assert any("no rule of devd, crontab or script of rc(8) on a gives roles" in line for line in said), said
 

@@ -315,7 +315,7 @@ def _contradicts(alias: RcAlias, wanted: list[BootAlias]) -> bool:
 
 
 def _outdated(scene: Scene, node: str, by_hand: list[RcAlias], wanted: list[BootAlias]) -> dict[str, list[str]]:
-    """Variable of rc.conf -> its addresses: all that it says is for hactl to say, and some of it is not right.
+    """Variable of rc.conf -> its addresses: all that it says is for hactl to say, and none of it is right.
 
     sysrc(8) takes out whole variables. One that says more, or stands in rc.conf.d, a person must edit.
     """
@@ -323,7 +323,7 @@ def _outdated(scene: Scene, node: str, by_hand: list[RcAlias], wanted: list[Boot
     for variable in dict.fromkeys(alias.variable for alias in by_hand):
         entries = [alias for alias in by_hand if alias.variable == variable]
         ours = all(_is_ours(scene, node, alias, wanted) for alias in entries)
-        right = all(any(_says_the_same(item.alias, alias) for item in wanted) for alias in entries)
+        right = any(_says_the_same(item.alias, alias) for alias in entries for item in wanted)
         if ours and not right and re.fullmatch(r"ifconfig_[A-Za-z0-9_]+_alias(es|\d+)", variable):
             found[variable] = [alias.ip for alias in entries]
     return found
