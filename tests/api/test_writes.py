@@ -13,7 +13,7 @@ from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision
 from hactl.ports import Document
-from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
+from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, STRATEGIC, asking, document, lease
 
 NAS = f"{CLUSTERS}/nas"
 
@@ -265,6 +265,29 @@ async def test_leases_follow_field_validation() -> None:
             wrong = {"spec": {field: value}}
             told = await ada.refused(422, "PATCH", f"{LEASES}/a", wrong, kind=MERGE)
             assert told["details"]["causes"][0]["field"] == f"spec.{field}"
+
+
+async def test_strategic_merge_is_for_what_kubernetes_has() -> None:
+    """kubectl sends it for a Lease; for custom resources it is 415 with the types there are, as from Kubernetes."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        await ada.ok("POST", LEASES, lease("l", finalizers=["x/1"]))
+        patch = {"metadata": {"finalizers": ["x/2"]}, "spec": {"holderIdentity": "you"}}
+        after = await ada.ok("PATCH", f"{LEASES}/l", patch, kind=STRATEGIC)
+        assert (after["metadata"]["finalizers"], after["spec"]["holderIdentity"]) == (["x/1", "x/2"], "you")
+        told = await ada.refused(415, "PATCH", NAS, {"spec": {}}, kind=STRATEGIC)
+        assert MERGE in told["message"]
+        assert STRATEGIC not in told["message"].partition("(found")[0]
+        await ada.refused(400, "PATCH", f"{LEASES}/l", [], kind=STRATEGIC)
+
+
+async def test_leases_are_deleted_as_a_collection() -> None:
+    """All that a selector names, and no other."""
+    async with asking() as ada:
+        for name in ("a", "b"):
+            await ada.ok("POST", LEASES, lease(name, labels={"of": name}))
+        await ada.ok("DELETE", LEASES, labelSelector="of=a")
+        assert await ada.names(LEASES) == ["b"]
 
 
 async def test_one_of_two_takes_the_lease() -> None:

@@ -21,6 +21,7 @@ from hactl.api.request.payload import (
     APPLY_PATCH,
     JSON_PATCH,
     MERGE_PATCH,
+    STRATEGIC_PATCH,
     an_object,
     flag,
     is_dry_run,
@@ -50,6 +51,7 @@ from hactl.core.kube.errors import (
 )
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, Resource
 from hactl.core.kube.patches import json_patch, merge_patch
+from hactl.core.kube.strategic_merge import strategic_merge_patch
 from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision
 from hactl.ports import FILES_ORIGIN, Clock, Objects
 
@@ -114,7 +116,7 @@ class Writer:
         return body
 
     async def patch(self, path: ResourcePath, request: Request) -> Written:
-        """PATCH: merge patch, JSON patch or server-side apply. Raises ApiError."""
+        """PATCH: merge patch, JSON patch, strategic merge patch or server-side apply. Raises ApiError."""
         resource, name = path.resource, path.name
         kind, who = media_type(request.headers), request.identity.actor
         if kind == APPLY_PATCH:
@@ -130,8 +132,12 @@ class Writer:
             # The patch has limits of its own.
             operations = await self._lane.run(who, lambda: read_json(request.body, max_values=10 * MAX_VALUES))
             make = lambda body: json_patch(body, operations)  # noqa: E731
+        elif kind == STRATEGIC_PATCH and not resource.is_custom:
+            change = await self._lane.run(who, lambda: read_json(request.body))
+            make = lambda body: strategic_merge_patch(body, change, schema_of(resource))  # noqa: E731
         else:
-            raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+            more = () if resource.is_custom else (STRATEGIC_PATCH,)
+            raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH, *more))
         return await self._retried(lambda: self._patch(resource, name, make, request))
 
     async def _retried(self, attempt: Callable[[], Any]) -> Written:
