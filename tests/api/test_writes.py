@@ -12,8 +12,8 @@ from hactl.adapters.record.store import Store
 from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision
-from hactl.ports import Document
-from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, STRATEGIC, asking, document, lease
+from hactl.ports import FILES_ORIGIN, Document
+from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, STRATEGIC, Asking, asking, document, lease
 
 NAS = f"{CLUSTERS}/nas"
 
@@ -240,6 +240,27 @@ async def test_what_another_source_keeps_is_read_only() -> None:
             assert "kept by the source clusters" in told["message"]
         await ada.refused(403, "DELETE", CLUSTERS)
         assert await ada.ok("GET", NAS) == before
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [("clusters", "kept by the source clusters; write metadata."), (FILES_ORIGIN, "; write metadata.")],
+)
+async def test_who_labels_what_another_source_keeps_is_told_where(origin: str, told: str) -> None:
+    """Labels and annotations are a part of the document; the refusal names the fields and the place."""
+    async with asking() as ada:
+        bob = Asking(ada.service, ada.store, "editor", "bob@there")
+        cluster = HACluster.model_validate(document())
+        kept = Document(cluster, "clusters/nas.yaml", "/clusters", digest(cluster), "")
+        await ada.store.put_document(kept, actor="controller", origin=origin)
+        for field in ("labels", "annotations"):
+            refused = await bob.refused(403, "PATCH", NAS, {"metadata": {field: {"a": "b"}}}, kind=MERGE)
+            assert f"{told}{field} in its document" in refused["message"]
+        both = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}
+        refused = await bob.refused(403, "PATCH", NAS, both, kind=MERGE)
+        assert "write metadata.labels and metadata.annotations in its document" in refused["message"]
+        refused = await bob.refused(403, "PATCH", NAS, {**both, "spec": {"mode": "Observe"}}, kind=MERGE)
+        assert "metadata.labels" not in refused["message"]
 
 
 async def test_the_status_is_ours() -> None:

@@ -260,7 +260,7 @@ class Writer:
         dry = is_dry_run(None, request.query)
         # What a command on this machine handed in becomes the API's when such a command hands it in here.
         adopts = resource == HACLUSTERS and _is_local(request) and references_start(after) is not None
-        await self.check_origin(resource, name, adopting=adopts)
+        await self.check_origin(resource, name, adopting=adopts, fields=_of_document(before, after))
         admitted = await self._admit(resource, after, request, before)
         status = {"status": before["status"]} if "status" in before else {}
         after = {**_without_status(admitted.body), **status}
@@ -312,17 +312,30 @@ class Writer:
         )
 
     async def check_origin(
-        self, resource: Resource, name: str, *, deleting: bool = False, adopting: bool = False
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        deleting: bool = False,
+        adopting: bool = False,
+        fields: tuple[str, ...] = (),
     ) -> None:
-        """Raises ApiError (403) for a cluster whose document comes from elsewhere."""
+        """Raises ApiError (403) for a cluster whose document comes from elsewhere.
+
+        `fields`: what is to be changed, where that is nothing but labels and annotations.
+        """
         if resource != HACLUSTERS:
             return
         origin = await self._objects.origin(name)
         if not origin or (origin == FILES_ORIGIN and (deleting or adopting)):
             return
         message = f"{name} is kept by the source {origin}; change it there"
+        if fields:
+            # They are a part of the document: what is written here would be gone with its next revision.
+            message = f"{name} is kept by the source {origin}; write {' and '.join(fields)} in its document there"
         if origin == FILES_ORIGIN:
-            message = f"{name} was handed in with `hactl apply` on the controller; apply it there, or delete it first"
+            how = f"write {' and '.join(fields)} in its document and apply that" if fields else "apply it"
+            message = f"{name} was handed in with `hactl apply` on the controller; {how} there, or delete it first"
         raise forbidden(resource.group, resource.plural, name, message)
 
     def _owned(self, resource: Resource, before: Body | None, after: Body, request: Request) -> Body:
@@ -355,6 +368,14 @@ class _Overtaken(ApiError):
 def _is_local(request: Request) -> bool:
     """Whether who asks is on this machine: the owner of the Unix socket, or this very process."""
     return request.identity.origin in ("unix", "local")
+
+
+def _of_document(before: Body, after: Body) -> tuple[str, ...]:
+    """The fields of the document's metadata that differ; none where more than these does."""
+    if before.get("spec") != after.get("spec"):
+        return ()
+    found = [name for name in ("labels", "annotations") if before["metadata"].get(name) != after["metadata"].get(name)]
+    return tuple(f"metadata.{name}" for name in found)
 
 
 def _without_status(body: Body) -> dict[str, Any]:

@@ -125,14 +125,15 @@ SECTIONS: dict[str, list[Line]] = {
 HEAD = """\
 # kubectl, verb by verb
 
-What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/test_kubectl_table.py`, which
-runs every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers there.
-"Says" is the first line that kubectl prints; of a refusal what the server said. 1.27 is the oldest that is meant to work
-(no binary of it was at hand for this page).
+What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/test_every_verb.py`,
+which runs every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers
+there. "Says" is the first line that kubectl prints; of a refusal what the server said. The oldest that is meant to work
+is 1.27; no binary of it was at hand for this page.
 
-Not in the table: one namespace (`default`) is all there is; statuses are written by hactl itself; defaults of the CRD are
-not filled in (`hactl explain` names them). With `Accept: application/yaml` answers are YAML (refusals stay JSON, and so do
-watches: 406); lists of more than 20 objects are then written as JSON, which is YAML too.
+Not in the table: there is one namespace, `default`; statuses are written by hactl itself; defaults of the CRD are not
+filled in (`hactl explain` names them). With `Accept: application/yaml` answers are YAML; refusals stay JSON, watches
+are refused (406), and a list of more than 20 objects is written as JSON, which is YAML too. A cluster that a directory,
+Git, HTTP or another API server keeps is labelled in its document there; here that is refused (403) with the place.
 """
 
 
