@@ -127,8 +127,8 @@ HEAD = """\
 
 What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/test_every_verb.py`,
 which runs every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers
-there. "Says" is the first line that kubectl prints; of a refusal what the server said. The oldest that is meant to work
-is 1.27; no binary of it was at hand for this page.
+there. "Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The
+oldest that is meant to work is 1.27; no binary of it was at hand for this page.
 
 Not in the table: there is one namespace, `default`; statuses are written by hactl itself; defaults of the CRD are not
 filled in (`hactl explain` names them). With `Accept: application/yaml` answers are YAML; refusals stay JSON, watches
