@@ -165,6 +165,25 @@ async def test_events_are_watched() -> None:
         assert reasons == ["DocumentAccepted", "RequestAccepted"]
 
 
+async def test_events_that_are_too_many_are_told_as_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest leave the list, and who watches is told so; the revision never goes back."""
+    monkeypatch.setattr(cache, "KEPT", 4)
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document("nas"))
+        before = await ada.names(EVENTS)
+        stream = await ada.watch(EVENTS)
+        assert [name for _, name in await taken(stream, len(before))] == before
+        for number in range(3):
+            await ada.ok("POST", LEASES, lease(f"l{number}"))
+        events = [await anext(stream) for _ in range(4)]
+        assert [event["type"] for event in events] == ["ADDED", "ADDED", "ADDED", "DELETED"]
+        assert events[-1]["object"]["metadata"]["name"] == before[0]
+        versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+        assert versions == sorted(versions)
+        assert before[0] not in await ada.names(EVENTS)
+        assert len(await ada.names(EVENTS)) == 4
+
+
 async def test_one_object_by_its_name() -> None:
     """What `kubectl wait` and `delete` do: a watch with a field selector on the name."""
     async with asking() as ada:

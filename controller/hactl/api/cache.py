@@ -325,8 +325,11 @@ class EventFeed(Feed):
                     self.on_row(row)
                 self.revision = max(self.revision, int(row["revision"]))
             while len(state) > KEPT:
-                # The oldest leave silently, as they do in Kubernetes.
-                del state[next(iter(state))]
+                # The oldest leave, and watchers are told so, as of Kubernetes' events whose time is over.
+                oldest = next(iter(state))
+                metadata = {**state[oldest]["metadata"], "resourceVersion": str(self.revision)}
+                gone_body = {**state[oldest], "metadata": metadata}
+                self._apply(self.revision, EVENTS_PLURAL, oldest, "DELETED", gone_body)
             if len(rows) < _PAGE:
                 self.revision = max(self.revision, revision)
                 return

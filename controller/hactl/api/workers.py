@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +26,14 @@ WAITING = 1024
 INLINE_OBJECTS = 20
 #: Large bodies of one client that are taken in at a time.
 BODIES_EACH = 4
+
+
+def is_long(body: object) -> bool:
+    """Whether an answer is a list whose writing takes a while."""
+    if not isinstance(body, Mapping):
+        return False
+    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
+
 
 _Result = TypeVar("_Result")
 

@@ -25,7 +25,7 @@ from hactl.api.http.tls import ServerTLS
 from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
-from hactl.api.workers import INLINE_OBJECTS, Bodies
+from hactl.api.workers import Bodies, is_long
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
 
@@ -233,7 +233,7 @@ class Server:
         if self._answered is not None:
             self._answered(*verb_and_resource(request.method, parsed.path, parsed.query), response.status)
         try:
-            if _is_long(response):
+            if response.raw is None and is_long(response.body):
                 text = await self._service.reads.run(parsed.identity.actor, lambda: lines.text(response.body) + b"\n")
                 response = replace(response, raw=text)
             return await _send(request, response, self._lines)
@@ -265,14 +265,6 @@ class Server:
     async def _answer_with_body(self, request: web.BaseRequest, parsed: Request, limit: int) -> Response:
         parsed = replace(parsed, body=await _body(request, limit))
         return await asyncio.shield(self._service.answered(parsed))
-
-
-def _is_long(response: Response) -> bool:
-    """A list whose writing takes a while."""
-    body = response.body
-    if response.raw is not None or not isinstance(body, Mapping):
-        return False
-    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
 
 
 async def _who(
