@@ -177,6 +177,7 @@ def certificate(*organisations: str, name: str = "alice") -> dict[str, Any]:
     [
         (("hactl:operator",), "operator"),
         (("people", "hactl:viewer", "hactl:admin"), "viewer"),
+        (("hactl:admin", "hactl:operator"), "operator"),
         (("hactl:root",), None),
         (("system:masters",), None),
         ((), None),

@@ -3,7 +3,8 @@
 - Only sha256 of a token is ever kept or compared, every kept one each time, in constant time.
 - A shown credential that is wrong is an error (401), never anonymous access. Too many wrong ones from an address have
   to wait (429); what is right passes whatever else comes from there, because others may share the address.
-- A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. The first known one counts.
+- A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. Of several the least one counts: who
+  signed it may have meant either, and nobody gets more than was meant.
 """
 
 from __future__ import annotations
@@ -105,8 +106,9 @@ def of_certificate(certificate: Mapping[str, Any], address: str) -> Identity | N
     groups = tuple(value for key, value in parts if key == "organizationName")
     if not user:
         return None
-    wanted = [group.removeprefix("hactl:") for group in groups if group.startswith("hactl:")]
-    role = next((role for role in wanted if role in ROLES), None)
+    wanted = {group.removeprefix("hactl:") for group in groups if group.startswith("hactl:")}
+    # From least to most.
+    role = next((role for role in ROLES if role in wanted), None)
     return Identity(f"cert:{user}", role, address, groups)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from hactl.api.http import lines, sockets
 from hactl.api.http.connections import MAX_CONNECTIONS, MAX_LOCAL, Acceptor, Budget, Connection
@@ -211,7 +211,9 @@ class Server:
         """One request. What goes wrong before the service has it is answered as the service would."""
         parsed = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
-            headers = {name.lower(): value for name, value in request.headers.items()}
+            headers = _headers(request)
+            if request.version < HttpVersion10:
+                raise bad_request("HTTP/1.0 or newer is understood")
             if listener.plain:
                 _check_page(headers)
             parsed = Request(
@@ -263,6 +265,9 @@ class Server:
         return await asyncio.shield(self._service.answered(parsed))
 
     async def _answer_with_body(self, request: web.BaseRequest, parsed: Request, limit: int) -> Response:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            # Only now: who may not send it was told so before the body left.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parsed = replace(parsed, body=await _body(request, limit))
         return await asyncio.shield(self._service.answered(parsed))
 
@@ -285,6 +290,15 @@ async def _who(
 
 def _address(listener: Listener, request: web.BaseRequest) -> str:
     return "unix" if listener.socket is not None else str(request.remote or "unknown")
+
+
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """By lower-case name. One that is there twice is a list (RFC 9110, 5.3): two credentials are none."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def _certificate(request: web.BaseRequest) -> Mapping[str, Any] | None:
@@ -333,7 +347,11 @@ async def _send(request: web.BaseRequest, response: Response, written: lines.Lin
         if text is None:
             text = lines.text(response.body) + b"\n"
         headers.setdefault("Cache-Control", "no-cache, private")
-        return web.Response(status=response.status, body=text, headers=headers)
+        answered = web.Response(status=response.status, body=text, headers=headers)
+        if not request.content.is_eof():
+            # A body that nobody wants: what comes after it on this connection is not to be guessed.
+            answered.force_close()
+        return answered
     return await _stream(request, response, headers, written)
 
 

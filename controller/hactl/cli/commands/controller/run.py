@@ -16,6 +16,7 @@ import click
 
 from hactl.cli.output import to_seconds
 from hactl.cli.record import state_path
+from hactl.core.document.problems import printable
 from hactl.core.kube.access import ROLES
 from hactl.ports import API_LABEL
 
@@ -212,7 +213,9 @@ class JSONLines(logging.Formatter):
         }  # fmt: skip
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        line = json.dumps(entry, default=str, ensure_ascii=False)
+        # What ends a line, or turns one around, for some who read it.
+        return line if line.isprintable() else json.dumps(entry, default=str)
 
 
 class LinesForPeople(logging.Formatter):
@@ -222,6 +225,7 @@ class LinesForPeople(logging.Formatter):
         """A record as a line."""
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        pairs = "  ".join(f"{key}={value}" for key, value in _extra(record).items())
+        # What others sent may be among it: no line of theirs, no escapes for the terminal.
+        pairs = "  ".join(f"{key}={printable(str(value))}" for key, value in _extra(record).items())
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{at}  {level}{record.getMessage()}" + (f"  {pairs}" if pairs else "") + trace
+        return f"{at}  {level}{printable(record.getMessage())}" + (f"  {pairs}" if pairs else "") + trace
