@@ -57,7 +57,7 @@ def test_a_controller_at_work_bears_all_of_it(tmp_path: Path) -> None:
         gc.collect()
         assert wrong == [], "\n".join(["", *wrong])
         assert asyncio.run(daemon.ask("GET", "/healthz", role=""))[0] == 200
-        assert daemon.as_owner("GET", "/healthz") == (200, "ok")
+        assert daemon.as_owner("GET", "/healthz") == (200, "ok\n")
         _check_loop(daemon.lags())
         assert daemon.resident_bytes() - memory < MORE_BYTES
         wait_until(lambda: daemon.open_files() <= files + 20, "the end of the connections")

@@ -165,7 +165,7 @@ async def _unread(daemon: Daemon) -> str:
 
 ALL = [
     Attack("watches that do not read", f"{WATCHES} watches, 20 large objects", ("200 201",), _watches),
-    Attack("guesses", f"{ASKED} wrong tokens", ("401 429, then 200 200",), _wrong_tokens),
+    Attack("guesses", f"{ASKED} wrong tokens", ("401 429, then 200 200", "429, then 200 200"), _wrong_tokens),
     Attack("1,000 at once", "requests on one connection", ("200",), _pipelined),
     Attack("patches that grow, at once", "40 patches of 31 operations", ("400", "413", "422", "400 429", "422 429"), _patches),
     Attack("reviews of 60 KB, at once", f"{ASKED} lists of 20,000 lists", ("400", "400 429"), _reviews),

@@ -172,9 +172,7 @@ class Server:
         return _Server(
             handle,
             self._ended,
-            request_factory=request,
-            # A watch ends when its client goes; what writes is shielded.
-            handler_cancellation=True,
+            request,
             access_log=None,
             logger=_SILENT,
             keepalive_timeout=IDLE_SECONDS,
@@ -335,13 +333,18 @@ async def _body(request: web.BaseRequest, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
-    headers = {
+def _fixed(response: Response) -> dict[str, str]:
+    """Its headers, and those of every answer."""
+    return {
         **response.headers,
         "Content-Type": response.content_type,
         "X-Content-Type-Options": "nosniff",
         "Server": "hactl",
     }
+
+
+async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
+    headers = _fixed(response)
     if response.stream is None:
         text = response.raw
         if text is None:
@@ -385,12 +388,39 @@ async def _stream(
     return sending
 
 
+class _Protocol(web.RequestHandler):
+    """aiohttp's, which answers what is no HTTP with a Status, and repeats nothing of it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: Any,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer, after which the connection ends. Raises ConnectionError in the middle of another answer."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way")
+        refusal = answer(ApiError(status, "BadRequest", "this is no HTTP that is understood here"))
+        told = web.Response(status=status, body=lines.text(refusal.body) + b"\n", headers=_fixed(refusal))
+        told.force_close()
+        return told
+
+
 class _Server(web.Server):
     """aiohttp's, which tells of connections that ended."""
 
-    def __init__(self, handler: Any, ended: Callable[[Any], None], **options: Any) -> None:
-        super().__init__(handler, **options)
+    def __init__(self, handler: Any, ended: Callable[[Any], None], request_factory: Any, **options: Any) -> None:
+        # A watch ends when its client goes; what writes is shielded.
+        super().__init__(handler, request_factory=request_factory, handler_cancellation=True, **options)
         self._ended = ended
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        """What reads one connection."""
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Called by each protocol."""
