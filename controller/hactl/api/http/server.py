@@ -120,8 +120,6 @@ class Server:
         self._bound: list[sockets.Bound] = []
         self._lines = lines.Lines()
         self._bodies = Bodies()
-        #: Which connection a protocol reads.
-        self._connections: dict[Any, tuple[Connection, Budget]] = {}
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
@@ -139,8 +137,8 @@ class Server:
         self._servers.append(http)
 
         def protocol(connection: Connection) -> asyncio.BaseProtocol:
-            made = http()
-            self._connections[made] = connection, budget
+            made = http.protocol()
+            made.connection, made.budget = connection, budget
             return made
 
         for each in listening:
@@ -154,12 +152,13 @@ class Server:
         log.info("the API listens", extra={"on": str(replace(listener, port=port))})
         return port
 
-    def _protocols(self, listener: Listener) -> web.Server:
+    def _protocols(self, listener: Listener) -> _Server:
         """What makes the protocol of each new connection."""
         loop = asyncio.get_running_loop()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            connection, budget = self._connections[request.protocol]
+            assert isinstance(request.protocol, _Protocol)
+            connection, budget = request.protocol.connection, request.protocol.budget
             connection.asked = connection.busy = True
             try:
                 return await self._handle(listener, request, lambda: budget.is_known(connection))
@@ -171,7 +170,6 @@ class Server:
 
         return _Server(
             handle,
-            self._ended,
             request,
             access_log=None,
             logger=_SILENT,
@@ -180,11 +178,6 @@ class Server:
             # No body is compressed: none can be larger than it looks.
             auto_decompress=False,
         )
-
-    def _ended(self, protocol: Any) -> None:
-        connection, budget = self._connections.pop(protocol, (None, None))
-        if connection is not None and budget is not None:
-            budget.remove(connection)
 
     async def stop(self) -> None:
         """No new connections, watches end, the rest gets its time."""
@@ -389,9 +382,12 @@ async def _stream(
 
 
 class _Protocol(web.RequestHandler):
-    """aiohttp's, which answers what is no HTTP with a Status, and repeats nothing of it."""
+    """aiohttp's, which knows its connection, and answers what is no HTTP with a Status that repeats nothing of it."""
 
-    __slots__ = ()
+    #: Here and in no table: where TLS never began nobody tells that the connection ended.
+    __slots__ = ("budget", "connection")
+    connection: Connection
+    budget: Budget
 
     def handle_error(
         self,
@@ -412,20 +408,19 @@ class _Protocol(web.RequestHandler):
 class _Server(web.Server):
     """aiohttp's, which tells of connections that ended."""
 
-    def __init__(self, handler: Any, ended: Callable[[Any], None], request_factory: Any, **options: Any) -> None:
+    def __init__(self, handler: Any, request_factory: Any, **options: Any) -> None:
         # A watch ends when its client goes; what writes is shielded.
         super().__init__(handler, request_factory=request_factory, handler_cancellation=True, **options)
-        self._ended = ended
         self._options = options
 
-    def __call__(self) -> web.RequestHandler:
+    def protocol(self) -> _Protocol:
         """What reads one connection."""
         return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Called by each protocol."""
         super().connection_lost(handler, exc)
-        self._ended(handler)
+        handler.budget.remove(handler.connection)
 
 
 async def _listening(listener: Listener) -> list[socket.socket]:
