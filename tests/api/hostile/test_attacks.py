@@ -278,3 +278,55 @@ async def test_nobody_acts_as_somebody_else(tmp_path: Path, name: str) -> None:
         assert await site.ada.names(LEASES) == []
         row = (await site.ada.store.history({"kind": "RequestRefused"}))[0]
         assert (row["detail"]["actor"], row["detail"]["verb"]) == ("token:admin", "impersonate")
+
+
+async def test_one_credential_and_a_body_that_is_waited_for(tmp_path: Path) -> None:
+    """Two credentials are none, whichever is right. Who may send a body is told to go on, who may not is not."""
+    async with a_site(tmp_path) as site:
+        right, wrong = f"Authorization: Bearer {ADMIN}\r\n", "Authorization: Bearer hactl_wrong\r\n"
+        head = f"POST {LEASES} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n"
+        expecting = head + "Expect: 100-continue\r\n"
+        for sent, expected in (
+            (head + right + wrong, b"HTTP/1.1 401"),
+            (head + wrong + right, b"HTTP/1.1 401"),
+            (expecting + right, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422"),
+            (expecting, b"HTTP/1.1 401"),
+        ):
+            assert (await site.raw(sent.encode() + b"\r\n{}")).startswith(expected), sent
+
+
+async def test_what_is_no_http(tmp_path: Path) -> None:
+    """A Status, with nothing of what was sent, and no library's name."""
+    async with a_site(tmp_path) as site:
+        for sent in (b"GET /<script> HTTP/9.9\r\n\r\n", b"\x16\x03\x01<script>\r\n\r\n", b"GET /version\r\n\r\n"):
+            found = await site.raw(sent)
+            assert b" 400 " in found.partition(b"\r\n")[0]
+            assert json.loads(found.partition(b"\r\n\r\n")[2])["kind"] == "Status"
+            assert b"script" not in found
+            assert b"Server: hactl" in found
+
+
+NAMES: list[tuple[dict[str, Any], str]] = [
+    ({"generateName": "a\nb-"}, "metadata.generateName"),
+    ({"generateName": "\u043das-"}, "metadata.generateName"),
+    ({"name": "a", "labels": {"a\nb": "c"}}, "metadata.labels"),
+    ({"name": "a", "labels": {"a": "\x1b[2J"}}, "metadata.labels"),
+    ({"name": "a", "labels": {"a": "x" * 64}}, "metadata.labels"),
+    ({"name": "a", "annotations": {"<script>": "x"}}, "metadata.annotations"),
+    ({"name": "a", "annotations": {f"a{number}": "x" * 30_000 for number in range(10)}}, "metadata.annotations"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "field"), NAMES)
+async def test_names_are_names(metadata: dict[str, Any], field: str) -> None:
+    """As in Kubernetes; and the message has no line or escape of theirs."""
+    async with asking() as ada:
+        told = await ada.refused(422, "POST", LEASES, {**lease("a"), "metadata": metadata})
+        assert told["details"]["causes"][0]["field"] == field
+        assert told["message"].isprintable()
+        good = {
+            "name": "a",
+            "labels": {"app.example.org/Part": "Web_1", "e": ""},
+            "annotations": {"X.org/A": "any\ntext"},
+        }
+        await ada.ok("POST", LEASES, {**lease("a"), "metadata": good})

@@ -1,4 +1,4 @@
-"""A controller at work, attacked by everybody at once: each attack is answered as it must be, and nothing is left of it.
+"""A controller at work, attacked by everybody: each attack is answered as it must be, and nothing is left of it.
 
 What is sent and what may be seen is in support/attacks. It is one test, for one process has to bear all of it.
 """
@@ -6,7 +6,6 @@ What is sent and what may be seen is in support/attacks. It is one test, for one
 from __future__ import annotations
 
 import asyncio
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from support.attacks.daemon import Daemon, a_daemon
 from support.limits import SLOW, wait_until
 
 ATTACKS: list[Attack] = [*heads.ALL, *bodies.ALL, *credentials.ALL, *crowds.ALL]
-#: As much memory as the process may have more in the end than after its start.
-MORE_BYTES = 100 * 1024 * 1024
+#: As much memory as the process may have more in the end than after its start: asyncio's TLS takes 256 KiB for each
+#: connection, which the heap keeps for the next ones; and what else it did (measured: 45 MB).
+MORE_BYTES = crowds.HELD * 256 * 1024 + 80 * 1024 * 1024
 #: The loop was later than this at most in one of a hundred measurements, and never later than that, seconds.
 LATE_SECONDS, LATEST_SECONDS = 0.5 * SLOW, 5.0 * SLOW
 #: What strangers and clients sent that must be in no log and no record as it was.
@@ -54,7 +54,6 @@ def test_a_controller_at_work_bears_all_of_it(tmp_path: Path) -> None:
                 return await played(daemon, ATTACKS)
 
         wrong = asyncio.run(all_of_it())
-        gc.collect()
         assert wrong == [], "\n".join(["", *wrong])
         assert asyncio.run(daemon.ask("GET", "/healthz", role=""))[0] == 200
         assert daemon.as_owner("GET", "/healthz") == (200, "ok\n")

@@ -15,6 +15,8 @@ from support.attacks.daemon import Daemon
 from support.attacks.heads import CLOSE, HOST
 
 IDLE, HALF_OPEN, SLOW, WATCHES, ASKED = 300, 150, 40, 60, 150
+#: Connections that stay until everything else was tried.
+HELD = IDLE + HALF_OPEN + SLOW
 
 
 @asynccontextmanager
@@ -48,7 +50,9 @@ async def lingering(daemon: Daemon) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(plain(b"")) for _ in range(IDLE)]
     tasks += [asyncio.create_task(plain(hello[: len(hello) // 2])) for _ in range(HALF_OPEN)]
     tasks += [asyncio.create_task(slow(b"GET /version HTTP/1.1\r\nX: " + b"x" * 200)) for _ in range(SLOW // 2)]
-    tasks += [asyncio.create_task(slow(review + b"Content-Length: 60000\r\n\r\n" + b"[" * 200)) for _ in range(SLOW // 2)]
+    tasks += [
+        asyncio.create_task(slow(review + b"Content-Length: 60000\r\n\r\n" + b"[" * 200)) for _ in range(SLOW // 2)
+    ]
     await asyncio.sleep(0.5)
     try:
         yield
@@ -74,7 +78,9 @@ async def _every(count: int, one: Callable[[int], Awaitable[str]], at_once: int 
 
 async def _watches(daemon: Daemon) -> str:
     """Watches that read nothing, while something changes that they should be told of."""
-    head = f"GET {LEASES}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {daemon.tokens['viewer']}\r\n\r\n"
+    head = (
+        f"GET {LEASES}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {daemon.tokens['viewer']}\r\n\r\n"
+    )
     writers = []
     try:
         for _ in range(WATCHES):
@@ -149,7 +155,8 @@ async def _endless(daemon: Daemon) -> str:
 
 async def _unread(daemon: Daemon) -> str:
     """Long answers that nobody reads."""
-    head = f"GET /openapi/v3/apis/hactl.dev/v1alpha1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {daemon.tokens['viewer']}"
+    head = "GET /openapi/v3/apis/hactl.dev/v1alpha1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+    head += daemon.tokens["viewer"]
     writers = []
     try:
         for _ in range(10):
@@ -167,7 +174,8 @@ ALL = [
     Attack("watches that do not read", f"{WATCHES} watches, 20 large objects", ("200 201",), _watches),
     Attack("guesses", f"{ASKED} wrong tokens", ("401 429, then 200 200", "429, then 200 200"), _wrong_tokens),
     Attack("1,000 at once", "requests on one connection", ("200",), _pipelined),
-    Attack("patches that grow, at once", "40 patches of 31 operations", ("400", "413", "422", "400 429", "422 429"), _patches),
+    Attack("patches that grow, at once", "40 patches of 31 operations", ("400", "413", "422", "400 429",
+           "422 429"), _patches),
     Attack("reviews of 60 KB, at once", f"{ASKED} lists of 20,000 lists", ("400", "400 429"), _reviews),
     Attack("60,000 chunks", "of one byte each", ("400", "413"), _chunks),
     Attack("a body without end", "25 MB in chunks", ("413", "cut off"), _endless),

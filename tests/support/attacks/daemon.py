@@ -126,8 +126,14 @@ class Daemon:
             return "cut off"
 
     async def ask(
-        self, method: str, path: str, body: bytes | None = None, *, role: str = "admin",
-        kind: str = "application/json", headers: str = "",
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        role: str = "admin",
+        kind: str = "application/json",
+        headers: str = "",
     ) -> tuple[int, dict[str, str], bytes]:
         """One request: status, headers by lower-case name, and body of its answer. `role` "": no token."""
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}"

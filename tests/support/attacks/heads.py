@@ -55,7 +55,8 @@ SMUGGLED = [
     _post("a vertical tab before chunked", b"Transfer-Encoding: \x0bchunked\r\n", b"0\r\n\r\n" + HIDDEN),
     _post("a chunk's size beyond 64 bits", b"Transfer-Encoding: chunked\r\n", b"10000000000000000A\r\n" + HIDDEN),
     _post("a chunk's size with a sign", b"Transfer-Encoding: chunked\r\n", b"-1\r\n" + HIDDEN),
-    _post("a long chunk extension", CLOSE + b"Transfer-Encoding: chunked\r\n", b"1;" + b"a" * 100_000 + b"\r\nx\r\n0\r\n\r\n"),
+    _post("a long chunk extension", CLOSE + b"Transfer-Encoding: chunked\r\n",
+          b"1;" + b"a" * 100_000 + b"\r\nx\r\n0\r\n\r\n"),
     _post("no end of a chunk", b"Transfer-Encoding: chunked\r\n", b"1\r\nxGARBAGE" + HIDDEN),
 ]  # fmt: skip
 
@@ -123,7 +124,8 @@ PATHS = [
     _path("a look-alike of a name", f"{CLUSTERS}/n%D0%B0s", "404", "400"),
     _path("a full-width name", f"{CLUSTERS}/%EF%BD%8E%EF%BD%81%EF%BD%93", "404", "400"),
     _path("a name turned around", f"{CLUSTERS}/%E2%80%AEsan", "404", "400"),
-    _path("another answer in a name", f"{CLUSTERS}/x%0d%0aInjected:%20yes%0d%0a%0d%0aHTTP/1.1%20200%20OK", "404", "400"),
+    _path("another answer in a name", f"{CLUSTERS}/x%0d%0aInjected:%20yes%0d%0a%0d%0aHTTP/1.1%20200%20OK", "404",
+          "400"),
     _path("another answer in a query", "/version?a=%0d%0aInjected:%20yes", "200"),
     _path("another answer in a group", "/clusters/nas/active?group=%0d%0aInjected:%20yes", "400", "404", "503"),
     _path("a name of 7,000 letters", f"{CLUSTERS}/" + "a" * 7000, "404", "400"),

@@ -393,8 +393,8 @@ class _Protocol(web.RequestHandler):
         self,
         request: Any,
         status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        exc: BaseException | None = None,  # noqa: ARG002
+        message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """The answer, after which the connection ends. Raises ConnectionError in the middle of another answer."""
         if request.writer.output_size > 0:
