@@ -31,8 +31,8 @@ log = logging.getLogger("hactl.api")
 
 #: The delay of the loop is measured this often, seconds.
 LAG_SECONDS = 0.25
-#: Whether the certificate is to be renewed is looked at this often, seconds.
-RENEW_SECONDS = 3600.0
+#: The certificate's files are read again, and ours renewed where it is time, this often, seconds.
+RENEW_SECONDS = 60.0
 
 
 class Live(Protocol):
@@ -138,6 +138,7 @@ class Serving:
 
     async def _renew(self) -> None:
         """The certificate is renewed before it ends, and read again when somebody put another one there."""
+        told = ""
         while self.tls is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_SECONDS):
@@ -147,7 +148,12 @@ class Serving:
                 if await asyncio.to_thread(self.tls.reload):
                     log.info("new connections get the certificate that is there now")
             except HactlError as error:
-                log.error("the certificate cannot be read again; the old one stays", extra={"error": str(error)})
+                if str(error) != told:
+                    # Perhaps a key is still to come to its certificate: it is tried again.
+                    log.error("the certificate cannot be read again; the old one stays", extra={"error": str(error)})
+                told = str(error)
+            else:
+                told = ""
 
 
 @asynccontextmanager
