@@ -15,6 +15,7 @@ import pytest
 from hactl.adapters.clock import SystemClock
 from hactl.api import serving
 from hactl.api.http import tls
+from hactl.api.identity import Authenticator
 from hactl.api.non_kubernetes.metrics import Metrics
 from support.api.service import asking
 from support.api.tls_files import Authority
@@ -160,7 +161,9 @@ async def test_a_certificate_that_is_put_there_is_in_force_by_itself(
 
     put(0)
     async with asking() as ada:
-        live = serving.Serving(Metrics(dict, lambda: 0, SystemClock().now), ada.service.audit)
+        live = serving.Serving(
+            Metrics(dict, lambda: 0, SystemClock().now), ada.service.audit, Authenticator(ada.store, SystemClock())
+        )
         live.tls = tls.ServerTLS(lambda: tls.given(certificate, key))
         first = live.tls.current()
         live.start()

@@ -47,6 +47,8 @@ class Authenticator:
         self._clock = clock
         self.limit = FailureLimit(clock)
         self._tokens: Sequence[Mapping[str, Any]] = ()
+        #: Token -> when it was used last, as far as the record does not know it yet.
+        self._uses: dict[str, datetime] = {}
         self._read_at: float | None = None
 
     async def of_request(
@@ -80,7 +82,15 @@ class Authenticator:
                 found = row
         if found is None or _over(found, self._clock.now()):
             raise self._wrong(address, "the token is not known (any more), or its time is over")
+        self._uses[found["name"]] = self._clock.now()
         return Identity(f"token:{found['name']}", found["role"], address)
+
+    async def keep_uses(self) -> None:
+        """Write down when tokens were used last; to be called now and then. Raises StoreError: it is for later then."""
+        uses = dict(self._uses)
+        if uses:
+            await self._record.use_tokens(uses)
+            self._uses = {name: at for name, at in self._uses.items() if uses.get(name) != at}
 
     async def _current(self) -> Sequence[Mapping[str, Any]]:
         now = self._clock.monotonic()

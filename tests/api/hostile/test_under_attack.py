@@ -19,7 +19,7 @@ ATTACKS: list[Attack] = [*heads.ALL, *bodies.ALL, *credentials.ALL, *crowds.ALL]
 #: As much memory as the process may have more in the end than after its start: asyncio's TLS takes 256 KiB for each
 #: connection, which the heap keeps for the next ones; and what else it did (measured: 45 MB).
 MORE_BYTES = crowds.HELD * 256 * 1024 + 80 * 1024 * 1024
-#: The loop was later than this at most in one of a hundred measurements, and never later than that, seconds.
+#: The loop was later than this at most in five of a hundred measurements, and never later than that, seconds.
 LATE_SECONDS, LATEST_SECONDS = 0.5 * SLOW, 5.0 * SLOW
 #: What strangers and clients sent that must be in no log and no record as it was.
 NEVER = ("\x1b", "\x00", "not-for-strangers", "hactl_" + "A" * 5)

@@ -84,6 +84,8 @@ HEADS = [
 
 LINES = [
     _line("TRACE", b"TRACE /version HTTP/1.1", "405", *REFUSED),
+    _line("TRACE of health", b"TRACE /healthz HTTP/1.1", "405", *REFUSED),
+    _line("a made-up method", b"BREW /healthz HTTP/1.1", "405", *REFUSED),
     _line("CONNECT", b"CONNECT localhost:22 HTTP/1.1", "401", "404", "405", *REFUSED),
     _line("OPTIONS *", b"OPTIONS * HTTP/1.1", "401", "404", "405", *REFUSED),
     _line("a method that is none", b"G\x00T / HTTP/1.1"),

@@ -587,6 +587,7 @@ class ObjectsContract:
                 "created_at": "2026-11-24T03:00:00.000Z",
                 "created_by": "root",
                 "expires_at": None,
+                "last_used_at": None,
             },
             {
                 "name": "ci",
@@ -595,8 +596,11 @@ class ObjectsContract:
                 "created_at": "2026-11-24T03:00:00.000Z",
                 "created_by": "root",
                 "expires_at": "2027-01-01T00:00:00.000Z",
+                "last_used_at": None,
             },
         ]
+        await store.use_tokens({"ci": until, "nobody": until})
+        assert [row["last_used_at"] for row in await store.tokens()] == [None, "2027-01-01T00:00:00.000Z"]
         assert await store.revoke_token("ci", actor="kim")
         assert not await store.revoke_token("ci", actor="kim")
         assert [row["name"] for row in await store.tokens()] == ["bot"]

@@ -196,6 +196,10 @@ class Tables(Reading, Protocol):
         """Keep a token."""
         ...
 
+    def use_token(self, name: str, at: str) -> None:
+        """Keep when it was used last, if it is still there."""
+        ...
+
     def delete_token(self, name: str) -> bool:
         """False: there was none."""
         ...

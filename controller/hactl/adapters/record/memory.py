@@ -328,6 +328,10 @@ class MemoryTables:
     def insert_token(self, row: Row) -> None:
         self._tokens[row["name"]] = dict(row)
 
+    def use_token(self, name: str, at: str) -> None:
+        if name in self._tokens:
+            self._tokens[name]["last_used_at"] = at
+
     def delete_token(self, name: str) -> bool:
         return self._tokens.pop(name, None) is not None
 

@@ -206,6 +206,9 @@ class SQLiteTables(SQLiteReading):
     def insert_token(self, row: Row) -> None:
         self._insert("tokens", row)
 
+    def use_token(self, name: str, at: str) -> None:
+        self.connection.execute("UPDATE tokens SET last_used_at = ? WHERE name = ?", (at, name))
+
     def delete_token(self, name: str) -> bool:
         return self.connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount == 1
 
