@@ -384,6 +384,8 @@ class ObjectChange:
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     #: The whole object as it was then (for DELETED: as it was last, with the new resourceVersion).
     body: Mapping[str, Any]
+    #: Characters of its JSON.
+    size: int = 0
 
 
 class ObjectLog(Protocol):

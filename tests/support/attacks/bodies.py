@@ -17,14 +17,12 @@ NAS = f"{CLUSTERS}/nas"
 INVALID = ("400", "413", "422")
 
 
-def _sent(
-    name: str, method: str, path: str, body: bytes | Any, *expected: str, role: str = "editor",
-    kind: str = "application/json", headers: str = "",
-) -> Attack:  # fmt: skip
+def _sent(name: str, method: str, path: str, body: bytes | Any, *expected: str, **how: Any) -> Attack:
+    """`how`: role (an editor's), kind and headers, as of `Daemon.ask`."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def play(daemon: Daemon) -> str:
-        status, found, text = await daemon.ask(method, path, content, role=role, kind=kind, headers=headers)
+        status, found, text = await daemon.ask(method, path, content, **{"role": "editor", **how})
         if status >= 400 and json.loads(text)["kind"] != "Status":
             return f"{status} without a Status"
         return f"{status} with another header" if "injected" in found else str(status)
