@@ -179,10 +179,11 @@ def a_daemon(directory: Path) -> Iterator[Daemon]:
     with a_server(directory, "--client-ca", str(authority.file), "--resync", "2s") as server:
         daemon = Daemon(server, {}, authority, Authority(directory / "others", "another authority"))
         tokens: dict[str, str] = {}
+        end = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
         for name in (*ROLES, "revoked", "expired"):
             wanted = {"name": name, "role": name if name in ROLES else "admin"}
             if name == "expired":
-                wanted["expiresAt"] = f"{datetime.now(UTC) + timedelta(seconds=2):%Y-%m-%dT%H:%M:%SZ}"
+                wanted["expiresAt"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
             tokens[name] = daemon.as_owner("POST", "/tokens", wanted)[1]["token"]
         daemon.as_owner("DELETE", "/tokens/revoked")
         daemon.tokens = tokens
@@ -198,4 +199,5 @@ def a_daemon(directory: Path) -> Iterator[Daemon]:
         status, found = daemon.as_owner("POST", CLUSTERS, spec)
         assert status == 201, found
         wait_until(lambda: daemon.as_owner("GET", f"{CLUSTERS}/nas")[1].get("status", {}).get("conditions"), "a look")
+        wait_until(lambda: datetime.now(UTC) > end, "the end of the token whose time is over")
         yield daemon
