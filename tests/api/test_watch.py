@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -239,3 +240,25 @@ def test_what_is_seen_of_a_change_whose_past_is_unknown() -> None:
     changed = cache.Entry(7, LEASE_KIND.plural, "a", "MODIFIED", body, cache.UNKNOWN)
     assert watch.as_seen(changed, All()) == ("MODIFIED", body)  # type: ignore[arg-type]
     assert watch.as_seen(changed, Nothing()) == ("DELETED", body)  # type: ignore[arg-type]
+
+
+async def test_large_objects_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache forgets the oldest beyond so many bytes; a watcher that does not read is dropped beyond as many."""
+    monkeypatch.setattr(cache, "KEPT_BYTES", 100_000)
+    monkeypatch.setattr(cache, "WAITING_BYTES", 60_000)
+    async with asking() as ada:
+        slow = await ada.watch(LEASES)
+        first = (await ada.ok("POST", LEASES, lease("a")))["metadata"]["resourceVersion"]
+        assert await taken(slow, 1) == [("ADDED", "a")]
+        for number in range(10):
+            change = {"metadata": {"annotations": {"a": str(number) * 20_000}}}
+            await ada.ok("PATCH", f"{LEASES}/a", change, kind=MERGE)
+            await ada.ok("GET", LEASES)
+        told = [each async for each in slow]
+        assert told[-1]["object"]["code"] == 410
+        assert len(told) < 10
+        feed = await ada.service.reader.feed(LEASE_KIND)
+        assert sum(len(json.dumps(each.body)) for each in feed._log) < 120_000
+        assert (await ada.refused(410, "GET", LEASES, resourceVersion=first, resourceVersionMatch="Exact"))[
+            "code"
+        ] == 410

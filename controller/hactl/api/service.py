@@ -17,7 +17,7 @@ from typing import TypeAlias
 from hactl.adapters.yaml.write import written
 from hactl.api.audit import Act, Audit
 from hactl.api.request.negotiate import is_yaml, not_acceptable
-from hactl.api.request.paths import ResourcePath, non_kubernetes, resource_path
+from hactl.api.request.paths import ResourcePath, non_kubernetes, non_kubernetes_methods, resource_path
 from hactl.api.request.payload import JSON, YAML, flag
 from hactl.api.request.selection import in_namespace, presentation, selection
 from hactl.api.request.wire import Request, Response
@@ -124,6 +124,10 @@ class Service:
         elif ours is not None and self.non_kubernetes is not None:
             verb, resource, subresource = ours
             async with self._noted(Act(request.identity, verb, resource), writes=verb not in _READS):
+                methods = non_kubernetes_methods(request.path)
+                if request.method not in methods and not (request.identity.is_anonymous and resource != "health"):
+                    # Nobody may, so it is not about who asks; but strangers are not told what there is.
+                    raise method_not_allowed(*methods)
                 self._must(request, verb, resource, subresource)
         elif is_description(request.path):
             self._must(request, "get", "discovery", "")

@@ -64,7 +64,12 @@ class Lane:
         self._waiting.setdefault(who, deque()).append((work, future))
         self._count += 1
         self._next()
-        return await future
+        try:
+            return await future
+        finally:
+            # An error has this frame in its traceback and the future has the error: without a circle all of it, and
+            # what was worked on, goes at once and not when the collector comes to it.
+            del future
 
     def _next(self) -> None:
         while self._waiting and not self._busy:
