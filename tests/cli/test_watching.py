@@ -262,3 +262,26 @@ def test_ctrl_c_between_an_answer_and_the_end_of_its_run(record: Path) -> None:
         client._run(interrupted())
     assert client.send(Call("GET", "/version"))
     client.close()
+
+
+def test_ctrl_c_before_a_run_began(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be run does not go on in the next run."""
+    client = Local(record)
+    done = []
+
+    async def question() -> None:
+        done.append("answered")
+
+    def too_early(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    # asyncio.Runner has made the task when it looks for the handler of SIGINT, and nothing yet that cancels it.
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.runners.functools, "partial", too_early)
+        with pytest.raises(KeyboardInterrupt):
+            client._run(question())
+    try:
+        assert client.send(Call("GET", "/version"))
+        assert done == []
+    finally:
+        client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,19 @@ def test_a_failing_node_does_not_keep_the_others_drift_from_being_corrected() ->
     assert "nas-a: service nfsd onestart" in loop.executed
     assert "nas-b: ifconfig vtnet1 vhid 80 advskew 100" in loop.executed
     assert [hold.reason for hold in loop.plan().holds] == ["StepFailing"]
+
+
+def test_another_replication_mode_does_not_make_hastd_hang() -> None:
+    """The lab's hastd hangs as the real one does (docs/freebsd-facts.md#7.68): copies are apart while it reloads."""
+    loop = Loop(example("nas"))
+    loop.converge()
+    loop.world.advance(30.0)
+
+    def change(document: dict[str, Any]) -> None:
+        document["spec"]["groups"][0]["storage"][0]["hast"]["replication"] = "fullsync"
+
+    loop.document, loop.generation = example("nas", change), 2
+    loop.converge()
+    assert "replication: fullsync" in loop.sh("nas-a", "timeout 5 hastctl list data")
+    assert "complete" in loop.sh("nas-a", "hastctl status data")
+    assert complaints(loop) == []

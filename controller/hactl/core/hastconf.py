@@ -7,6 +7,8 @@ characters its grammar knows. Man page: hast.conf(5).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hactl.core.cluster import HAST_PORT, Cluster, hooked_groups, storages_of
 from hactl.core.hook.render import HOOK
 from hactl.core.objects import StorageSpec
@@ -15,8 +17,11 @@ from hactl.core.objects import StorageSpec
 WRITTEN = "# Written by hactl"
 
 
-def render_hastconf(cluster: Cluster, node: str) -> str:
-    """The whole file for one node; empty when the node has no resource (an empty file is a trap: recording 04)."""
+def render_hastconf(cluster: Cluster, node: str, *, routed: Collection[str] = ()) -> str:
+    """The whole file for one node; empty when the node has no resource (an empty file is a trap: recording 04).
+
+    `routed`: resources that have no `source`: the route chooses it.
+    """
     storages = storages_of(cluster, node)
     if not storages:
         return ""
@@ -26,11 +31,11 @@ def render_hastconf(cluster: Cluster, node: str) -> str:
         # The hook must hear of lost and new connections: a copy is complete only as long as it stays connected.
         lines.append(f"exec {HOOK}")
     for storage in storages:
-        lines += _resource(storage)
+        lines += _resource(storage, routed=storage.name in routed)
     return "\n".join(lines) + "\n"
 
 
-def _resource(storage: StorageSpec) -> list[str]:
+def _resource(storage: StorageSpec, *, routed: bool) -> list[str]:
     hast = storage.hast
     lines = [
         f"resource {storage.name} {{",
@@ -44,7 +49,7 @@ def _resource(storage: StorageSpec) -> list[str]:
         lines += [f"\ton {node} {{", f"\t\tlocal {device}"]
         lines += [f"\t\tremote {_endpoint(a)}" for other, a in hast.addresses.items() if other != node]
         # Without `source` the peer may see another address than the one it lets in (docs/freebsd-facts.md#trap-28).
-        lines += [f"\t\tsource {hast.addresses[node]}"] if ":" not in hast.addresses[node] else []
+        lines += [f"\t\tsource {hast.addresses[node]}"] if ":" not in hast.addresses[node] and not routed else []
         lines.append("\t}")
     return [*lines, "}"]
 

@@ -148,6 +148,16 @@ def test_i5_hast_conf_standby_first() -> None:
     assert says(complaints(healthy_pair(), [RELOAD_B]), "I7")
 
 
+def test_no_reload_in_which_hastd_hangs() -> None:
+    """A connected primary does not get another replication mode, remote or source (docs/freebsd-facts.md#7.68)."""
+    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.storage.0.hast.replication": "fullsync"}))
+    text = HAST_CONF.replace("replication memsync", "replication fullsync")
+    b, a = _conf_step("nas-b", text), _conf_step("nas-a", text)
+    init = step("nas-b", "SetRole", "hastctl role init data")
+    assert not complaints(scene, [b, RELOAD_B, init, a, RELOAD_A])
+    assert says(complaints(scene, [b, RELOAD_B, a, RELOAD_A]), "hang", "replication")
+
+
 def test_hast_conf_is_replaced_by_rename_and_kept() -> None:
     """I10: a direct write, or none kept, is refused."""
     scene = healthy_pair().file("nas-b", text=HAST_CONF.replace("memsync", "async"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hactl.lab.hast.config_grammar import ConfigError, HastConfig, parse
+from hactl.lab.hast.worker.primary import PrimaryWorker
 from support.lab.pair import CONF, Pair
 
 UUID = "df054fd1-6fb3-4611-8597-2b06bfe944b8"
@@ -139,3 +140,38 @@ def test_stale_and_missing_socket() -> None:
     asked = pair.sh(pair.b, "service hastd onestop >/dev/null; hastctl status")
     assert asked.err == "[ERROR] Unable to connect to hastd via /var/run/hastctl: No such file or directory.\n"
     assert asked.status == 71
+
+
+def test_a_primary_that_closes_its_connection_while_it_reloads_hangs() -> None:
+    """Worker and main process wait for each other until the worker is killed; the device stays.
+
+    See docs/freebsd-facts.md#7.68.
+    """
+    pair = Pair()
+    pair.mounted()
+    worker = pair.a.hast.resources["data"].worker
+    assert isinstance(worker, PrimaryWorker)
+    assert worker.status == "complete"
+    pair.a.files.write_text("/etc/hast.conf", CONF.replace("{\n\ton nas-a", "{\n\treplication fullsync\n\ton nas-a", 1))
+    pair.sh(pair.a, "service hastd onereload")
+    pair.world.advance(60)
+    assert pair.a.hast.busy
+    assert worker.status == "degraded"
+    assert pair.sh(pair.a, "timeout 5 hastctl list").status == 124
+    pair.sh(pair.a, f"kill -9 {worker.pid}")
+    pair.world.advance(20)
+    assert "replication: fullsync" in pair.sh(pair.a, "timeout 5 hastctl list").out
+    assert "complete" in pair.sh(pair.a, "hastctl status").out
+    assert pair.sh(pair.a, "touch /data/still").status == 0
+
+
+def test_a_primary_without_a_connection_reloads_everything() -> None:
+    """Where there is nothing to close nobody waits."""
+    pair = Pair()
+    pair.mounted()
+    pair.sh(pair.b, "hastctl role init data")
+    pair.world.advance(12)
+    pair.a.files.write_text("/etc/hast.conf", CONF.replace("{\n\ton nas-a", "{\n\treplication fullsync\n\ton nas-a", 1))
+    pair.sh(pair.a, "service hastd onereload")
+    pair.world.advance(6)
+    assert "replication: fullsync" in pair.sh(pair.a, "timeout 5 hastctl list").out

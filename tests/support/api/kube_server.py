@@ -169,13 +169,15 @@ class KubeServer:
             return response
         try:
             while True:
-                for version, kind, body in [entry for entry in self.log if entry[0] > since]:
+                entries = [entry for entry in self.log if entry[0] > since]
+                since = self.version
+                for _, kind, body in entries:
                     await _line(response, kind, body)
-                    since = version
-                bookmark = {"kind": "HACluster", "metadata": {"resourceVersion": str(self.version)}}
+                bookmark = {"kind": "HACluster", "metadata": {"resourceVersion": str(since)}}
                 await _line(response, "BOOKMARK", bookmark)
                 async with self._news:
-                    await self._news.wait()
+                    # What changed while this was written is not waited for.
+                    await self._news.wait_for(lambda: cut.is_set() or self._news_since(since))
                 if cut.is_set():
                     await response.write(b'{"type":"MODI')
                     if request.transport is not None:
@@ -183,6 +185,9 @@ class KubeServer:
                     return response
         except (ConnectionResetError, asyncio.CancelledError):
             return response
+
+    def _news_since(self, version: int) -> bool:
+        return any(entry[0] > version for entry in self.log)
 
     async def _patch_status(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

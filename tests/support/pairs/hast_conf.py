@@ -81,7 +81,7 @@ def write(
         called, whole = each.name, {**style.whole, **each.settings}
         machine.resources[each.name] = Resource(
             each.name, called, each.devices[at], _remote(style, at), "primary" if at == active else "secondary",
-            whole.get("replication", "memsync"), each.mountpoint,
+            whole.get("replication", "memsync"), each.mountpoint, f"198.51.100.{11 + at}" if style.source else "",
         )  # fmt: skip
     machine.files[HAST_CONF] = _text(random, pair, style, resources)
     pair.missing |= {(f"{machine.name} {verb}", target) for verb, target in _OF_THE_HOOK}

@@ -45,6 +45,7 @@ class Resource:
     role: str
     replication: str
     mountpoint: str = ""
+    source: str = ""
 
 
 @dataclass
@@ -114,6 +115,9 @@ def _address(cidr: str, number: int) -> str:
     return f"\tinet6 {ip.ip}{f'%if{number}' if scope else ''} prefixlen {ip.network.prefixlen}{scope}"
 
 
+NEWLINE = "\n"
+
+
 def shown_list(machine: Machine) -> str:
     """`hastctl list`."""
     blocks = [
@@ -125,7 +129,7 @@ def shown_list(machine: Machine) -> str:
   extentsize: 2097152 (2.0MB)
   keepdirty: {64 if r.role == "primary" else 0}
   remoteaddr: {r.remote}
-  replication: {r.replication}
+{f"  sourceaddr: {r.source}{NEWLINE}" if r.source else ""}  replication: {r.replication}
   status: complete
   workerpid: {1500 + at}
   dirty: 0 (0B)
@@ -147,7 +151,7 @@ def shown_list(machine: Machine) -> str:
   extentsize: 0 (0B)
   keepdirty: 0
   remoteaddr: {r.remote}
-  replication: {r.replication}
+{f"  sourceaddr: {r.source}{NEWLINE}" if r.source else ""}  replication: {r.replication}
   dirty: 0 (0B)
 """
         for at, r in enumerate(machine.resources.values())

@@ -72,15 +72,24 @@ class Local:
             # Nobody else cancels what runs here; the runner says so itself unless something was cancelled besides.
             raise KeyboardInterrupt from None
         except KeyboardInterrupt:
-            # Ctrl-C in the moment between an answer and the end of its run leaves the loop's order to stop behind,
-            # which would end the next run before its answer came.
-            loop = self._runner.get_loop()
-            loop.call_soon(loop.stop)
-            loop.run_forever()
+            self._interrupted(doing)
             raise
         finally:
             # Ctrl-C may come before it was begun; one that has ended does not mind.
             doing.close()
+
+    def _interrupted(self, doing: Coroutine[Any, Any, T]) -> None:
+        """Ctrl-C at either end of a run, where nobody turns it into a cancellation."""
+        loop = self._runner.get_loop()
+        # At the beginning its task is made already, and would go on in the next run.
+        left = [task for task in asyncio.all_tasks(loop) if task.get_coro() is doing]
+        for task in left:
+            task.cancel()
+        # At the end the loop's order to stop is left behind, which would end the next run before its answer came.
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
     async def _answer(self, call: Call) -> Response:
         service = await self._service(writes=call.method != "GET")

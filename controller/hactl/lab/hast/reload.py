@@ -22,6 +22,10 @@ ANY = (
 )  # fmt: skip
 #: A change of these restarts a primary: its device is destroyed and made again.
 PRIMARY = ("local", "provname")
+#: How often a main process that waits for its worker is looked at.
+STUCK_SECONDS = 1.0
+#: A change of these makes a primary close its connection.
+CONNECTION = ("remote", "source", "replication")
 
 
 class Reloadable(MainProcess, Protocol):
@@ -98,5 +102,13 @@ def _change(hast: Reloadable, resource: Resource, new: ResourceConfig) -> Iterat
         return
     hast.log_main("info", f"Resource {resource.name} configuration was modified, reloading it.")
     resource.config = copy.copy(new)
-    if isinstance(resource.worker, PrimaryWorker):
-        resource.worker.reconfigure(reconnect=_differs(old, new, ("remote", "source")))
+    worker = resource.worker
+    if isinstance(worker, PrimaryWorker):
+        closes = worker.link is not None and _differs(old, new, CONNECTION)
+        worker.reconfigure(reconnect=closes)
+        # The worker tells that it closed its connection and waits for an answer; the main process waits for the
+        # worker's word on the reload: for ever, unless somebody kills the worker (docs/freebsd-facts.md#7.68).
+        while closes and not worker.ended:
+            yield STUCK_SECONDS
+        if closes:
+            hast.log_main("error", "Unable to receive reload reply: Socket is not connected.", resource)

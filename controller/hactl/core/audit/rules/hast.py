@@ -108,6 +108,7 @@ def reload_hastd(case: Case) -> Iterator[str]:
         yield f"I7: hastd runs with what {HAST_CONF} says"
     for name in differing:
         yield from _reload_of_served(case, name)
+        yield from _reload_that_hangs(case, name)
     served = {name: part for name, part in here.hast_conf.items() if here.says_primary(name)}
     yield from _standby_has(case, served)
 
@@ -136,6 +137,17 @@ def _reload_of_served(case: Case, name: str) -> Iterator[str]:
     why = case.here.in_use(name, pool_of(found[1]) if found else None)
     if taken and why and case.here.says_primary(name):
         yield f"I2: the reload changes {' and '.join(sorted(taken))} of {name}, and {why}"
+
+
+def _reload_that_hangs(case: Case, name: str) -> Iterator[str]:
+    """A primary that closes its connection while it reloads never answers again (docs/freebsd-facts.md#7.68)."""
+    closes = _differences(case.here, name) & {"remote", "source", "replication"}
+    found = case.storage(name)
+    if closes and found and case.here.says_primary(name):
+        for peer in case.peers(found[1]):
+            if peer.roles.get(name) != frozenset({"init"}):
+                what = f"{' and '.join(sorted(closes))} of {name}"
+                yield f"hastd would hang: the reload changes {what}, and {peer.name} may be connected"
 
 
 def start_hastd(case: Case) -> Iterator[str]:

@@ -7,15 +7,17 @@ kept; a running hastd is told to reload only when that destroys no device and dr
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.changes.hast import HAST_CONF, ReloadHastd, StartHastd, WriteHastConf
+from hactl.core.changes.hast import HAST_CONF, ReloadHastd, SetRole, StartHastd, WriteHastConf
 from hactl.core.cluster import storages_of
 from hactl.core.facts import File, HastResource, HastRole, known
 from hactl.core.hastconf import render_hastconf
 from hactl.core.hook.render import HOOK
-from hactl.core.parse.hastconf import HastConf, HastConfError, parse_hastconf
+from hactl.core.objects import StorageSpec
+from hactl.core.parse.hastconf import ConfResource, HastConf, HastConfError, parse_hastconf
 from hactl.core.plan import checks
 from hactl.core.plan.adopted import as_kept, hast_settings, kept, waits
 from hactl.core.plan.areas.filesystems import clear_dead
@@ -64,8 +66,11 @@ def _take_over(scene: Scene, node: str, before: set[str]) -> Findings:
     refusal = _reload_unsafe(scene, node) or _standby_in_doubt(scene, node, before)
     if refusal is not None:
         yield refusal
-    else:
-        yield from (*steps, _reload(scene, node, why))
+        return
+    closing = _closing(scene, node, written=bool(steps))
+    for storage in closing:
+        yield from _let_go_of_peer(scene, storage, node)
+    yield from (*steps, _reload(scene, node, why, closing))
 
 
 def start_daemon_steps(scene: Scene) -> Findings:
@@ -189,6 +194,23 @@ def _write(scene: Scene, node: str) -> Findings:
         yield _write_step(scene, node, file)
 
 
+def _rendered(scene: Scene, node: str) -> str:
+    """The file as it is written: what is served without `source` stays so, for a new one costs the connection."""
+    routed = [storage.name for _, storage in scene.view.storages() if _is_routed(scene, storage)]
+    return render_hastconf(scene.view.cluster, node, routed=routed)
+
+
+def _is_routed(scene: Scene, storage: StorageSpec) -> bool:
+    """Whether the primary of a resource runs without `source`, and no file names one."""
+    for node in storage.hast.devices:
+        conf = _whole(scene, node) if node in scene.view.facts else None
+        resource = conf.resources.get(storage.name) if conf is not None else None
+        if resource is not None and any(on.source for on in resource.nodes.values()):
+            return False
+    running = (scene.view.resource(storage.name, node) for node in storage.hast.devices)
+    return any(have is not None and have.role is HastRole.PRIMARY and have.sourceaddr is None for have in running)
+
+
 def _foreign_resources(scene: Scene, node: str, file: File) -> list[str]:
     """Resources of the file that the new one would drop while hastd has them in a role."""
     have = _parsed(file)
@@ -210,7 +232,7 @@ def _write_step(scene: Scene, node: str, file: File) -> Step:
     )
     return Step.of(
         node,
-        WriteHastConf(render_hastconf(scene.view.cluster, node)),
+        WriteHastConf(_rendered(scene, node)),
         "it has NUL bytes: a power cut tore it"
         if file.torn
         else f"it does not say what the document says (sha256 {(file.sha256 or '')[:12]} was found)"
@@ -273,7 +295,9 @@ def _silent_daemon(node: str) -> Hold:
         f"{node}: hastd runs and does not answer hastctl; it is not told to reload",
         node=node,
         target="hastd",
-        remedy=f"on {node}: timeout 10 hastctl list; if it was started with an empty file: service hastd onereload",
+        remedy=f"on {node}: timeout 10 hastctl list; if it was started with an empty file: service hastd onereload; if "
+        "it hangs since a reload: kill -9 its worker (ps ax | grep 'hastd: .*primary'), whose device stays, and do not "
+        "call hastctl for ten seconds",
     )
 
 
@@ -311,6 +335,53 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
                 remedy=f"move the group away from {node} first",
             )
     return None
+
+
+def _closing(scene: Scene, node: str, *, written: bool) -> list[StorageSpec]:
+    """Resources whose connection this node's hastd, as a primary, would close by itself while it reloads.
+
+    Its worker closes it, tells the main process and waits for an answer; the main process waits for the worker's word
+    on the reload. Neither ever answers again (docs/freebsd-facts.md#7.68). Without a connection nothing is closed.
+    """
+    found = _compared(scene, node)
+    wanted = parse_hastconf(_rendered(scene, node))
+    to_be = wanted if written or found is None else found[0]
+    resources = known(scene.view.facts[node].resources) or {}
+    if not isinstance(to_be, HastConf):
+        return []
+    return [
+        storage
+        for storage in storages_of(scene.view.cluster, node)
+        if (have := resources.get(storage.name)) is not None
+        and have.role is HastRole.PRIMARY
+        and storage.name in to_be.resources
+        and _connection(have) != _connection_of(to_be.resources[storage.name], node)
+    ]
+
+
+def _connection(have: HastResource) -> tuple[str, str, str]:
+    """What a running resource's connection is made of: remote, source, replication."""
+    return bare_address(have.remoteaddr), bare_address(have.sourceaddr or ""), have.replication
+
+
+def _connection_of(conf: ConfResource, node: str) -> tuple[str, str, str]:
+    """The same of a file."""
+    on = conf.nodes[node]
+    return bare_address(on.remote or ""), bare_address(on.source or ""), conf.replication
+
+
+def _let_go_of_peer(scene: Scene, storage: StorageSpec, node: str) -> Iterator[Step]:
+    """The standby of a resource has no role for as long as the primary's hastd reloads: then nothing is connected."""
+    for peer in storage.hast.devices:
+        if peer != node and scene.view.role(storage.name, peer) is HastRole.SECONDARY:
+            yield Step.of(
+                peer,
+                SetRole(storage.name, HastRole.INIT),
+                f"hastd on {node} hangs if it closes a connection while it reloads; {peer} is secondary again after it",
+                Risk.REDUNDANCY,
+                before=(checks.role_is(storage.name, HastRole.SECONDARY),),
+                after=(checks.role_is(storage.name, HastRole.INIT, 5.0),),
+            )
 
 
 def _called(scene: Scene, node: str, name: str) -> str:
@@ -357,8 +428,23 @@ def _only(conf: HastConf, names: set[str]) -> HastConf:
     return replace(conf, resources={name: each for name, each in conf.resources.items() if name in names})
 
 
-def _reload(scene: Scene, node: str, why: str) -> Step:
+#: How long a primary may take to see that its connection ended, seconds: it looks every ten (HAST_KEEPALIVE).
+_CLOSED_SECONDS = 15
+
+
+def _not_connected(storage: StorageSpec) -> Check:
+    """Waits for it."""
+    test = (
+        f"hactl_n=0; while hastctl list {quote(storage.name)} | grep -q '^  status: complete'; do "
+        f"hactl_n=$((hactl_n + 1)); [ $hactl_n -le {_CLOSED_SECONDS} ] || exit 1; sleep 1; done"
+    )
+    return Check(f"{storage.name} is not connected", test)
+
+
+def _reload(scene: Scene, node: str, why: str, closing: Sequence[StorageSpec]) -> Step:
     names = [storage.name for storage in storages_of(scene.view.cluster, node)]
     listed = " && ".join(f"hastctl list {quote(name)} | grep -q '^  role: '" for name in names)
     after = Check(f"hastd has {', '.join(names)}", listed, 15.0)
-    return Step.of(node, ReloadHastd(), why, Risk.REDUNDANCY, after=(after,))
+    before = tuple(_not_connected(storage) for storage in closing)
+    limit = 60.0 if before else 30.0
+    return Step.of(node, ReloadHastd(), why, Risk.REDUNDANCY, before=before, after=(after,), timeout_seconds=limit)

@@ -32,6 +32,7 @@ from hactl.core.facts import (
     device_of,
     known,
 )
+from hactl.core.parse.hastconf import HastConf, parse_hastconf
 from hactl.core.plan.predict.readings import seen, unconfirm
 
 
@@ -43,9 +44,9 @@ def after_hast_change(change: HastChange, cluster: Cluster, node: str, facts: No
         case TryHastd():
             return replace(facts, connects=seen(Connects.WORKS, facts))
         case ReloadHastd():
-            return replace(facts, resources=seen(_listed(cluster, node, known(facts.resources) or {}), facts))
+            return replace(facts, resources=seen(_listed(cluster, node, facts, known(facts.resources) or {}), facts))
         case StartHastd():
-            resources = seen(_listed(cluster, node, {}), facts)
+            resources = seen(_listed(cluster, node, facts, {}), facts)
             return replace(facts, hastd=seen(Hastd(running=True), facts), resources=resources)
         case CreateMetadata():
             return _with_empty_copy(change.resource, facts)
@@ -70,9 +71,12 @@ def _write_hast_conf(change: WriteHastConf, cluster: Cluster, node: str, facts: 
     return replace(facts, files={**facts.files, HAST_CONF: seen(file, facts)}, metadata=metadata)
 
 
-def _listed(cluster: Cluster, node: str, old: Mapping[str, HastResource]) -> dict[str, HastResource]:
+def _listed(cluster: Cluster, node: str, facts: NodeFacts, old: Mapping[str, HastResource]) -> dict[str, HastResource]:
     """hastctl list once hastd has the wanted configuration; roles stay."""
     listed = {}
+    file = known(facts.files.get(HAST_CONF))
+    conf = parse_hastconf(file.text) if file is not None and file.text is not None else None
+    said = conf.resources if isinstance(conf, HastConf) else {}
     for storage in storages_of(cluster, node):
         hast, before = storage.hast, old.get(storage.name)
         listed[storage.name] = HastResource(
@@ -81,7 +85,7 @@ def _listed(cluster: Cluster, node: str, old: Mapping[str, HastResource]) -> dic
             storage.name,
             hast.devices[node],
             next((a for n, a in hast.addresses.items() if n != node), ""),
-            hast.addresses[node],
+            said[storage.name].nodes[node].source if storage.name in said else hast.addresses[node],
             hast.replication,
             before.status if before else None,
             before.workerpid if before else None,

@@ -141,7 +141,8 @@ class PrimaryWorker:
         """
         self.replication = self.resource.config.replication
         if reconnect:
-            self.disconnect()
+            # The main process is waiting for this worker, and runs no program meanwhile.
+            self.disconnect(told=False)
 
     # connecting (the guard thread does the rest)
 
@@ -195,8 +196,8 @@ class PrimaryWorker:
 
     # losing the connection
 
-    def disconnect(self) -> None:
-        """Drop the connection; requests without answer succeed locally."""
+    def disconnect(self, *, told: bool = True) -> None:
+        """Drop the connection; requests without answer succeed locally. `told`: the resource's program is run."""
         link = self.link
         if link is None:
             return
@@ -204,7 +205,8 @@ class PrimaryWorker:
         if link.secondary is not None and link.carries():
             link.secondary.lost()
         self.sync.stop()
-        self.hast.run_hook(self.resource, "disconnect")
+        if told:
+            self.hast.run_hook(self.resource, "disconnect")
         self.stalled_until = None
         if self.outstanding:
             self.outstanding.clear()
