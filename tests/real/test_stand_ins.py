@@ -58,7 +58,7 @@ class _Disk:
     """What both nodes see of the pool: it is well, and a file on it says what was written last."""
 
     def __init__(self) -> None:
-        self.file, self.boots = "", 0
+        self.file, self.boots, self.listed = "", 0, 0
 
     def must(self, script: str, *_: object) -> str:
         """What a node prints."""
@@ -69,6 +69,10 @@ class _Disk:
         if script == "sysctl -n kern.boottime":
             self.boots += 1
             return f"{self.boots}"
+        if script == "timeout 10 hastctl list data":
+            # Changed, on both nodes, and changed back.
+            self.listed += 1
+            return "replication: fullsync" if self.listed <= 2 else "replication: memsync"
         return self.file if script == "cat /tank/file" else "said"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..scenes.facts import facts
 from .blank import blank
 from .cable import cable
-from .drift import drift
+from .drift import document, drift
 from .exam import Exam
 from .full import full
 from .hand_made.adopt import adopt
@@ -19,8 +19,8 @@ from .sleep import freeze
 from .torn import power_cut_config
 
 EXAMS: tuple[Exam, ...] = (
-    blank, look, told, drift, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config, full,
-    resources, adopt, lost_writes, facts,
+    blank, look, told, drift, document, power_cut, power_cut_both, freeze, cable, switchover, reboot, power_cut_config,
+    full, resources, adopt, lost_writes, facts,
 )  # fmt: skip
 #: What CI has time for.
 SHORT = ("blank/nas", "power-cut/01", "switchover/01")

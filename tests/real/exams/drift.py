@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..outcome.timelines import longest
 from .exam import Bench, exam
 
 ACTIVE, STANDBY = "active", "standby"
@@ -108,6 +110,37 @@ def drift(bench: Bench, name: str) -> None:
             bench.outcome.must(False, wrong)
     bench.judge(load)
     bench.outcome.must(bench.steps == 0, f"another apply took {bench.steps} steps more")
+
+
+#: Settings of the first resource: what they are changed to, and what hastd shows then; nothing: it shows them nowhere.
+SETTINGS = {"replication": ("fullsync", "replication: fullsync"), "timeoutSeconds": (12, "")}
+#: What a client may notice of it, in seconds: nothing but a busy machine.
+_CALM_SECONDS = 2.0
+
+
+@exam("document", tuple(SETTINGS))
+def document(bench: Bench, name: str) -> None:
+    """A setting of HAST is changed in the document and back, while a client writes: it is in force, hastd answers."""
+    active = bench.ready()
+    value, shown = SETTINGS[name]
+    with bench.load(_PACE_SECONDS) as load:
+        began = bench.say(f"{name} is changed in the document")
+        for changed in (True, False):
+            wanted = copy.deepcopy(bench.document)
+            if changed:
+                wanted["spec"]["groups"][0]["storage"][0].setdefault("hast", {})[name] = value
+            bench.site.write(wanted)
+            applied = bench.site.apply()
+            bench.outcome.must(applied.ready, f"not Ready: {applied.text.strip().splitlines()[-1:]}")
+            bench.outcome.seconds["there" if changed else "back"] = applied.seconds
+            for node in bench.nodes.both:
+                listed = node.must("timeout 10 hastctl list data")
+                bench.outcome.must((shown in listed) is changed or not shown, f"{node.name}: hastd has {listed}")
+        bench.outcome.seconds["longest gap"] = max(longest(load.seen(), kind, began) for kind in ("tcp", "ping"))
+        gap = bench.outcome.seconds["longest gap"]
+        bench.outcome.must(gap <= _CALM_SECONDS, f"a client was not answered for {gap:.1f} s")
+    bench.outcome.must(bench.site.active() == active, "the group moved")
+    bench.judge(load)
 
 
 def commands_of(step: dict[str, Any]) -> str:

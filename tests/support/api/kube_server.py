@@ -177,7 +177,8 @@ class KubeServer:
                 await _line(response, "BOOKMARK", bookmark)
                 async with self._news:
                     # What changed while this was written is not waited for.
-                    await self._news.wait_for(lambda: cut.is_set() or self._news_since(since))
+                    while not cut.is_set() and not any(entry[0] > since for entry in self.log):
+                        await self._news.wait()
                 if cut.is_set():
                     await response.write(b'{"type":"MODI')
                     if request.transport is not None:
@@ -185,9 +186,6 @@ class KubeServer:
                     return response
         except (ConnectionResetError, asyncio.CancelledError):
             return response
-
-    def _news_since(self, version: int) -> bool:
-        return any(entry[0] > version for entry in self.log)
 
     async def _patch_status(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
