@@ -329,3 +329,18 @@ def test_an_api_server_fills_no_setting_of_hast_conf_in() -> None:
     assert "Default: memsync." in text
     assert "'default': 'memsync'" not in text
     assert "'default': 'hole'" not in text
+
+
+def test_a_hastd_that_reads_another_file_is_left_alone() -> None:
+    """`-c` in hastd_flags: what hactl wrote to /etc/hast.conf would be nothing to it."""
+    loop = pair()
+    for node in ("nas-a", "nas-b"):
+        loop.sh(node, "cp /etc/hast.conf /usr/local/etc/hast.conf; sysrc hastd_flags='-c /usr/local/etc/hast.conf'")
+    plan = loop.plan()
+    assert not [step for step in plan.steps if step.verb in ("WriteHastConf", "ReloadHastd", "StartHastd")]
+    held = [hold for hold in plan.holds if hold.target == "hastd_flags"]
+    assert {hold.node for hold in held} == {"nas-a", "nas-b"}
+    assert "/usr/local/etc/hast.conf" in held[0].message
+    for node in ("nas-a", "nas-b"):
+        loop.sh(node, "sysrc hastd_flags='-c /etc/hast.conf'")
+    assert not [hold for hold in loop.plan().holds if hold.target == "hastd_flags"]

@@ -391,6 +391,12 @@ def boot_findings(node: Node) -> Iterator[Finding]:
                 "back, and after half a failure they are on different nodes"
             )
             yield Finding(place, message, "the document has carp.preempt: true")
+    flags = node.variables.get("hastd_flags")
+    if flags is not None and "-c" in flags.value.split():
+        message = (
+            f'hastd_flags="{flags.value}": hastd may read another file than /etc/hast.conf, which is what is read here'
+        )
+        yield Finding(flags.place, message, "put what that file says into /etc/hast.conf, and take -c out")
     if node.hast is not None and node.hast.resources and not checkyesno(node.value("hastd_enable")):
         place = node.variables["hastd_enable"].place if "hastd_enable" in node.variables else node.place
         yield Finding(place, "hastd does not start at boot", 'hactl writes hastd_enable="YES"')

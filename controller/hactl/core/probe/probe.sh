@@ -286,6 +286,7 @@ h_rc() {
 	h_say read
 	h_of kld kld_list
 	for h_f in hastd devd hactl_node; do h_of "$h_f" "${h_f}_enable"; done
+	h_of hastd hastd_flags
 	for h_n in $h_numbers; do
 		h_service "$h_n"
 		for h_v in $h_files; do

@@ -67,7 +67,7 @@ OWNERS = {
     "extras": Owner(
         hast_notify=("/usr/local/sbin/hast-event",),
         told="HookOvertaken",
-        does="sed -i '' 's/notify 100/notify 20/' /etc/devd.conf && service devd restart",
+        does="sed -i '' 's/notify 100/notify 20/' /etc/devd.conf && fsync /etc/devd.conf /etc && service devd restart",
     ),
 }
 

@@ -7,6 +7,7 @@ kept; a running hastd is told to reload only when that destroys no device and dr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -51,6 +52,9 @@ def reload_steps(scene: Scene) -> Findings:
 def _take_over(scene: Scene, node: str, before: set[str]) -> Findings:
     """Write the file where it differs and have hastd take it over; `before`: nodes that have steps for that already."""
     write = list(_write(scene, node))
+    if _other_file(scene, node):
+        yield from write
+        return
     yield from (each for each in write if isinstance(each, Hold))
     steps = [each for each in write if isinstance(each, Step)]
     if known(scene.view.facts[node].resources) is None:
@@ -78,6 +82,8 @@ def start_daemon_steps(scene: Scene) -> Findings:
     for node, facts in scene.view.facts.items():
         hastd = known(facts.hastd)
         if hastd is None or hastd.running or not storages_of(scene.view.cluster, node) or not _in_sync(scene, node):
+            continue
+        if _other_file(scene, node):
             continue
         for group, storage in scene.view.storages():
             if node in storage.hast.devices:
@@ -160,7 +166,24 @@ def same_meaning(have: HastConf, wanted: HastConf) -> bool:
     return replace(have, resources=filled) == wanted
 
 
+def _other_file(scene: Scene, node: str) -> str:
+    """The file that hastd reads instead of ours, by its options in rc.conf; empty: ours."""
+    boot = known(scene.view.facts[node].boot)
+    found = re.search(r"(?:^|\s)-c\s*(\S+)", boot.rc.get("hastd_flags", "")) if boot is not None else None
+    return found[1] if found is not None and found[1] != HAST_CONF else ""
+
+
 def _write(scene: Scene, node: str) -> Findings:
+    if other := _other_file(scene, node):
+        yield Hold(
+            HoldReason.BOOT_CONFIG_BY_HAND,
+            f"{node}: hastd reads {other} (hastd_flags in rc.conf), and hactl knows {HAST_CONF} only: it writes "
+            "neither, and neither starts hastd nor has it reload",
+            node=node,
+            target="hastd_flags",
+            remedy=f"in a quiet hour: what {other} says into {HAST_CONF}, no -c in hastd_flags, and hastd started anew",
+        )
+        return
     file = _file(scene, node)
     if file is None:
         yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot read {HAST_CONF}", node, HAST_CONF)
