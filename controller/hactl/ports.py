@@ -368,6 +368,10 @@ class Upkeep(Protocol):
         """
         ...
 
+    async def try_writing(self) -> bool:
+        """A small write that changes nothing, if the newest write failed. True: it succeeded, and all may go on."""
+        ...
+
     async def close(self) -> None:
         """Write what is pending and close."""
         ...

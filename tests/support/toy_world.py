@@ -518,6 +518,10 @@ class ToyStore:
         """Keeps everything."""
         return 0
 
+    async def try_writing(self) -> bool:
+        """A test that makes writes fail says itself when they do not."""
+        return False
+
     async def recover(self) -> int:
         """Steps without an outcome become Indeterminate."""
         self._check()

@@ -233,9 +233,16 @@ class Backend(Protocol):
         ...
 
     async def write(
-        self, work: Callable[[Tables], _Result], *, undo: Callable[[Tables, _Result], object] | None = None
+        self,
+        work: Callable[[Tables], _Result],
+        *,
+        undo: Callable[[Tables, _Result], object] | None = None,
+        last_words: bool = False,
     ) -> _Result:
-        """Run it to its end, even if the caller is cancelled meanwhile; then `undo` is run too. Raises StoreError."""
+        """Run it to its end, even if the caller is cancelled meanwhile; then `undo` is run too. Raises StoreError.
+
+        `last_words`: it ends what was begun, so that it may use the room that is kept for a full disk.
+        """
         ...
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -244,6 +251,10 @@ class Backend(Protocol):
 
     async def changed_outside(self) -> bool:
         """See `hactl.ports.ObjectLog`."""
+        ...
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`."""
         ...
 
     async def close(self) -> None:

@@ -70,6 +70,7 @@ class MemoryBackend:
         work: Callable[[MemoryTables], _Result],
         *,
         undo: Callable[[MemoryTables, _Result], object] | None = None,  # noqa: ARG002 - nobody is cancelled here
+        last_words: bool = False,  # noqa: ARG002 - there is no disk
     ) -> _Result:
         """See `Backend`. Nothing is awaited meanwhile."""
         self._check_open()
@@ -85,6 +86,11 @@ class MemoryBackend:
 
     async def changed_outside(self) -> bool:
         """See `Backend`: there is no other process."""
+        self._check_open()
+        return False
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`: no write fails."""
         self._check_open()
         return False
 

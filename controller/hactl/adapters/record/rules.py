@@ -63,6 +63,8 @@ BUDGETS: Mapping[EventKind, int] = {
     EventKind.HOLD_CHANGED: 64 * _MIB,
     EventKind.NODE_LOST: 16 * _MIB,
     EventKind.NODE_BACK: 16 * _MIB,
+    EventKind.RECORD_FULL: 1 * _MIB,
+    EventKind.RECORD_WRITABLE: 1 * _MIB,
 }
 
 

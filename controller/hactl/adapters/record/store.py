@@ -83,7 +83,9 @@ class Store:
 
     async def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
         """See `hactl.ports.Steps`."""
-        await self.backend.write(lambda tables: rules.end_step(tables, step, outcome, exit_status, output, seconds))
+        await self.backend.write(
+            lambda tables: rules.end_step(tables, step, outcome, exit_status, output, seconds), last_words=True
+        )
 
     async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
         """See `hactl.ports.Passes`."""
@@ -130,6 +132,10 @@ class Store:
     async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
         """See `hactl.ports.Upkeep`."""
         return await self.backend.write(lambda tables: rules.prune(tables, keep_days, keep_rows))
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`."""
+        return await self.backend.try_writing()
 
     async def close(self) -> None:
         """See `hactl.ports.Upkeep`."""

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
-from hactl.adapters.record.sqlite.file import open_reader, transaction, translated
+from hactl.adapters.record.sqlite.file import open_reader, size_bytes, transaction, translated
 from hactl.adapters.record.sqlite.schema import check_readable
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.core.operations import Kind, State
@@ -74,9 +74,7 @@ def examine(path: Path) -> Examined:
             ).fetchall()
         tables = tuple(_counted(connection, row[0], damaged=bool(problems)) for row in names)
         problems += [f"table {table.name} cannot be read to its end" for table in tables if not table.whole]
-        log = path.with_name(f"{path.name}-wal")
-        size = path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-        return Examined(size, tables, tuple(dict.fromkeys(problems)))
+        return Examined(size_bytes(path), tables, tuple(dict.fromkeys(problems)))
     finally:
         connection.close()
 

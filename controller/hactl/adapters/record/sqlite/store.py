@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import sys
 import threading
@@ -20,14 +21,19 @@ from typing import TypeVar
 
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.record.backend import Listeners
-from hactl.adapters.record.sqlite.file import data_version, open_reader, open_writer, translated
+from hactl.adapters.record.rules import record
+from hactl.adapters.record.sqlite.file import data_version, is_full, open_reader, open_writer, translated
 from hactl.adapters.record.sqlite.process import Process
 from hactl.adapters.record.sqlite.reading import SQLiteReading
+from hactl.adapters.record.sqlite.reserve import Reserve
 from hactl.adapters.record.sqlite.schema import check_readable, migrate
 from hactl.adapters.record.sqlite.tables import SQLiteTables
 from hactl.adapters.record.store import Store
+from hactl.core.catalogue import EventKind
 from hactl.errors import StoreError
 from hactl.ports import Clock, WriteHealth
+
+log = logging.getLogger("hactl.adapters.record")
 
 READERS = 2
 _Result = TypeVar("_Result")
@@ -40,12 +46,14 @@ async def open_record(
     command: str | None = None,
     clock: Clock | None = None,
     read_only: bool = False,
+    reserve_bytes: int = 0,
 ) -> Store:
     """Open the record, making it when it is missing (not with `read_only`). It belongs to one event loop.
 
-    `actor` and `command` say who this process is; default: its command line. Raises StoreError.
+    `actor` and `command` say who this process is; default: its command line. `reserve_bytes`: room to keep on its disk
+    for last words (`reserve`); 0: none. Raises StoreError.
     """
-    backend = SQLiteBackend(path, clock or SystemClock())
+    backend = SQLiteBackend(path, clock or SystemClock(), Reserve(path, reserve_bytes) if reserve_bytes else None)
     try:
         if read_only:
             await backend.read(lambda reading: check_readable(reading.connection))
@@ -61,14 +69,16 @@ async def open_record(
 class _Session:
     """The connection that writes. Made, used and closed in one thread."""
 
-    def __init__(self, path: Path, clock: Clock, actor: str, command: str) -> None:
+    def __init__(self, path: Path, clock: Clock, actor: str, command: str, reserve: Reserve | None) -> None:
         """Open the file, bring its tables up to date, and settle the steps of processes that died."""
+        if reserve is not None and reserve.give_back_to_open():
+            log.warning("the disk of the record is full: the room that was kept is used to open it")
         self.connection = open_writer(path)
         try:
             migrate(self.connection)
-            self.process = Process(path, self.connection, clock, actor=actor, command=command)
+            self.process = Process(path, self.connection, clock, actor=actor, command=command, reserve=reserve)
             self.tables = SQLiteTables(self.connection, self.process, clock)
-            self.tables.recover()
+            self.process.last_words(self.tables.recover)
         except BaseException:
             self.connection.close()
             raise
@@ -85,7 +95,7 @@ class _Session:
 class SQLiteBackend:
     """`hactl.adapters.record.backend.Backend`; made by `open_record`."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, reserve: Reserve | None = None) -> None:
         """Nothing is opened yet."""
         self.path = path
         self.clock = clock
@@ -100,13 +110,16 @@ class SQLiteBackend:
         self._watching: sqlite3.Connection | None = None
         self._version = -1
         self._closed = False
+        self._reserve = reserve
         self.writes = WriteHealth()
+        #: When the first of the writes failed that failed one after the other, by the monotonic clock.
+        self._failing_since = 0.0
 
     async def begin_writing(self, actor: str, command: str) -> None:
         """Open the connection that writes. Raises StoreError."""
 
         def begin() -> None:
-            self._session = _Session(self.path, self.clock, actor, command)
+            self._session = _Session(self.path, self.clock, actor, command, self._reserve)
             self._watching = self._session.connection
             self._version = data_version(self._watching)
 
@@ -137,17 +150,21 @@ class SQLiteBackend:
         return reading
 
     async def write(
-        self, work: Callable[[SQLiteTables], _Result], *, undo: Callable[[SQLiteTables, _Result], object] | None = None
+        self,
+        work: Callable[[SQLiteTables], _Result],
+        *,
+        undo: Callable[[SQLiteTables, _Result], object] | None = None,
+        last_words: bool = False,
     ) -> _Result:
         """See `Backend`."""
         self._check_open()
-        done = self._submit(lambda: work(self._tables()))
+        done = self._submit(lambda: work(self._tables()), last_words=last_words)
         try:
             return await _finished(done)
         except asyncio.CancelledError:
             if undo is not None and not done.cancelled() and done.exception() is None:
                 result = done.result()
-                await _finished(self._submit(lambda: undo(self._tables(), result)))
+                await _finished(self._submit(lambda: undo(self._tables(), result), last_words=True))
             raise
 
     def _tables(self) -> SQLiteTables:
@@ -155,25 +172,76 @@ class SQLiteBackend:
             raise StoreError(f"the database {self.path} was opened to read only")
         return self._session.tables
 
-    def _submit(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    def _submit(self, work: Callable[[], _Result], *, last_words: bool = False) -> asyncio.Future[_Result]:
         def translating() -> _Result:
             before = self._commits()
             try:
                 with translated(self.path):
-                    result = work()
+                    result = work() if not last_words or self._session is None else self._last_words(work)
             except StoreError as error:
-                if isinstance(error.__cause__, sqlite3.Error):
-                    # What a rule refuses is no trouble of the file's.
-                    self.writes.failed += 1
-                    self.writes.trouble = str(error)
+                self._failed(error)
                 raise
-            if self._commits() != before:
-                self.writes.trouble = ""
+            # Last words may have had the last of the room.
+            if self._commits() != before and self.writes.trouble and not last_words:
+                self._writable_again()
             return result
 
         future = asyncio.get_running_loop().run_in_executor(self._writing, translating)
         future.add_done_callback(self._call_listeners)
         return future
+
+    def _last_words(self, work: Callable[[], _Result]) -> _Result:
+        assert self._session is not None
+        return self._session.process.last_words(work)
+
+    def _failed(self, error: StoreError) -> None:
+        """In the thread that writes: keep why, and say it where there is room for that."""
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error | OSError):
+            # What a rule refuses is no trouble of the file's.
+            return
+        first = not self.writes.trouble
+        self.writes.failed += 1
+        self.writes.trouble = str(error)
+        if first:
+            self._failing_since = self.clock.monotonic()
+            if is_full(cause):
+                self._tell(EventKind.RECORD_FULL, f"nothing is begun until there is room: {error}")
+
+    def _writable_again(self) -> None:
+        """In the thread that writes: a write succeeded after others had failed."""
+        why, self.writes.trouble = self.writes.trouble, ""
+        seconds = self.clock.monotonic() - self._failing_since
+        log.warning("the record can be written again", extra={"seconds": round(seconds, 1), "was": why})
+        self._tell(EventKind.RECORD_WRITABLE, f"the record can be written again, after {seconds:.0f} s: {why}")
+
+    def _tell(self, kind: EventKind, summary: str) -> None:
+        if self._session is None:
+            return
+        tables = self._session.tables
+        try:
+            self._last_words(lambda: record(tables, kind, "", summary, None, None))
+        except (StoreError, sqlite3.Error) as error:
+            log.error("there is no room even to say so in the record", extra={"summary": summary, "error": str(error)})
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`."""
+        self._check_open()
+        if not self.writes.trouble or self._session is None:
+            return False
+
+        def touch() -> None:
+            tables = self._tables()
+            with tables.writing():
+                # A page of it and of the log: what cannot be written is found out, and nothing is changed.
+                tables.connection.execute("UPDATE revision SET newest = newest").close()
+
+        try:
+            await _finished(self._submit(touch))
+        except StoreError:
+            # Why is in `writes`, for everybody who asks.
+            return False
+        return True
 
     def _call_listeners(self, _: object) -> None:
         """If anything was committed since."""
@@ -216,7 +284,7 @@ class SQLiteBackend:
             connection.close()
         try:
             if self._session is not None:
-                await _finished(self._submit(self._session.close))
+                await _finished(self._submit(self._session.close, last_words=True))
         finally:
             self._writing.shutdown(wait=True)
 
