@@ -27,7 +27,7 @@ from hactl.errors import HactlError
 def process(body: str, path: Path, inside: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Another hactl process: `body` is the inside of an async function that has `path`.
 
-    `inside`: a command in front of it, which starts it elsewhere (`support.small_disk`).
+    `inside`: a command in front of it, which starts it elsewhere (`support.record.small_disk`).
     """
     code = f"{PRELUDE}\nasync def main(path):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
     code += f"asyncio.run(main(Path({str(path)!r})))\n"

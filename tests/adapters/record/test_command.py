@@ -15,7 +15,7 @@ import pytest
 
 from hactl.adapters.record.sqlite.store import open_record
 from support.limits import LIMIT_SECONDS, wait_until
-from support.small_disk import small_disk
+from support.record.small_disk import small_disk
 
 
 def hactl(state: Path, *words: str) -> subprocess.CompletedProcess[str]:

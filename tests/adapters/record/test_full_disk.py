@@ -16,7 +16,7 @@ from hactl.adapters.record.sqlite.store import open_record
 from hactl.errors import StoreError
 from support.contracts.store import document, intent
 from support.limits import LIMIT_SECONDS
-from support.small_disk import SmallDisk, small_disk
+from support.record.small_disk import SmallDisk, small_disk
 from support.store_process import finish, process, rows
 
 MIB = 1024 * 1024

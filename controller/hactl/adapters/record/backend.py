@@ -60,8 +60,8 @@ class Reading(Protocol):
         """See `hactl.ports.Documents`."""
         ...
 
-    def statuses(self) -> list[dict[str, Any]]:
-        """By cluster: cluster, managed, status, changed_at."""
+    def statuses(self, cluster: str | None = None) -> list[dict[str, Any]]:
+        """By cluster, or of that one: cluster, managed, status, changed_at."""
         ...
 
     def history(self, query: Row) -> list[dict[str, Any]]:
@@ -213,12 +213,18 @@ class Tables(Reading, Protocol):
         """Numbers of those that were over before that time and still have an object."""
         ...
 
-    def forget(self, before: str, keep_rows: int | None) -> int:
-        """Delete what `hactl.ports.Upkeep.prune` says; returns how many rows."""
+    def forget(self, before: str, keep_rows: int | None, at_most: int) -> int:
+        """Delete what `hactl.ports.Upkeep.prune` says by age and number, some of each table; returns how many rows."""
         ...
 
-    def forget_beyond(self, kind: EventKind, size: int) -> int:
-        """Delete the oldest events of a kind, so that at most `size` bytes of it are left; returns how many rows."""
+    def forget_beyond(self, kind: EventKind, size: int, at_most: int) -> int:
+        """Delete the oldest events of a kind (StepEnded: steps that ended), so that `size` bytes of it are left, or
+        `at_most` of them; returns how many rows.
+        """
+        ...
+
+    def forget_documents_beyond(self, size: int, at_most: int) -> int:
+        """The same for generations; never the newest of a cluster."""
         ...
 
 
