@@ -200,6 +200,8 @@ CREATE INDEX steps_by_controller ON steps (controller);
 
 CREATE INDEX steps_not_done ON steps (id) WHERE outcome IN ('Failed', 'Indeterminate');
 
+CREATE INDEX steps_in_flight ON steps (id) WHERE outcome IS NULL;
+
 CREATE INDEX documents_by_time ON documents (at);
 
 CREATE INDEX operations_by_cluster ON operations (cluster);

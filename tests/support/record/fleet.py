@@ -64,9 +64,11 @@ def name_of(number: int) -> str:
     return f"pair{number:04}"
 
 
-def _document(name: str, generation: int = 1) -> Document:
+def _document(name: str, *, other: bool = False) -> Document:
+    """`other`: with another mount option, which is another generation."""
     text = NAS.replace("name: nas\n", f"name: {name}\n").replace("nas-", f"{name}-")
-    (found,) = read(text + f"# generation {generation}\n", f"clusters/{name}.yaml").documents
+    text = text.replace("[noatime]", "[noatime, nosuid]") if other else text
+    (found,) = read(text, f"clusters/{name}.yaml").documents
     return found
 
 
@@ -139,7 +141,7 @@ async def fill(path: Path, *, clusters: int, days: int, incidents_a_day: float, 
         for day in range(days):
             if day % _GENERATION_DAYS == 0:
                 for number in range(clusters):
-                    document = _document(name_of(number), day)
+                    document = _document(name_of(number), other=bool(day // _GENERATION_DAYS % 2))
                     await store.put_document(document, actor="hactl@controller", origin="clusters")
             happens = chance.choices(range(clusters), k=round(clusters * incidents_a_day))
             kinds = [chance.randrange(_MOVE_EVERY) == 0 for _ in happens]
