@@ -53,7 +53,9 @@ def test_backup_verify_restore(tmp_path: Path) -> None:
     assert "restored from copy.db" in hactl(state, "history").stdout
 
 
-@pytest.mark.parametrize("words", [("backup", "x"), ("verify",), ("compact",), ("restore", "x", "--yes")])
+@pytest.mark.parametrize(
+    "words", [("backup", "x"), ("verify",), ("compact",), ("salvage", "--yes"), ("restore", "x", "--yes")]
+)
 def test_without_a_record(tmp_path: Path, words: tuple[str, ...]) -> None:
     """One sentence, and nothing is made."""
     said = hactl(

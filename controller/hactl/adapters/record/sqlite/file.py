@@ -27,7 +27,8 @@ _NO_ROOM = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 INSTALLED_PATH = Path("/var/db/hactl/hactl.db")
 
 _REPAIR = (
-    "hactl record verify says what can be read of it, hactl record restore puts a backup back; or use --state PATH"
+    "hactl record verify says what can be read of it, hactl record restore puts a backup back, hactl record salvage "
+    "makes a new one of what can be read; or use --state PATH"
 )
 
 

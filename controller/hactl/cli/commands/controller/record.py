@@ -1,4 +1,4 @@
-"""`hactl record`: save the record, examine it, make its file smaller, put a saved one back."""
+"""`hactl record`: save the record, examine it, make its file smaller, put a saved one back, mend it."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def verify(ctx: click.Context, file: Path | None, form: str | None) -> int:
         click.echo(f"{path}: {problem}", err=True)
     if found.problems:
         click.echo(
-            "what helps: stop hactl; hactl record restore BACKUP, or move the file away: hactl then reads its "
-            "sources again, looks at the nodes, and does nothing on sound ones; history is lost",
+            "what helps: stop hactl; hactl record restore BACKUP, or hactl record salvage, which makes a new record of "
+            "what is listed above; hactl then reads its sources again, and does nothing on nodes that are well",
             err=True,
         )
         return 1
@@ -117,10 +117,35 @@ def restore(ctx: click.Context, file: Path, yes: bool) -> int:
     confirm(f"Put {file} in the place of {path}?", yes=yes)
     kept, cancelled = asyncio.run(put_back(path, file, actor=f"{getpass.getuser()}@local", now=datetime.now(UTC)))
     click.echo(f"{path} is {file} now" + (f"; the old one is {kept}" if kept else ""))
+    _tell_cancelled(cancelled)
+    return 0
+
+
+@record.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def salvage(ctx: click.Context, yes: bool) -> None:
+    """Make a new record of what can be read of a damaged one, in its place. The damaged one is kept beside it.
+
+    No hactl may run on it. Documents, history, tokens and clusters of the API are there as far as they can be read;
+    operations that would act are cancelled: that they were done may be what was lost. A backup that is new enough is
+    better: it is whole.
+    """
+    from hactl.adapters.record.sqlite.copies import salvage as salvaged
+
+    path = state_path(ctx)
+    confirm(f"Make a new record of what can be read of {path}?", yes=yes)
+    found = asyncio.run(salvaged(path, actor=f"{getpass.getuser()}@local", now=datetime.now(UTC)))
+    rows = [[each.name, str(each.rows), "" if each.whole else "what could be read"] for each in found.tables]
+    click.echo(table(rows, ["TABLE", "ROWS", ""]))
+    click.echo(f"{path} is a new record of these; the damaged one is {found.kept}")
+    _tell_cancelled(found.cancelled)
+
+
+def _tell_cancelled(cancelled: int) -> None:
     if cancelled:
         were = "operations were" if cancelled > 1 else "operation was"
         click.echo(f"{cancelled} open {were} cancelled: ask again for what is still wanted")
-    return 0
 
 
 def _size(found: Examined) -> str:
