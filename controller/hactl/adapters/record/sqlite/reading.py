@@ -113,6 +113,8 @@ class SQLiteReading:
             bound = f"SELECT id FROM {table} WHERE at < ? AND at >= ? ORDER BY at DESC LIMIT 1"
             if earlier := self._all(bound, _moved(since, -_CLOCK), _moved(since, -_FAR)):
                 found.append(("id > ?", (earlier[0]["id"],)))
+            elif not self._all(f"SELECT 1 FROM {table} WHERE at >= ? LIMIT 1", since):
+                found.append(("0", ()))
         if until is not None:
             found.append(("at <= ?", (until,)))
             bound = f"SELECT id FROM {table} WHERE at > ? AND at <= ? ORDER BY at LIMIT 1"

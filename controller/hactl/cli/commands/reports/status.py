@@ -51,7 +51,7 @@ def status(
     if chosen_server(ctx, server=server, context=context) is None:
         # What the API would answer from the record, without all that it takes to answer anything else.
         told = asyncio.run(_of_the_record(state_path(ctx)))
-        told = replace(told, bodies=_as_of_now(told))
+        told = replace(told, bodies=_as_of_now(told, whole=form in ("json", "yaml")))
     else:
         with connected(ctx, server=server, context=context) as client:
             told = _of_a_server(client)
@@ -89,9 +89,9 @@ def status(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Told:
-    """What a server or the record tells."""
+    """What a server or the record tells; without a repr, which asyncio.run makes of its result (in `signal.signal`)."""
 
     #: The controller that runs; None: none does. Of a server elsewhere its address.
     holder: str | None
@@ -120,13 +120,16 @@ async def _of_the_record(path: Path) -> Told:
     return Told(None if holder is None else str(holder), rows, [], operations)
 
 
-def _as_of_now(told: Told) -> list[Mapping[str, Any]]:
-    """What is on record of managed clusters, as it may be believed now; see `api_client.local`."""
+def _as_of_now(told: Told, *, whole: bool) -> list[Mapping[str, Any]]:
+    """What is on record of managed clusters, as it may be believed now; see `api_client.local`.
+
+    `whole`: with what the API adds for other clients, which no screen of ours shows.
+    """
     now = datetime.now(UTC)
     bodies: list[Mapping[str, Any]] = []
     for name, row in told.rows.items():
         if row["managed"]:
-            status = status_view(row["status"])
+            status = status_view(row["status"]) if whole else row["status"]
             if told.holder is None:
                 status = {**believed(status, now, why="no controller runs on this record")}
             bodies.append({"metadata": {"name": name}, "status": status})
