@@ -54,7 +54,7 @@ real: needs-real $(STAMP)
 
 bench: $(STAMP)
 	cd tests && ../$(BIN)/python -m bench && ../$(BIN)/python -m bench.api && ../$(BIN)/python -m bench.lint
-	cd tests && ../$(BIN)/python -m bench.strangers
+	cd tests && ../$(BIN)/python -m bench.strangers && ../$(BIN)/python -m bench.record
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS) --dist worksteal

@@ -143,3 +143,65 @@ CREATE TABLE tokens (
 CREATE INDEX events_by_revision ON events (revision);
 
 CREATE INDEX steps_by_revision ON steps (revision);
+
+CREATE TABLE sizes (
+    kind TEXT PRIMARY KEY,  -- of events; StepEnded: all steps; Document: all generations
+    bytes INTEGER NOT NULL  -- kept by triggers: what a budget is compared with
+);
+
+CREATE TRIGGER events_added AFTER INSERT ON events BEGIN
+    INSERT INTO sizes (kind, bytes) VALUES (NEW.kind, length(CAST(NEW.summary AS BLOB)) + coalesce(length(CAST(NEW.detail AS BLOB)), 0) + 200)
+    ON CONFLICT (kind) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER events_forgotten AFTER DELETE ON events BEGIN
+    UPDATE sizes SET bytes = bytes - (length(CAST(OLD.summary AS BLOB)) + coalesce(length(CAST(OLD.detail AS BLOB)), 0) + 200) WHERE kind = OLD.kind;
+END;
+
+CREATE TRIGGER steps_added AFTER INSERT ON steps BEGIN
+    INSERT INTO sizes (kind, bytes) VALUES ('StepEnded', length(CAST(NEW.command AS BLOB)) + length(CAST(NEW.why AS BLOB)) + coalesce(length(CAST(NEW.output AS BLOB)), 0) + 400)
+    ON CONFLICT (kind) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER steps_forgotten AFTER DELETE ON steps BEGIN
+    UPDATE sizes SET bytes = bytes - (length(CAST(OLD.command AS BLOB)) + length(CAST(OLD.why AS BLOB)) + coalesce(length(CAST(OLD.output AS BLOB)), 0) + 400) WHERE kind = 'StepEnded';
+END;
+
+CREATE TRIGGER steps_changed AFTER UPDATE OF output ON steps BEGIN
+    UPDATE sizes SET bytes = bytes + (length(CAST(NEW.command AS BLOB)) + length(CAST(NEW.why AS BLOB)) + coalesce(length(CAST(NEW.output AS BLOB)), 0) + 400) - (length(CAST(OLD.command AS BLOB)) + length(CAST(OLD.why AS BLOB)) + coalesce(length(CAST(OLD.output AS BLOB)), 0) + 400) WHERE kind = 'StepEnded';
+END;
+
+CREATE TRIGGER documents_added AFTER INSERT ON documents BEGIN
+    INSERT INTO sizes (kind, bytes) VALUES ('Document', length(CAST(NEW.text AS BLOB)) + 400)
+    ON CONFLICT (kind) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER documents_forgotten AFTER DELETE ON documents BEGIN
+    UPDATE sizes SET bytes = bytes - (length(CAST(OLD.text AS BLOB)) + 400) WHERE kind = 'Document';
+END;
+
+CREATE TRIGGER documents_changed AFTER UPDATE OF text ON documents BEGIN
+    UPDATE sizes SET bytes = bytes + (length(CAST(NEW.text AS BLOB)) + 400) - (length(CAST(OLD.text AS BLOB)) + 400) WHERE kind = 'Document';
+END;
+
+CREATE INDEX events_by_kind ON events (kind);
+
+CREATE INDEX events_by_node ON events (node) WHERE node IS NOT NULL;
+
+CREATE INDEX events_by_time ON events (at);
+
+CREATE INDEX events_by_controller ON events (controller);
+
+CREATE INDEX steps_by_node ON steps (node);
+
+CREATE INDEX steps_by_time ON steps (at);
+
+CREATE INDEX steps_by_controller ON steps (controller);
+
+CREATE INDEX steps_not_done ON steps (id) WHERE outcome IN ('Failed', 'Indeterminate');
+
+CREATE INDEX steps_in_flight ON steps (id) WHERE outcome IS NULL;
+
+CREATE INDEX documents_by_time ON documents (at);
+
+CREATE INDEX operations_by_cluster ON operations (cluster);

@@ -21,6 +21,7 @@ from typing import Any
 from hactl.adapters.clock import SystemClock
 from hactl.adapters.lock import ClusterLock, lock_directory
 from hactl.adapters.record.memory import memory_record
+from hactl.adapters.record.sqlite.reserve import RESERVE_BYTES
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
 from hactl.adapters.references import resolve_references
@@ -166,7 +167,7 @@ async def opened(path: Path | None, *, pace: Pace | None = None, sight: Sight | 
     eyes = sight or Sight()
     clock, nodes = eyes.clock, eyes.nodes
     locks = None if path is None else ClusterLock(lock_directory(path))
-    store = memory_record() if path is None else await open_record(path, actor=actor())
+    store = memory_record() if path is None else await open_record(path, actor=actor(), reserve_bytes=RESERVE_BYTES)
 
     def lock(name: str) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if locks is None else locks.cluster(name, wait_seconds=LOCK_WAIT_SECONDS)

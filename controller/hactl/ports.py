@@ -340,12 +340,12 @@ class Passes(OperationLog, Protocol):
         """Keep the newest status of a cluster; returns False, without a write, when nothing but ages changed.
 
         `events`: what changed since the status before; recorded in the same transaction if there is a write.
-        What an age is: `hactl.core.status.changes.AGES`.
+        What an age is: `hactl.core.status.ages.AGES`.
         """
         ...
 
-    async def statuses(self) -> Sequence[Mapping[str, Any]]:
-        """The newest status of every cluster, by name.
+    async def statuses(self, cluster: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """The newest status of every cluster, by name; or of that one, if it has one.
 
         Keys: cluster, managed, status, changed_at (ISO), age_seconds: since this process put it, else since it changed.
         """
@@ -366,6 +366,10 @@ class Upkeep(Protocol):
         asked: `hactl.adapters.record.rules.BUDGETS`. Never the newest document or status of a cluster, nor a step that
         still runs. To be run rarely.
         """
+        ...
+
+    async def try_writing(self) -> bool:
+        """A small write that changes nothing, if the newest write failed. True: it succeeded, and all may go on."""
         ...
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.status.freshness import FRESH_SECONDS
 from hactl.core.steps import Plan
 from hactl.errors import AlreadyExists, StoreError
-from hactl.ports import SourceHealth
+from hactl.ports import SourceHealth, WriteHealth
 from support.contracts.store import START, ManualClock
 from support.facts.builder import healthy_pair
 
@@ -75,7 +75,11 @@ class Place:
         self.health = {"clusters": SourceHealth("", 2, 61.0), "git": SourceHealth("git: cannot be read", 0, None)}
         self.troubles: list[str] = []
         self.metrics = Metrics(
-            lambda: self.statuses, lambda: 3, self.clock.now, sources=lambda: self.health, failed_writes=lambda: 5
+            lambda: self.statuses,
+            lambda: 3,
+            self.clock.now,
+            sources=lambda: self.health,
+            writes=lambda: WriteHealth(failed=5, trouble="the disk is full"),
         )
         self.nudged: list[str | None] = []
         self.endpoints = Endpoints(
@@ -199,6 +203,7 @@ async def test_metrics_are_what_the_documentation_says() -> None:
     assert sorted(ready) == [0, 0, 1]
     assert samples["hactl_queue_depth",] == 3
     assert samples["hactl_record_writes_failed_total",] == 5
+    assert samples["hactl_record_writable",] == 0
     assert (samples["hactl_source_ready", "clusters"], samples["hactl_source_ready", "git"]) == (1, 0)
     assert (samples["hactl_documents_refused", "clusters"], samples["hactl_source_age_seconds", "clusters"]) == (2, 61)
     assert ("hactl_source_age_seconds", "git") not in samples

@@ -13,7 +13,8 @@ from support.limits import LIMIT_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 PRELUDE = f"""
-import asyncio, os, resource, signal, sys
+import asyncio, logging, os, resource, signal, sys
+logging.getLogger("hactl").addHandler(logging.NullHandler())
 sys.path.insert(0, {str(REPOSITORY / "tests")!r})
 from pathlib import Path
 import sqlite_utils, sqlite_utils.migrations, sqlite_utils.db
@@ -23,12 +24,19 @@ from hactl.errors import HactlError
 """
 
 
-def process(body: str, path: Path) -> subprocess.Popen[str]:
-    """Another hactl process: `body` is the inside of an async function that has `path`."""
+def process(body: str, path: Path, inside: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Another hactl process: `body` is the inside of an async function that has `path`.
+
+    `inside`: a command in front of it, which starts it elsewhere (`support.record.small_disk`).
+    """
     code = f"{PRELUDE}\nasync def main(path):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
     code += f"asyncio.run(main(Path({str(path)!r})))\n"
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*inside, sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

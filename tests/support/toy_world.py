@@ -518,6 +518,10 @@ class ToyStore:
         """Keeps everything."""
         return 0
 
+    async def try_writing(self) -> bool:
+        """A test that makes writes fail says itself when they do not."""
+        return False
+
     async def recover(self) -> int:
         """Steps without an outcome become Indeterminate."""
         self._check()
@@ -615,10 +619,11 @@ class ToyStore:
         self.changes += events
         return True
 
-    async def statuses(self) -> Sequence[Mapping[str, Any]]:
-        """All of them."""
+    async def statuses(self, cluster: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """All of them, or that one."""
         self._check()
-        return [{"cluster": name, "managed": True, "status": status} for name, status in self.kept.items()]
+        kept = {name: status for name, status in self.kept.items() if cluster in (None, name)}
+        return [{"cluster": name, "managed": True, "status": status} for name, status in kept.items()]
 
     async def history(self, query: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Steps only, or moves only."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hactl.adapters.record.sqlite.schema import schema_sql
+from hactl.adapters.record.sqlite.upgrade import schema_sql
 from hactl.core.document.crd import cluster, operation
 from hactl.core.document.schema import GROUP, json_schema
 

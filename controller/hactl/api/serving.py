@@ -185,7 +185,7 @@ async def serving(
         lambda: live.depth,
         clock.now,
         sources=lambda: live.source_health,
-        failed_writes=lambda: record.writes.failed,
+        writes=lambda: record.writes,
         limit=live.fresh_seconds,
     )
     authenticator = Authenticator(record, clock)

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("controller.config", "Which servers you work with."),
     "token": ("controller.token", "Tokens of the API: make, list, revoke."),
     "kubeconfig": ("controller.kubeconfig", "Make a token, and kubectl's configuration with it."),
-    "record": ("controller.record", "The record: back it up, verify it, restore it."),
+    "record": ("controller.record", "The record: back it up, verify, compact, restore or salvage it."),
     "run": ("controller.run", "The controller: watch documents and nodes, and keep them together."),
     "lab": ("lab.lab", "Simulated FreeBSD nodes to try things on."),
     "demo": ("lab.demo", "A guided story on a simulated pair, in under two minutes."),

@@ -19,9 +19,9 @@ import click
 
 from hactl.core.document.problems import printable
 from hactl.core.operations import Kind
-from hactl.core.steps import Hold
 
 if TYPE_CHECKING:
+    from hactl.core.steps import Hold
     from hactl.core.why.answer import Explanation
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -36,13 +36,13 @@ def state_path(ctx: click.Context) -> Path:
 @asynccontextmanager
 async def reading(path: Path) -> AsyncIterator[Store]:
     """The record, read only. Raises StoreError; HactlError when there is none yet."""
-    from hactl.adapters.record.sqlite.store import open_record
+    from hactl.adapters.record.sqlite.backend import open_reading
 
     if not await asyncio.to_thread(path.exists):
         raise HactlError(
             f"there is no record at {path} yet: `hactl apply` and `hactl run` make it; --state PATH names another"
         )
-    store = await open_record(path, read_only=True)
+    store = await open_reading(path)
     try:
         yield store
     finally:

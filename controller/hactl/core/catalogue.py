@@ -288,6 +288,12 @@ class EventKind(Named):
     )
     TOKEN_CREATED = ("TokenCreated", "A token of the API was made.")
     TOKEN_REVOKED = ("TokenRevoked", "A token of the API is not accepted any more.")
+    RECORD_FULL = (
+        "RecordFull",
+        "The disk of the record is full: nothing is begun that could not be recorded, until there is room.",
+        True,
+    )
+    RECORD_WRITABLE = ("RecordWritable", "The record can be written again, after writes to it had failed.")
     SIMULATED = ("Simulated", "A document was played on simulated nodes, fault by fault (hactl simulate).")
 
 

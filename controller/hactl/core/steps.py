@@ -12,12 +12,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hactl.core.catalogue import HoldReason
-from hactl.core.changes import AnyChange
-from hactl.core.changes.change import SecretUse
 from hactl.core.verbs import VERBS, Verb
+
+if TYPE_CHECKING:
+    from hactl.core.changes import AnyChange
+    from hactl.core.changes.change import SecretUse
 
 
 class Risk(StrEnum):

@@ -170,7 +170,9 @@ class Controller:
             EventKind.CONTROLLER_STARTED, f"controller started with {', '.join(self._sources) or 'no source'}"
         )
         followers = [asyncio.ensure_future(self._follow(label)) for label in self._sources]
-        followers += [asyncio.ensure_future(each) for each in (self._hear_operations(), self._keep_house())]
+        followers += [
+            asyncio.ensure_future(each) for each in (self._hear_operations(), self._keep_house(), self._await_record())
+        ]
         followers += [asyncio.ensure_future(each.run()) for each in self._leaderships.values()]
         working = asyncio.ensure_future(self._queue.run(self._work))
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -222,6 +224,14 @@ class Controller:
                 if forgotten:
                     log.info("old history forgotten", extra={"rows": forgotten, "keep_days": KEEP_DAYS})
             await self._clock.sleep(HOUSEKEEPING_SECONDS)
+
+    async def _await_record(self) -> None:
+        """A record that could not be written is tried again: with nothing new to say nobody else would."""
+        while True:
+            await self._clock.sleep(RETRY_SECONDS)
+            if await self._store.try_writing():
+                # What was seen meanwhile is recorded, and what waited for the record goes on.
+                self._look_soon(self._documents.accepted, "resync")
 
     # -- documents ------------------------------------------------------------------------------------------------
 

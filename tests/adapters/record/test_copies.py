@@ -139,3 +139,58 @@ async def test_what_cannot_be_put_back(store: Store, path: Path, tmp_path: Path)
     left = {each.name: each.rows for each in found.tables}
     assert 0 < sum(left.values()) <= sum(whole.values())
     assert all(left[name] <= rows for name, rows in whole.items())
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+async def test_what_can_be_read_of_a_damaged_record_makes_a_new_one(path: Path, share: float) -> None:
+    """It is sound, counts on, has nothing that was not there, and lets nothing be done twice; the other one is kept."""
+    store = await open_record(path, actor="kim", command="hactl run")
+    await store.create_token("ci", digest="a" * 64, role="viewer", actor="kim", expires_at=None)
+    await pauses(store, 300)
+    move = {"kind": "Switchover", "cluster": "c0", "group": "files", "node": "nas-b", "actor": "kim"}
+    await store.create_operation(move, name="move")
+    newest, before = await store.revision(), await store.history({"limit": 1000})
+    with pytest.raises(StoreError, match="1 hactl process uses"):
+        await copies.salvage(path, actor="kim", now=NOW)
+    await store.close()
+    text = bytearray(content(path))
+    middle = int(len(text) * share) // 4096 * 4096
+    text[middle : middle + 3 * 4096] = os.urandom(3 * 4096)
+    path.write_bytes(text)  # noqa: ASYNC240
+    assert examine(path).problems
+
+    found = await copies.salvage(path, actor="kim", now=NOW)
+    assert found.kept is not None
+    assert content(found.kept) == bytes(text)
+    assert examine(path).problems == ()
+    again = await open_record(path, actor="kim", command="hactl run")
+    try:
+        assert await again.revision() > newest
+        kept = [row for row in await again.history({"limit": 1000}) if row["id"] <= len(before)]
+        assert kept
+        assert all(row in before for row in kept)
+        acting = [each for each in await again.operations(open_only=True) if each.kind == "Switchover"]
+        assert acting == []
+        await pauses(again, 1, 1000)
+    finally:
+        await again.close()
+    left = {each for each in names(path.parent) if not each.startswith(found.kept.name)}
+    assert left == {path.name, f"{path.name}.locks"}
+
+
+async def test_of_a_file_that_is_no_record_nothing_is_saved(path: Path) -> None:
+    """An empty one begins, and the file is kept; another program's database is refused and left alone."""
+    path.parent.mkdir()
+    path.write_bytes(b"not the tables you are looking for\n" * 500)  # noqa: ASYNC240
+    found = await copies.salvage(path, actor="kim", now=NOW)
+    assert (sum(each.rows for each in found.tables), examine(path).problems) == (0, ())
+    assert found.kept is not None
+    assert content(found.kept).startswith(b"not the tables")
+    other = path.with_name("other.db")
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
+    before = content(other)
+    with pytest.raises(StoreError, match="another program"):
+        await copies.salvage(other, actor="kim", now=NOW)
+    assert content(other) == before

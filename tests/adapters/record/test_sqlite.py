@@ -17,9 +17,10 @@ from sqlite_utils.migrations import Migrations
 
 from hactl.adapters.lock import lock_directory
 from hactl.adapters.record.sqlite.file import default_state_path, exposed
-from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS, schema_sql
+from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.sqlite.tables import SQLiteTables
+from hactl.adapters.record.sqlite.upgrade import schema_sql
 from hactl.adapters.record.store import Store
 from hactl.errors import Busy, StoreError
 from support.contracts.objects import ObjectsContract

@@ -348,12 +348,32 @@ class StoreContract:
         await store.record("OperationEnded", "nas", "what a person did")
         for number in range(20):
             await store.record("RequestRefused", "", f"{number:02} " + "\u00e9" * 50, detail={"code": 403})
-        assert await store.prune() == 16
-        assert [row["summary"][:2] for row in await store.history({})] == ["wh", "16", "17", "18", "19"]
+        assert await store.prune() == 17
+        assert [row["summary"][:2] for row in await store.history({})] == ["wh", "17", "18", "19"]
         assert await store.prune() == 0
         await store.record("RequestRefused", "", "x" * 2000)
-        assert await store.prune() == 4
+        assert await store.prune() == 3
         assert [row["kind"] for row in await store.history({})] == ["OperationEnded", "RequestRefused"]
+
+    async def test_steps_and_generations_have_budgets_too(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The newest stay, by the bytes of what they printed and say; one that runs, and what is in force, always."""
+        monkeypatch.setattr(rules, "BUDGETS", {EventKind.STEP_ENDED: 4000})
+        monkeypatch.setattr(rules, "DOCUMENTS_BYTES", 0)
+        monkeypatch.setattr(rules, "FORGET_AT_ONCE", 2)
+        await store.put_document(document(), actor="root")
+        running = await store.begin_step(intent())
+        steps = [await store.begin_step(intent()) for _ in range(6)]
+        for step in steps:
+            await store.end_step(step, outcome="Done", exit_status=0, output="\u00e9" * 400, seconds=0)
+        for digest in ("d2", "d3"):
+            await store.put_document(document(digest=digest), actor="root")
+        await store.put_document(document("fw"), actor="root")
+        assert await store.prune() == 6
+        kept = [row["id"] for row in await store.history({"kind": "Step"})]
+        assert kept == [running, *steps[-2:]]
+        assert [row["generation"] for row in await store.generations("nas")] == [3]
+        assert [row["generation"] for row in await store.generations("fw")] == [1]
+        assert await store.prune() == 0
 
     async def test_a_document_and_its_event_are_one(self, store: Store) -> None:
         """What came into force, from where, by whom; what vanished. Nothing for what changed nothing."""

@@ -60,8 +60,8 @@ class Reading(Protocol):
         """See `hactl.ports.Documents`."""
         ...
 
-    def statuses(self) -> list[dict[str, Any]]:
-        """By cluster: cluster, managed, status, changed_at."""
+    def statuses(self, cluster: str | None = None) -> list[dict[str, Any]]:
+        """By cluster, or of that one: cluster, managed, status, changed_at."""
         ...
 
     def history(self, query: Row) -> list[dict[str, Any]]:
@@ -213,12 +213,18 @@ class Tables(Reading, Protocol):
         """Numbers of those that were over before that time and still have an object."""
         ...
 
-    def forget(self, before: str, keep_rows: int | None) -> int:
-        """Delete what `hactl.ports.Upkeep.prune` says; returns how many rows."""
+    def forget(self, before: str, keep_rows: int | None, at_most: int) -> int:
+        """Delete what `hactl.ports.Upkeep.prune` says by age and number, some of each table; returns how many rows."""
         ...
 
-    def forget_beyond(self, kind: EventKind, size: int) -> int:
-        """Delete the oldest events of a kind, so that at most `size` bytes of it are left; returns how many rows."""
+    def forget_beyond(self, kind: EventKind, size: int, at_most: int) -> int:
+        """Delete the oldest events of a kind (StepEnded: steps that ended), so that `size` bytes of it are left, or
+        `at_most` of them; returns how many rows.
+        """
+        ...
+
+    def forget_documents_beyond(self, size: int, at_most: int) -> int:
+        """The same for generations; never the newest of a cluster."""
         ...
 
 
@@ -233,9 +239,16 @@ class Backend(Protocol):
         ...
 
     async def write(
-        self, work: Callable[[Tables], _Result], *, undo: Callable[[Tables, _Result], object] | None = None
+        self,
+        work: Callable[[Tables], _Result],
+        *,
+        undo: Callable[[Tables, _Result], object] | None = None,
+        last_words: bool = False,
     ) -> _Result:
-        """Run it to its end, even if the caller is cancelled meanwhile; then `undo` is run too. Raises StoreError."""
+        """Run it to its end, even if the caller is cancelled meanwhile; then `undo` is run too. Raises StoreError.
+
+        `last_words`: it ends what was begun, so that it may use the room that is kept for a full disk.
+        """
         ...
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -244,6 +257,10 @@ class Backend(Protocol):
 
     async def changed_outside(self) -> bool:
         """See `hactl.ports.ObjectLog`."""
+        ...
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`."""
         ...
 
     async def close(self) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hactl.adapters.record.rows import canonical
 from hactl.core.kube.codec import cluster_body
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, NAMESPACE
-from hactl.core.objects import HACluster
 from hactl.errors import StoreError
+
+if TYPE_CHECKING:
+    from hactl.core.objects import HACluster
 
 #: What of the metadata only the store knows; what others write there is not looked at.
 OURS: Final = ("uid", "resourceVersion", "generation", "creationTimestamp")

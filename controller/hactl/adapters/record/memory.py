@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -21,9 +21,10 @@ from hactl.adapters.record.backend import Lease, Listeners, Newest, Row
 from hactl.adapters.record.bodies import Body, at_revision, compact, name_of, revision_of
 from hactl.adapters.record.operations import in_force, operation
 from hactl.adapters.record.rows import (
+    EVENT_ROW_BYTES,
     FAILED_EVENTS,
     NOT_DONE,
-    ROW_BYTES,
+    STEP_ROW_BYTES,
     by_revision,
     canonical,
     check_kept,
@@ -70,6 +71,7 @@ class MemoryBackend:
         work: Callable[[MemoryTables], _Result],
         *,
         undo: Callable[[MemoryTables, _Result], object] | None = None,  # noqa: ARG002 - nobody is cancelled here
+        last_words: bool = False,  # noqa: ARG002 - there is no disk
     ) -> _Result:
         """See `Backend`. Nothing is awaited meanwhile."""
         self._check_open()
@@ -85,6 +87,11 @@ class MemoryBackend:
 
     async def changed_outside(self) -> bool:
         """See `Backend`: there is no other process."""
+        self._check_open()
+        return False
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`: no write fails."""
         self._check_open()
         return False
 
@@ -242,7 +249,7 @@ class MemoryTables:
         if cluster in self._statuses:
             self._statuses[cluster]["meaning"] = ""
 
-    def statuses(self) -> list[dict[str, Any]]:
+    def statuses(self, cluster: str | None = None) -> list[dict[str, Any]]:
         return [
             {
                 "cluster": name,
@@ -251,6 +258,7 @@ class MemoryTables:
                 "changed_at": kept["changed_at"],
             }
             for name, kept in sorted(self._statuses.items())
+            if cluster in (None, name)
         ]
 
     # -- operations ---------------------------------------------------------------------------------------------------
@@ -345,19 +353,43 @@ class MemoryTables:
         ended = [(each.id, each.ended_at) for each in self._operations.values()]
         return [number for number, at in ended if at is not None and stored_time(at) < before]
 
-    def forget_beyond(self, kind: EventKind, size: int) -> int:
-        total, deleted, newest = 0, 0, max(self._events, default=0)
-        for key, row in sorted(self._events.items(), reverse=True):
-            if row["kind"] != kind:
-                continue
-            total += len(row["summary"].encode()) + len((row["detail"] or "").encode()) + ROW_BYTES
-            if total > size and key != newest:
-                del self._events[key]
-                deleted += 1
+    def forget_beyond(self, kind: EventKind, size: int, at_most: int) -> int:
+        newest = self._last_id
+        if kind is EventKind.STEP_ENDED:
+            steps = {key: _step_bytes(row) for key, row in self._steps.items()}
+            ended = [key for key, row in self._steps.items() if row["outcome"] is not None and key != newest]
+            return self._forget_oldest(self._steps, ended, steps, size, at_most)
+        events = {key: _event_bytes(row) for key, row in self._events.items() if row["kind"] == kind}
+        return self._forget_oldest(self._events, [key for key in events if key != newest], events, size, at_most)
+
+    def _forget_oldest(
+        self, rows: dict[int, dict[str, Any]], which: Sequence[int], sizes: Mapping[int, int], size: int, at_most: int
+    ) -> int:
+        excess, deleted = sum(sizes.values()) - size, 0
+        for key in sorted(which)[:at_most]:
+            if excess <= 0:
+                break
+            excess -= sizes[key]
+            del rows[key]
+            deleted += 1
         self.writes += deleted
         return deleted
 
-    def forget(self, before: str, keep_rows: int | None) -> int:
+    def forget_documents_beyond(self, size: int, at_most: int) -> int:
+        excess = sum(_document_bytes(row) for known in self._documents.values() for row in known) - size
+        older = [(row["at"], row["generation"], name) for name, rows in self._documents.items() for row in rows[:-1]]
+        deleted = 0
+        for _, generation, name in sorted(older)[:at_most]:
+            if excess <= 0:
+                break
+            (row,) = [each for each in self._documents[name] if each["generation"] == generation]
+            self._documents[name].remove(row)
+            excess -= _document_bytes(row)
+            deleted += 1
+        self.writes += deleted
+        return deleted
+
+    def forget(self, before: str, keep_rows: int | None, at_most: int) -> int:  # noqa: ARG002 - nobody waits here
         ids = sorted(self._events.keys() | self._steps.keys())
         first_kept = ids[-max(1, keep_rows)] if keep_rows is not None and len(ids) >= max(1, keep_rows) else 0
         deleted = 0
@@ -377,6 +409,19 @@ class MemoryTables:
             deleted += 1
         self.writes += deleted
         return deleted
+
+
+def _event_bytes(row: Row) -> int:
+    """As `sizes` of the SQLite record counts."""
+    return len(row["summary"].encode()) + len((row["detail"] or "").encode()) + EVENT_ROW_BYTES
+
+
+def _step_bytes(row: Row) -> int:
+    return sum(len((row[key] or "").encode()) for key in ("command", "why", "output")) + STEP_ROW_BYTES
+
+
+def _document_bytes(row: Row) -> int:
+    return len(row["text"].encode()) + STEP_ROW_BYTES
 
 
 def _matches(row: Row, query: Mapping[str, Any], since: str | None, until: str | None) -> bool:

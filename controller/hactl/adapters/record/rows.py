@@ -34,8 +34,9 @@ QUERY_KEYS: Final = frozenset({"cluster", "node", "kind", "since", "until", "lim
 HISTORY_LIMIT: Final = 1000
 #: Of a step's output, this many characters are kept.
 TEXT_LIMIT: Final = 64 * 1024
-#: What an event takes besides its texts, about: time, kind, cluster, numbers, indexes, bytes.
-ROW_BYTES: Final = 100
+#: What an event takes besides its texts, about: time, kind, cluster, numbers, indexes, bytes; and a step or document.
+EVENT_ROW_BYTES: Final = 200
+STEP_ROW_BYTES: Final = 400
 #: Kinds a step row has: before and after its outcome is known. `kind: "Step"` asks for both.
 STEP_BEGUN: Final = EventKind.STEP_BEGUN.value
 STEP_ENDED: Final = EventKind.STEP_ENDED.value

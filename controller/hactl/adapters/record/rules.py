@@ -42,7 +42,7 @@ from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import operations_view
 from hactl.core.operations import Operation, State
-from hactl.core.status.changes import without_ages
+from hactl.core.status.ages import without_ages
 from hactl.core.steps import Outcome
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
 from hactl.ports import API_ORIGIN, FILES_ORIGIN, Change, Document
@@ -51,19 +51,24 @@ CLUSTERS = HACLUSTERS.plural
 OPERATIONS = HAOPERATIONS.plural
 
 _MIB = 1024 * 1024
-#: What machines, clients and broken nodes can repeat without end, and how many bytes of it are kept, the newest: so it
-#: never fills the disk nor takes the place of what people did (operations, moves, steps, documents, tokens).
+#: What every kind may take of the record, the newest bytes of it: what machines, clients and broken nodes can repeat
+#: without end never fills the disk, nor takes the place of what people did. See docs/record.md.
 BUDGETS: Mapping[EventKind, int] = {
+    **dict.fromkeys(EventKind, 16 * _MIB),
+    EventKind.STEP_ENDED: 384 * _MIB,
     EventKind.REQUEST_REFUSED: 4 * _MIB,
+    EventKind.RECORD_FULL: 1 * _MIB,
+    EventKind.RECORD_WRITABLE: 1 * _MIB,
     EventKind.REQUEST_ACCEPTED: 64 * _MIB,
-    EventKind.DOCUMENT_REFUSED: 16 * _MIB,
     EventKind.PLAN_CHANGED: 64 * _MIB,
     EventKind.STATE_CHANGED: 64 * _MIB,
     EventKind.CONDITION_CHANGED: 64 * _MIB,
     EventKind.HOLD_CHANGED: 64 * _MIB,
-    EventKind.NODE_LOST: 16 * _MIB,
-    EventKind.NODE_BACK: 16 * _MIB,
 }
+#: Of generations that another one took the place of.
+DOCUMENTS_BYTES = 128 * _MIB
+#: Rows of a table that are forgotten in one transaction: others write in between.
+FORGET_AT_ONCE = 5000
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
@@ -257,7 +262,7 @@ def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: 
 
 
 def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int:
-    """See `hactl.ports.Upkeep`."""
+    """A part of what `hactl.ports.Upkeep.prune` says, in one transaction; to be repeated until it returns 0."""
     before = "" if keep_days is None else stored_time(tables.now() - timedelta(days=keep_days))
     with tables.writing():
         for number in tables.old_operations(before):
@@ -265,8 +270,9 @@ def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int
             found = None if name is None else _get(tables, OPERATIONS, name)
             if found is not None:
                 tables.remove_object(OPERATIONS, found)
-        forgotten = tables.forget(before, keep_rows)
-        return forgotten + sum(tables.forget_beyond(kind, size) for kind, size in BUDGETS.items())
+        forgotten = tables.forget(before, keep_rows, FORGET_AT_ONCE)
+        forgotten += sum(tables.forget_beyond(kind, size, FORGET_AT_ONCE) for kind, size in BUDGETS.items())
+        return forgotten + tables.forget_documents_beyond(DOCUMENTS_BYTES, FORGET_AT_ONCE)
 
 
 # -- operations -------------------------------------------------------------------------------------------------------

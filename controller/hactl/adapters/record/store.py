@@ -83,7 +83,9 @@ class Store:
 
     async def end_step(self, step: int, *, outcome: str, exit_status: int | None, output: str, seconds: float) -> None:
         """See `hactl.ports.Steps`."""
-        await self.backend.write(lambda tables: rules.end_step(tables, step, outcome, exit_status, output, seconds))
+        await self.backend.write(
+            lambda tables: rules.end_step(tables, step, outcome, exit_status, output, seconds), last_words=True
+        )
 
     async def put_status(self, cluster: str, status: Mapping[str, Any], *, events: Sequence[Change] = ()) -> bool:
         """See `hactl.ports.Passes`."""
@@ -91,9 +93,9 @@ class Store:
         self._put_at[cluster] = self.backend.clock.monotonic()
         return changed
 
-    async def statuses(self) -> Sequence[Mapping[str, Any]]:
+    async def statuses(self, cluster: str | None = None) -> Sequence[Mapping[str, Any]]:
         """See `hactl.ports.Passes`."""
-        rows = await self.backend.read(lambda reading: reading.statuses())
+        rows = await self.backend.read(lambda reading: reading.statuses(cluster))
         return [row | {"age_seconds": self._age_seconds(row["cluster"], row["changed_at"])} for row in rows]
 
     def _age_seconds(self, cluster: str, changed_at: str) -> float:
@@ -129,7 +131,14 @@ class Store:
 
     async def prune(self, *, keep_days: float | None = None, keep_rows: int | None = None) -> int:
         """See `hactl.ports.Upkeep`."""
-        return await self.backend.write(lambda tables: rules.prune(tables, keep_days, keep_rows))
+        forgotten = 0
+        while now := await self.backend.write(lambda tables: rules.prune(tables, keep_days, keep_rows)):
+            forgotten += now
+        return forgotten
+
+    async def try_writing(self) -> bool:
+        """See `hactl.ports.Upkeep`."""
+        return await self.backend.try_writing()
 
     async def close(self) -> None:
         """See `hactl.ports.Upkeep`."""

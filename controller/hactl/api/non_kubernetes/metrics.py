@@ -9,6 +9,7 @@ https://prometheus.io/docs/practices/naming/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from prometheus_client.registry import Collector
 from hactl import __version__
 from hactl.core.catalogue import EventKind
 from hactl.core.status.freshness import FRESH_SECONDS, believed, is_fresh
-from hactl.ports import SourceHealth
+from hactl.ports import SourceHealth, WriteHealth
 
 __all__ = ["CONTENT_TYPE_LATEST", "METRICS", "Metrics"]
 
@@ -49,6 +50,7 @@ METRICS = {
     "hactl_source_ready": "1 if the newest read of a source succeeded and nothing is wrong with it, else 0.",
     "hactl_source_age_seconds": "Since a source was read well; none for one that never was.",
     "hactl_documents_refused": "Faults for which documents of a source are refused now.",
+    "hactl_record_writable": "1 if the newest write to the record succeeded, else 0: nothing is begun then.",
     "hactl_record_writes_failed_total": "Writes to the record that failed, since the process began.",
     "hactl_loop_lag_seconds": "How late the controller's event loop was, measured four times a second.",
 }
@@ -65,7 +67,7 @@ class Metrics:
         now: Callable[[], datetime],
         *,
         sources: Callable[[], Mapping[str, SourceHealth]] = dict,
-        failed_writes: Callable[[], int] = int,
+        writes: Callable[[], WriteHealth] = WriteHealth,
         limit: float = FRESH_SECONDS,
     ) -> None:
         """`statuses`: the newest status of every cluster by name; `now`: timezone-aware.
@@ -103,7 +105,7 @@ class Metrics:
             registry=self._registry,
         )
         self._statuses, self._queue_depth, self._now = statuses, queue_depth, now
-        self._sources, self._failed_writes, self._limit = sources, failed_writes, limit
+        self._sources, self._writes, self._limit = sources, writes, limit
 
     def passed(self, result: str, seconds: float) -> None:
         """A look ended: `result` again, wait or failed (`core.pace.result.PassResult.next`)."""
@@ -139,7 +141,7 @@ class Metrics:
                 self._queue_depth(),
                 self._now(),
                 dict(self._sources()),
-                self._failed_writes(),
+                replace(self._writes()),
                 self._limit,
             )
         )
@@ -155,11 +157,11 @@ class _Newest(Collector):
         queue_depth: int,
         now: datetime,
         sources: Mapping[str, SourceHealth],
-        failed_writes: int,
+        writes: WriteHealth,
         limit: float,
     ) -> None:
         self._statuses, self._queue_depth, self._now = statuses, queue_depth, now
-        self._sources, self._failed_writes, self._limit = sources, failed_writes, limit
+        self._sources, self._writes, self._limit = sources, writes, limit
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
@@ -177,9 +179,10 @@ class _Newest(Collector):
             families.add("hactl_documents_refused", {"source": label}, source.refused)
             if source.age_seconds is not None:
                 families.add("hactl_source_age_seconds", {"source": label}, source.age_seconds)
+        families.add("hactl_record_writable", {}, not self._writes.trouble)
         yield from families.families.values()
         name = "hactl_record_writes_failed"
-        yield CounterMetricFamily(name, METRICS[f"{name}_total"], value=self._failed_writes)
+        yield CounterMetricFamily(name, METRICS[f"{name}_total"], value=self._writes.failed)
 
 
 class _Families:

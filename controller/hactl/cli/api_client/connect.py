@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hactl.cli.api_client.client import Client
-from hactl.cli.api_client.contexts import chosen, named
-from hactl.cli.api_client.remote import Remote
+from hactl.cli.api_client.contexts import Context, chosen, named
 from hactl.cli.record import state_path
 from hactl.errors import HactlError
 
@@ -37,6 +36,20 @@ def here_only(ctx: click.Context, instead: str) -> None:
         )
 
 
+def chosen_server(
+    ctx: click.Context, *, server: str | None = None, context: str | None = None, create: bool = False
+) -> Context | None:
+    """The server that is chosen; None: the record is, which is there (unless `create`). Raises HactlError."""
+    record = state_path(ctx)
+    found = chosen(server, context, record, stated=ctx.obj["state"] is not None)
+    if found is None and not create and not record.exists():
+        raise HactlError(
+            f"no server runs and there is no record at {record} yet: `hactl run` and `hactl apply` make it; "
+            "--server, --context and --state name others"
+        )
+    return found
+
+
 @contextmanager
 def connected(
     ctx: click.Context, *, server: str | None = None, context: str | None = None, create: bool = False
@@ -46,15 +59,12 @@ def connected(
     `create`: a record that does not exist yet is made when something is written into it.
     """
     record = state_path(ctx)
-    found = chosen(server, context, record, stated=ctx.obj["state"] is not None)
+    found = chosen_server(ctx, server=server, context=context, create=create)
     if found is not None:
+        from hactl.cli.api_client.remote import Remote
+
         yield Remote(found, record)
         return
-    if not create and not record.exists():
-        raise HactlError(
-            f"no server runs and there is no record at {record} yet: `hactl run` and `hactl apply` make it; "
-            "--server, --context and --state name others"
-        )
     from hactl.cli.api_client.local import Local
 
     local = Local(record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hactl.core.catalogue import ConditionType, EventKind
 from hactl.core.kube.errors import Cause, invalid
@@ -25,8 +25,10 @@ from hactl.core.kube.kinds import (
     STEP_WHY,
 )
 from hactl.core.kube.summary import node_names, operations_view, reason
-from hactl.core.objects import HACluster
 from hactl.core.operations import Kind, Operation, State
+
+if TYPE_CHECKING:
+    from hactl.core.objects import HACluster
 
 #: Annotation: the directory that relative references of the document start from. Only somebody on the server's own
 #: machine (its Unix socket) may set it; documents from the network start from the server's directory for secrets.

@@ -11,27 +11,17 @@ from typing import Any
 
 from hactl.core.catalogue import EventKind
 from hactl.core.facts import device_of, rebooted
+from hactl.core.status.ages import without_ages
 
 #: kind, summary, node, detail.
 Event = tuple[EventKind, str, str | None, Any]
 
-#: Keys of a status that only say how old a reading is, or when the status was made: they change on every pass.
-AGES = frozenset({"ageSeconds", "observedAt", "seenAt"})
 _UNKNOWN = "Unknown"
 
 
 def same_but_for_ages(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two statuses say the same but for ages and the time they were made: then nothing need be written."""
     return bool(without_ages(a) == without_ages(b))
-
-
-def without_ages(value: Any) -> Any:
-    """A status, or a part of one, without its ages."""
-    if isinstance(value, Mapping):
-        return {key: without_ages(entry) for key, entry in value.items() if key not in AGES}
-    if isinstance(value, list | tuple):
-        return [without_ages(entry) for entry in value]
-    return value
 
 
 def changes(previous: Mapping[str, Any] | None, current: Mapping[str, Any]) -> list[Event]:

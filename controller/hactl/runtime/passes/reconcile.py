@@ -398,9 +398,8 @@ class Reconciler:
         if state.remembered:
             return
         try:
-            for row in await self._store.statuses():
-                if row["cluster"] == cluster:
-                    state.status = row["status"]
+            for row in await self._store.statuses(cluster):
+                state.status = row["status"]
         except StoreError as error:
             log.error("the record cannot be read", extra={"cluster": cluster, "error": str(error)})
             return

@@ -4,6 +4,7 @@
 - It is written beside, checked, flushed and renamed: never half a file; mode 0600.
 - What is put back is counted on from: clients that watch list again, and the leases are newer than any that a node saw.
 - Operations that would act are not taken up again: what they asked for may have been done since.
+- Of a damaged record what can be read makes a new one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
-from hactl.adapters.record.sqlite.file import open_reader, transaction, translated
-from hactl.adapters.record.sqlite.schema import check_readable
+from hactl.adapters.record.sqlite.file import open_reader, size_bytes, transaction, translated
+from hactl.adapters.record.sqlite.schema import check_ours, check_readable
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.core.operations import Kind, State
 from hactl.errors import StoreError
@@ -30,6 +31,21 @@ _PROBLEMS = 20
 #: Kinds that keep hactl from acting: they hold in a record that was put back.
 _PROTECT = (Kind.DRAIN, Kind.PAUSE)
 _SUFFIXES = ("", "-wal", "-shm")
+#: After what can be read is taken over: rows for those that are referred to and were lost, and the count.
+_LOST = (
+    "INSERT INTO controllers (id, token, pid, host, command, actor, started_at, ended_at) "
+    "SELECT controller, 'lost-' || controller, 0, '', 'not known: its row was damaged', '', min(at), max(at) "
+    "FROM (SELECT controller, at FROM events UNION ALL SELECT controller, at FROM steps) "
+    "WHERE controller NOT IN (SELECT id FROM controllers) GROUP BY controller",
+    # Of those whose object is there the document was in force.
+    "INSERT INTO clusters (name, managed, why, changed_at) "
+    "SELECT cluster, EXISTS (SELECT 1 FROM objects WHERE resource = 'haclusters' AND name = cluster), "
+    "'its row was damaged', max(at) FROM documents WHERE cluster NOT IN (SELECT name FROM clusters) GROUP BY cluster",
+    # The row itself may be an old one.
+    "INSERT INTO revision (id, newest, forgotten) SELECT 1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM revision)",
+    "UPDATE revision SET newest = max(newest, (SELECT coalesce(max(revision), 0) FROM objects), "
+    "(SELECT coalesce(max(revision), 0) FROM events), (SELECT coalesce(max(revision), 0) FROM steps))",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +90,7 @@ def examine(path: Path) -> Examined:
             ).fetchall()
         tables = tuple(_counted(connection, row[0], damaged=bool(problems)) for row in names)
         problems += [f"table {table.name} cannot be read to its end" for table in tables if not table.whole]
-        log = path.with_name(f"{path.name}-wal")
-        size = path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-        return Examined(size, tables, tuple(dict.fromkeys(problems)))
+        return Examined(size_bytes(path), tables, tuple(dict.fromkeys(problems)))
     finally:
         connection.close()
 
@@ -86,14 +100,19 @@ def _counted(connection: sqlite3.Connection, name: str, *, damaged: bool) -> Tab
     if not damaged:
         return Table(name, int(connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]), whole=True)
     seen: set[int] = set()
-    whole = False
+    whole = _from_both_ends(connection, name, lambda row: seen.add(row[0]))
+    return Table(name, len(seen), whole)
+
+
+def _from_both_ends(connection: sqlite3.Connection, name: str, take: Callable[[sqlite3.Row], object]) -> bool:
+    """Give every row that can be read to `take`, its rowid first, some of them twice; whether it is all of them."""
+    connection.row_factory = sqlite3.Row
     for order in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.DatabaseError):
-            for row in connection.execute(f'SELECT rowid, * FROM "{name}" ORDER BY rowid {order}'):
-                seen.add(row[0])
-            whole = True
-            break
-    return Table(name, len(seen), whole)
+            for row in connection.execute(f'SELECT rowid AS _rowid, * FROM "{name}" ORDER BY rowid {order}'):
+                take(row)
+            return True
+    return False
 
 
 def save(path: Path, target: Path, *, over: bool = False) -> Examined:
@@ -164,38 +183,130 @@ async def put_back(path: Path, source: Path, *, actor: str, now: datetime) -> tu
 
     Raises StoreError: somebody uses the record, or the copy is not sound; then nothing was changed.
     """
-    if users := in_use(path):
-        who = "hactl processes use" if users > 1 else "hactl process uses"
-        raise StoreError(f"{users} {who} {path}: stop them first (service hactl stop, and any apply)")
+    check_unused(path)
     if (found := examine(source)).problems:
         raise StoreError(f"{source} is damaged ({found.problems[0]}): hactl record verify {source} says what is left")
     fresh = path.with_name(f"{path.name}.restored")
     with contextlib.closing(open_reader(source)) as reader:
         _written(reader, fresh)
     try:
-        with translated(fresh), contextlib.closing(sqlite3.connect(fresh)) as connection:
+        with translated(fresh), contextlib.closing(sqlite3.connect(fresh)) as connection, transaction(connection):
             _count_on(connection)
         cancelled = await _cancel(fresh, f"the record was restored from {source.name}", actor)
+        return _take_its_place(path, fresh, now), cancelled
+    finally:
+        _remove(fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What a new record has of a damaged one."""
+
+    #: Where the damaged one is kept.
+    kept: Path | None
+    tables: tuple[Table, ...]
+    #: Operations that would have acted, and were open.
+    cancelled: int
+
+
+async def salvage(path: Path, *, actor: str, now: datetime) -> Salvaged:
+    """Make a new record of all that can be read of a damaged one, in its place. Raises StoreError.
+
+    What is counted goes on as in one that was put back, and what would act is cancelled: that it was done may be what
+    was lost.
+    """
+    check_unused(path)
+    fresh = path.with_name(f"{path.name}.salvaged")
+    _remove(fresh)
+    try:
+        await (await open_record(fresh, actor=actor, command="hactl record salvage")).close()
+        with (
+            contextlib.closing(open_reader(path)) as damaged,
+            translated(fresh),
+            contextlib.closing(sqlite3.connect(fresh)) as connection,
+        ):
+            with translated(path):
+                _check_not_anothers(damaged)
+            tables = _taken_over(damaged, connection)
+        cancelled = await _cancel(fresh, "the record was damaged, and saved in part", actor)
+        if problems := examine(fresh).problems:
+            raise StoreError(f"what could be read of {path} does not make a record ({problems[0]})")
+        return Salvaged(_take_its_place(path, fresh, now), tables, cancelled)
+    finally:
+        _remove(fresh)
+
+
+def _check_not_anothers(damaged: sqlite3.Connection) -> None:
+    """Raises StoreError for another program's database, and for a newer hactl's."""
+    # Where not even that can be read it was named as the record, and nothing of it is changed.
+    with contextlib.suppress(sqlite3.DatabaseError):
+        check_ours(damaged)
+
+
+def _taken_over(damaged: sqlite3.Connection, fresh: sqlite3.Connection) -> tuple[Table, ...]:
+    """Copy what can be read, table by table; what a lost row was referred to by gets one that says so."""
+    names = [
+        row[0]
+        for row in fresh.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' "
+            "AND name NOT IN ('_sqlite_migrations', 'sizes', 'changes') ORDER BY rowid"
+        )
+    ]
+    with transaction(fresh):
+        fresh.execute("DELETE FROM revision")
+        tables = tuple(_table_taken_over(damaged, fresh, name) for name in names)
+        for statement in _LOST:
+            fresh.execute(statement)
+        _count_on(fresh)
+    return tables
+
+
+def _table_taken_over(damaged: sqlite3.Connection, fresh: sqlite3.Connection, name: str) -> Table:
+    known = [row[1] for row in fresh.execute(f'PRAGMA table_info("{name}")')]
+
+    def take(row: sqlite3.Row) -> None:
+        columns = [column for column in row.keys() if column in known]  # noqa: SIM118 - a Row is no mapping
+        places = ", ".join("?" * len(columns))
+        # One that breaks a rule of its table is damaged as well.
+        fresh.execute(
+            f'INSERT OR IGNORE INTO "{name}" ({", ".join(columns)}) VALUES ({places})', [row[each] for each in columns]
+        )
+
+    whole = _from_both_ends(damaged, name, take)
+    return Table(name, int(fresh.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]), whole)
+
+
+def check_unused(path: Path) -> None:
+    """Raises StoreError when somebody uses the record."""
+    if users := in_use(path):
+        who = "hactl processes use" if users > 1 else "hactl process uses"
+        raise StoreError(f"{users} {who} {path}: stop them first (service hactl stop, and any apply)")
+
+
+def _take_its_place(path: Path, fresh: Path, now: datetime) -> Path | None:
+    """The record is `fresh` from now on; where the old one is kept."""
+    try:
         _flush(fresh)
         kept = _set_aside(path, now)
         fresh.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise StoreError(f"cannot put {source} in the place of {path}: {error.strerror}") from error
-    finally:
-        for suffix in _SUFFIXES:
-            fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
-    return kept, cancelled
+        raise StoreError(f"cannot put another record in the place of {path}: {error.strerror}") from error
+    return kept
+
+
+def _remove(fresh: Path) -> None:
+    for suffix in _SUFFIXES:
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
 
 
 def _count_on(connection: sqlite3.Connection) -> None:
-    """Revisions and leases go on behind all that anybody has seen."""
-    with transaction(connection):
-        connection.execute("UPDATE revision SET newest = newest + ?", (_AHEAD,))
-        # Nobody can be told what changed since a revision that this record may never have had.
-        connection.execute("UPDATE revision SET forgotten = newest")
-        connection.execute("DELETE FROM changes")
-        connection.execute("UPDATE leases SET generation = generation + ?", (_AHEAD,))
+    """Revisions and leases go on behind all that anybody has seen; inside a transaction."""
+    connection.execute("UPDATE revision SET newest = newest + ?", (_AHEAD,))
+    # Nobody can be told what changed since a revision that this record may never have had.
+    connection.execute("UPDATE revision SET forgotten = newest")
+    connection.execute("DELETE FROM changes")
+    connection.execute("UPDATE leases SET generation = generation + ?", (_AHEAD,))
 
 
 async def _cancel(fresh: Path, why: str, actor: str) -> int:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -19,10 +20,15 @@ import hactl
 from hactl.errors import StoreError
 
 BUSY_SECONDS = 5.0
+#: The log is cut to this when all of it is in the database again.
+LOG_BYTES = 16 * 1024 * 1024
+#: SQLite's codes for a disk, quota or limit that lets nothing more be written.
+_NO_ROOM = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 INSTALLED_PATH = Path("/var/db/hactl/hactl.db")
 
 _REPAIR = (
-    "hactl record verify says what can be read of it, hactl record restore puts a backup back; or use --state PATH"
+    "hactl record verify says what can be read of it, hactl record restore puts a backup back, hactl record salvage "
+    "makes a new one of what can be read; or use --state PATH"
 )
 
 
@@ -74,10 +80,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
         # autocommit as sqlite3 always had it: transactions begin where we say BEGIN.
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
         try:
+            # Before there is anything in it: only then pages can be given back one after the other (`compact`).
+            if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL").close()
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise StoreError(f"cannot have a write-ahead log here (journal mode {mode}): use a local disk")
-            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+            for pragma in ("synchronous = FULL", "foreign_keys = ON", f"journal_size_limit = {LOG_BYTES}"):
                 connection.execute(f"PRAGMA {pragma}").close()
         except BaseException:
             connection.close()
@@ -133,13 +142,27 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"the database {path} cannot keep text that is not Unicode: {error}") from error
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether a write failed because there is no room for it."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    code = getattr(error, "sqlite_errorcode", 0)
+    return isinstance(error, sqlite3.Error) and (code & 0xFF == sqlite3.SQLITE_FULL or code in _NO_ROOM)
+
+
+def size_bytes(path: Path) -> int:
+    """The database with its log. Raises OSError."""
+    log = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
 def _words(error: sqlite3.Error) -> str:
     text = str(error)
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return f"is damaged ({text}): {_REPAIR}"
-    if primary == sqlite3.SQLITE_FULL:
+    if is_full(error):
         return f"cannot grow ({text}): make room on its disk; hactl does not act until it can record again"
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return f"is locked by another process for more than {BUSY_SECONDS:g} s ({text}); fstat(1) shows which"

@@ -6,27 +6,42 @@ that another can tell a step that still runs from one whose process died.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from hactl.adapters.lock import lock_directory, open_lock_file, try_lock
 from hactl.adapters.record.rows import CONTROLLER_DIED, stored_time
-from hactl.adapters.record.sqlite.file import next_revision, transaction
+from hactl.adapters.record.sqlite.file import is_full, next_revision, transaction
+from hactl.adapters.record.sqlite.reserve import Reserve
 from hactl.core.steps import Outcome
 from hactl.errors import StoreError
 from hactl.ports import Clock
+
+log = logging.getLogger("hactl.adapters.record")
+_Result = TypeVar("_Result")
 
 
 class Process:
     """Used in the thread that writes, over its connection."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock, *, actor: str, command: str) -> None:
-        """`actor` and `command` say who this process is."""
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        *,
+        actor: str,
+        command: str,
+        reserve: Reserve | None = None,
+    ) -> None:
+        """`actor` and `command` say who this process is; `reserve`: it begins nothing without one."""
         self.token = uuid.uuid4().hex
         self.command = command
         #: How many transactions were committed.
@@ -39,12 +54,24 @@ class Process:
         self._identity = _identity(path)
         self._lock: int | None = None
         self._controller: int | None = None
+        self._reserve = reserve
+        self._has_last_words = False
+
+    def last_words(self, work: Callable[[], _Result]) -> _Result:
+        """Run what must be said of what was begun: with the room that is kept for it when there is no other."""
+        self._has_last_words = True
+        try:
+            return work() if self._reserve is None else with_room(self._reserve, work)
+        finally:
+            self._has_last_words = False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction. Raises StoreError when the file is not the one that was opened."""
+        """One transaction. Raises StoreError when the file is not the one that was opened, or no room is kept."""
         if _identity(self._path) != self._identity:
             raise StoreError("was removed or replaced while hactl used it: restart hactl")
+        if self._reserve is not None and not self._has_last_words:
+            self._reserve.keep()
         with transaction(self._connection):
             yield
         self.commits += 1
@@ -120,6 +147,17 @@ class Process:
 
     def _now(self) -> str:
         return stored_time(self._clock.now())
+
+
+def with_room(reserve: Reserve, work: Callable[[], _Result]) -> _Result:
+    """Run it; once more with the room of the reserve, if there is none without and it was not given back before."""
+    try:
+        return work()
+    except sqlite3.Error as error:
+        if not is_full(error) or not reserve.give_back():
+            raise
+        log.warning("the disk of the record is full: the room that was kept is used", extra={"error": str(error)})
+        return work()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hactl.adapters.record.backend import Newest, Row
@@ -12,7 +13,6 @@ from hactl.adapters.record.bodies import Body
 from hactl.adapters.record.operations import operation
 from hactl.adapters.record.rows import (
     FAILED_EVENTS,
-    NOT_DONE,
     STEP_BEGUN,
     STEP_ENDED,
     by_revision,
@@ -21,6 +21,7 @@ from hactl.adapters.record.rows import (
     event_row,
     merged,
     step_row,
+    stored_time,
 )
 from hactl.core.operations import Operation
 from hactl.ports import ObjectChange
@@ -32,6 +33,13 @@ _DOCUMENT_COLUMNS: Final = (
 IS_NEWEST: Final = (
     "generation = (SELECT max(generation) FROM documents AS newer WHERE newer.cluster = documents.cluster)"
 )
+#: As the index `steps_not_done` has it.
+_FAILED_STEPS: Final = "outcome IN ('Failed', 'Indeterminate')"
+#: A wall clock is set back by no more than this; and this far away a row is looked for that bounds a time.
+_CLOCK, _FAR = timedelta(days=1), timedelta(days=60)
+
+#: SQL, and the values of its places.
+_Condition = tuple[str, tuple[Any, ...]]
 
 
 class SQLiteReading:
@@ -56,9 +64,11 @@ class SQLiteReading:
         return Newest(**found[0] | {"managed": bool(found[0]["managed"])}) if found else Newest()
 
     def documents(self) -> list[dict[str, Any]]:
+        # From the clusters to their newest generation, not through all generations there were.
         sql = (
-            f"SELECT {_DOCUMENT_COLUMNS}, changed_at AS managed_at FROM documents JOIN clusters ON name = cluster "
-            f"WHERE managed = 1 AND {IS_NEWEST} ORDER BY cluster"
+            f"SELECT {_DOCUMENT_COLUMNS}, changed_at AS managed_at FROM clusters CROSS JOIN documents "
+            "ON cluster = name AND generation = (SELECT max(generation) FROM documents AS newer "
+            "WHERE newer.cluster = clusters.name) WHERE managed = 1 ORDER BY name"
         )
         return self._all(sql)
 
@@ -69,21 +79,48 @@ class SQLiteReading:
     def knows(self, token: str) -> bool:
         return bool(self._all("SELECT 1 FROM controllers WHERE token = ?", token))
 
-    def statuses(self) -> list[dict[str, Any]]:
+    def statuses(self, cluster: str | None = None) -> list[dict[str, Any]]:
+        one, values = ("", ()) if cluster is None else (" WHERE cluster = ?", (cluster,))
         rows = self._all(
             "SELECT cluster, status, statuses.changed_at AS changed_at, coalesce(managed, 1) AS managed "
-            "FROM statuses LEFT JOIN clusters ON name = cluster ORDER BY cluster"
+            f"FROM statuses LEFT JOIN clusters ON name = cluster{one} ORDER BY cluster",
+            *values,
         )
         return [row | {"managed": bool(row["managed"]), "status": json.loads(row["status"])} for row in rows]
 
     # -- history ------------------------------------------------------------------------------------------------------
 
     def history(self, query: Row) -> list[dict[str, Any]]:
-        (event_where, event_values), (step_where, step_values), limit = _filters(query)
-        tail = " ORDER BY id DESC LIMIT ?"
-        events = self._all(f"SELECT * FROM events{event_where}{tail}", *event_values, limit)
-        steps = self._all(f"SELECT * FROM steps{step_where}{tail}", *step_values, limit)
-        return merged([event_row(row) for row in events] + [step_row(row) for row in steps], limit)
+        since, until, limit = check_query(query)
+        events, steps = _asked(query)
+        rows: list[dict[str, Any]] = []
+        for table, shown, conditions in [*(("events", event_row, each) for each in events),
+                                         *(("steps", step_row, each) for each in steps)]:  # fmt: skip
+            within = [*conditions, *self._between(table, since, until)]
+            where = f" WHERE {' AND '.join(text for text, _ in within)}" if within else ""
+            values = [value for _, given in within for value in given]
+            found = self._all(f"SELECT * FROM {table}{where} ORDER BY id DESC LIMIT ?", *values, limit)
+            rows += [shown(row) for row in found]
+        return merged(rows, limit)
+
+    def _between(self, table: str, since: str | None, until: str | None) -> list[_Condition]:
+        """A time as a condition, and as a bound of the ids: they are in the order of writing, so that only rows of
+        about that time are read. The wall clock may have been set back, by up to a day.
+        """
+        found: list[_Condition] = []
+        if since is not None:
+            found.append(("at >= ?", (since,)))
+            bound = f"SELECT id FROM {table} WHERE at < ? AND at >= ? ORDER BY at DESC LIMIT 1"
+            if earlier := self._all(bound, _moved(since, -_CLOCK), _moved(since, -_FAR)):
+                found.append(("id > ?", (earlier[0]["id"],)))
+            elif not self._all(f"SELECT 1 FROM {table} WHERE at >= ? LIMIT 1", since):
+                found.append(("0", ()))
+        if until is not None:
+            found.append(("at <= ?", (until,)))
+            bound = f"SELECT id FROM {table} WHERE at > ? AND at <= ? ORDER BY at LIMIT 1"
+            if later := self._all(bound, _moved(until, _CLOCK), _moved(until, _FAR)):
+                found.append(("id < ?", (later[0]["id"],)))
+        return found
 
     def event_rows(self, after: int | None, limit: int) -> list[dict[str, Any]]:
         values: tuple[int, ...]
@@ -139,30 +176,35 @@ class SQLiteReading:
         return self._all("SELECT * FROM tokens ORDER BY name")
 
 
-def _filters(query: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], tuple[str, list[Any]], int]:
-    """A query as SQL: (condition, values) for events, the same for steps, and the limit. Raises ValueError."""
-    since, until, limit = check_query(query)
-    shared: list[tuple[str, Any]] = []
-    for condition, value in (
-        ("cluster = ?", query.get("cluster")),
-        ("node = ?", query.get("node")),
-        ("at >= ?", since),
-        ("at <= ?", until),
-    ):
-        if value is not None:
-            shared.append((condition, value))
-    events, steps = list(shared), list(shared)
-    kind = query.get("kind")
-    if kind is not None:
-        events.append(("kind = ?", kind))
-        wanted = {"Step": "1", STEP_BEGUN: "outcome IS NULL", STEP_ENDED: "outcome IS NOT NULL"}.get(kind, "0")
-        steps.append((f"({wanted}) = ?", 1))
-    if query.get("failed"):
-        events.append((f"kind IN {FAILED_EVENTS} = ?", 1))
-        steps.append((f"coalesce(outcome IN {NOT_DONE}, 0) = ?", 1))
-    return _where(events), _where(steps), limit
+def _asked(query: Mapping[str, Any]) -> tuple[list[list[_Condition]], list[list[_Condition]]]:
+    """What is looked for among events and among steps: of each the conditions of its queries, beside the time.
+
+    Each is written so that one index gives its rows in the order of ids; `+` keeps SQLite from taking another one.
+    """
+    cluster, node, kind, failed = query.get("cluster"), query.get("node"), query.get("kind"), query.get("failed")
+    shared: list[_Condition] = [] if node is None else [("node = ?", (node,))]
+    if cluster is not None:
+        shared.append(("cluster = ?" if node is None else "+cluster = ?", (cluster,)))
+    column = "+kind" if shared else "kind"
+    kinds = None if kind is None else {kind} - {"Step", STEP_BEGUN, STEP_ENDED}
+    if failed:
+        kinds = set(FAILED_EVENTS) if kinds is None else kinds & set(FAILED_EVENTS)
+    events = [shared] if kinds is None else [[*shared, (f"{column} = ?", (each,))] for each in sorted(kinds)]
+    if shared and kinds and len(kinds) > 1:
+        # One walk along the rows of a cluster or node, not one for each kind.
+        places = ", ".join("?" * len(kinds))
+        events = [[*shared, (f"+kind IN ({places})", tuple(sorted(kinds)))]]
+    states = {None: [], "Step": [], STEP_BEGUN: ["outcome IS NULL"], STEP_ENDED: ["outcome IS NOT NULL"]}
+    if kind not in states:
+        return events, []
+    conditions = [*states[kind], *([_FAILED_STEPS] if failed else [])]
+    return events, [[*shared, *((each, ()) for each in conditions)]]
 
 
-def _where(conditions: Sequence[tuple[str, Any]]) -> tuple[str, list[Any]]:
-    text = " AND ".join(condition for condition, _ in conditions)
-    return (f" WHERE {text}" if text else ""), [value for _, value in conditions]
+def _moved(moment: str, by: timedelta) -> str:
+    """That time, and so much later."""
+    try:
+        return stored_time(datetime.fromisoformat(moment) + by)
+    except OverflowError:
+        # Before the first or after the last year there is: it is its own bound.
+        return moment

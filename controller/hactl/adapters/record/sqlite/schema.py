@@ -4,22 +4,14 @@
 - A file with a migration we do not know was written by a newer hactl and is refused.
 - Times are ISO 8601 text in UTC with milliseconds, so that text order is time order.
 - Events and steps share one sequence of ids: their order is the order of writing, whatever the wall clock did.
-- sqlite-utils is imported on first use: it costs 0.13 s.
+- What carries them out is in `upgrade`: to look at a record is to be quick.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from textwrap import dedent
-from typing import TYPE_CHECKING
 
-from hactl.adapters.record.sqlite.upgrade import fill_objects, restore_revision
 from hactl.errors import StoreError
-
-if TYPE_CHECKING:
-    from sqlite_utils.db import Database
-    from sqlite_utils.migrations import Migrations
 
 #: "hact": file(1) and a careful reader can tell the file by it (PRAGMA application_id).
 APPLICATION_ID = 0x68616374
@@ -195,98 +187,96 @@ _OBJECTS = (
 
 _TOKEN_USE = ("ALTER TABLE tokens ADD COLUMN last_used_at TEXT",)
 
+#: What of a row counts in `sizes`: its texts in bytes and, about, what the rest of it takes with its indexes.
+_EVENT_BYTES = "length(CAST({0}summary AS BLOB)) + coalesce(length(CAST({0}detail AS BLOB)), 0) + 200"
+_STEP_BYTES = (
+    "length(CAST({0}command AS BLOB)) + length(CAST({0}why AS BLOB)) "
+    "+ coalesce(length(CAST({0}output AS BLOB)), 0) + 400"
+)
+_DOCUMENT_BYTES = "length(CAST({0}text AS BLOB)) + 400"
+
+
+def _counted(table: str, kind: str, size: str, changed: str = "") -> tuple[str, ...]:
+    """Triggers that keep the sum of a table in `sizes`, by `kind`; `changed`: a column that may get longer."""
+    new, old = size.format("NEW."), size.format("OLD.")
+    new_kind, old_kind = kind.format("NEW."), kind.format("OLD.")
+    add = f"""
+    CREATE TRIGGER {table}_added AFTER INSERT ON {table} BEGIN
+        INSERT INTO sizes (kind, bytes) VALUES ({new_kind}, {new})
+        ON CONFLICT (kind) DO UPDATE SET bytes = bytes + excluded.bytes;
+    END
+    """
+    forget = f"""
+    CREATE TRIGGER {table}_forgotten AFTER DELETE ON {table} BEGIN
+        UPDATE sizes SET bytes = bytes - ({old}) WHERE kind = {old_kind};
+    END
+    """
+    change = f"""
+    CREATE TRIGGER {table}_changed AFTER UPDATE OF {changed} ON {table} BEGIN
+        UPDATE sizes SET bytes = bytes + ({new}) - ({old}) WHERE kind = {new_kind};
+    END
+    """
+    return (add, forget, change) if changed else (add, forget)
+
+
+_SIZES = (
+    """
+    CREATE TABLE sizes (
+        kind TEXT PRIMARY KEY,  -- of events; StepEnded: all steps; Document: all generations
+        bytes INTEGER NOT NULL  -- kept by triggers: what a budget is compared with
+    )
+    """,
+    f"INSERT INTO sizes SELECT kind, sum({_EVENT_BYTES.format('')}) FROM events GROUP BY kind",
+    f"INSERT INTO sizes SELECT 'StepEnded', coalesce(sum({_STEP_BYTES.format('')}), 0) FROM steps",
+    f"INSERT INTO sizes SELECT 'Document', coalesce(sum({_DOCUMENT_BYTES.format('')}), 0) FROM documents",
+    *_counted("events", "{0}kind", _EVENT_BYTES),
+    *_counted("steps", "'StepEnded'", _STEP_BYTES, "output"),
+    *_counted("documents", "'Document'", _DOCUMENT_BYTES, "text"),
+    "CREATE INDEX events_by_kind ON events (kind)",
+    "CREATE INDEX events_by_node ON events (node) WHERE node IS NOT NULL",
+    "CREATE INDEX events_by_time ON events (at)",
+    "CREATE INDEX events_by_controller ON events (controller)",
+    "CREATE INDEX steps_by_node ON steps (node)",
+    "CREATE INDEX steps_by_time ON steps (at)",
+    "CREATE INDEX steps_by_controller ON steps (controller)",
+    "CREATE INDEX steps_not_done ON steps (id) WHERE outcome IN ('Failed', 'Indeterminate')",
+    "CREATE INDEX steps_in_flight ON steps (id) WHERE outcome IS NULL",
+    "CREATE INDEX documents_by_time ON documents (at)",
+    "CREATE INDEX operations_by_cluster ON operations (cluster)",
+)
+
 #: Name -> statements. Released ones are never changed or renamed.
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "0001-first": _FIRST,
     "0002-requests": _OPERATIONS,
     "0003-objects": _OBJECTS,
     "0004-token-use": _TOKEN_USE,
+    "0005-sizes": _SIZES,
 }
 
 
-#: What a migration does after its statements.
-_AFTERWARDS: dict[str, Callable[[sqlite3.Connection], None]] = {"0003-objects": fill_objects}
+def check_ours(connection: sqlite3.Connection) -> set[str]:
+    """The migrations it has. Raises StoreError for a database of another program, and one of a newer hactl.
 
-
-def _migrations() -> Migrations:
-    """Every migration, oldest first."""
-    from sqlite_utils.migrations import Migrations
-
-    made = Migrations("hactl")
-    for name, statements in MIGRATIONS.items():
-        made(name=name)(_executing(name, statements))
-    return made
-
-
-def _executing(name: str, statements: tuple[str, ...]) -> Callable[[Database], None]:
-    def migration(db: Database) -> None:
-        for statement in statements:
-            db.conn.execute(dedent(statement).strip())
-        if name in _AFTERWARDS:
-            _AFTERWARDS[name](db.conn)
-
-    return migration
-
-
-def _database(connection: sqlite3.Connection) -> Database:
-    from sqlite_utils.db import Database
-
-    return Database(connection, execute_plugins=False)
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file up to date; no write when it is. Raises StoreError for a file that is not ours or is newer."""
-    db = _database(connection)
-    _check_ours(db)
-    migrations = _migrations()
-    if migrations.pending(db):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have migrated while we waited for the lock; then nothing is pending any more.
-            migrations.apply(db)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
-    restore_revision(connection)
-
-
-def _check_ours(db: Database) -> None:
-    """Refuse a database of another program, and one of a newer hactl."""
-    found = db.conn.execute("PRAGMA application_id").fetchone()[0]
-    if found not in {0, APPLICATION_ID} or (found == 0 and db.table_names()):
+    As sqlite-utils keeps them, which is not imported for it: `status` and `history` are to answer at once.
+    """
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if found not in {0, APPLICATION_ID} or (found == 0 and names):
         raise StoreError("is a database of another program; choose another file with --state")
-    unknown = {migration.name for migration in _migrations().applied(db)} - MIGRATIONS.keys()
-    if unknown:
+    applied: set[str] = set()
+    if "_sqlite_migrations" in names:
+        rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'hactl'")
+        applied = {row[0] for row in rows}
+    if unknown := applied - MIGRATIONS.keys():
         raise StoreError(
             f"was written by a newer hactl (it has {', '.join(sorted(unknown))}); upgrade this hactl, "
             "or choose another file with --state"
         )
+    return applied
 
 
 def check_readable(connection: sqlite3.Connection) -> None:
     """Refuse to read what is not ours, is newer, or has not been brought up to date. Raises StoreError."""
-    db = _database(connection)
-    _check_ours(db)
-    if _migrations().pending(db):
+    if check_ours(connection) != MIGRATIONS.keys():
         raise StoreError("holds no record of this version yet: apply or run makes it")
-
-
-def schema_sql() -> str:
-    """state/schema.sql: what the migrations make, for people and for the drift check."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        migrate(connection)
-        rows = connection.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> '_sqlite_migrations' "
-            "AND tbl_name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY rowid"
-        ).fetchall()
-    finally:
-        connection.close()
-    head = (
-        "-- The tables of the record, as the migrations in "
-        "controller/hactl/adapters/record/sqlite/schema.py make them.\n"
-        "-- Generated: do not edit. How to query it: queries.sql. How to save and repair it: README.md.\n\n"
-    )
-    return head + "\n\n".join(f"{row[0]};" for row in rows) + "\n"

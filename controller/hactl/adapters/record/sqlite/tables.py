@@ -18,7 +18,14 @@ from hactl.adapters.record import backend
 from hactl.adapters.record.backend import Lease, Row
 from hactl.adapters.record.bodies import Body, at_revision, compact, name_of, revision_of
 from hactl.adapters.record.operations import operation
-from hactl.adapters.record.rows import CONTROLLER_DIED, ROW_BYTES, canonical, document_row, stored_time
+from hactl.adapters.record.rows import (
+    CONTROLLER_DIED,
+    EVENT_ROW_BYTES,
+    STEP_ROW_BYTES,
+    canonical,
+    document_row,
+    stored_time,
+)
 from hactl.adapters.record.sqlite.file import next_revision
 from hactl.adapters.record.sqlite.process import Process
 from hactl.adapters.record.sqlite.reading import IS_NEWEST, SQLiteReading
@@ -27,6 +34,13 @@ from hactl.core.operations import Operation, State
 from hactl.ports import Clock, Document
 
 _TRIM_EVERY = 64
+#: What of a row counts: what the triggers on `sizes` add up (`schema`).
+EVENT_BYTES: Final = f"length(CAST(summary AS BLOB)) + coalesce(length(CAST(detail AS BLOB)), 0) + {EVENT_ROW_BYTES}"
+STEP_BYTES: Final = (
+    "length(CAST(command AS BLOB)) + length(CAST(why AS BLOB)) "
+    f"+ coalesce(length(CAST(output AS BLOB)), 0) + {STEP_ROW_BYTES}"
+)
+DOCUMENT_BYTES: Final = f"length(CAST(text AS BLOB)) + {STEP_ROW_BYTES}"
 _NEWEST_ID: Final = "SELECT max(coalesce((SELECT max(id) FROM steps), 0), coalesce((SELECT max(id) FROM events), 0))"
 
 
@@ -233,19 +247,36 @@ class SQLiteTables(SQLiteReading):
         ).fetchall()
         return [row["id"] for row in rows]
 
-    def forget_beyond(self, kind: EventKind, size: int) -> int:
-        # Lengths in bytes, as SQLite keeps text in UTF-8; what the rest of a row and its index take is about the same.
-        total = (
-            "SELECT id, sum(length(CAST(summary AS BLOB)) + coalesce(length(CAST(detail AS BLOB)), 0) + :row) "
-            "OVER (ORDER BY id DESC) AS total FROM events WHERE kind = :kind"
-        )
+    def forget_beyond(self, kind: EventKind, size: int, at_most: int) -> int:
+        if (excess := self._bytes(kind.value) - size) <= 0:
+            return 0
+        if kind is EventKind.STEP_ENDED:
+            return self._forget_oldest("steps", STEP_BYTES, "outcome IS NOT NULL", excess, at_most)
+        return self._forget_oldest("events", EVENT_BYTES, "kind = :kind", excess, at_most, kind=kind.value)
+
+    def forget_documents_beyond(self, size: int, at_most: int) -> int:
+        if (excess := self._bytes("Document") - size) <= 0:
+            return 0
+        return self._forget_oldest("documents", DOCUMENT_BYTES, f"NOT {IS_NEWEST}", excess, at_most)
+
+    def _bytes(self, kind: str) -> int:
+        row = self.connection.execute("SELECT bytes FROM sizes WHERE kind = ?", (kind,)).fetchone()
+        return 0 if row is None else int(row["bytes"])
+
+    def _forget_oldest(
+        self, table: str, size: str, which: str, excess: int, at_most: int, *, kind: str | None = None
+    ) -> int:
+        """Delete the oldest rows that have `excess` bytes together; the newest row of the history stays."""
+        newest = -1 if table == "documents" else self.connection.execute(_NEWEST_ID).fetchone()[0]
+        values = {"kind": kind, "excess": excess, "newest": newest, "most": at_most}
+        oldest = f"SELECT id, {size} AS size FROM {table} WHERE {which} AND id <> :newest ORDER BY id LIMIT :most"
+        # What was before it had not enough: so it goes, too.
+        summed = f"SELECT id, sum(size) OVER (ORDER BY id) - size AS earlier FROM ({oldest})"
         return self.connection.execute(
-            f"DELETE FROM events WHERE id IN (SELECT id FROM ({total}) WHERE total > :size)"
-            " AND id <> (SELECT max(id) FROM events)",
-            {"row": ROW_BYTES, "kind": kind.value, "size": size},
+            f"DELETE FROM {table} WHERE id IN (SELECT id FROM ({summed}) WHERE earlier < :excess)", values
         ).rowcount
 
-    def forget(self, before: str, keep_rows: int | None) -> int:
+    def forget(self, before: str, keep_rows: int | None, at_most: int) -> int:
         newest = self.connection.execute(_NEWEST_ID).fetchone()[0]
         first_kept = 0
         if keep_rows is not None:
@@ -255,21 +286,25 @@ class SQLiteTables(SQLiteReading):
                 (max(1, keep_rows) - 1,),
             ).fetchone()
             first_kept = 0 if row is None else row["id"]
-        old = "(at < ? OR id < ?) AND id <> ?"
+        old = "(at < ? OR id < ?) AND id <> ? LIMIT ?"
+        history = (before, first_kept, newest, at_most)
         deleted = 0
-        for statement, values in (
-            (f"DELETE FROM events WHERE {old}", (before, first_kept, newest)),
-            (f"DELETE FROM steps WHERE outcome IS NOT NULL AND {old}", (before, first_kept, newest)),
+        for table, condition, values in (
+            ("events", old, history),
+            ("steps", f"outcome IS NOT NULL AND {old}", history),
             (
-                f"DELETE FROM documents WHERE at < ? AND NOT {IS_NEWEST} AND NOT EXISTS (SELECT 1 FROM steps "
-                "WHERE steps.cluster = documents.cluster AND steps.generation = documents.generation)",
-                (before,),
+                "documents",
+                f"at < ? AND NOT {IS_NEWEST} AND NOT EXISTS (SELECT 1 FROM steps "
+                "WHERE steps.cluster = documents.cluster AND steps.generation = documents.generation) LIMIT ?",
+                (before, at_most),
             ),
-            ("DELETE FROM operations WHERE state <> 'Open' AND ended_at < ?", (before,)),
+            ("operations", "state <> 'Open' AND ended_at < ? LIMIT ?", (before, at_most)),
         ):
-            deleted += self.connection.execute(statement, values).rowcount
+            chosen = f"SELECT id FROM {table} WHERE {condition}"
+            deleted += self.connection.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", values).rowcount
         self.connection.execute(
-            "DELETE FROM controllers WHERE ended_at IS NOT NULL AND id NOT IN (SELECT controller FROM steps) "
-            "AND id NOT IN (SELECT controller FROM events)"
+            "DELETE FROM controllers WHERE ended_at IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM steps WHERE controller = controllers.id) "
+            "AND NOT EXISTS (SELECT 1 FROM events WHERE controller = controllers.id)"
         )
         return deleted

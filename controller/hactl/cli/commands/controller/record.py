@@ -1,4 +1,4 @@
-"""`hactl record`: save the record, examine it, put a saved one back."""
+"""`hactl record`: save the record, examine it, make its file smaller, put a saved one back, mend it."""
 
 from __future__ import annotations
 
@@ -71,13 +71,33 @@ def verify(ctx: click.Context, file: Path | None, form: str | None) -> int:
         click.echo(f"{path}: {problem}", err=True)
     if found.problems:
         click.echo(
-            "what helps: stop hactl; hactl record restore BACKUP, or move the file away: hactl then reads its "
-            "sources again, looks at the nodes, and does nothing on sound ones; history is lost",
+            "what helps: stop hactl; hactl record restore BACKUP, or hactl record salvage, which makes a new record of "
+            "what is listed above; hactl then reads its sources again, and does nothing on nodes that are well",
             err=True,
         )
         return 1
     click.echo(f"{path} is sound: {_size(found)}")
     return 0
+
+
+@record.command()
+@output_option("json", "yaml")
+@click.pass_context
+def compact(ctx: click.Context, form: str | None) -> None:
+    """Give the room that the record does not need any more back to the disk, while others use it.
+
+    Nothing is forgotten by it: history older than 400 days and beyond its budgets goes by itself. A record of an older
+    hactl is written anew once, which takes twice its size for a moment; a controller begins nothing while that lasts.
+    """
+    from hactl.adapters.record.sqlite.compact import compact as compacted
+
+    path = state_path(ctx)
+    found = compacted(path)
+    if form is not None:
+        print_data(form, {"file": str(path), "bytesBefore": found.before, "bytesAfter": found.after})
+        return
+    anew = " (it was of an older hactl and is written anew)" if found.rewritten else ""
+    click.echo(f"{path}: {_mebibytes(found.before)} before, {_mebibytes(found.after)} now{anew}")
 
 
 @record.command()
@@ -97,14 +117,43 @@ def restore(ctx: click.Context, file: Path, yes: bool) -> int:
     confirm(f"Put {file} in the place of {path}?", yes=yes)
     kept, cancelled = asyncio.run(put_back(path, file, actor=f"{getpass.getuser()}@local", now=datetime.now(UTC)))
     click.echo(f"{path} is {file} now" + (f"; the old one is {kept}" if kept else ""))
-    if cancelled:
-        were = "operations were" if cancelled > 1 else "operation was"
-        click.echo(f"{cancelled} open {were} cancelled: ask again for what is still wanted")
+    _tell_cancelled(cancelled)
     return 0
 
 
+@record.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def salvage(ctx: click.Context, yes: bool) -> None:
+    """Make a new record of what can be read of a damaged one, in its place. The damaged one is kept beside it.
+
+    No hactl may run on it. Documents, history, tokens and clusters of the API are there as far as they can be read;
+    operations that would act are cancelled: that they were done may be what was lost. A backup that is new enough is
+    better: it is whole.
+    """
+    from hactl.adapters.record.sqlite.copies import salvage as salvaged
+
+    path = state_path(ctx)
+    confirm(f"Make a new record of what can be read of {path}?", yes=yes)
+    found = asyncio.run(salvaged(path, actor=f"{getpass.getuser()}@local", now=datetime.now(UTC)))
+    rows = [[each.name, str(each.rows), "" if each.whole else "what could be read"] for each in found.tables]
+    click.echo(table(rows, ["TABLE", "ROWS", ""]))
+    click.echo(f"{path} is a new record of these; the damaged one is {found.kept}")
+    _tell_cancelled(found.cancelled)
+
+
+def _tell_cancelled(cancelled: int) -> None:
+    if cancelled:
+        were = "operations were" if cancelled > 1 else "operation was"
+        click.echo(f"{cancelled} open {were} cancelled: ask again for what is still wanted")
+
+
 def _size(found: Examined) -> str:
-    return f"{found.size_bytes / 1048576:.1f} MiB"
+    return _mebibytes(found.size_bytes)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 1048576:.1f} MiB"
 
 
 def _rows(found: Examined) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import chosen_server, connected, server_options
 from hactl.cli.output import (
     age,
     coloured_truth,
@@ -23,8 +23,10 @@ from hactl.cli.output import (
     safe,
     table,
 )
-from hactl.cli.record import reading
+from hactl.cli.record import reading, state_path
 from hactl.core.catalogue import ConditionReason, ConditionType
+from hactl.core.kube.codec import operation_body, status_view
+from hactl.core.status.freshness import believed
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
@@ -46,16 +48,20 @@ def status(
 
     Exit status: 0 everything shown is Ready, 3 something is not or is not known (any more), 1 error.
     """
-    with connected(ctx, server=server, context=context) as client:
-        record = _of_a_server(client) if client.record is None else asyncio.run(_of_the_record(client.record))
-        rows = [row for row in _rows(client, record) if not names or row["cluster"] in names]
-        everything = client.send(Call("GET", OPERATIONS))["items"]
+    if chosen_server(ctx, server=server, context=context) is None:
+        # What the API would answer from the record, without all that it takes to answer anything else.
+        told = asyncio.run(_of_the_record(state_path(ctx)))
+        told = replace(told, bodies=_as_of_now(told, whole=form in ("json", "yaml")))
+    else:
+        with connected(ctx, server=server, context=context) as client:
+            told = _of_a_server(client)
+    rows = [row for row in _rows(told) if not names or row["cluster"] in names]
     missing = sorted(set(names) - {row["cluster"] for row in rows})
     if missing:
         raise HactlError(f"there is no cluster {', '.join(missing)}")
     operations = [
         each
-        for each in everything
+        for each in told.operations
         if each["status"]["state"] == "Open" and (not names or any(_about(each, name) for name in names))
     ]
     if form in ("json", "yaml"):
@@ -75,7 +81,7 @@ def status(
         for row in rows:
             click.echo(row["cluster"])
     else:
-        _show(rows, operations, record.holder, wide=form == "wide" or bool(names))
+        _show(rows, operations, told.holder, wide=form == "wide" or bool(names))
     return (
         0
         if all(condition(row["status"], ConditionType.READY).get("status") == "True" for row in rows if row["managed"])
@@ -83,33 +89,57 @@ def status(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RecordOnly:
-    """What the API does not tell, and the record on this machine does."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Told:
+    """What a server or the record tells; without a repr, which asyncio.run makes of its result (in `signal.signal`)."""
 
     #: The controller that runs; None: none does. Of a server elsewhere its address.
     holder: str | None
     #: Statuses as the record keeps them: also of clusters whose document is gone, and when each changed.
     rows: Mapping[str, Mapping[str, Any]]
+    #: Clusters as the API has them: those that are managed.
+    bodies: Sequence[Mapping[str, Any]]
+    #: Operations, perhaps with those that are over.
+    operations: Sequence[Mapping[str, Any]]
 
 
-def _of_a_server(client: Client) -> RecordOnly:
-    return RecordOnly(client.where, {})
+def _of_a_server(client: Client) -> Told:
+    bodies = client.send(Call("GET", CLUSTERS))["items"]
+    if client.record is None:
+        return Told(client.where, {}, bodies, client.send(Call("GET", OPERATIONS))["items"])
+    return replace(asyncio.run(_of_the_record(client.record)), bodies=bodies)
 
 
-async def _of_the_record(path: Path) -> RecordOnly:
+async def _of_the_record(path: Path) -> Told:
     from hactl.adapters.lock import ClusterLock, lock_directory
 
     async with reading(path) as store:
         rows = {row["cluster"]: row for row in await store.statuses()}
+        operations = [operation_body(each, "") for each in await store.operations(open_only=True)]
     holder = ClusterLock(lock_directory(path)).controller_holder()
-    return RecordOnly(None if holder is None else str(holder), rows)
+    return Told(None if holder is None else str(holder), rows, [], operations)
 
 
-def _rows(client: Client, record: RecordOnly) -> list[Mapping[str, Any]]:
+def _as_of_now(told: Told, *, whole: bool) -> list[Mapping[str, Any]]:
+    """What is on record of managed clusters, as it may be believed now; see `api_client.local`.
+
+    `whole`: with what the API adds for other clients, which no screen of ours shows.
+    """
+    now = datetime.now(UTC)
+    bodies: list[Mapping[str, Any]] = []
+    for name, row in told.rows.items():
+        if row["managed"]:
+            status = status_view(row["status"]) if whole else row["status"]
+            if told.holder is None:
+                status = {**believed(status, now, why="no controller runs on this record")}
+            bodies.append({"metadata": {"name": name}, "status": status})
+    return bodies
+
+
+def _rows(told: Told) -> list[Mapping[str, Any]]:
     """Every cluster that somebody has looked at, worst first."""
-    rows = dict(record.rows)
-    for body in client.send(Call("GET", CLUSTERS))["items"]:
+    rows = dict(told.rows)
+    for body in told.bodies:
         if found := body.get("status"):
             name = body["metadata"]["name"]
             ago = rows[name]["age_seconds"] if name in rows else _changed_seconds(found)

@@ -1,0 +1,1 @@
+"""What records live through: disks that are full, years of a fleet."""
