@@ -317,7 +317,9 @@ class ObjectsContract:
 
     async def test_deleting_a_cluster_unmanages_it(self, store: Store) -> None:
         """No step any more, history stays, the object as it was last is given back."""
-        made = await create(store)
+        await create(store)
+        await store.put_status("nas", {"a": 1})
+        [made] = (await store.objects("haclusters"))[1]
         gone = await store.delete_object(
             "haclusters", "nas", actor="token:ci", expected=int(made["metadata"]["resourceVersion"])
         )
@@ -325,6 +327,9 @@ class ObjectsContract:
         assert (await store.objects("haclusters"))[1] == []
         assert list(await store.documents()) == []
         assert (await store.history({}))[-1]["summary"] == "unmanaged: deleted by token:ci; nothing is torn down"
+        assert list(await store.statuses()) == [], "who deletes it does not want to see it any more"
+        assert not await store.put_status("nas", {"a": 2}), "a look that was under way"
+        assert list(await store.statuses()) == []
         assert await store.origin("nas") is None
         with pytest.raises(Busy, match="not managed"):
             await store.begin_step(intent())

@@ -41,7 +41,7 @@ from hactl.core.catalogue import EventKind
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import operations_view
-from hactl.core.operations import Operation, State
+from hactl.core.operations import Operation, State, waits_for
 from hactl.core.status.changes import without_ages
 from hactl.core.steps import Outcome
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
@@ -245,6 +245,9 @@ def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: 
     if tables.status_meaning(cluster) == meaning:
         return False
     with tables.writing():
+        if _is_gone(tables, cluster):
+            # It was deleted while somebody looked.
+            return False
         tables.set_status(cluster, text, meaning)
         before = _get(tables, CLUSTERS, cluster)
         if before is not None:
@@ -254,6 +257,12 @@ def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: 
         for kind, summary, node, detail in events:
             tables.event(kind, cluster, summary, node, detail)
     return True
+
+
+def _is_gone(tables: Tables, cluster: str) -> bool:
+    """Whether there was a document of it, and none is in force any more."""
+    newest = tables.newest(cluster)
+    return newest.generation > 0 and not newest.managed
 
 
 def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int:
@@ -284,7 +293,7 @@ def open_operation(
         made = tables.insert_operation(row)
         name = name or _free_name(tables, made)
         tables.name_operation(made.id, name)
-        given = operation_body(made, name)
+        given = operation_body(made, name, waits_for(made, tables.operations(None, open_only=True), tables.now()))
         given["metadata"] = {**(metadata or {}), **given["metadata"]}
         body = _add(tables, OPERATIONS, given, 1, given["status"])
         _show_operations(tables, made.cluster)
@@ -341,6 +350,14 @@ def _close(tables: Tables, number: int, state: State, message: str, seconds: flo
 def _show_operations(tables: Tables, about: str) -> None:
     """What is asked of a cluster (empty: of all) changed: it is part of the statuses that there are."""
     operations = tables.operations(None, open_only=True)
+    for each in operations:
+        name = tables.operation_name(each.id) if about in ("", each.cluster) else None
+        shown = None if name is None else _get(tables, OPERATIONS, name)
+        if name is None or shown is None:
+            continue
+        now = operation_body(each, name, waits_for(each, operations, tables.now()))["status"]
+        if now != shown["status"]:
+            tables.put_object(OPERATIONS, {**shown, "status": now}, "MODIFIED")
     for before in tables.objects(CLUSTERS, about or None):
         if "status" not in before:
             continue
@@ -418,6 +435,8 @@ def delete(tables: Tables, resource: str, name: str, *, actor: str, expected: in
     with tables.writing():
         before = _at(tables, resource, name, expected)
         if resource == CLUSTERS:
+            # Who deletes it does not ask any more how it is; and what is made under that name later is another one.
+            tables.drop_status(name)
             return _unmanage(tables, name, before, f"deleted by {actor}") or before
         if resource == OPERATIONS:
             before = _cancelled(tables, name, before, actor)

@@ -96,8 +96,9 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def operation_body(operation: Operation, name: str) -> dict[str, Any]:
-    """What somebody asked for, as an object."""
+def operation_body(operation: Operation, name: str, waits: str = "") -> dict[str, Any]:
+    """What somebody asked for, as an object. `waits`: why nothing is done for it now (`core.operations.waits_for`)."""
+    message = operation.message or waits
     spec: dict[str, Any] = {"type": operation.kind.value}
     spec |= {field: value for field, key in _PLAIN.items() if (value := getattr(operation, key))}
     spec |= {key: operation.detail[key] for key in _DETAIL if operation.detail.get(key)}
@@ -112,11 +113,11 @@ def operation_body(operation: Operation, name: str) -> dict[str, Any]:
         status["target"] = target
     if operation.ended_at is not None:
         status["endedAt"] = time_text(operation.ended_at)
-    if operation.message:
-        status["message"] = operation.message
+    if message:
+        status["message"] = message
     if operation.seconds is not None:
         status["seconds"] = round(operation.seconds, 1)
-    status["conditions"] = _operation_conditions(operation)
+    status["conditions"] = _operation_conditions(operation, message)
     return {
         "apiVersion": HAOPERATIONS.api_version,
         "kind": HAOPERATIONS.kind,
@@ -139,7 +140,7 @@ def target_of(spec: Mapping[str, Any]) -> str:
     return node or group
 
 
-def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
+def _operation_conditions(operation: Operation, message: str) -> list[dict[str, Any]]:
     """Complete and Failed, as Jobs have them, so that `kubectl wait` can wait."""
     at = time_text(operation.ended_at or operation.opened_at)
     over = operation.state is not State.OPEN
@@ -150,7 +151,7 @@ def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
             "type": kind,
             "status": str(truth),
             "reason": operation.state.value,
-            "message": operation.message,
+            "message": message,
             "lastTransitionTime": at,
         }
         for kind, truth in truths.items()
