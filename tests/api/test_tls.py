@@ -45,6 +45,20 @@ async def handshake(directory: Path, authority: Path, name: str) -> str:
         await server.wait_closed()
 
 
+async def answered(port: int, trust: ssl.SSLContext) -> bytes:
+    """What comes back to a question; nothing when the connection is cut off. TLS 1.3 clients hear of it late."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname="localhost")
+        writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return await reader.read()
+    except OSError:
+        return b""
+    finally:
+        if writer is not None:
+            writer.close()
+
+
 @pytest.mark.parametrize("name", HOSTS)
 async def test_a_client_that_trusts_the_authority_gets_through_by_every_name(tmp_path: Path, name: str) -> None:
     """Also under the strict checks of newer Pythons."""
@@ -87,15 +101,10 @@ async def test_a_client_certificate_of_somebody_else_is_refused_and_told(
         caplog.clear()
         async with asking() as ada:
             server = Server(ada.service)
-            live = tls.ServerTLS(lambda: made, ours.file)
-            port = await server.start(Listener(nobody, host="127.0.0.1", tls=live))
+            port = await server.start(Listener(nobody, host="127.0.0.1", tls=tls.ServerTLS(lambda: made, ours.file)))
             trust = ssl.create_default_context(cafile=str(made.authority))
             trust.load_cert_chain(shown.cert, shown.key)
-            with pytest.raises(OSError, match=r"."):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname="localhost")
-                writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert await reader.read() == b"", "TLS 1.3: the client hears of it when it reads"
-                raise ConnectionResetError("cut off")
+            assert await answered(port, trust) == b""
             await server.stop()
         [told] = [record for record in caplog.records if record.getMessage() == "a stranger was refused"]
         assert (told.__dict__["address"], told.__dict__["what"]) == ("127.0.0.1", "no TLS: CERTIFICATE_VERIFY_FAILED")

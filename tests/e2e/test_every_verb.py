@@ -130,10 +130,11 @@ which runs every line and fails when something else comes out (`HACTL_UPDATE=1` 
 there. "Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The
 oldest that is meant to work is 1.27; no binary of it was at hand for this page.
 
-Not in the table: there is one namespace, `default`; statuses are written by hactl itself; defaults of the CRD are not
-filled in (`hactl explain` names them). With `Accept: application/yaml` answers are YAML; refusals stay JSON, watches
-are refused (406), and a list of more than 20 objects is written as JSON, which is YAML too. A cluster that a directory,
-Git, HTTP or another API server keeps is labelled in its document there; here that is refused (403) with the place.
+Not in the table: there is one namespace, `default`; statuses are written by hactl itself; defaults of the CRD are
+filled in when an object is written (`hactl explain` names them). With `Accept: application/yaml` answers are YAML;
+refusals stay JSON, watches are refused (406), and a list of more than 20 objects is written as JSON, which is YAML too.
+A cluster that a directory, Git, HTTP or another API server keeps is labelled in its document there; here that is
+refused (403) with the place.
 """
 
 

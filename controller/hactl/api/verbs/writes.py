@@ -36,6 +36,7 @@ from hactl.api.verbs.admission import Admitted, admit, check_lengths, references
 from hactl.api.verbs.operations import OperationMaker
 from hactl.api.verbs.written import Body, Written
 from hactl.api.workers import Lane
+from hactl.core.kube.apply.defaults import filled
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import (
@@ -86,7 +87,7 @@ class Writer:
             # An operation that nobody named gets a name by its number.
             unnamed = resource == HAOPERATIONS and not (metadata.get("name") or metadata.get("generateName"))
             name = "" if unnamed else name_for(resource, metadata)
-            settling = {**body, "metadata": settled(resource, metadata, name, None)}
+            settling = _filled(resource, {**body, "metadata": settled(resource, metadata, name, None)})
             return name, self._owned(resource, None, settling, request)
 
         name, body = await self._lane.run(request.identity.actor, made)
@@ -104,7 +105,7 @@ class Writer:
             raise must_name_version(resource, name)
 
         def made() -> Body:
-            after = {**body, "metadata": settled(resource, metadata, name, before["metadata"])}
+            after = _filled(resource, {**body, "metadata": settled(resource, metadata, name, before["metadata"])})
             return self._owned(resource, before, after, request)
 
         return await self._store(resource, name, before, await self._lane.run(who, made), request)
@@ -161,7 +162,7 @@ class Writer:
             check_place(metadata, before["metadata"].get("namespace"), name)
             differs = metadata.get("resourceVersion") != before["metadata"]["resourceVersion"]
             named = check_versions(resource, metadata, before["metadata"], name) and differs
-            after = {**made, "metadata": settled(resource, metadata, name, before["metadata"])}
+            after = _filled(resource, {**made, "metadata": settled(resource, metadata, name, before["metadata"])})
             return self._owned(resource, before, after, request), named
 
         owned, named = await self._lane.run(request.identity.actor, patched)
@@ -202,7 +203,8 @@ class Writer:
             )
             kept = found["metadata"].get("managedFields")
             settling = settled(resource, found["metadata"], name, before and before["metadata"])
-            return {**found, "metadata": {**settling, "managedFields": kept}}
+            # What nobody said belongs to nobody.
+            return _filled(resource, {**found, "metadata": {**settling, "managedFields": kept}})
 
         after = await self._lane.run(who, made)
         if before is None:
@@ -299,9 +301,9 @@ class Writer:
         return found
 
     async def current_or_none(self, resource: Resource, name: str) -> Body | None:
-        """The object as it is now, or None."""
+        """The object as it is now, or None; with its defaults, also where others left them out."""
         _, found = await self._objects.objects(resource.plural, name)
-        return found[0] if found else None
+        return _filled(resource, found[0]) if found else None
 
     async def put(self, resource: Resource, after: Body, *, expected: int, request: Request) -> Body:
         """Store what differs in its metadata only. Raises StaleRevision; NoSuchObject."""
@@ -376,6 +378,12 @@ def _of_document(before: Body, after: Body) -> tuple[str, ...]:
         return ()
     found = [name for name in ("labels", "annotations") if before["metadata"].get(name) != after["metadata"].get(name)]
     return tuple(f"metadata.{name}" for name in found)
+
+
+def _filled(resource: Resource, body: Body) -> Body:
+    """With the defaults of its CRD."""
+    found: Body = filled(body, schema_of(resource))
+    return found
 
 
 def _without_status(body: Body) -> dict[str, Any]:
