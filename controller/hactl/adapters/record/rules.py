@@ -352,12 +352,12 @@ def _show_operations(tables: Tables, about: str) -> None:
     operations = tables.operations(None, open_only=True)
     for each in operations:
         name = tables.operation_name(each.id) if about in ("", each.cluster) else None
-        shown = None if name is None else _get(tables, OPERATIONS, name)
-        if name is None or shown is None:
+        stored = None if name is None else _get(tables, OPERATIONS, name)
+        if name is None or stored is None:
             continue
         now = operation_body(each, name, waits_for(each, operations, tables.now()))["status"]
-        if now != shown["status"]:
-            tables.put_object(OPERATIONS, {**shown, "status": now}, "MODIFIED")
+        if now != stored["status"]:
+            tables.put_object(OPERATIONS, {**stored, "status": now}, "MODIFIED")
     for before in tables.objects(CLUSTERS, about or None):
         if "status" not in before:
             continue

@@ -192,7 +192,7 @@ class Writer:
             | {"name": name},
         }
 
-        def made() -> dict[str, Any]:
+        def made() -> Body:
             found = applied(
                 before,
                 wanted,
