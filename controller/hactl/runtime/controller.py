@@ -61,15 +61,16 @@ class Controller:
         clock: Clock,
         *,
         revive: Revive,
+        managed_by: str = "",
     ) -> None:
-        """`sources` by their labels; everything is injected."""
+        """`sources` by their labels; everything is injected. `managed_by`: our name in `spec.managedBy`."""
         self._sources = sources
         self._store = store
         self._reconciler = reconciler
         self._queue = queue
         self._watch = watch
         self._clock = clock
-        self._documents = DocumentsInForce(sources, store, revive=revive)
+        self._documents = DocumentsInForce(sources, store, revive=revive, managed_by=managed_by)
         self._taking = asyncio.Lock()
         self._stop = asyncio.Event()
         self._hints = {label: asyncio.Event() for label in sources}

@@ -13,7 +13,7 @@ never disagree. What is refused is refused before anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from hactl.adapters.record.backend import Lease, Newest, Tables
@@ -63,6 +63,7 @@ BUDGETS: Mapping[EventKind, int] = {
     EventKind.HOLD_CHANGED: 64 * _MIB,
     EventKind.NODE_LOST: 16 * _MIB,
     EventKind.NODE_BACK: 16 * _MIB,
+    EventKind.TOLD: 64 * _MIB,
 }
 
 
@@ -422,6 +423,16 @@ def update(
         return tables.put_object(resource, replaced(resource, before, body, generation), "MODIFIED")
 
 
+def update_status(tables: Tables, body: Mapping[str, Any], *, expected: int) -> Body:
+    """See `hactl.ports.Objects`."""
+    compact(body)  # refuses what is not JSON
+    owners = {key: value for key, value in body["metadata"].items() if key == "managedFields" and value}
+    with tables.writing():
+        before = _at(tables, CLUSTERS, name_of(body), expected)
+        metadata = {key: value for key, value in before["metadata"].items() if key != "managedFields"} | owners
+        return tables.put_object(CLUSTERS, {**before, "metadata": metadata, "status": body["status"]}, "MODIFIED")
+
+
 def _is_kept(tables: Tables, resource: str, before: Body, body: Mapping[str, Any], document: Document | None) -> bool:
     """Whether `body` says nothing else than what is stored."""
     if not same(before, replaced(resource, before, body, None)):
@@ -469,39 +480,3 @@ def _needed(document: Document | None, name: str) -> Document:
     if document is None or document.cluster.name != name:
         raise ValueError(f"a cluster is stored together with its document ({name})")
     return document
-
-
-# -- tokens -----------------------------------------------------------------------------------------------------------
-
-
-def create_token(tables: Tables, name: str, digest: str, *, role: str, actor: str, expires_at: datetime | None) -> None:
-    """See `hactl.ports.Tokens`. The event never has the digest."""
-    created, until = stored_time(tables.now()), None if expires_at is None else stored_time(expires_at)
-    with tables.writing():
-        if any(row["name"] == name for row in tables.tokens()):
-            raise AlreadyExists(f"there is a token {name} already")
-        row = {"name": name, "digest": digest, "role": role}
-        tables.insert_token(
-            row | {"created_at": created, "created_by": actor, "expires_at": until, "last_used_at": None}
-        )
-        detail = {"name": name, "role": role, "actor": actor, "expiresAt": until}
-        lasting = f" until {until}" if until else ""
-        tables.event(EventKind.TOKEN_CREATED, "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
-
-
-def use_tokens(tables: Tables, uses: Mapping[str, datetime]) -> None:
-    """See `hactl.ports.Tokens`."""
-    with tables.writing():
-        for name, at in uses.items():
-            tables.use_token(name, stored_time(at))
-
-
-def revoke_token(tables: Tables, name: str, actor: str) -> bool:
-    """See `hactl.ports.Tokens`."""
-    with tables.writing():
-        gone = tables.delete_token(name)
-        if gone:
-            tables.event(
-                EventKind.TOKEN_REVOKED, "", f"token {name} revoked by {actor}", None, {"name": name, "actor": actor}
-            )
-    return gone

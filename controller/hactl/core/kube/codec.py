@@ -23,6 +23,7 @@ from hactl.core.kube.kinds import (
     STEP_REASON,
     STEP_SECONDS,
     STEP_WHY,
+    part,
 )
 from hactl.core.kube.summary import node_names, operations_view, reason
 from hactl.core.objects import HACluster
@@ -208,7 +209,12 @@ def moment_of(text: object) -> datetime | None:
 
 
 def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
-    """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
+    """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none).
+
+    What another controller told has the name, reason, type and times that it gave (`told_event`).
+    """
+    if row["kind"] == EventKind.TOLD:
+        return _told_body(row, uid)
     step = row["kind"] in (EventKind.STEP_BEGUN, EventKind.STEP_ENDED)
     bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
     if row["kind"] == EventKind.CONDITION_CHANGED:
@@ -245,6 +251,38 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
         "source": {"component": "hactl", **({"host": row["node"]} if row["node"] else {})},
         "reportingComponent": "hactl.dev/controller",
         "reportingInstance": row["node"] or "",
+    }
+
+
+def told_event(body: Mapping[str, Any], name: str) -> tuple[str, str | None, dict[str, Any]]:
+    """(message, node, detail) of the row that keeps an Event of another controller, which was checked before."""
+    source = part(body, "source")
+    detail = {
+        "name": name,
+        "reason": body["reason"],
+        "type": body["type"],
+        "first": body.get("firstTimestamp") or body.get("lastTimestamp"),
+        "last": body.get("lastTimestamp") or body.get("firstTimestamp"),
+        "annotations": part(body, "metadata").get("annotations"),
+        "component": source.get("component"),
+    }
+    kept = {key: value for key, value in detail.items() if value}
+    return str(body["message"]), source.get("host") or None, kept
+
+
+def _told_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
+    """The Event of `told_event` again."""
+    told = row["detail"] or {}
+    plain = event_body({**row, "kind": EventKind.OPERATION_OPENED}, uid)
+    annotations = {"annotations": told["annotations"]} if told.get("annotations") else {}
+    return {
+        **plain,
+        "metadata": {**plain["metadata"], "name": told["name"], **annotations},
+        "reason": told["reason"],
+        "type": told["type"],
+        "firstTimestamp": told.get("first") or plain["firstTimestamp"],
+        "lastTimestamp": told.get("last") or plain["lastTimestamp"],
+        "source": {**plain["source"], "component": told.get("component") or plain["source"]["component"]},
     }
 
 
