@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.api.kubectl_site import WAIT, Kubectl, Server, a_server
+from support.lab.site import a_site
 from support.limits import LIMIT_SECONDS, wait_until
 from support.sources import document
 
@@ -28,14 +29,14 @@ def nowhere(name: str, vhid: int, managed_by: str = "") -> str:
 
 
 @contextmanager
-def the_second(server: Server, kubectl: Kubectl) -> Iterator[subprocess.Popen[str]]:
+def the_second(server: Server, kubectl: Kubectl, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`hactl run` with a name and a record of its own, whose source is the API of the first one."""
     state = server.directory / "second" / "hactl.db"
     state.parent.mkdir(mode=0o700, exist_ok=True)
     log_file = server.directory / "second.log"
     command = [
         sys.executable, "-m", "hactl", "run", "--managed-by", SECOND, "--source", f"k8s:{kubectl.config}",
-        "--resync", "1s", "--no-api",
+        "--resync", "1s", "--no-api", *options,
     ]  # fmt: skip
     with log_file.open("a") as log:
         process = subprocess.Popen(
@@ -100,10 +101,9 @@ def test_each_looks_after_its_own_and_tells_the_other(site: Server) -> None:
         assert "does not answer" in json.dumps(told)
         soon(lambda: any("does not answer" in each for each in messages(admin, "theirs")), "its events")
         assert holder(admin)
-        assert "not managed" not in site.hactl("get", "mine")
         told_at = told["observedAt"]
-        managers = {entry["manager"] for entry in admin.json("get", "hac", "theirs", "--show-managed-fields")["metadata"][
-            "managedFields"] if entry.get("subresource") == "status"}  # fmt: skip
+        found = admin.json("get", "hac", "theirs", "--show-managed-fields")["metadata"]["managedFields"]
+        managers = {entry["manager"] for entry in found if entry.get("subresource") == "status"}
         assert managers == {"hactl"}
         # A newer document, by who may write it, is taken up there.
         editor.ok("patch", "hac", "theirs", "--type=merge", "-p", '{"spec":{"failover":{"settleSeconds":2}}}')
@@ -124,3 +124,32 @@ def test_each_looks_after_its_own_and_tells_the_other(site: Server) -> None:
     assert status_of(admin, "theirs")["observedGeneration"] == 2
     log = (site.directory / "second.log").read_text()
     assert "cannot report" not in log, log
+
+
+def test_a_pair_goes_from_one_controller_to_the_other_and_back(tmp_path: Path) -> None:
+    """Each acts while the document names it, and never both: the nodes take steps under the newer lease only."""
+    with a_site(tmp_path / "lab", "nas") as lab:
+        secrets = ("--secrets", str(lab.document.parent))
+        environment = {key: lab.environment[key] for key in ("HACTL_LAB", "HACTL_IDENTITY")}
+        with a_server(tmp_path, "--resync", "2s", *secrets, environment=environment) as server:
+            kubectl = server.kubectl("editor")
+            kubectl.ok("apply", "-f", str(lab.document))
+            kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
+            with the_second(server, kubectl, *secrets):
+                for generation, name in ((2, SECOND), (3, None)):
+                    change = json.dumps({"spec": {"managedBy": name}})
+                    kubectl.ok("patch", "hac", "nas", "--type=merge", "-p", change)
+                    kubectl.ok("wait", "hac/nas", f"--for=jsonpath={{.status.observedGeneration}}={generation}", WAIT)
+                    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
+                    before = len(steps(server))
+                    lab.on("nas-b", "ifconfig vtnet1 vhid 80 advskew 77")
+                    soon(lambda: "advskew 77" not in lab.on("nas-b", "ifconfig vtnet1"), "what somebody changed")
+                    kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
+                    assert (len(steps(server)) > before) is (name is None), "who did it"
+        assert "MASTER" in lab.on("nas-a", "ifconfig vtnet1")
+
+
+def steps(server: Server) -> list[dict[str, Any]]:
+    """The steps on the record of the first one."""
+    found: list[dict[str, Any]] = json.loads(server.hactl("history", "nas", "--kind", "Step", "-o", "json"))
+    return found
