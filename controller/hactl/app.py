@@ -37,6 +37,7 @@ from hactl.errors import Busy, DocumentError, NodeError
 from hactl.ports import Document, Holder, Source, Target
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
+from hactl.runtime.documents import DocumentsInForce
 from hactl.runtime.passes.execute import Executor
 from hactl.runtime.passes.observe import Observer, make_nonce
 from hactl.runtime.passes.reconcile import Reconciler
@@ -108,9 +109,8 @@ class App:
             controller.wake(cluster, after_seconds)
 
         watch = DevdWatch(self.nodes, self.clock, random.Random(), wake, self.holder.token)
-        controller = Controller(
-            sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive, managed_by=managed_by
-        )
+        documents = DocumentsInForce(sources, self.store, revive=revive, managed_by=managed_by)
+        controller = Controller(documents, self.store, self.reconciler, queue, watch, self.clock)
         return controller
 
     async def texts(

@@ -18,6 +18,7 @@ from hactl.cli.commands.controller.source_option import make_source, parse_sourc
 from hactl.core.pace.interval import Pace
 from hactl.ports import Source
 from hactl.runtime.controller import Controller
+from hactl.runtime.documents import DocumentsInForce
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer
@@ -100,7 +101,8 @@ class Running:
         self.app = app
         queue = WorkQueue(app.clock, random.Random(1))
         watch = DevdWatch(app.nodes, app.clock, random.Random(2), lambda cluster, seconds: None, app.holder.token)
-        self.controller = Controller(sources, app.store, app.reconciler, queue, watch, app.clock, revive=revive)
+        documents = DocumentsInForce(sources, app.store, revive=revive)
+        self.controller = Controller(documents, app.store, app.reconciler, queue, watch, app.clock)
 
     def status(self, name: str) -> Mapping[str, Any]:
         """The newest status."""

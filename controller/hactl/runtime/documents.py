@@ -71,6 +71,11 @@ class DocumentsInForce:
         self._doubled: dict[str, dict[str, str]] = {label: {} for label in sources}
 
     @property
+    def sources(self) -> Mapping[str, Source]:
+        """Every source, by its label."""
+        return self._sources
+
+    @property
     def accepted(self) -> Mapping[str, Accepted]:
         """What is in force, by cluster name."""
         return self._accepted

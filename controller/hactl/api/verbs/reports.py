@@ -58,6 +58,8 @@ class Reports:
 
     async def update(self, path: ResourcePath, request: Request) -> Written:
         """PUT. Raises ApiError."""
+        # Whether anybody may is said before anything of the body is.
+        await self._other_ones(path.name)
 
         def read() -> Body:
             return read_object(request.body, request.headers, HACLUSTERS, path.name)
@@ -74,6 +76,7 @@ class Reports:
     async def patch(self, path: ResourcePath, request: Request) -> Written:
         """PATCH: merge patch, JSON patch or server-side apply. Raises ApiError."""
         schema = schema_of(HACLUSTERS)
+        await self._other_ones(path.name)
         if media_type(request.headers) != APPLY_PATCH:
             make = await change_of(request, HACLUSTERS, schema, self._lane)
             return await retried(lambda: self._changed(path, request, make))
