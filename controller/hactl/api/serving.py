@@ -202,6 +202,7 @@ async def serving(
         service.reads,
         lambda: _troubles(record, live),
         live.fresh_seconds,
+        managed_by,
     )
     service.reader.as_of_now = lambda body: _as_of_now(body, live, clock, managed_by)
     service.non_kubernetes = endpoints.handle

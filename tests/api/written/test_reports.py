@@ -129,7 +129,11 @@ async def test_who_may_tell_and_of_what() -> None:
         (status(conditions=["Ready"]), "status.conditions[0]"),
         (status(groups={}), "status.groups"),
         (status(groups=["files"]), "status.groups[0]"),
+        (status(groups=[{"name": "files"}]), "status.groups[0].active"),
+        (status(groups=[{"name": "files", "active": 5, "addresses": []}]), "status.groups[0].active"),
+        (status(groups=[{"name": "files", "active": None, "addresses": []}]), "status.groups[0].storage"),
         (status(nodes=[None]), "status.nodes[0]"),
+        (status(nodes=[{}]), "status.nodes[0].name"),
         (status(plan=None), "status.plan"),
     ],
 )

@@ -54,6 +54,20 @@ def _faults(status: Any) -> Iterator[Cause]:
                 yield Cause(path_text(("status", key, number)), "expected a mapping")
             elif key == "conditions":
                 yield from _of_a_condition(each, number)
+            elif key in ("nodes", "groups") and not isinstance(each.get("name"), str):
+                yield Cause(path_text(("status", key, number, "name")), "expected text")
+            elif key == "groups":
+                yield from _of_a_group(each, number)
+
+
+def _of_a_group(group: Mapping[str, Any], number: int) -> Iterator[Cause]:
+    """Where it is active decides where load balancers send people to."""
+    where = ("status", "groups", number)
+    if "active" not in group or not isinstance(group["active"], str | None):
+        yield Cause(path_text((*where, "active")), "expected the name of a node, or null")
+    for key in ("addresses", "storage", "services"):
+        if not isinstance(group.get(key), list):
+            yield Cause(path_text((*where, key)), "expected a list")
 
 
 def _of_a_condition(condition: Mapping[str, Any], number: int) -> Iterator[Cause]:
