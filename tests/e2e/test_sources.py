@@ -23,15 +23,7 @@ from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer
 from support.limits import LIMIT_SECONDS
-from support.sources import Repository, document
-
-
-def nowhere(name: str, vhid: int = 7) -> str:
-    """A document whose nodes are on this machine, where nobody listens."""
-    text = document(name, vhid, mode="Observe")
-    return text.replace("host: 192.0.2.1", "host: 127.0.0.1, port: 9").replace(
-        "host: 192.0.2.2", "host: 127.0.0.1, port: 11"
-    )
+from support.sources import Repository, nowhere
 
 
 class Site:

@@ -15,17 +15,9 @@ import pytest
 from support.api.kubectl_site import WAIT, Kubectl, Server, a_server
 from support.lab.site import a_site
 from support.limits import LIMIT_SECONDS, wait_until
-from support.sources import document
+from support.sources import nowhere
 
 SECOND = "second"
-
-
-def nowhere(name: str, vhid: int, managed_by: str = "") -> str:
-    """A document whose nodes are on this machine, where nobody listens."""
-    text = document(name, vhid, mode="Observe")
-    text = text.replace("host: 192.0.2.1", f"host: 127.0.0.1, port: {vhid}")
-    text = text.replace("host: 192.0.2.2", f"host: 127.0.0.1, port: {vhid + 100}")
-    return text.replace("spec:\n", f"spec:\n  managedBy: {managed_by}\n", 1) if managed_by else text
 
 
 @contextmanager
@@ -141,6 +133,8 @@ def test_a_pair_goes_from_one_controller_to_the_other_and_back(tmp_path: Path) -
                     kubectl.ok("patch", "hac", "nas", "--type=merge", "-p", change)
                     kubectl.ok("wait", "hac/nas", f"--for=jsonpath={{.status.observedGeneration}}={generation}", WAIT)
                     kubectl.ok("wait", "hac/nas", "--for=condition=Ready", WAIT)
+                    assert "True" in server.hactl("status", "nas"), "whole, and believed, whoever told it"
+                    assert f"generation {generation}" in server.hactl("status", "nas")
                     before = len(steps(server))
                     lab.on("nas-b", "ifconfig vtnet1 vhid 80 advskew 77")
                     soon(lambda: "advskew 77" not in lab.on("nas-b", "ifconfig vtnet1"), "what somebody changed")

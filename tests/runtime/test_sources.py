@@ -468,5 +468,11 @@ def test_what_the_api_keeps_for_another_controller_stays_there(broken: bool) -> 
         desk.again()
         assert await desk.take() == ["pair"]
         assert await desk.store.origin("web") == API_ORIGIN
+        assert await desk.store.history({"kind": "DocumentVanished"}) == []
+        holds(source, managed(make_document("pair"), "second"), theirs)
+        assert await desk.take() == []
+        assert await desk.store.origin("pair") == API_ORIGIN
+        [row] = await desk.store.history({"kind": "DocumentVanished"})
+        assert "the controller second looks after it" in row["summary"]
 
     asyncio.run(story())

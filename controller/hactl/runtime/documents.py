@@ -305,6 +305,9 @@ class DocumentsInForce:
             why = f"{f'the controller {who}' if who else 'a controller without a name'} looks after it (spec.managedBy)"
         try:
             await self._store.unmanage(name, why=why, origin=_origin(accepted.label))
+            if who is not None and accepted.label == API_LABEL:
+                # The record keeps it for the other one, and would say nothing by itself.
+                await self._store.record(EventKind.DOCUMENT_VANISHED, name, f"unmanaged: {why}; nothing is torn down")
         except StoreError as error:
             log.error("cannot record that a document vanished", extra={"cluster": name, "error": str(error)})
             return False
