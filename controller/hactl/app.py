@@ -38,6 +38,7 @@ from hactl.errors import Busy, DocumentError, NodeError
 from hactl.ports import Document, Holder, Source, Target
 from hactl.runtime.controller import Controller
 from hactl.runtime.converge import converge
+from hactl.runtime.documents import DocumentsInForce
 from hactl.runtime.passes.execute import Executor
 from hactl.runtime.passes.observe import Observer, make_nonce
 from hactl.runtime.passes.reconcile import Reconciler
@@ -101,15 +102,16 @@ class App:
         """For commands that do the work themselves: see `hactl.runtime.converge`."""
         return await converge(self.reconciler, self.clock, request, timeout_seconds=timeout_seconds, until=until)
 
-    def controller(self, sources: Mapping[str, Source]) -> Controller:
-        """For `run`: it keeps what the sources say, by their labels."""
+    def controller(self, sources: Mapping[str, Source], managed_by: str = "") -> Controller:
+        """For `run`: it keeps what the sources say, by their labels; `managed_by`: its name in `spec.managedBy`."""
         queue = WorkQueue(self.clock, random.Random())
 
         def wake(cluster: str, after_seconds: float) -> None:
             controller.wake(cluster, after_seconds)
 
         watch = DevdWatch(self.nodes, self.clock, random.Random(), wake, self.holder.token)
-        controller = Controller(sources, self.store, self.reconciler, queue, watch, self.clock, revive=revive)
+        documents = DocumentsInForce(sources, self.store, revive=revive, managed_by=managed_by)
+        controller = Controller(documents, self.store, self.reconciler, queue, watch, self.clock)
         return controller
 
     async def texts(

@@ -474,6 +474,14 @@ class Objects(ObjectLog, Protocol):
         """
         ...
 
+    async def update_status(self, body: Mapping[str, Any], *, expected: int) -> Mapping[str, Any]:
+        """Put the status of `body`, a hacluster that another controller looks after, and who owns its fields, in the
+        place of those of the object whose revision is `expected`; returns it as stored. Nothing else of it changes.
+
+        Raises StaleRevision; NoSuchObject.
+        """
+        ...
+
     async def delete_object(
         self, resource: str, name: str, *, actor: str, expected: int | None = None
     ) -> Mapping[str, Any]:

@@ -81,6 +81,40 @@ async def test_deleting_cancels() -> None:
         assert (found.state, found.message) == ("Cancelled", "deleted by ada@here")
 
 
+async def test_what_is_asked_for_while_it_is_paused_says_what_it_waits_for() -> None:
+    """Before and after the pause, for the whole fleet too; nothing is said any more once the pause is over."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        await ada.ok("POST", CLUSTERS, document("web"))
+        await make(ada, name="quiet", reason="disk")
+        waits = "it waits: nas is paused by ada@here: disk"
+        made = await make(ada, "Switchover", group="files", node="nas-b", name="move")
+        assert (made["status"]["state"], made["status"]["message"]) == ("Open", waits)
+        assert {one["message"] for one in made["status"]["conditions"]} == {waits}
+        elsewhere = await make(ada, "Drain", cluster="web", node="nas-a", name="other")
+        assert "message" not in elsewhere["status"]
+        stream = await ada.watch(OPERATIONS)
+        assert [name for _, name in await taken(stream, 3)] == ["move", "other", "quiet"]
+        await make(ada, name="fleet", cluster="")
+        assert await taken(stream, 3) == [("ADDED", "fleet"), ("MODIFIED", "move"), ("MODIFIED", "other")]
+        found = await ada.ok("GET", f"{OPERATIONS}/move")
+        assert found["status"]["message"] == f"{waits}; the whole fleet is paused by ada@here"
+        for name in ("quiet", "fleet"):
+            await ada.ok("DELETE", f"{OPERATIONS}/{name}")
+        for name in ("move", "other"):
+            assert "message" not in (await ada.ok("GET", f"{OPERATIONS}/{name}"))["status"]
+
+
+async def test_a_pause_of_a_part_holds_what_is_about_that_part() -> None:
+    """Of a group or a node: what names another one, or none, is not said to wait for it."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        await make(ada, name="quiet", node="nas-b")
+        made = await make(ada, "Switchover", group="files", node="nas-b", name="move")
+        assert made["status"]["message"] == "it waits: node nas-b is paused by ada@here"
+        assert "message" not in (await make(ada, "Drain", node="nas-a", name="other"))["status"]
+
+
 async def test_what_is_asked_for_never_changes_but_its_labels_may() -> None:
     """Labels, annotations, finalizers and owners are kept; a changed spec is refused by its field."""
     async with asking() as ada:

@@ -287,7 +287,8 @@ async def test_a_405_says_which_methods_there_are() -> None:
         for method, path, methods in (
             ("PUT", CLUSTERS, "GET, POST, DELETE"),
             ("POST", f"{CLUSTERS}/nas", "GET, PUT, PATCH, DELETE"),
-            ("DELETE", "/api/v1/namespaces/default/events", "GET"),
+            ("DELETE", "/api/v1/namespaces/default/events", "GET, POST"),
+            ("DELETE", f"{CLUSTERS}/nas/status", "GET, PUT, PATCH"),
             ("GET", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "POST"),
         ):
             response = await ada.ask(method, path, {})

@@ -9,14 +9,17 @@ import shutil
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hactl.adapters.clock import SystemClock
 from hactl.api import serving
 from hactl.api.http import tls
+from hactl.api.http.server import Listener, Server
 from hactl.api.identity import Authenticator
 from hactl.api.non_kubernetes.metrics import Metrics
+from hactl.api.request.wire import Identity
 from support.api.service import asking
 from support.api.tls_files import Authority
 from support.limits import until
@@ -40,6 +43,20 @@ async def handshake(directory: Path, authority: Path, name: str) -> str:
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def answered(port: int, trust: ssl.SSLContext) -> bytes:
+    """What comes back to a question; nothing when the connection is cut off. TLS 1.3 clients hear of it late."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname="localhost")
+        writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return await reader.read()
+    except OSError:
+        return b""
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 @pytest.mark.parametrize("name", HOSTS)
@@ -66,6 +83,31 @@ async def test_a_name_that_is_not_in_it_is_refused(tmp_path: Path) -> None:
     assert authority is not None
     with pytest.raises(ssl.SSLCertVerificationError):
         await handshake(tmp_path / "tls", authority, "other.example.org")
+
+
+async def test_a_client_certificate_of_somebody_else_is_refused_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another authority's, and one whose time is over: nothing is answered, and the log says who and why."""
+    caplog.set_level(logging.INFO)
+    ours, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
+    over = ours.pair("over", organisation="hactl:admin", ends=-timedelta(hours=1))
+    made = tls.ensured(tmp_path / "tls", HOSTS, NOW)
+
+    async def nobody(headers: Any, address: str, certificate: Any) -> Identity:
+        return Identity("nobody", None, address)
+
+    for shown in (other.pair("mallory", organisation="hactl:admin"), over):
+        caplog.clear()
+        async with asking() as ada:
+            server = Server(ada.service)
+            port = await server.start(Listener(nobody, host="127.0.0.1", tls=tls.ServerTLS(lambda: made, ours.file)))
+            trust = ssl.create_default_context(cafile=str(made.authority))
+            trust.load_cert_chain(shown.cert, shown.key)
+            assert await answered(port, trust) == b""
+            await server.stop()
+        [told] = [record for record in caplog.records if record.getMessage() == "a stranger was refused"]
+        assert (told.__dict__["address"], told.__dict__["what"]) == ("127.0.0.1", "no TLS: CERTIFICATE_VERIFY_FAILED")
 
 
 def test_it_is_made_once_and_renewed_before_it_ends(tmp_path: Path) -> None:

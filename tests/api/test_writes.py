@@ -264,11 +264,12 @@ async def test_who_labels_what_another_source_keeps_is_told_where(origin: str, t
 
 
 async def test_the_status_is_ours() -> None:
-    """It can be read as a subresource; writing it is 405."""
+    """It can be read as a subresource; writing it is for another controller that looks after the cluster."""
     async with asking() as ada:
         await ada.ok("POST", CLUSTERS, document())
         assert (await ada.ok("GET", f"{NAS}/status"))["metadata"]["name"] == "nas"
-        await ada.refused(405, "PATCH", f"{NAS}/status", {"status": {}}, kind=MERGE)
+        told = await ada.refused(403, "PATCH", f"{NAS}/status", {"status": {}}, kind=MERGE)
+        assert "--managed-by NAME" in told["message"]
 
 
 async def test_leases_follow_field_validation() -> None:

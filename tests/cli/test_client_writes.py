@@ -163,11 +163,13 @@ def test_what_comes_from_a_source_is_changed_there(place: Place) -> None:
     """The message says where; nothing is written; the same text is only followed."""
     other = place.directory / "nas.yaml"
     body = place.object("nas")
-    wanted = {key: body[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": "nas"}}
+    metadata = {key: body["metadata"][key] for key in ("name", "labels", "annotations") if key in body["metadata"]}
+    wanted = {key: body[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
     other.write_text(json.dumps(wanted))
     same = say("apply", "-f", str(other), "--server", place.served.url, **place.there)
     assert (same[0], same[2]) == (0, ""), same
     assert "nas: Ready" in same[1]
+    assert say("diff", "-f", str(other), **place.there) == (0, "", ""), "compared, and not forbidden"
     wanted["spec"]["mode"] = "Observe"
     other.write_text(json.dumps(wanted))
     refused = say("apply", "-f", str(other), **place.here)
@@ -180,6 +182,7 @@ def test_what_comes_from_a_source_is_changed_there(place: Place) -> None:
     differs = say("diff", "-f", str(other), **place.here)
     assert differs[0] == 2
     assert "+  mode: Observe" in differs[1]
+    assert "note: nas is kept by the source clusters" in differs[2]
 
 
 def test_what_a_command_handed_in_is_taken_over_by_the_server(place: Place) -> None:

@@ -74,7 +74,10 @@ SECTIONS: dict[str, list[Line]] = {
         Line("""patch hac nas --type=merge -p '{"spec":{"mode":"Observe"}}'""", "merge patch"),
         Line("""patch hac nas --type=json -p '[{"op":"replace","path":"/spec/mode","value":"Apply"}]'""", "JSON patch"),
         Line("""patch hac nas -p '{"spec":{"mode":"Apply"}}'""", "strategic: not for custom resources"),
-        Line("""patch hac nas --subresource=status --type=merge -p '{"status":{}}'""", "the status is hactl's own"),
+        Line("""patch hac nas --subresource=status --type=merge -p '{"status":{}}'""", "is its controller's"),
+        Line("create -f theirs.yaml", "another controller looks after that"),
+        Line("""patch hac theirs --subresource=status --type=merge -p '{"status":{}}'""", "which tells all of it"),
+        Line("delete hac theirs", "a cluster of another controller too"),
         Line("set image hac/nas a=b", "for pods"),
         Line("scale hac nas --replicas=2", "nothing to scale"),
         Line("delete hac nas", "not with that role", "viewer"),
@@ -130,10 +133,12 @@ which runs every line and fails when something else comes out (`HACTL_UPDATE=1` 
 there. "Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The
 oldest that is meant to work is 1.27; no binary of it was at hand for this page.
 
-Not in the table: there is one namespace, `default`; statuses are written by hactl itself; defaults of the CRD are not
-filled in (`hactl explain` names them). With `Accept: application/yaml` answers are YAML; refusals stay JSON, watches
-are refused (406), and a list of more than 20 objects is written as JSON, which is YAML too. A cluster that a directory,
-Git, HTTP or another API server keeps is labelled in its document there; here that is refused (403) with the place.
+Not in the table: there is one namespace, `default`; a status is written by the controller that looks after the cluster
+(docs/controllers.md), events too, so `kubectl create` of an event is for such a controller; defaults of the CRD are
+filled in when an object is written (`hactl explain` names them). With `Accept: application/yaml` answers are YAML;
+refusals stay JSON, watches are refused (406), and a list of more than 20 objects is written as JSON, which is YAML too.
+A cluster that a directory, Git, HTTP or another API server keeps is labelled in its document there; here that is
+refused (403) with the place.
 """
 
 
@@ -165,6 +170,7 @@ def files(directory: Path) -> None:
         "nas": document,
         "wrong": document.replace("vhid: 80", "vhid: 800").replace("failback: Never", "failback: Often"),
         "elsewhere": document.replace("name: nas\n", "name: other\n", 1),
+        "theirs": document.replace("name: nas\n", "name: theirs\n", 1).replace("spec:\n", "spec:\n  managedBy: x\n", 1),
         "quiet": OPERATION,
         "lead": LEASE,
         "lead2": LEASE.replace("holderIdentity: me", "holderIdentity: you"),

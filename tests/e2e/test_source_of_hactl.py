@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hactl.adapters.clock import SystemClock
+from hactl.adapters.kubernetes.client import KubeError
 from hactl.adapters.kubernetes.kubeconfig import KubeAccess
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.store import Store
@@ -27,7 +28,8 @@ class OtherHactl:
 
     def __init__(self, store: Store, tmp_path: Path) -> None:
         self.store = store
-        self.server = Server(Service(store, store, clock=SystemClock(), secrets_directory=str(tmp_path)))
+        service = Service(store, store, clock=SystemClock(), secrets_directory=str(tmp_path), managed_by="")
+        self.server = Server(service)
         self.url = ""
 
     async def start(self) -> None:
@@ -62,11 +64,13 @@ async def other(tmp_path):
 
 
 async def test_documents_and_the_lead_through_the_api_of_another_hactl(other, tmp_path):
-    """List, watch, deletion and lease; it keeps statuses and events of its own, and saying ours is no error."""
-    await other.make(document("nas"))
+    """List, watch, deletion and lease; of what it looks after itself it takes no word of ours, and says what to do."""
+    theirs = document("nas").replace("spec:\n", "spec:\n  managedBy: second\n", 1)
+    await other.make(theirs)
     source = KubeSource(
-        "k8s:other", lambda: KubeAccess(other.url), SystemClock(), secrets_directory=tmp_path, identity="second"
-    )
+        "k8s:other", lambda: KubeAccess(other.url), SystemClock(), secrets_directory=tmp_path, identity="us",
+        managed_by="second",
+    )  # fmt: skip
     won = asyncio.Event()
     campaign = asyncio.ensure_future(source.campaign(won.set))
     changes = source.changes()
@@ -81,13 +85,22 @@ async def test_documents_and_the_lead_through_the_api_of_another_hactl(other, tm
             assert sorted((await source.read()).documents) == ["nas", "web"]
             await won.wait()
             assert source.leads
-            status = {"generation": 5, "observedGeneration": 5, "problems": ["from the second"], "conditions": []}
+            status = {
+                "generation": 5, "observedGeneration": 5, "problems": ["from the second"], "conditions": [],
+                "observedAt": "2026-11-24T10:00:00Z", "nodes": [], "groups": [], "holds": [], "plan": {}, "failing": {},
+            }  # fmt: skip
             row = {
                 "id": 1, "at": "2026-11-24T10:00:00Z", "kind": "GroupMoved", "cluster": "nas", "node": None,
                 "summary": "moved",
             }  # fmt: skip
             await source.report("nas", status, [row])
-            assert "from the second" not in str(await other.object("nas"))
+            assert (await other.object("nas"))["status"]["problems"] == ["from the second"]
+            [told] = await other.store.history({"kind": "Told"})
+            assert (told["cluster"], told["summary"]) == ("nas", "moved")
+            await source.report("nas", status, [row])
+            assert len(await other.store.history({"kind": "Told"})) == 1, "the same event again is no other one"
+            with pytest.raises(KubeError, match="--managed-by NAME"):
+                await source.report("web", status, [row])
             await other.store.delete_object("haclusters", "nas", actor="ada")
             await anext(changes)
             assert sorted((await source.read()).documents) == ["web"]
@@ -96,5 +109,5 @@ async def test_documents_and_the_lead_through_the_api_of_another_hactl(other, tm
         campaign.cancel()
         await asyncio.gather(campaign, return_exceptions=True)
         await source.close()
-    [lease] = (await other.store.objects("leases", "hactl"))[1]
+    [lease] = (await other.store.objects("leases", "hactl-second"))[1]
     assert lease["spec"]["holderIdentity"] == ""

@@ -18,19 +18,12 @@ from hactl.cli.commands.controller.source_option import make_source, parse_sourc
 from hactl.core.pace.interval import Pace
 from hactl.ports import Source
 from hactl.runtime.controller import Controller
+from hactl.runtime.documents import DocumentsInForce
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from support.api.kube_server import KubeServer
 from support.limits import LIMIT_SECONDS
-from support.sources import Repository, document
-
-
-def nowhere(name: str, vhid: int = 7) -> str:
-    """A document whose nodes are on this machine, where nobody listens."""
-    text = document(name, vhid, mode="Observe")
-    return text.replace("host: 192.0.2.1", "host: 127.0.0.1, port: 9").replace(
-        "host: 192.0.2.2", "host: 127.0.0.1, port: 11"
-    )
+from support.sources import Repository, nowhere
 
 
 class Site:
@@ -100,7 +93,8 @@ class Running:
         self.app = app
         queue = WorkQueue(app.clock, random.Random(1))
         watch = DevdWatch(app.nodes, app.clock, random.Random(2), lambda cluster, seconds: None, app.holder.token)
-        self.controller = Controller(sources, app.store, app.reconciler, queue, watch, app.clock, revive=revive)
+        documents = DocumentsInForce(sources, app.store, revive=revive)
+        self.controller = Controller(documents, app.store, app.reconciler, queue, watch, app.clock)
 
     def status(self, name: str) -> Mapping[str, Any]:
         """The newest status."""

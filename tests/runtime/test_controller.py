@@ -16,6 +16,7 @@ from hactl.core.document.problems import Problem
 from hactl.errors import DocumentError, InvariantBroken, StoreError
 from hactl.ports import Document, SourceState
 from hactl.runtime.controller import Controller
+from hactl.runtime.documents import DocumentsInForce
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import WorkQueue
 from runtime.test_reconcile import make_reconciler
@@ -51,9 +52,8 @@ class House:
         self.queue = WorkQueue(self.clock, random.Random(1))
         reconciler = make_reconciler(self.nodes, self.store, self.lock, self.clock, **self.options)
         self.watch = DevdWatch(self.nodes, self.clock, random.Random(2), self._wake, "toy")
-        self.controller = Controller(
-            self.sources, self.store, reconciler, self.queue, self.watch, self.clock, revive=revive
-        )
+        documents = DocumentsInForce(self.sources, self.store, revive=revive)
+        self.controller = Controller(documents, self.store, reconciler, self.queue, self.watch, self.clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Controller]:

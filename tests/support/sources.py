@@ -50,6 +50,13 @@ spec:
 """
 
 
+def nowhere(name: str, vhid: int = 7, managed_by: str = "") -> str:
+    """A document that only looks, whose nodes are on this machine, where nobody listens."""
+    text = document(name, vhid, mode="Observe").replace("host: 192.0.2.1", f"host: 127.0.0.1, port: {vhid}")
+    text = text.replace("host: 192.0.2.2", f"host: 127.0.0.1, port: {vhid + 100}")
+    return text.replace("spec:\n", f"spec:\n  managedBy: {managed_by}\n", 1) if managed_by else text
+
+
 class StillClock:
     """Time that moves only when somebody sleeps."""
 

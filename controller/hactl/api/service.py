@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from hactl.adapters.yaml.write import written
 from hactl.api.audit import Act, Audit
+from hactl.api.cache import Feed
 from hactl.api.request.negotiate import is_yaml, not_acceptable
 from hactl.api.request.paths import ResourcePath, non_kubernetes, non_kubernetes_methods, resource_path
 from hactl.api.request.payload import JSON, YAML, flag
@@ -25,6 +26,7 @@ from hactl.api.verbs.deletes import Deleter
 from hactl.api.verbs.discovery import described, is_description, version
 from hactl.api.verbs.operations import cluster_of
 from hactl.api.verbs.reads import Reader
+from hactl.api.verbs.reports import Reports
 from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
 from hactl.api.verbs.writes import Writer
@@ -32,6 +34,7 @@ from hactl.api.verbs.written import Written
 from hactl.api.workers import Lane, is_long
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
+from hactl.core.kube.discovery import SUBRESOURCE_VERBS
 from hactl.core.kube.errors import (
     ApiError,
     forbidden,
@@ -41,7 +44,7 @@ from hactl.core.kube.errors import (
     unauthorized,
     unavailable,
 )
-from hactl.core.kube.kinds import HAOPERATIONS, REVIEWS, Resource
+from hactl.core.kube.kinds import EVENTS, HAOPERATIONS, REVIEWS, Resource
 from hactl.errors import StoreError
 from hactl.ports import Clock, History, Objects
 
@@ -65,18 +68,27 @@ class Service:
         *,
         clock: Clock,
         secrets_directory: str,
+        managed_by: str | None = None,
         non_kubernetes: NonKubernetes | None = None,
     ) -> None:
-        """`secrets_directory`: where references of documents start. None: no other paths are served."""
+        """`secrets_directory`: where references of documents start. None: no other paths are served.
+
+        `managed_by`: the name of the controller here in `spec.managedBy`; None: none runs, and nobody else tells of
+        what is on the record.
+        """
         self._writes = Lane("writes")
         #: Also for what answers other paths, and for writing out long answers.
         self.reads = Lane("reads")
         self.reader = Reader(objects, clock, self.reads)
         self.audit = Audit(history, clock)
-        self._writer = Writer(objects, clock, self._writes, secrets_directory=secrets_directory)
+        self._writer = Writer(objects, clock, self._writes, secrets_directory=secrets_directory, managed_by=managed_by)
+        self._reports = Reports(objects, history, clock, self._writes, self._event_feed, managed_by=managed_by)
         self._deleter = Deleter(objects, clock, self._writer, self._writes)
         #: Set once whoever answers those paths exists: it needs this service for its stream.
         self.non_kubernetes = non_kubernetes
+
+    async def _event_feed(self) -> Feed:
+        return await self.reader.feed(EVENTS)
 
     async def close(self) -> None:
         """End every watch."""
@@ -188,11 +200,9 @@ class Service:
     def _check_resource(self, path: ResourcePath, verb: str, request: Request) -> None:
         """Raises ApiError: 401, 403, 405."""
         resource = path.resource
-        if not path.subresource and verb not in resource.verbs and request.identity.role is not None:
+        if verb not in _verbs_of(path) and request.identity.role is not None:
             # Nobody may, so it is not about who asks.
             raise method_not_allowed(*_methods(path))
-        if path.subresource and verb != "get" and request.identity.role is not None:
-            raise _status_is_ours()
         self._must(request, verb, resource.plural, path.subresource, path.name, resource.group)
 
     async def _resource(self, path: ResourcePath, request: Request) -> Response:
@@ -231,7 +241,7 @@ class Service:
         if verb == "deletecollection":
             return await self._delete_collection(path, request)
         done = await self._done(path, verb, request)
-        if done.changed:
+        if done.changed and not _is_told(path):
             name = path.name or done.body["metadata"]["name"]
             cluster = cluster_of(done.about) if resource == HAOPERATIONS else ""
             await self.audit.accepted(Act(request.identity, verb, resource.plural, name, cluster))
@@ -240,6 +250,10 @@ class Service:
         return Response(done.code, response, headers=headers)
 
     async def _done(self, path: ResourcePath, verb: str, request: Request) -> Written:
+        if path.subresource:
+            return await (self._reports.update if verb == "update" else self._reports.patch)(path, request)
+        if path.resource == EVENTS:
+            return await self._reports.event(path, request)
         if verb == "delete":
             return await self._deleter.delete(path, request)
         if verb == "create":
@@ -292,21 +306,21 @@ def _verb(path: ResourcePath, request: Request) -> str:
     return verbs[method]
 
 
+def _verbs_of(path: ResourcePath) -> tuple[str, ...]:
+    return SUBRESOURCE_VERBS if path.subresource else path.resource.verbs
+
+
+def _is_told(path: ResourcePath) -> bool:
+    """Whether another controller tells something there, which is history by itself."""
+    return bool(path.subresource) or path.resource == EVENTS
+
+
 def _methods(path: ResourcePath) -> tuple[str, ...]:
     """The methods of HTTP that there are for a path."""
-    if path.subresource:
-        return ("GET",)
     ways = {"get": "GET", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
     if not path.name:
         ways = {"list": "GET", "create": "POST", "deletecollection": "DELETE"}
-    return tuple(method for verb, method in ways.items() if verb in path.resource.verbs)
-
-
-def _status_is_ours() -> ApiError:
-    message = "the status is written by hactl itself, from what it sees on the nodes"
-    refusal = ApiError(405, "MethodNotAllowed", message)
-    refusal.allow = ("GET",)
-    return refusal
+    return tuple(method for verb, method in ways.items() if verb in _verbs_of(path))
 
 
 def _only(request: Request, method: str) -> None:

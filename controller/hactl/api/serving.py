@@ -23,6 +23,7 @@ from hactl.api.request.wire import Identity, Role
 from hactl.api.service import Service
 from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
+from hactl.core.kube.kinds import is_elsewhere, looked_after_by
 from hactl.core.status.freshness import believed, is_fresh, newer
 from hactl.errors import HactlError, StoreError
 from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
@@ -177,9 +178,9 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    record: Record, live: Live, wanted: Wanted, *, clock: Clock, secrets_directory: str
+    record: Record, live: Live, wanted: Wanted, *, clock: Clock, secrets_directory: str, managed_by: str = ""
 ) -> AsyncIterator[Serving]:
-    """The API, as long as the context lasts. Raises HactlError."""
+    """The API, as long as the context lasts. `managed_by`: the controller's name in documents. Raises HactlError."""
     metrics = Metrics(
         lambda: live.statuses,
         lambda: live.depth,
@@ -189,7 +190,7 @@ async def serving(
         limit=live.fresh_seconds,
     )
     authenticator = Authenticator(record, clock)
-    service = Service(record, record, clock=clock, secrets_directory=secrets_directory)
+    service = Service(record, record, clock=clock, secrets_directory=secrets_directory, managed_by=managed_by)
     endpoints = Endpoints(
         record,
         clock,
@@ -201,8 +202,9 @@ async def serving(
         service.reads,
         lambda: _troubles(record, live),
         live.fresh_seconds,
+        managed_by,
     )
-    service.reader.as_of_now = lambda body: _as_of_now(body, live, clock)
+    service.reader.as_of_now = lambda body: _as_of_now(body, live, clock, managed_by)
     service.non_kubernetes = endpoints.handle
     open_files = descriptors()
     server = Server(
@@ -233,7 +235,7 @@ def _troubles(record: Record, live: Live) -> list[str]:
     return found + [source.trouble for source in live.source_health.values() if source.trouble]
 
 
-def _as_of_now(body: Mapping[str, Any], live: Live, clock: Clock) -> Mapping[str, Any]:
+def _as_of_now(body: Mapping[str, Any], live: Live, clock: Clock, managed_by: str) -> Mapping[str, Any]:
     """A stored cluster with what the controller saw last, which a record without change or without room lacks."""
     stored = body["status"]
     seen = live.statuses.get(body["metadata"]["name"])
@@ -241,6 +243,8 @@ def _as_of_now(body: Mapping[str, Any], live: Live, clock: Clock) -> Mapping[str
     if seen is not None and (newer(stored, seen) is seen or not is_fresh(stored, now, limit)):
         stored = {**status_view(seen), **({"requests": stored["requests"]} if "requests" in stored else {})}
     why = "its controller does not come round to it"
+    if is_elsewhere(body, managed_by):
+        why = f"{looked_after_by(body)} looks after it, and has told nothing since"
     return {**body, "status": believed(stored, now, why=why, limit=limit)}
 
 

@@ -286,6 +286,7 @@ class EventKind(Named):
         "A request to the API that would have changed something, or that the role did not allow, was refused.",
         True,
     )
+    TOLD = ("Told", "What another controller told of a cluster that it looks after (spec.managedBy).")
     TOKEN_CREATED = ("TokenCreated", "A token of the API was made.")
     TOKEN_REVOKED = ("TokenRevoked", "A token of the API is not accepted any more.")
     RECORD_FULL = (

@@ -462,6 +462,13 @@ class HAClusterSpec(Model):
     mode: Mode = Field(
         Mode.APPLY, description="Observe: never touch. Propose: plan and wait for approval. Apply: converge."
     )
+    managed_by: Name | None = Field(
+        None,
+        description=(
+            "The controller that looks after it: the one that was started with `hactl run --managed-by NAME`. Absent: "
+            "one that was started without. All others leave it alone, and take its status as that one tells it."
+        ),
+    )
     nodes: list[NodeSpec] = Field(min_length=1, description="The machines.")
     carp: CarpSpec = Field(default_factory=CarpSpec, description="CARP settings of every node.")
     hast: HastDaemonSpec = Field(default_factory=HastDaemonSpec, description="Settings of hastd on every node.")

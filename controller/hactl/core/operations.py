@@ -249,6 +249,30 @@ def _too_late_to_return(operation: Operation, now: datetime) -> bool:
     return operation.ended_at is None or (now - operation.ended_at).total_seconds() > RETURN_SECONDS
 
 
+def waits_for(operation: Operation, others: Iterable[Operation], now: datetime) -> str:
+    """Why nothing is done for an open operation: what of the others pauses what it is about, for people; "": none does.
+
+    A group or node that is left alone says so by itself where the operation names it.
+    """
+    if operation.kind is Kind.PAUSE or operation.state is not State.OPEN:
+        return ""
+    pauses = [
+        f"{_paused_part(each)} is paused by {each.asked_by}"
+        for each in sorted(others, key=lambda each: each.id)
+        if each.kind is Kind.PAUSE
+        and each.active(now)
+        and each.about(operation.cluster)
+        and (not each.group or each.group == operation.group)
+        and (not each.node or each.node == operation.node)
+    ]
+    return f"it waits: {'; '.join(pauses)}" if pauses else ""
+
+
+def _paused_part(pause: Operation) -> str:
+    part = f"node {pause.node}" if pause.node else f"group {pause.group}" if pause.group else pause.cluster
+    return part or "the whole fleet"
+
+
 def verdict(
     operation: Operation, now: datetime, judge: Callable[[Operation], tuple[State, str] | None]
 ) -> tuple[State, str] | None:

@@ -17,11 +17,11 @@ from hactl.core.catalogue import EventKind, HoldReason
 from hactl.core.pace.result import PassResult
 from hactl.core.status.freshness import limit_seconds
 from hactl.errors import StoreError
-from hactl.ports import Clock, Documents, OperationLog, Source, SourceHealth, Upkeep
+from hactl.ports import Clock, Documents, OperationLog, SourceHealth, Upkeep
 from hactl.runtime.documents import Changes, DocumentsInForce
 from hactl.runtime.leadership import Leadership, SharedSource
 from hactl.runtime.passes.reconcile import Reconciler
-from hactl.runtime.passes.types import Accepted, PassRequest, Revive
+from hactl.runtime.passes.types import Accepted, PassRequest
 from hactl.runtime.timeouts import discard, pause
 from hactl.runtime.watch import DevdWatch
 from hactl.runtime.workqueue import Priority, WorkQueue
@@ -53,23 +53,22 @@ class Controller:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        documents: DocumentsInForce,
         store: Record,
         reconciler: Reconciler,
         queue: WorkQueue,
         watch: DevdWatch,
         clock: Clock,
-        *,
-        revive: Revive,
     ) -> None:
-        """`sources` by their labels; everything is injected."""
+        """What its sources say is taken in by `documents`; everything is injected."""
+        sources = documents.sources
         self._sources = sources
         self._store = store
         self._reconciler = reconciler
         self._queue = queue
         self._watch = watch
         self._clock = clock
-        self._documents = DocumentsInForce(sources, store, revive=revive)
+        self._documents = documents
         self._taking = asyncio.Lock()
         self._stop = asyncio.Event()
         self._hints = {label: asyncio.Event() for label in sources}

@@ -42,6 +42,8 @@ class _Held:
     """What one source holds, by what is known of it."""
 
     good: dict[str, Document] = field(default_factory=dict)
+    #: Cluster -> the controller that looks after it, where that is another one ("": one without a name).
+    others: dict[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     trouble: str = ""
@@ -51,8 +53,13 @@ class _Held:
 class DocumentsInForce:
     """Takes documents in. One at a time: the caller holds a lock around `take`; reading needs none."""
 
-    def __init__(self, sources: Mapping[str, Source], store: Documents, *, revive: Revive) -> None:
-        """`sources` by a name for people, e.g. the directory."""
+    def __init__(
+        self, sources: Mapping[str, Source], store: Documents, *, revive: Revive, managed_by: str = ""
+    ) -> None:
+        """`sources` by a name for people, e.g. the directory. Documents of which `spec.managedBy` is not ours are not
+        taken in: another controller looks after them.
+        """
+        self._managed_by = managed_by
         self._sources = sources
         self._store = store
         self._revive = revive
@@ -62,6 +69,11 @@ class DocumentsInForce:
         self._refused: dict[str, frozenset[str]] = {}
         #: What is wrong because of another source: label -> cluster -> what.
         self._doubled: dict[str, dict[str, str]] = {label: {} for label in sources}
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """Every source, by its label."""
+        return self._sources
 
     @property
     def accepted(self) -> Mapping[str, Accepted]:
@@ -94,12 +106,28 @@ class DocumentsInForce:
     async def take(self, label: str, state: SourceState) -> Changes:
         """Take in what a source holds, and settle what is in force."""
         held = self._held[label]
+        state = self._of_ours(held, state)
         missed = {} if held.read_once else await self._recollect(label, held, state)
         self._merge(label, held, state)
         owned = {name for each in self._held.values() for name in each.good}
         # What is gone since we last ran is unmanaged as if it had gone now.
         self._accepted |= {name: accepted for name, accepted in missed.items() if name not in owned}
         return await self.settle()
+
+    def _of_ours(self, held: _Held, state: SourceState) -> SourceState:
+        """What a source holds for us."""
+        if state.down is None:
+            held.others = {
+                name: document.cluster.spec.managed_by or ""
+                for name, document in state.documents.items()
+                if not self._is_mine(document)
+            }
+        documents = {name: document for name, document in state.documents.items() if self._is_mine(document)}
+        # A source of which we leave everything to others is not suddenly empty.
+        return replace(state, documents=documents, certain=state.certain or bool(held.others))
+
+    def _is_mine(self, document: Document) -> bool:
+        return (document.cluster.spec.managed_by or "") == self._managed_by
 
     async def _recollect(self, label: str, held: _Held, state: SourceState) -> dict[str, Accepted]:
         """The first read: what is broken or unreadable now may have been good when we last ran.
@@ -143,11 +171,13 @@ class DocumentsInForce:
         return row["actor"] == ACTOR and (alone or str(row["source"]).startswith(label))
 
     def _revived(self, row: Mapping[str, Any]) -> Document | None:
-        """A document of the record, as it was taken in; None when this hactl no longer accepts it."""
+        """A document of the record, as it was taken in; None when it is not accepted any more, or is not ours."""
         try:
             document = self._revive(row)
         except DocumentError as error:
             log.error("a recorded document is no longer valid", extra={"cluster": row["cluster"], "error": str(error)})
+            return None
+        if not self._is_mine(document):
             return None
         revision, author, at = (str(row.get(key) or "") for key in ("revision", "author", "revised_at"))
         return replace(document, revision=revision, author=author, revised_at=at)
@@ -269,13 +299,19 @@ class DocumentsInForce:
 
     async def _unmanage(self, name: str) -> bool:
         accepted = self._accepted[name]
+        who = next((held.others[name] for held in self._held.values() if name in held.others), None)
         why = f"{accepted.document.source} is gone"
+        if who is not None:
+            why = f"{f'the controller {who}' if who else 'a controller without a name'} looks after it (spec.managedBy)"
         try:
             await self._store.unmanage(name, why=why, origin=_origin(accepted.label))
+            if who is not None and accepted.label == API_LABEL:
+                # The record keeps it for the other one, and would say nothing by itself.
+                await self._store.record(EventKind.DOCUMENT_VANISHED, name, f"unmanaged: {why}; nothing is torn down")
         except StoreError as error:
             log.error("cannot record that a document vanished", extra={"cluster": name, "error": str(error)})
             return False
-        log.warning("document vanished: unmanaged, nothing is torn down", extra={"cluster": name, "why": why})
+        log.warning("unmanaged, nothing is torn down", extra={"cluster": name, "why": why})
         del self._accepted[name]
         return True
 

@@ -21,6 +21,9 @@ from hactl.runtime.timeouts import discard
 log = logging.getLogger("hactl.runtime.leadership")
 
 RETRY_SECONDS = 5.0
+#: A status is told again after this, seconds, although nothing changed: whoever keeps it sees that we still look
+#: (`hactl.core.status.freshness`), as of a node of Kubernetes that renews its lease.
+AGAIN_SECONDS = 60.0
 #: Rows of the history that are reported with a status at most.
 EVENT_ROWS = 200
 
@@ -92,6 +95,8 @@ class Leadership:
         self._since: datetime | None = None
         self._due: dict[str, Mapping[str, Any]] = {}
         self._reported: dict[str, Mapping[str, Any]] = {}
+        #: When that was, by the monotonic clock.
+        self._reported_at: dict[str, float] = {}
         self._events: dict[str, frozenset[int]] = {}
         self._wake = asyncio.Event()
 
@@ -121,13 +126,16 @@ class Leadership:
 
     def note(self, cluster: str, status: Mapping[str, Any]) -> None:
         """A pass ended with this status."""
-        if self._source.leads and not same_but_for_ages(self._reported.get(cluster, {}), status):
+        if not self._source.leads:
+            return
+        old = self._clock.monotonic() >= self._reported_at.get(cluster, 0.0) + AGAIN_SECONDS
+        if old or not same_but_for_ages(self._reported.get(cluster, {}), status):
             self._due[cluster] = status
             self._wake.set()
 
     def forget(self, cluster: str) -> None:
         """It is not managed any more."""
-        for known in (self._due, self._reported, self._events):
+        for known in (self._due, self._reported, self._reported_at, self._events):
             known.pop(cluster, None)
 
     async def run(self) -> None:
@@ -193,7 +201,7 @@ class Leadership:
         rows = await self._happened(cluster)
         known = self._events.get(cluster, frozenset())
         await self._source.report(cluster, status, [row for row in rows if row["id"] not in known])
-        self._reported[cluster] = status
+        self._reported[cluster], self._reported_at[cluster] = status, self._clock.monotonic()
         self._events[cluster] = frozenset(row["id"] for row in rows)
 
     async def _happened(self, cluster: str) -> Sequence[Mapping[str, Any]]:

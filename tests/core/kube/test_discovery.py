@@ -44,7 +44,11 @@ def test_plain_and_aggregated_say_the_same():
                         aggregated[(*key, f"{each['resource']}/{sub['subresource']}")] = sub["verbs"]
     assert plain() == aggregated
     expected = {(r.group, r.version, r.plural): list(r.verbs) for r in RESOURCES}
-    expected |= {(r.group, r.version, f"{r.plural}/{name}"): ["get"] for r in RESOURCES for name in r.subresources}
+    expected |= {
+        (r.group, r.version, f"{r.plural}/{name}"): ["get", "patch", "update"]
+        for r in RESOURCES
+        for name in r.subresources
+    }
     assert aggregated == expected
 
 

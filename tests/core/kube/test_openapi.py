@@ -166,7 +166,7 @@ def test_a_patch_is_what_kubectl_looks_for():
             }
             assert operation["x-kubernetes-action"] == "patch"
             assert kind in ("HACluster", "HAOperation", "Lease")
-    assert found == 3
+    assert found == 4, "each kind that is written, and the status of clusters"
 
 
 def test_the_paths_beside():

@@ -197,6 +197,18 @@ def test_columns_of_an_event():
     assert row(EVENTS, event(cluster=""))["Object"] == "-"
 
 
+def test_a_step_names_its_node():
+    """Nothing else in the list of events says where a command ran."""
+    step = {
+        "id": 9, "revision": 9, "kind": "StepEnded", "at": NOW.isoformat(), "cluster": "nas", "node": "nas-b",
+        "summary": "hastctl role primary data", "why": "nobody is primary", "verb": "SetRole", "outcome": "Done",
+        "command": "hastctl role primary data", "output": "", "seconds": 0.1, "exit_status": 0, "reason": "",
+    }  # fmt: skip
+    shown = row(EVENTS, event_body(step, "u"))
+    assert shown["Message"] == "nas-b hastctl role primary data (nobody is primary)"
+    assert shown["Source"] == "hactl, nas-b"
+
+
 @pytest.mark.parametrize(
     ("condition", "status", "kind"),
     [

@@ -109,11 +109,13 @@ async def taken(stream: AsyncIterator[Mapping[str, Any]], count: int) -> list[tu
 
 
 @asynccontextmanager
-async def asking(store: Any = None, clock: Clock | None = None) -> AsyncIterator[Asking]:
-    """An admin who asks a service on an empty record in memory."""
+async def asking(
+    store: Any = None, clock: Clock | None = None, *, managed_by: str | None = None
+) -> AsyncIterator[Asking]:
+    """An admin who asks a service on an empty record in memory; `managed_by`: of a controller of that name."""
     clock = clock or SystemClock()
     store = store or memory_record(clock=clock)
-    service = Service(store, store, clock=clock, secrets_directory="/var/db/hactl/secrets")
+    service = Service(store, store, clock=clock, secrets_directory="/var/db/hactl/secrets", managed_by=managed_by)
     try:
         yield Asking(service, store)
     finally:

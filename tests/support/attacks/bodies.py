@@ -100,7 +100,7 @@ BODIES = [
     _sent("moves into themselves", "PATCH", NAS, [{"op": "move", "from": "/spec", "path": "/spec/a"}], kind=JSON_PATCH),
     _sent("a patch of the prototype", "PATCH", NAS, {"__proto__": {"a": 1}, "spec": {"__class__": 1}}, kind=MERGE),
     _sent("a patch of the status", "PATCH", NAS, {"status": {"conditions": []}}, "200", kind=MERGE),
-    _sent("the status", "PUT", f"{NAS}/status", document(), "405"),
+    _sent("the status", "PUT", f"{NAS}/status", document(), "403"),
     _sent("a forged version", "PUT", NAS, document(resourceVersion="1"), "409"),
     _sent("a version that is none", "PUT", NAS, document(resourceVersion="1' OR '1'='1"), "400"),
     _sent("a version of 500 digits", "PUT", NAS, document(resourceVersion="9" * 500), "400"),

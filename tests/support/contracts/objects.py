@@ -317,7 +317,9 @@ class ObjectsContract:
 
     async def test_deleting_a_cluster_unmanages_it(self, store: Store) -> None:
         """No step any more, history stays, the object as it was last is given back."""
-        made = await create(store)
+        await create(store)
+        await store.put_status("nas", {"a": 1})
+        [made] = (await store.objects("haclusters"))[1]
         gone = await store.delete_object(
             "haclusters", "nas", actor="token:ci", expected=int(made["metadata"]["resourceVersion"])
         )
@@ -325,9 +327,31 @@ class ObjectsContract:
         assert (await store.objects("haclusters"))[1] == []
         assert list(await store.documents()) == []
         assert (await store.history({}))[-1]["summary"] == "unmanaged: deleted by token:ci; nothing is torn down"
+        assert list(await store.statuses()) == [], "who deletes it does not want to see it any more"
+        assert not await store.put_status("nas", {"a": 2}), "a look that was under way"
+        assert list(await store.statuses()) == []
         assert await store.origin("nas") is None
         with pytest.raises(Busy, match="not managed"):
             await store.begin_step(intent())
+
+    async def test_a_status_that_another_controller_told(self, store: Store) -> None:
+        """It takes the place of the one before, with its owners; spec, generation and history stay as they are."""
+        made = await create(store)
+        rows = len(await store.history({}))
+        owners = [{"manager": "other", "operation": "Update", "subresource": "status"}]
+        told = {**made, "spec": {}, "metadata": {**made["metadata"], "managedFields": owners}, "status": {"a": 1}}
+        kept = await store.update_status(told, expected=int(made["metadata"]["resourceVersion"]))
+        assert (kept["spec"], kept["status"]) == (made["spec"], {"a": 1})
+        assert kept["metadata"]["managedFields"] == owners
+        assert kept["metadata"]["generation"] == made["metadata"]["generation"]
+        assert [kept] == list((await store.objects("haclusters"))[1])
+        assert len(await store.history({})) == rows
+        assert (await store.changes_since(int(made["metadata"]["resourceVersion"])))[0].type == "MODIFIED"
+        with pytest.raises(StaleRevision):
+            await store.update_status(told, expected=int(made["metadata"]["resourceVersion"]))
+        await store.delete_object("haclusters", "nas", actor="ada")
+        with pytest.raises(NoSuchObject):
+            await store.update_status(told, expected=1)
 
     async def test_the_controller_cannot_bring_back_what_the_api_changed(self, store: Store) -> None:
         """What it read from the API's objects is taken only while it is still the newest; else it must read again."""

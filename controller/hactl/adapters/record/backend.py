@@ -165,6 +165,10 @@ class Tables(Reading, Protocol):
         """The next status is written even if it is the same: there is a new object that has none."""
         ...
 
+    def drop_status(self, cluster: str) -> None:
+        """Forget the status of a cluster; nothing when there is none."""
+        ...
+
     def insert_operation(self, row: Row) -> Operation:
         """Keep an operation under the next number."""
         ...

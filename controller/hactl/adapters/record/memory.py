@@ -249,6 +249,9 @@ class MemoryTables:
         if cluster in self._statuses:
             self._statuses[cluster]["meaning"] = ""
 
+    def drop_status(self, cluster: str) -> None:
+        self._statuses.pop(cluster, None)
+
     def statuses(self, cluster: str | None = None) -> list[dict[str, Any]]:
         return [
             {

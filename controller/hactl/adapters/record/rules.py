@@ -13,7 +13,7 @@ never disagree. What is refused is refused before anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from hactl.adapters.record.backend import Lease, Newest, Tables
@@ -41,7 +41,7 @@ from hactl.core.catalogue import EventKind
 from hactl.core.kube.codec import REFERENCES, operation_body, status_view, time_text
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
 from hactl.core.kube.summary import operations_view
-from hactl.core.operations import Operation, State
+from hactl.core.operations import Operation, State, waits_for
 from hactl.core.status.ages import without_ages
 from hactl.core.steps import Outcome
 from hactl.errors import AlreadyExists, Busy, NoSuchObject, StaleRevision, StoreError
@@ -64,6 +64,7 @@ BUDGETS: Mapping[EventKind, int] = {
     EventKind.STATE_CHANGED: 64 * _MIB,
     EventKind.CONDITION_CHANGED: 64 * _MIB,
     EventKind.HOLD_CHANGED: 64 * _MIB,
+    EventKind.TOLD: 64 * _MIB,
 }
 #: Of generations that another one took the place of.
 DOCUMENTS_BYTES = 128 * _MIB
@@ -250,6 +251,9 @@ def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: 
     if tables.status_meaning(cluster) == meaning:
         return False
     with tables.writing():
+        if _is_gone(tables, cluster):
+            # It was deleted while somebody looked.
+            return False
         tables.set_status(cluster, text, meaning)
         before = _get(tables, CLUSTERS, cluster)
         if before is not None:
@@ -259,6 +263,12 @@ def put_status(tables: Tables, cluster: str, status: Mapping[str, Any], events: 
         for kind, summary, node, detail in events:
             tables.event(kind, cluster, summary, node, detail)
     return True
+
+
+def _is_gone(tables: Tables, cluster: str) -> bool:
+    """Whether there was a document of it, and none is in force any more."""
+    newest = tables.newest(cluster)
+    return newest.generation > 0 and not newest.managed
 
 
 def prune(tables: Tables, keep_days: float | None, keep_rows: int | None) -> int:
@@ -290,7 +300,7 @@ def open_operation(
         made = tables.insert_operation(row)
         name = name or _free_name(tables, made)
         tables.name_operation(made.id, name)
-        given = operation_body(made, name)
+        given = operation_body(made, name, waits_for(made, tables.operations(None, open_only=True), tables.now()))
         given["metadata"] = {**(metadata or {}), **given["metadata"]}
         body = _add(tables, OPERATIONS, given, 1, given["status"])
         _show_operations(tables, made.cluster)
@@ -347,6 +357,14 @@ def _close(tables: Tables, number: int, state: State, message: str, seconds: flo
 def _show_operations(tables: Tables, about: str) -> None:
     """What is asked of a cluster (empty: of all) changed: it is part of the statuses that there are."""
     operations = tables.operations(None, open_only=True)
+    for each in operations:
+        name = tables.operation_name(each.id) if about in ("", each.cluster) else None
+        stored = None if name is None else _get(tables, OPERATIONS, name)
+        if name is None or stored is None:
+            continue
+        now = operation_body(each, name, waits_for(each, operations, tables.now()))["status"]
+        if now != stored["status"]:
+            tables.put_object(OPERATIONS, {**stored, "status": now}, "MODIFIED")
     for before in tables.objects(CLUSTERS, about or None):
         if "status" not in before:
             continue
@@ -411,6 +429,16 @@ def update(
         return tables.put_object(resource, replaced(resource, before, body, generation), "MODIFIED")
 
 
+def update_status(tables: Tables, body: Mapping[str, Any], *, expected: int) -> Body:
+    """See `hactl.ports.Objects`."""
+    compact(body)  # refuses what is not JSON
+    owners = {key: value for key, value in body["metadata"].items() if key == "managedFields" and value}
+    with tables.writing():
+        before = _at(tables, CLUSTERS, name_of(body), expected)
+        metadata = {key: value for key, value in before["metadata"].items() if key != "managedFields"} | owners
+        return tables.put_object(CLUSTERS, {**before, "metadata": metadata, "status": body["status"]}, "MODIFIED")
+
+
 def _is_kept(tables: Tables, resource: str, before: Body, body: Mapping[str, Any], document: Document | None) -> bool:
     """Whether `body` says nothing else than what is stored."""
     if not same(before, replaced(resource, before, body, None)):
@@ -424,6 +452,8 @@ def delete(tables: Tables, resource: str, name: str, *, actor: str, expected: in
     with tables.writing():
         before = _at(tables, resource, name, expected)
         if resource == CLUSTERS:
+            # Who deletes it does not ask any more how it is; and what is made under that name later is another one.
+            tables.drop_status(name)
             return _unmanage(tables, name, before, f"deleted by {actor}") or before
         if resource == OPERATIONS:
             before = _cancelled(tables, name, before, actor)
@@ -456,39 +486,3 @@ def _needed(document: Document | None, name: str) -> Document:
     if document is None or document.cluster.name != name:
         raise ValueError(f"a cluster is stored together with its document ({name})")
     return document
-
-
-# -- tokens -----------------------------------------------------------------------------------------------------------
-
-
-def create_token(tables: Tables, name: str, digest: str, *, role: str, actor: str, expires_at: datetime | None) -> None:
-    """See `hactl.ports.Tokens`. The event never has the digest."""
-    created, until = stored_time(tables.now()), None if expires_at is None else stored_time(expires_at)
-    with tables.writing():
-        if any(row["name"] == name for row in tables.tokens()):
-            raise AlreadyExists(f"there is a token {name} already")
-        row = {"name": name, "digest": digest, "role": role}
-        tables.insert_token(
-            row | {"created_at": created, "created_by": actor, "expires_at": until, "last_used_at": None}
-        )
-        detail = {"name": name, "role": role, "actor": actor, "expiresAt": until}
-        lasting = f" until {until}" if until else ""
-        tables.event(EventKind.TOKEN_CREATED, "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
-
-
-def use_tokens(tables: Tables, uses: Mapping[str, datetime]) -> None:
-    """See `hactl.ports.Tokens`."""
-    with tables.writing():
-        for name, at in uses.items():
-            tables.use_token(name, stored_time(at))
-
-
-def revoke_token(tables: Tables, name: str, actor: str) -> bool:
-    """See `hactl.ports.Tokens`."""
-    with tables.writing():
-        gone = tables.delete_token(name)
-        if gone:
-            tables.event(
-                EventKind.TOKEN_REVOKED, "", f"token {name} revoked by {actor}", None, {"name": name, "actor": actor}
-            )
-    return gone

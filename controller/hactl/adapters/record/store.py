@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from hactl.adapters.record import rules
+from hactl.adapters.record import rules, tokens
 from hactl.adapters.record.backend import Backend
 from hactl.adapters.record.rows import seconds_between
 from hactl.core.catalogue import EventKind
@@ -203,6 +203,10 @@ class Store:
             lambda tables: rules.update(tables, resource, body, expected=expected, actor=actor, document=document)
         )
 
+    async def update_status(self, body: Mapping[str, Any], *, expected: int) -> Mapping[str, Any]:
+        """See `hactl.ports.Objects`."""
+        return await self.backend.write(lambda tables: rules.update_status(tables, body, expected=expected))
+
     async def delete_object(
         self, resource: str, name: str, *, actor: str, expected: int | None = None
     ) -> Mapping[str, Any]:
@@ -222,16 +226,16 @@ class Store:
     async def create_token(self, name: str, *, digest: str, role: str, actor: str, expires_at: datetime | None) -> None:
         """See `hactl.ports.Tokens`."""
         await self.backend.write(
-            lambda tables: rules.create_token(tables, name, digest, role=role, actor=actor, expires_at=expires_at)
+            lambda tables: tokens.create_token(tables, name, digest, role=role, actor=actor, expires_at=expires_at)
         )
 
     async def use_tokens(self, uses: Mapping[str, datetime]) -> None:
         """See `hactl.ports.Tokens`."""
-        await self.backend.write(lambda tables: rules.use_tokens(tables, uses))
+        await self.backend.write(lambda tables: tokens.use_tokens(tables, uses))
 
     async def revoke_token(self, name: str, *, actor: str) -> bool:
         """See `hactl.ports.Tokens`."""
-        return await self.backend.write(lambda tables: rules.revoke_token(tables, name, actor))
+        return await self.backend.write(lambda tables: tokens.revoke_token(tables, name, actor))
 
     async def tokens(self) -> Sequence[Mapping[str, Any]]:
         """See `hactl.ports.Tokens`."""

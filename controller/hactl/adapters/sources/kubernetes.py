@@ -33,6 +33,8 @@ from hactl.ports import Clock, SourceState
 log = logging.getLogger("hactl.adapters.k8s")
 
 PAGE = 500
+#: The name of the lease of controllers without a name; of others it begins with this.
+LEASE = "hactl"
 WATCH_SECONDS = 180
 RETRY_SECONDS = 1.0
 RETRY_LIMIT_SECONDS = 60.0
@@ -63,15 +65,20 @@ class KubeSource:
         *,
         secrets_directory: Path,
         identity: str = "",
+        managed_by: str = "",
         watch_seconds: int = WATCH_SECONDS,
     ) -> None:
-        """`label` is how the source is written on the command line; references start in `secrets_directory`."""
+        """`label` is how the source is written on the command line; references start in `secrets_directory`.
+
+        `managed_by`: the name for which we lead (`spec.managedBy`); each name has a lease of its own.
+        """
         self._label = label
         self._clock = clock
         self._secrets = str(secrets_directory)
         self._client = KubeClient(access)
         identity = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-        self._election = Election(self._client, clock, identity=identity)
+        lease = f"{LEASE}-{managed_by}" if managed_by else LEASE
+        self._election = Election(self._client, clock, identity=identity, name=lease)
         self._watch_seconds = watch_seconds
         self._lock = asyncio.Lock()
         self._held: dict[str, _Held] = {}

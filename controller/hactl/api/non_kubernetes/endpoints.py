@@ -27,6 +27,7 @@ from hactl.core.kube.errors import (
     no_such_path,
     not_found,
 )
+from hactl.core.kube.kinds import HACLUSTERS, is_elsewhere
 from hactl.core.status.freshness import FRESH_SECONDS
 from hactl.errors import AlreadyExists, StoreError
 from hactl.ports import Clock, ObjectLog, Tokens
@@ -60,6 +61,8 @@ class Endpoints:
     troubles: Callable[[], Sequence[str]] = list
     #: A status that is older says nothing about now, seconds.
     limit: float = FRESH_SECONDS
+    #: The name of the controller here; of clusters of another one that one's word counts. None: nobody else tells.
+    managed_by: str | None = None
 
     async def handle(self, request: Request) -> Response:
         """The answer. Raises ApiError."""
@@ -73,11 +76,11 @@ class Endpoints:
                 return Response(raw=text, content_type=CONTENT_TYPE_LATEST)
             case ["clusters", name, "active"]:
                 group = request.query.get("group", "")
-                status = self.statuses().get(name)
+                status = await self._status(name)
                 return health.active(status, self.clock.now(), group=group, limit=self.limit)
             case ["clusters", name, "nodes", node, "role"]:
                 group = request.query.get("group", "")
-                status = self.statuses().get(name)
+                status = await self._status(name)
                 return health.role(status, node, self.clock.now(), group=group, limit=self.limit)
             case ["tokens", *rest]:
                 return await self._tokens(request, rest)
@@ -86,6 +89,14 @@ class Endpoints:
             case ["stream"]:
                 return self._stream(request)
         raise no_such_path()
+
+    async def _status(self, name: str) -> Mapping[str, Any] | None:
+        """How a cluster is; of one that another controller looks after, as that told it last. Raises StoreError."""
+        seen = self.statuses().get(name)
+        if seen is not None or self.managed_by is None:
+            return seen
+        _, found = await self.record.objects(HACLUSTERS.plural, name)
+        return found[0].get("status") if found and is_elsewhere(found[0], self.managed_by) else None
 
     async def _ready(self) -> Response:
         try:

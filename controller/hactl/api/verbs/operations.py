@@ -13,7 +13,7 @@ from hactl.api.verbs.written import Body, Written
 from hactl.core.document.problems import closest, shown
 from hactl.core.kube.codec import operation_body, operation_fields
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid
-from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS
+from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, is_elsewhere, looked_after_by
 from hactl.core.operations import Kind, Operation
 from hactl.errors import AlreadyExists, Busy
 from hactl.ports import Clock, Objects
@@ -22,8 +22,9 @@ from hactl.ports import Clock, Objects
 class OperationMaker:
     """Makes haoperations."""
 
-    def __init__(self, objects: Objects, clock: Clock) -> None:
-        """`objects`: where they are kept."""
+    def __init__(self, objects: Objects, clock: Clock, managed_by: str | None) -> None:
+        """`objects`: where they are kept. `managed_by`: the name of the controller that will carry them out."""
+        self._managed_by = managed_by
         self._objects = objects
         self._clock = clock
 
@@ -63,6 +64,9 @@ class OperationMaker:
         causes = list(_unknown(fields, found[0]["spec"])) if found else [
             Cause("spec.cluster", f"there is no cluster {shown(cluster)}", "FieldValueNotFound")
         ]  # fmt: skip
+        if found and is_elsewhere(found[0], self._managed_by):
+            who = looked_after_by(found[0])
+            causes = [Cause("spec.cluster", f"{who} looks after {cluster}, and does not hear of it here; ask there")]
         if causes:
             raise invalid(HAOPERATIONS.group, HAOPERATIONS.kind, name, causes)
 

@@ -10,23 +10,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from hactl.adapters.yaml.nodes import MAX_VALUES
 from hactl.api.request.metadata import check_place, check_versions, given_metadata, must_name_version, name_for, settled
 from hactl.api.request.paths import ResourcePath
 from hactl.api.request.payload import (
     APPLY_PATCH,
-    JSON_PATCH,
-    MERGE_PATCH,
-    STRATEGIC_PATCH,
     an_object,
     flag,
     is_dry_run,
     media_type,
-    read_json,
     read_object,
     read_yaml,
     strictness,
@@ -34,24 +29,21 @@ from hactl.api.request.payload import (
 from hactl.api.request.wire import Request
 from hactl.api.verbs.admission import Admitted, admit, check_lengths, references_start, reshaped, schema_of
 from hactl.api.verbs.operations import OperationMaker
+from hactl.api.verbs.patching import change_of
 from hactl.api.verbs.written import Body, Written
 from hactl.api.workers import Lane
+from hactl.core.kube.apply.defaults import filled
 from hactl.core.kube.apply.server_side_apply import applied, updated
 from hactl.core.kube.codec import time_text
 from hactl.core.kube.errors import (
     ApiError,
-    Cause,
     already_exists,
     bad_request,
     conflict,
     forbidden,
-    invalid,
     not_found,
-    unsupported_media_type,
 )
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, Resource
-from hactl.core.kube.patches import json_patch, merge_patch
-from hactl.core.kube.strategic_merge import strategic_merge_patch
 from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision
 from hactl.ports import FILES_ORIGIN, Clock, Objects
 
@@ -63,13 +55,18 @@ _MAX_MANAGER = 128
 class Writer:
     """Creates and changes stored objects."""
 
-    def __init__(self, objects: Objects, clock: Clock, lane: Lane, *, secrets_directory: str) -> None:
-        """What takes long is done in `lane`. References of documents start from `secrets_directory`."""
+    def __init__(
+        self, objects: Objects, clock: Clock, lane: Lane, *, secrets_directory: str, managed_by: str | None
+    ) -> None:
+        """What takes long is done in `lane`. References of documents start from `secrets_directory`.
+
+        `managed_by`: the name of the controller here, which is asked for operations; None: whoever works here.
+        """
         self._lane = lane
         self._objects = objects
         self._clock = clock
         self._directory = secrets_directory
-        self._operations = OperationMaker(objects, clock)
+        self._operations = OperationMaker(objects, clock, managed_by)
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -86,7 +83,7 @@ class Writer:
             # An operation that nobody named gets a name by its number.
             unnamed = resource == HAOPERATIONS and not (metadata.get("name") or metadata.get("generateName"))
             name = "" if unnamed else name_for(resource, metadata)
-            settling = {**body, "metadata": settled(resource, metadata, name, None)}
+            settling = _filled(resource, {**body, "metadata": settled(resource, metadata, name, None)})
             return name, self._owned(resource, None, settling, request)
 
         name, body = await self._lane.run(request.identity.actor, made)
@@ -104,7 +101,7 @@ class Writer:
             raise must_name_version(resource, name)
 
         def made() -> Body:
-            after = {**body, "metadata": settled(resource, metadata, name, before["metadata"])}
+            after = _filled(resource, {**body, "metadata": settled(resource, metadata, name, before["metadata"])})
             return self._owned(resource, before, after, request)
 
         return await self._store(resource, name, before, await self._lane.run(who, made), request)
@@ -118,38 +115,10 @@ class Writer:
     async def patch(self, path: ResourcePath, request: Request) -> Written:
         """PATCH: merge patch, JSON patch, strategic merge patch or server-side apply. Raises ApiError."""
         resource, name = path.resource, path.name
-        kind, who = media_type(request.headers), request.identity.actor
-        if kind == APPLY_PATCH:
-            return await self._retried(lambda: self._apply(path, request))
-        if "force" in request.query and flag(request.query, "force"):
-            cause = Cause("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden")
-            raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
-        make: Callable[[Body], Any]
-        if kind == MERGE_PATCH:
-            change = await self._lane.run(who, lambda: read_json(request.body))
-            make = lambda body: merge_patch(body, change)  # noqa: E731
-        elif kind == JSON_PATCH:
-            # The patch has limits of its own.
-            operations = await self._lane.run(who, lambda: read_json(request.body, max_values=10 * MAX_VALUES))
-            make = lambda body: json_patch(body, operations)  # noqa: E731
-        elif kind == STRATEGIC_PATCH and not resource.is_custom:
-            change = await self._lane.run(who, lambda: read_json(request.body))
-            make = lambda body: strategic_merge_patch(body, change, schema_of(resource))  # noqa: E731
-        else:
-            more = () if resource.is_custom else (STRATEGIC_PATCH,)
-            raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH, *more))
-        return await self._retried(lambda: self._patch(resource, name, make, request))
-
-    async def _retried(self, attempt: Callable[[], Any]) -> Written:
-        """Do it again on the newest state as long as others are faster."""
-        for _ in range(TRIES - 1):
-            try:
-                done: Written = await attempt()
-            except _Overtaken:
-                continue
-            return done
-        last: Written = await attempt()
-        return last
+        if media_type(request.headers) == APPLY_PATCH:
+            return await retried(lambda: self._apply(path, request))
+        make = await change_of(request, resource, schema_of(resource), self._lane)
+        return await retried(lambda: self._patch(resource, name, make, request))
 
     async def _patch(self, resource: Resource, name: str, make: Callable[[Body], Any], request: Request) -> Written:
         before = await self.current(resource, name)
@@ -161,7 +130,7 @@ class Writer:
             check_place(metadata, before["metadata"].get("namespace"), name)
             differs = metadata.get("resourceVersion") != before["metadata"]["resourceVersion"]
             named = check_versions(resource, metadata, before["metadata"], name) and differs
-            after = {**made, "metadata": settled(resource, metadata, name, before["metadata"])}
+            after = _filled(resource, {**made, "metadata": settled(resource, metadata, name, before["metadata"])})
             return self._owned(resource, before, after, request), named
 
         owned, named = await self._lane.run(request.identity.actor, patched)
@@ -191,18 +160,19 @@ class Writer:
             | {"name": name},
         }
 
-        def made() -> dict[str, Any]:
+        def made() -> Body:
             found = applied(
                 before,
                 wanted,
-                manager=self._manager(request),
+                manager=manager_of(request),
                 force=flag(request.query, "force"),
                 schema=schema_of(resource),
                 now=time_text(self._clock.now()),
             )
             kept = found["metadata"].get("managedFields")
             settling = settled(resource, found["metadata"], name, before and before["metadata"])
-            return {**found, "metadata": {**settling, "managedFields": kept}}
+            # What nobody said belongs to nobody.
+            return _filled(resource, {**found, "metadata": {**settling, "managedFields": kept}})
 
         after = await self._lane.run(who, made)
         if before is None:
@@ -210,7 +180,7 @@ class Writer:
                 return await self._create(resource, name, after, request)
             except ApiError as refusal:
                 if refusal.reason == "AlreadyExists":
-                    raise _Overtaken(resource, name) from None
+                    raise Overtaken(resource, name) from None
                 raise
         return await self._store(resource, name, before, after, request, retry=not named)
 
@@ -283,7 +253,7 @@ class Writer:
                 resource.plural, after, expected=expected, actor=actor, document=admitted.document
             )
         except StaleRevision:
-            raise (_Overtaken(resource, name) if retry else conflict(resource.group, resource.plural, name)) from None
+            raise (Overtaken(resource, name) if retry else conflict(resource.group, resource.plural, name)) from None
         except NoSuchObject:
             raise not_found(resource.group, resource.plural, name) from None
         changed = stored["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
@@ -299,9 +269,9 @@ class Writer:
         return found
 
     async def current_or_none(self, resource: Resource, name: str) -> Body | None:
-        """The object as it is now, or None."""
+        """The object as it is now, or None; with its defaults, also where others left them out."""
         _, found = await self._objects.objects(resource.plural, name)
-        return found[0] if found else None
+        return _filled(resource, found[0]) if found else None
 
     async def put(self, resource: Resource, after: Body, *, expected: int, request: Request) -> Body:
         """Store what differs in its metadata only. Raises StaleRevision; NoSuchObject."""
@@ -343,21 +313,32 @@ class Writer:
         return updated(
             before,
             after,
-            manager=self._manager(request),
+            manager=manager_of(request),
             subresource="",
             schema=schema_of(resource),
             now=time_text(self._clock.now()),
         )
 
-    def _manager(self, request: Request) -> str:
-        """Who the fields belong to: as the client says, else the name of its program. Raises ApiError (400)."""
-        name = request.query.get("fieldManager") or request.headers.get("user-agent", "").partition("/")[0] or "unknown"
-        if len(name) > _MAX_MANAGER or not name.isprintable():
-            raise bad_request("fieldManager: Invalid value: at most 128 printable characters")
-        return name
+
+def manager_of(request: Request) -> str:
+    """Who the fields belong to: as the client says, else the name of its program. Raises ApiError (400)."""
+    name = request.query.get("fieldManager") or request.headers.get("user-agent", "").partition("/")[0] or "unknown"
+    if len(name) > _MAX_MANAGER or not name.isprintable():
+        raise bad_request("fieldManager: Invalid value: at most 128 printable characters")
+    return name
 
 
-class _Overtaken(ApiError):
+async def retried(attempt: Callable[[], Awaitable[Written]]) -> Written:
+    """Do it again on the newest state as long as others are faster."""
+    for _ in range(TRIES - 1):
+        try:
+            return await attempt()
+        except Overtaken:
+            continue
+    return await attempt()
+
+
+class Overtaken(ApiError):
     """Somebody else was faster; told as a conflict when it happens too often."""
 
     def __init__(self, resource: Resource, name: str) -> None:
@@ -376,6 +357,12 @@ def _of_document(before: Body, after: Body) -> tuple[str, ...]:
         return ()
     found = [name for name in ("labels", "annotations") if before["metadata"].get(name) != after["metadata"].get(name)]
     return tuple(f"metadata.{name}" for name in found)
+
+
+def _filled(resource: Resource, body: Body) -> Body:
+    """With the defaults of its CRD."""
+    found: Body = filled(body, schema_of(resource))
+    return found
 
 
 def _without_status(body: Body) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _who_acts(node: Node, name: str) -> Iterator[Finding]:
     for file, line, words in acts:
         place = Place(file if file.startswith(f"{host}:/") else f"{host}:{file}", line)
         message = f"`{words}` acts on what hactl and its node hook are to act on"
-        yield note(place, message, "`hactl plan` asks what is to become of it (docs/adopt.md)")
+        yield note(place, message, "`hactl plan` asks what is to become of it")
     if not acts:
         message = f"no rule of devd, crontab or script of rc(8) on {name} gives roles"
         yield note(node.place, message, "who does, a person or another program, has to end that before hactl acts")

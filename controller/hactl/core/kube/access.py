@@ -27,10 +27,10 @@ _READ = _verbs("viewer", "get", "list", "watch")
 #: (resource, subresource) -> verb -> the least role that may.
 LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("haclusters", ""): _READ | _verbs("editor", "create", "update", "patch", "delete", "deletecollection"),
-    # Written by hactl itself only, from what it sees on the nodes.
-    ("haclusters", "status"): _verbs("viewer", "get"),
+    # Written by the controller that looks after the cluster: this one itself, or another one through the API.
+    ("haclusters", "status"): _verbs("viewer", "get") | _verbs("editor", "update", "patch"),
     ("haoperations", ""): _READ | _verbs("operator", "create", "update", "patch", "delete", "deletecollection"),
-    ("events", ""): _READ,
+    ("events", ""): _READ | _verbs("editor", "create"),
     ("namespaces", ""): _READ,
     ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete", "deletecollection"),
     ("selfsubjectaccessreviews", ""): _verbs("viewer", "create"),

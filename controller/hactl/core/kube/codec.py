@@ -23,6 +23,7 @@ from hactl.core.kube.kinds import (
     STEP_REASON,
     STEP_SECONDS,
     STEP_WHY,
+    part,
 )
 from hactl.core.kube.summary import node_names, operations_view, reason
 from hactl.core.operations import Kind, Operation, State
@@ -98,8 +99,9 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def operation_body(operation: Operation, name: str) -> dict[str, Any]:
-    """What somebody asked for, as an object."""
+def operation_body(operation: Operation, name: str, waits: str = "") -> dict[str, Any]:
+    """What somebody asked for, as an object. `waits`: why nothing is done for it now (`core.operations.waits_for`)."""
+    message = operation.message or waits
     spec: dict[str, Any] = {"type": operation.kind.value}
     spec |= {field: value for field, key in _PLAIN.items() if (value := getattr(operation, key))}
     spec |= {key: operation.detail[key] for key in _DETAIL if operation.detail.get(key)}
@@ -114,11 +116,11 @@ def operation_body(operation: Operation, name: str) -> dict[str, Any]:
         status["target"] = target
     if operation.ended_at is not None:
         status["endedAt"] = time_text(operation.ended_at)
-    if operation.message:
-        status["message"] = operation.message
+    if message:
+        status["message"] = message
     if operation.seconds is not None:
         status["seconds"] = round(operation.seconds, 1)
-    status["conditions"] = _operation_conditions(operation)
+    status["conditions"] = _operation_conditions(operation, message)
     return {
         "apiVersion": HAOPERATIONS.api_version,
         "kind": HAOPERATIONS.kind,
@@ -141,7 +143,7 @@ def target_of(spec: Mapping[str, Any]) -> str:
     return node or group
 
 
-def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
+def _operation_conditions(operation: Operation, message: str) -> list[dict[str, Any]]:
     """Complete and Failed, as Jobs have them, so that `kubectl wait` can wait."""
     at = time_text(operation.ended_at or operation.opened_at)
     over = operation.state is not State.OPEN
@@ -152,7 +154,7 @@ def _operation_conditions(operation: Operation) -> list[dict[str, Any]]:
             "type": kind,
             "status": str(truth),
             "reason": operation.state.value,
-            "message": operation.message,
+            "message": message,
             "lastTransitionTime": at,
         }
         for kind, truth in truths.items()
@@ -209,7 +211,12 @@ def moment_of(text: object) -> datetime | None:
 
 
 def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
-    """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none)."""
+    """A row of the history (with its `revision`) as a core/v1 Event about the cluster whose uid is given ("": none).
+
+    What another controller told has the name, reason, type and times that it gave (`told_event`).
+    """
+    if row["kind"] == EventKind.TOLD:
+        return _told_body(row, uid)
     step = row["kind"] in (EventKind.STEP_BEGUN, EventKind.STEP_ENDED)
     bad = row.get("outcome") in ("Failed", "Indeterminate") if step else row["kind"] in _WARNINGS
     if row["kind"] == EventKind.CONDITION_CHANGED:
@@ -246,6 +253,38 @@ def event_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
         "source": {"component": "hactl", **({"host": row["node"]} if row["node"] else {})},
         "reportingComponent": "hactl.dev/controller",
         "reportingInstance": row["node"] or "",
+    }
+
+
+def told_event(body: Mapping[str, Any], name: str) -> tuple[str, str | None, dict[str, Any]]:
+    """(message, node, detail) of the row that keeps an Event of another controller, which was checked before."""
+    source = part(body, "source")
+    detail = {
+        "name": name,
+        "reason": body["reason"],
+        "type": body["type"],
+        "first": body.get("firstTimestamp") or body.get("lastTimestamp"),
+        "last": body.get("lastTimestamp") or body.get("firstTimestamp"),
+        "annotations": part(body, "metadata").get("annotations"),
+        "component": source.get("component"),
+    }
+    kept = {key: value for key, value in detail.items() if value}
+    return str(body["message"]), source.get("host") or None, kept
+
+
+def _told_body(row: Mapping[str, Any], uid: str) -> dict[str, Any]:
+    """The Event of `told_event` again."""
+    told = row["detail"] or {}
+    plain = event_body({**row, "kind": EventKind.OPERATION_OPENED}, uid)
+    annotations = {"annotations": told["annotations"]} if told.get("annotations") else {}
+    return {
+        **plain,
+        "metadata": {**plain["metadata"], "name": told["name"], **annotations},
+        "reason": told["reason"],
+        "type": told["type"],
+        "firstTimestamp": told.get("first") or plain["firstTimestamp"],
+        "lastTimestamp": told.get("last") or plain["lastTimestamp"],
+        "source": {**plain["source"], "component": told.get("component") or plain["source"]["component"]},
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hactl.core.kube.kinds import RESOURCES, Resource
 
 #: Subresources have these.
-SUBRESOURCE_VERBS = ("get",)
+SUBRESOURCE_VERBS = ("get", "patch", "update")
 _AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
 

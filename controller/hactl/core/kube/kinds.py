@@ -60,7 +60,8 @@ HAOPERATIONS = Resource(
     "hactl.dev", "v1alpha1", "haoperations", "haoperation", "HAOperation", _ALL,
     short_names=("haop",), categories=("hactl",),
 )  # fmt: skip
-EVENTS = Resource("", "v1", "events", "event", "Event", ("get", "list", "watch"), short_names=("ev",))
+#: The history; other controllers tell what happened to the clusters that they look after.
+EVENTS = Resource("", "v1", "events", "event", "Event", ("create", "get", "list", "watch"), short_names=("ev",))
 NAMESPACES = Resource(
     "", "v1", "namespaces", "namespace", "Namespace", ("get", "list", "watch"), short_names=("ns",), namespaced=False
 )
@@ -109,3 +110,14 @@ def part(body: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any]:
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
+
+
+def is_elsewhere(cluster: Mapping[str, Any], managed_by: str | None) -> bool:
+    """Whether another controller than the one of that name looks after a cluster; None: whoever works here does."""
+    return managed_by is not None and (part(cluster, "spec").get("managedBy") or "") != managed_by
+
+
+def looked_after_by(cluster: Mapping[str, Any]) -> str:
+    """The controller that looks after a cluster, for people."""
+    name = part(cluster, "spec").get("managedBy")
+    return f"the controller {name}" if name else "a controller without a name"

@@ -163,6 +163,9 @@ class SQLiteTables(SQLiteReading):
     def next_status_is_news(self, cluster: str) -> None:
         self.connection.execute("UPDATE statuses SET meaning = '' WHERE cluster = ?", (cluster,))
 
+    def drop_status(self, cluster: str) -> None:
+        self.connection.execute("DELETE FROM statuses WHERE cluster = ?", (cluster,))
+
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def insert_operation(self, row: Row) -> Operation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -41,6 +42,13 @@ def _to_address(ctx: click.Context, parameter: click.Parameter, texts: tuple[str
             raise click.BadParameter(f"{text}: write HOST:PORT, e.g. 0.0.0.0:8443 or [::]:8443", ctx, parameter)
         found.append((host, int(port)))
     return tuple(found)
+
+
+def _to_name(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
+    """A name as `spec.managedBy` has it."""
+    if text and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        raise click.BadParameter(f"{text}: write lower-case letters, digits and -, at most 63", ctx, parameter)
+    return text
 
 
 def _to_names(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,12 +100,23 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="With --listen on a loopback address: no TLS, and everybody on this machine has that role.",
 )  # fmt: skip
 @click.option(
+    "--managed-by", default="", metavar="NAME", callback=_to_name,
+    help="Look after the documents whose spec.managedBy is NAME, and no others. Default: those that say none.",
+)  # fmt: skip
+@click.option(
     "--secrets", "secrets_directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
     help="What documents from the API and from networks may name files in. Default: secrets beside the record.",
 )  # fmt: skip
 @click.pass_context
 def run(
-    ctx: click.Context, /, sources: tuple[str, ...], resync: float, secrets_directory: Path | None, **api: Any
+    ctx: click.Context,
+    /,
+    sources: tuple[str, ...],
+    *,
+    resync: float,
+    secrets_directory: Path | None,
+    managed_by: str,
+    **api: Any,
 ) -> int:
     """The controller: watch documents and nodes, and keep them together; and the API, for hactl and kubectl.
 
@@ -121,7 +140,7 @@ def run(
     if any(option.label == API_LABEL for option in options):
         raise click.UsageError(f"--source {API_LABEL}: that is the name of the API as a source; write ./{API_LABEL}/.")
     secrets = (secrets_directory or state.absolute().parent / "secrets").absolute()
-    return asyncio.run(_run(state, options, resync, wanted, secrets))
+    return asyncio.run(_run(state, options, resync, wanted, secrets, managed_by))
 
 
 def _wanted(
@@ -159,7 +178,9 @@ def _wanted(
     )
 
 
-async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
+async def _run(
+    state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path, managed_by: str
+) -> int:
     from hactl.adapters.record.sqlite.file import exposed
     from hactl.adapters.sources.api import ApiSource
     from hactl.app import opened
@@ -172,8 +193,11 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
         for trouble in exposed(state):
             log.warning("the record is not safe from others on this machine", extra={"why": trouble})
         await stack.enter_async_context(app.locks.controller())
-        sources = {each.label: make_source(each, app.clock, state=state, secrets=secrets) for each in options}
-        controller = app.controller({**sources, API_LABEL: ApiSource(app.store, str(secrets))})
+        sources = {
+            each.label: make_source(each, app.clock, state=state, secrets=secrets, managed_by=managed_by)
+            for each in options
+        }
+        controller = app.controller({**sources, API_LABEL: ApiSource(app.store, str(secrets))}, managed_by)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, controller.stop)
@@ -184,7 +208,14 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
             from hactl.api.serving import serving
 
             api = await stack.enter_async_context(
-                serving(app.store, controller, wanted, clock=app.clock, secrets_directory=str(secrets))
+                serving(
+                    app.store,
+                    controller,
+                    wanted,
+                    clock=app.clock,
+                    secrets_directory=str(secrets),
+                    managed_by=managed_by,
+                )
             )
             controller.passed = api.metrics.passed
 

@@ -91,8 +91,11 @@ def parse_sources(texts: tuple[str, ...]) -> list[SourceOption]:
     return list(found.values())
 
 
-def make_source(option: SourceOption, clock: Clock, *, state: Path, secrets: Path) -> Source:
-    """The adapter for it. `state` is the record: what a source keeps stands beside it; `secrets` is --secrets."""
+def make_source(option: SourceOption, clock: Clock, *, state: Path, secrets: Path, managed_by: str = "") -> Source:
+    """The adapter for it. `state` is the record: what a source keeps stands beside it; `secrets` is --secrets.
+
+    `managed_by` is --managed-by: controllers of one name take turns, those of several names lead side by side.
+    """
     secrets = secrets.absolute()
     if option.kind == "files":
         from hactl.adapters.sources.files import FileSource
@@ -119,10 +122,10 @@ def make_source(option: SourceOption, clock: Clock, *, state: Path, secrets: Pat
             poll_seconds=option.seconds("poll", git.POLL_SECONDS),
             fetch_seconds=option.seconds("timeout", git.FETCH_SECONDS),
         )  # fmt: skip
-    return _kube_source(option, clock, secrets)
+    return _kube_source(option, clock, secrets, managed_by)
 
 
-def _kube_source(option: SourceOption, clock: Clock, secrets: Path) -> Source:
+def _kube_source(option: SourceOption, clock: Clock, secrets: Path, managed_by: str) -> Source:
     import os
     from dataclasses import replace
 
@@ -137,7 +140,7 @@ def _kube_source(option: SourceOption, clock: Clock, secrets: Path) -> Source:
             return replace(found, namespace=namespace) if namespace else found
         return load_kubeconfig(Path(option.where).expanduser(), context=context, namespace=namespace)
 
-    return KubeSource(option.label, access, clock, secrets_directory=secrets)
+    return KubeSource(option.label, access, clock, secrets_directory=secrets, managed_by=managed_by)
 
 
 def _http(text: str) -> SourceOption:
