@@ -458,13 +458,7 @@ class Objects(ObjectLog, Protocol):
         ...
 
     async def update_object(
-        self,
-        resource: str,
-        body: Mapping[str, Any],
-        *,
-        expected: int,
-        actor: str,
-        document: Document | None = None,
+        self, resource: str, body: Mapping[str, Any], *, expected: int, actor: str, document: Document | None = None
     ) -> Mapping[str, Any]:
         """Replace an object whose revision is `expected`; returns it as stored. Nothing differs: no write, no revision.
 

@@ -16,7 +16,7 @@ import pytest
 
 from support.api.kubectl_site import EXAMPLE, Kubectl, a_server
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "kubectl.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "kubectl.md"
 
 LEASE = """\
 apiVersion: coordination.k8s.io/v1
@@ -128,7 +128,7 @@ SECTIONS: dict[str, list[Line]] = {
 HEAD = """\
 # kubectl, verb by verb
 
-What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/test_every_verb.py`,
+What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/kubectl/test_every_verb.py`,
 which runs every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers
 there. "Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The
 oldest that is meant to work is 1.27; no binary of it was at hand for this page.
