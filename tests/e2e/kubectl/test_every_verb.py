@@ -128,8 +128,8 @@ SECTIONS: dict[str, list[Line]] = {
 HEAD = """\
 # kubectl, verb by verb
 
-What kubectl {version} does with `hactl run`, line by line in this order: made by `tests/e2e/kubectl/test_every_verb.py`,
-which runs every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers
+What kubectl {version} does with `hactl run`, line by line in this order: `tests/e2e/kubectl/test_every_verb.py` runs every
+line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers
 there. "Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The
 oldest that is meant to work is 1.27; no binary of it was at hand for this page.
 

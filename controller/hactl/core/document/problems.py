@@ -96,6 +96,9 @@ def path_text(path: FieldPath) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters escaped, so that it cannot play tricks on a terminal."""
+    if text.isprintable():
+        # Nearly always; a thousand lines of a status are then no work.
+        return text
     return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
 
 
