@@ -9,35 +9,58 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hactl.cli.forms.option import is_data
 from hactl.core.document.problems import printable
 from hactl.core.operations import Kind
 from hactl.core.steps import Hold
+from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.core.why.answer import Explanation
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def output_option(*forms: str) -> Callable[[F], F]:
-    """`-o FORM`."""
-    return click.option("-o", "--output", "form", type=click.Choice(forms), help="How to show it.")
-
-
-def print_data(form: str, data: Any) -> None:
-    """JSON or YAML."""
+def print_data(form: str, data: Any, *, headers: bool = True) -> None:
+    """JSON, YAML, or a template of `hactl.cli.forms.option`. Raises HactlError for a template that does not fit."""
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
-        return
-    click.echo(yaml_text(data), nl=False)
+    elif form == "yaml":
+        click.echo(yaml_text(data), nl=False)
+    else:
+        _print_template(form, data, headers=headers)
+
+
+def _print_template(form: str, data: Any, *, headers: bool) -> None:
+    from hactl.cli.forms.columns import parse_columns, rows_of
+    from hactl.cli.forms.jsonpath import TemplateError, parse_template
+
+    name, _, text = form.partition("=")
+    try:
+        if name == "custom-columns":
+            columns = parse_columns(text)
+            rows = [[safe(cell) for cell in columns.cells(one)] for one in rows_of(data)]
+            if headers or rows:
+                shown = table(rows, columns.header)
+                click.echo(shown if headers else shown.partition("\n")[2])
+            return
+        template = parse_template(text)
+        if name == "jsonpath-as-json":
+            print_data("json", template.find(data))
+            return
+        found = template.render(data)
+    except TemplateError as error:
+        raise HactlError(f"{name}: {error}") from error
+    # A program gets every byte; a terminal is played no tricks on.
+    click.echo(safe(found) if sys.stdout.isatty() else found, nl=False)
 
 
 def yaml_text(data: Any) -> str:
@@ -53,15 +76,23 @@ def yaml_text(data: Any) -> str:
     return stream.getvalue()
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """Columns as kubectl prints them; the last column is not padded."""
+def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | None = None) -> str:
+    """Columns as kubectl prints them; the last column is not padded, and cut when a line is wider than `width`."""
     plain = [[click.unstyle(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    room = None if width is None else width - sum(widths[:-1]) - 3 * (len(header) - 1)
     lines = []
     for row, bare in zip([header, *rows], plain, strict=True):
         cells = [cell + " " * (width - len(text)) for cell, text, width in zip(row, bare, widths, strict=True)]
+        if room is not None and len(bare[-1]) > room > len(header[-1]) + 3:
+            cells[-1] = f"{bare[-1][: room - 3]}..."
         lines.append("   ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None: it is none, and nothing is cut for a file or a program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
@@ -185,7 +216,7 @@ def coloured_truth(value: str) -> str:
 
 def print_explanations(cluster: str, answers: Sequence[Explanation], form: str | None) -> None:
     """What explains a cluster, for people or as data."""
-    if form in ("json", "yaml"):
+    if is_data(form):
         print_data(form, [explanation_data(cluster, answer) for answer in answers])
         return
     for number, answer in enumerate(answers):

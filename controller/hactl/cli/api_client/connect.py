@@ -11,7 +11,9 @@ import click
 from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.contexts import chosen, named
 from hactl.cli.api_client.remote import Remote
+from hactl.cli.output import safe
 from hactl.cli.record import state_path
+from hactl.core.kube.kinds import NAMESPACE
 from hactl.errors import HactlError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,9 +29,36 @@ def server_options(function: F) -> F:
     )
 
 
+def namespace_options(*, every: bool = False) -> Callable[[F], F]:
+    """`-n NAMESPACE`, and for what lists `-A`, where kubectl's users type them. There is one namespace."""
+
+    def add(function: F) -> F:
+        if every:
+            function = click.option(
+                "-A", "--all-namespaces", "everywhere", is_flag=True, help="Of every namespace, and name it."
+            )(function)
+        return click.option(
+            "-n", "--namespace", metavar="NAMESPACE", expose_value=False, callback=_known_namespace,
+            help=f"The namespace: {NAMESPACE}, there is no other.",
+        )(function)  # fmt: skip
+
+    return add
+
+
+def _known_namespace(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    if value is None or value == NAMESPACE:
+        return value
+    raise HactlError(f"nothing is in the namespace {safe(value)}: hactl has one, {NAMESPACE}; leave -n away")
+
+
+def _asked(ctx: click.Context, server: str | None, context: str | None) -> tuple[str | None, str | None]:
+    """What the command's own options say, else what stood before its name."""
+    return (server, context) if server or context else (ctx.obj.get("server"), ctx.obj.get("context"))
+
+
 def here_only(ctx: click.Context, instead: str) -> None:
     """For a command that works on the record itself. Raises HactlError when a server is set up."""
-    found = named(None, None, stated=ctx.obj["state"] is not None)
+    found = named(*_asked(ctx, None, None), stated=ctx.obj["state"] is not None)
     if found is not None:
         raise HactlError(
             f"this command reads the record on the controller's machine, and {found.server} is set up here: {instead}, "
@@ -46,7 +75,7 @@ def connected(
     `create`: a record that does not exist yet is made when something is written into it.
     """
     record = state_path(ctx)
-    found = chosen(server, context, record, stated=ctx.obj["state"] is not None)
+    found = chosen(*_asked(ctx, server, context), record, stated=ctx.obj["state"] is not None)
     if found is not None:
         yield Remote(found, record)
         return

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hactl.cli.api_client.connect import here_only
-from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, output_option, print_data, safe
+from hactl.cli.forms.option import is_data, output_option
+from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, print_data, safe
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
 
@@ -89,7 +90,7 @@ def history(
     here_only(ctx, "hactl events tells what happened there")
     query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
     rows = asyncio.run(_read(ctx, {key: value for key, value in query.items() if value is not None}, failed=failed))
-    if form in ("json", "yaml"):
+    if is_data(form):
         print_data(form, [dict(row) for row in rows])
         return
     for row in rows:

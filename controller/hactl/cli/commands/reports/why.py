@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from hactl.cli.forms.option import output_option
 from hactl.cli.observe import document_option, explained, look_at, record_of
-from hactl.cli.output import output_option, print_explanations
+from hactl.cli.output import print_explanations
 
 
 @click.command()

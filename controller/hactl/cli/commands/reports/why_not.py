@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hactl.cli.forms.option import output_option
 from hactl.cli.observe import Looked, document_option, explained, find, look, record_of
-from hactl.cli.output import output_option, print_explanations
+from hactl.cli.output import print_explanations
 from hactl.errors import HactlError
 
 if TYPE_CHECKING:
