@@ -10,7 +10,7 @@ import click
 
 from hactl.cli.api_client.client import Client
 from hactl.cli.api_client.contexts import chosen, named
-from hactl.cli.api_client.remote import Remote
+from hactl.cli.api_client.remote import TIMEOUT_SECONDS, Remote
 from hactl.cli.output import safe
 from hactl.cli.record import state_path
 from hactl.core.kube.kinds import NAMESPACE
@@ -68,16 +68,22 @@ def here_only(ctx: click.Context, instead: str) -> None:
 
 @contextmanager
 def connected(
-    ctx: click.Context, *, server: str | None = None, context: str | None = None, create: bool = False
+    ctx: click.Context,
+    *,
+    server: str | None = None,
+    context: str | None = None,
+    create: bool = False,
+    patience_seconds: float = TIMEOUT_SECONDS,
 ) -> Iterator[Client]:
     """The server that is chosen, or this process on the record. Raises HactlError.
 
-    `create`: a record that does not exist yet is made when something is written into it.
+    `create`: a record that does not exist yet is made when something is written into it. `patience_seconds`: so long an
+    server is waited for.
     """
     record = state_path(ctx)
     found = chosen(*_asked(ctx, server, context), record, stated=ctx.obj["state"] is not None)
     if found is not None:
-        yield Remote(found, record)
+        yield Remote(found, record, patience_seconds=patience_seconds)
         return
     if not create and not record.exists():
         raise HactlError(

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hactl.cli.line.completion import completed
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,7 +34,12 @@ def _options() -> list[click.Option]:
             expose_value=False,
             help="Colour; auto (the default): on a terminal only, and never with NO_COLOR or TERM=dumb.",
         ),
-        click.Option(["--log-level"], type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged."),
+        click.Option(
+            ["--log-level"],
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            expose_value=False,
+            help="What is logged.",
+        ),
     ]
 
 
@@ -57,7 +64,10 @@ def global_options(function: F) -> F:
 
 
 def everywhere(command: click.Command) -> click.Command:
-    """That command, and those below it, with the global options behind their names too. Once or again: the same."""
+    """That command, and those below it, with the global options behind their names too, and what a shell completes.
+
+    Once or again: the same.
+    """
     if any(getattr(each, "is_global", False) for each in command.params):
         return command
     own = {each.name for each in command.params}
@@ -69,6 +79,8 @@ def everywhere(command: click.Command) -> click.Command:
         asks_no_server = option.name in ("server", "context") and not isinstance(command, click.Group)
         option.callback = _no_server if asks_no_server else _kept
         command.params.append(option)
+    for each in command.params:
+        completed(each)
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
             command.commands[name] = everywhere(child)

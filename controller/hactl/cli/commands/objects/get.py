@@ -73,7 +73,7 @@ class _Lister:
         form: str | None,
         *,
         headers: bool,
-        everywhere: bool,
+        everywhere: bool = False,
     ) -> None:
         self._client = client
         self._resource = resource

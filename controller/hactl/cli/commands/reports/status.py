@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: With --watch: after a change, and between two screens without one, seconds.
-SETTLE_SECONDS, REDRAW_SECONDS = 0.5, 10.0
+SETTLE_SECONDS, REDRAW_SECONDS = 0.5, 3.0
 #: Conditions that are only there while something is the matter.
 TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECONCILING)
 
