@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,9 +24,6 @@ from hactl.core.document.problems import printable
 from hactl.core.operations import Kind
 from hactl.core.steps import Hold
 from hactl.errors import HactlError
-
-if TYPE_CHECKING:
-    from hactl.core.why.answer import Explanation
 
 
 def print_data(form: str, data: Any, *, headers: bool = True) -> None:
@@ -214,10 +211,10 @@ def coloured_truth(value: str) -> str:
     return click.style(value, fg={"True": "green", "False": "red"}.get(value, "yellow"))
 
 
-def print_explanations(cluster: str, answers: Sequence[Explanation], form: str | None) -> None:
-    """What explains a cluster, for people or as data."""
+def print_explanations(answers: Sequence[Mapping[str, Any]], form: str | None) -> None:
+    """What explains a cluster (`hactl.core.why.answer.explanation_data`), for people or as data."""
     if is_data(form):
-        print_data(form, [explanation_data(cluster, answer) for answer in answers])
+        print_data(form, answers)
         return
     for number, answer in enumerate(answers):
         if number:
@@ -226,26 +223,17 @@ def print_explanations(cluster: str, answers: Sequence[Explanation], form: str |
             click.echo(line)
 
 
-def explanation_lines(answer: Explanation) -> list[str]:
+def explanation_lines(answer: Mapping[str, Any]) -> list[str]:
     """For people: the headline, the facts with node and age, what helps, what else there is."""
-    lines = [click.style(safe(answer.headline), bold=True)]
-    for fact in answer.facts:
-        where = f"{fact.node}, {age(fact.age_seconds)} ago" if fact.age_seconds is not None else fact.node or ""
-        lines.append(f"  {f'{where}: ' if where else ''}{safe(fact.text)}")
-    mark = "to change it:" if answer.healthy else "what helps:"
-    lines += [f"  {click.style(mark, dim=True)} {safe(remedy.line)}" for remedy in answer.remedies]
-    lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer.also]
+    lines = [click.style(safe(answer["headline"]), bold=True)]
+    for fact in answer["facts"]:
+        node, seconds = fact["node"] or "", fact["ageSeconds"]
+        where = f"{node}, {age(seconds)} ago" if seconds is not None else node
+        lines.append(f"  {f'{where}: ' if where else ''}{safe(fact['text'])}")
+    mark = "to change it:" if answer["healthy"] else "what helps:"
+    for remedy in answer["remedies"]:
+        where = f"on {remedy['node']}: " if remedy["node"] else ""
+        note = f"  ({remedy['note']})" if remedy["note"] else ""
+        lines.append(f"  {click.style(mark, dim=True)} {safe(where + remedy['command'] + note)}")
+    lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer["also"]]
     return lines
-
-
-def explanation_data(cluster: str, answer: Explanation) -> dict[str, Any]:
-    """For `-o json`."""
-    return {
-        "cluster": cluster,
-        "cause": answer.cause,
-        "healthy": answer.healthy,
-        "headline": answer.headline,
-        "facts": [{"node": fact.node, "ageSeconds": fact.age_seconds, "text": fact.text} for fact in answer.facts],
-        "remedies": [{"node": r.node, "command": r.command, "note": r.note} for r in answer.remedies],
-        "also": list(answer.also),
-    }

@@ -56,14 +56,9 @@ def _asked(ctx: click.Context, server: str | None, context: str | None) -> tuple
     return (server, context) if server or context else (ctx.obj.get("server"), ctx.obj.get("context"))
 
 
-def here_only(ctx: click.Context, instead: str) -> None:
-    """For a command that works on the record itself. Raises HactlError when a server is set up."""
-    found = named(*_asked(ctx, None, None), stated=ctx.obj["state"] is not None)
-    if found is not None:
-        raise HactlError(
-            f"this command reads the record on the controller's machine, and {found.server} is set up here: {instead}, "
-            "or name a record with --state PATH"
-        )
+def elsewhere(ctx: click.Context, server: str | None, context: str | None) -> bool:
+    """Whether a server is asked that somebody named, and not this machine's record. Raises HactlError."""
+    return named(*_asked(ctx, server, context), stated=ctx.obj["state"] is not None) is not None
 
 
 @contextmanager
