@@ -24,7 +24,14 @@ from support.contracts.store import ManualClock
 from support.facts.builder import NOW, Scene
 from support.facts.hooked_scene import hooked_pair, plan_of
 
-ROW = {"id": 1, "at": "2026-11-24T03:00:00Z", "kind": "DocumentAccepted", "cluster": "nas", "node": "nas-a", "summary": "x"}
+ROW = {
+    "id": 1,
+    "at": "2026-11-24T03:00:00Z",
+    "kind": "DocumentAccepted",
+    "cluster": "nas",
+    "node": "nas-a",
+    "summary": "x",
+}
 
 
 class Record:

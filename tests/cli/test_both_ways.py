@@ -89,6 +89,7 @@ LOCAL = {
     "explain": "the schema is part of the program",
     "run": "it is the server",
     "record": "it is about the file on this machine",
+    "doctor": "it is about this machine, and asks the nodes themselves",
     "lab": "simulated nodes have a directory of their own",
     "demo": "it makes a lab and a record of its own",
     "version": "it is about this program",

@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubeconfig": ("controller.kubeconfig", "Make a token, and kubectl's configuration with it."),
     "record": ("controller.record", "The record: back it up, verify it, restore it."),
     "run": ("controller.run", "The controller: watch documents and nodes, and keep them together."),
+    "doctor": ("controller.doctor", "Check this machine, keys, sources, the record, clocks and every node."),
     "lab": ("lab.lab", "Simulated FreeBSD nodes to try things on."),
     "demo": ("lab.demo", "A guided story on a simulated pair, in under two minutes."),
     "version": ("version", "Print the version of hactl and of what it runs on."),
