@@ -79,7 +79,7 @@ def _told(about: str, target: Target, uid: str, release: str, offset: float, sec
     if uid == "0":
         yield Finding("ok", "node", about, f"{release}, root as {how}, in {seconds:.1f} s")
     else:
-        remedy = "set become: doas or sudo, or log in as root (README: On your machines)"
+        remedy = "set become: doas or sudo, or log in as root"
         yield Finding("fail", "node", about, f"logged in as {how}, which is not root", remedy)
     if not release.startswith("FreeBSD "):
         yield Finding("fail", "node", about, f"runs {release}, and hactl knows FreeBSD", "is it the right machine?")
