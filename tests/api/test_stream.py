@@ -79,6 +79,9 @@ class Live:
     def __init__(self) -> None:
         self.nudged: list[str | None] = []
 
+    def seen(self, cluster: str) -> None:
+        """Nothing was looked at."""
+
     def nudge(self, label: str | None = None) -> None:
         """Remember it."""
         self.nudged.append(label)

@@ -89,6 +89,7 @@ LOCAL = {
     "explain": "the schema is part of the program",
     "run": "it is the server",
     "record": "it is about the file on this machine",
+    "doctor": "it is about this machine, and asks the nodes themselves",
     "lab": "simulated nodes have a directory of their own",
     "demo": "it makes a lab and a record of its own",
     "version": "it is about this program",
@@ -377,15 +378,39 @@ def test_a_revoked_token_is_refused(answers: Answers, served: Served) -> None:
     assert say("token", "revoke", "gone", **answers.here)[0] == 1
 
 
-def test_what_needs_the_record_says_so_when_a_server_is_set_up(answers: Answers, served: Served) -> None:
-    """history and why of another machine's record cannot be had here; --state names the one that is meant."""
-    there = answers.over_tls(served)
-    for words in (("history",), ("why", "nas")):
-        status, _, error = say(*words, **there)
-        assert status == 1
-        assert served.url in error
-        assert "--state PATH" in error
-    assert say("--state", str(answers.record), "history", **there)[0] == 0
+HISTORIES: list[tuple[str, ...]] = [
+    ("history",),
+    ("history", "nas", "-o", "wide"),
+    ("history", "-o", "json"),
+    ("history", "--failed"),
+    ("history", "--kind", "Step", "--limit", "2", "--full"),
+    ("history", "fw", "--since", "2d", "--until", "1s"),
+    ("history", "nowhere"),
+]
+
+
+@pytest.mark.parametrize("words", HISTORIES, ids=" ".join)
+def test_history_of_a_server_is_the_one_of_its_record(words: tuple[str, ...], answers: Answers, served: Served) -> None:
+    """Byte for byte, over TLS as beside the record."""
+    here = say(*words, **answers.here)
+    assert here[0] == 0
+    assert say(*words, **answers.over_tls(served)) == here
+
+
+def test_a_server_gives_so_much_history_at_once(answers: Answers, served: Served) -> None:
+    """And says how much."""
+    status, _, error = say("history", "--limit", "5001", **answers.over_tls(served))
+    assert (status, "limit: 1 to 5000" in error) == (1, True)
+
+
+def test_why_of_a_server_that_has_not_looked_says_so(answers: Answers, served: Served) -> None:
+    """This one has no controller behind it; `tests/e2e` and `tests/api` have one."""
+    status, _, error = say("why", "nas", **answers.over_tls(served))
+    assert status == 1
+    assert "no controller has looked yet" in error
+    assert say("why", "nowhere", **answers.over_tls(served))[0] == 1
+    status, _, error = say("why-not", "mail-a", "active", **answers.over_tls(served))
+    assert (status, "there is no node mail-a on https://" in error) == (1, True)
 
 
 def test_a_reading_command_changes_nothing(answers: Answers) -> None:

@@ -134,9 +134,12 @@ def test_a_watch_outlives_the_servers_restart(record: Path, watchers: list[Watch
         (("get", "haop", "-w"), "pause-1", "pause-2"),
         (("get", "haop", "-w", "-o", "name"), "haoperation.hactl.dev/pause-1", "haoperation.hactl.dev/pause-2"),
         (("get", "haop", "-w", "-o", "yaml"), "name: pause-1", "name: pause-2"),
+        (("get", "haop", "-w", "-o", "jsonpath={..metadata.name}{'\\n'}"), "pause-1", "pause-2"),
         (("events", "-w"), "new switch", "operation 2: Pause"),
+        (("status", "-w"), "operation 1", "operation 2"),
+        (("status", "-w", "-o", "jsonpath={[*].name} {[*].requests[*].id}{'\\n'}"), "nas", "nas 2"),
     ],
-    ids=["table", "name", "yaml", "events"],
+    ids=["table", "name", "yaml", "jsonpath", "events", "status", "status-jsonpath"],
 )
 def test_the_record_itself_can_be_watched(
     record: Path, watchers: list[Watcher], words: tuple[str, ...], first: str, then: str

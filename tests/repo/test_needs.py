@@ -11,7 +11,7 @@ import pytest
 from support.limits import LIMIT_SECONDS
 from support.source_tree import ROOT
 
-THERE = ("sh", "git", "sshd", "ssh-keygen", "csh", "flock", "pgrep", "dash", "uname", "echo")
+THERE = ("sh", "git", "sshd", "ssh-keygen", "csh", "flock", "pgrep", "dash", "mandoc", "uname", "echo")
 
 
 def machine(place: Path, *, without: str = "", user: int = 1000, apt: str = "", venv: bool = True) -> Path:

@@ -64,6 +64,12 @@ def reference_faults(document: Document, environ: Mapping[str, str] | None = Non
     return resolution.faults
 
 
+def reachable(document: Document, environ: Mapping[str, str] | None = None) -> Mapping[str, Target]:
+    """How to reach the nodes whose host keys are known, whatever else the document refers to; to look, not to act."""
+    targets, _ = _Resolution(document, os.environ if environ is None else environ).look()
+    return {name: target for name, target in targets.items() if target.host_keys}
+
+
 class _Resolution:
     """One document being resolved: collects problems and warnings and goes on."""
 

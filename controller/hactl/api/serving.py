@@ -25,6 +25,7 @@ from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.core.kube.kinds import is_elsewhere, looked_after_by
 from hactl.core.status.freshness import believed, is_fresh, newer
+from hactl.core.why.looked import Seen
 from hactl.errors import HactlError, StoreError
 from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
 
@@ -66,6 +67,10 @@ class Live(Protocol):
     @property
     def depth(self) -> int:
         """How many clusters wait to be looked at."""
+        ...
+
+    def seen(self, cluster: str) -> Seen | None:
+        """The last look at a cluster; None: nobody has looked."""
         ...
 
     def nudge(self, label: str | None = None) -> None:
@@ -201,6 +206,7 @@ async def serving(
         lambda after: changes(service.reader, after),
         service.reads,
         lambda: _troubles(record, live),
+        live.seen,
         live.fresh_seconds,
         managed_by,
     )

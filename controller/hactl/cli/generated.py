@@ -1,7 +1,7 @@
 """Files that are generated and committed, all of them: `make gen` writes them, `make check` finds what is stale.
 
 python -m hactl.cli.generated [--check]. What the program knows of itself is crds/REFERENCE.md: everything that has a
-name, in one page.
+name, in one page. Manual pages are `docs/man`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from hactl.adapters.generated import GENERATORS, main
+from hactl.cli.line.manual import pages
 from hactl.cli.main import COMMANDS, Commands, cli
 from hactl.cli.topics import EXIT_STATUSES
 from hactl.core import catalogue, verbs
@@ -84,4 +85,4 @@ def _fields() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], {**GENERATORS, "crds/REFERENCE.md": reference}, Path.cwd()))
+    sys.exit(main(sys.argv[1:], {**GENERATORS, **pages(), "crds/REFERENCE.md": reference}, Path.cwd()))

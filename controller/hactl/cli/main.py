@@ -7,14 +7,13 @@ exit statuses are those of `hactl help exit-codes`.
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from hactl import __version__
+from hactl.cli.line.anywhere import everywhere, global_options
 from hactl.errors import HactlError, InvariantBroken
 
 #: command -> (module below `hactl.cli.commands`, whose last name is the command, one line for `hactl --help`).
@@ -51,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubeconfig": ("controller.kubeconfig", "Make a token, and kubectl's configuration with it."),
     "record": ("controller.record", "The record: back it up, verify, compact, restore or salvage it."),
     "run": ("controller.run", "The controller: watch documents and nodes, and keep them together."),
+    "doctor": ("controller.doctor", "Check this machine, keys, sources, the record, clocks and every node."),
     "lab": ("lab.lab", "Simulated FreeBSD nodes to try things on."),
     "demo": ("lab.demo", "A guided story on a simulated pair, in under two minutes."),
     "version": ("version", "Print the version of hactl and of what it runs on."),
@@ -74,7 +74,7 @@ class Commands(click.Group):
         found = importlib.import_module(f"hactl.cli.commands.{module}")
         command = getattr(found, module.rpartition(".")[2])
         assert isinstance(command, click.Command)
-        return command
+        return everywhere(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of `hactl --help`, from the table."""
@@ -94,22 +94,10 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="PATH",
-    help="The record (SQLite). Default: HACTL_STATE, state/hactl.db in a checkout, else /var/db/hactl/hactl.db.",
-)
-@click.option(
-    "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour; auto: on a terminal only."
-)
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None, help="What is logged."
-)
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@global_options
 @click.version_option(__version__, prog_name="hactl")
-@click.pass_context
-def cli(ctx: click.Context, state: Path | None, color: str, log_level: str | None) -> None:
+def cli() -> None:
     """Keep FreeBSD high-availability clusters the way their documents say.
 
     \b
@@ -120,20 +108,8 @@ def cli(ctx: click.Context, state: Path | None, color: str, log_level: str | Non
       hactl status                       how is everything?
       hactl run --source ./clusters      keep it that way
 
-    `hactl demo` shows all of it on simulated nodes.
+    `hactl demo` shows all of it on simulated nodes. Options of this page may also stand behind the command.
     """
-    ctx.ensure_object(dict)
-    ctx.obj.update(state=state, color=color, log_level=log_level)
-    if log_level is not None:
-        from hactl.cli.commands.controller.run import set_up_logging
-
-        set_up_logging(log_level)
-    else:
-        # What matters is in what the command prints; `run` sets up logs of its own.
-        logging.getLogger("hactl").addHandler(logging.NullHandler())
-        logging.getLogger("asyncssh").addHandler(logging.NullHandler())
-    if color != "auto" or "NO_COLOR" in os.environ:
-        ctx.color = color == "always"
 
 
 def main() -> None:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hactl.cli.api_client.connect import here_only
 from hactl.cli.documents import load_all
-from hactl.cli.record import reading, state_path
+from hactl.cli.record import reading
 from hactl.errors import HactlError, StoreError
 
 if TYPE_CHECKING:
@@ -27,13 +26,11 @@ if TYPE_CHECKING:
     from hactl.core.operations import Overrides
     from hactl.core.plan.durations import Durations
     from hactl.core.steps import Plan
-    from hactl.core.why.answer import Explanation, Question
+    from hactl.core.why.answer import Question
     from hactl.ports import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: How far back the history is read for steps that are undone again and again.
-FIGHT_HOURS = 1.0
 #: Between two looks that show which counters move: more than two advertisements.
 BETWEEN_SECONDS = 3.0
 
@@ -54,6 +51,8 @@ class Looked:
     before: Snapshot | None = None
     #: Events and steps of the last hour (`History.history`).
     rows: tuple[Mapping[str, Any], ...] = ()
+    #: The last status on record; None: nobody has looked.
+    status: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,7 @@ async def find(record: Path, paths: Sequence[str], wanted: Callable[[Document], 
 
 async def _recorded(store: Any, cluster: str) -> tuple[Overrides, tuple[Mapping[str, Any], ...]]:
     from hactl.core.operations import overrides
+    from hactl.core.why.looked import FIGHT_HOURS
 
     wall = datetime.now(UTC)
     since = wall - timedelta(hours=FIGHT_HOURS)
@@ -138,7 +138,7 @@ async def look(recorded: Recorded, paths: Sequence[str], sight: Sight | None = N
         source = paths[0] if len(paths) == 1 else recorded.document.source.partition("#")[0]
         now = app.clock.monotonic()
         plan = as_recorded(plan, recorded.status)
-        return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows)
+        return Looked(resolved.cluster, snapshot, plan, now, source, overrides, before, recorded.rows, recorded.status)
 
 
 def look_at(record: Path, cluster: str, paths: Sequence[str] = (), *, nodes: NodeLoop | None = None) -> Looked:
@@ -157,13 +157,6 @@ def look_at(record: Path, cluster: str, paths: Sequence[str] = (), *, nodes: Nod
     return asyncio.run(looked()) if nodes is None else nodes.run(looked)
 
 
-def record_of(ctx: click.Context, paths: Sequence[str]) -> Path:
-    """The record for a command that explains from here. Raises HactlError when a server is set up instead."""
-    if not paths:
-        here_only(ctx, "name the document with -f FILE and it looks at the nodes from here")
-    return state_path(ctx)
-
-
 def durations_of(record: Path, cluster: str) -> Durations:
     """How long steps take, from the newest ones on record."""
     from hactl.core.plan.durations import measured
@@ -175,30 +168,15 @@ def durations_of(record: Path, cluster: str) -> Durations:
     return asyncio.run(durations())
 
 
-def explained(looked: Looked, question: Question) -> Explanation:
-    """The answer to one question. Raises HactlError for a group that does not exist."""
-    from hactl.core.evidence.hook_log import GAVE, TOOK, moves_of
-    from hactl.core.evidence.view import View
-    from hactl.core.why.ask import explain
-    from hactl.core.why.fights import fights
-    from hactl.core.why.subject import Background
+def explained(looked: Looked, question: Question) -> Mapping[str, Any]:
+    """The answer to one question (`explanation_data`). Raises HactlError for a group that does not exist."""
+    from hactl.core.why.answer import explanation_data
+    from hactl.core.why.looked import Seen, answer
 
-    view = View.at(looked.cluster, looked.snapshot, looked.now)
-    moved = [
-        move.epoch
-        for group in looked.cluster.groups
-        for node in group.preferred
-        for move in moves_of(view.hook(node), group.name)
-        if move.what in (TOOK, GAVE)
-    ]
-    background = Background(
-        before=looked.before,
-        fights=fights(looked.rows, moved),
-        source=looked.source,
-        failures=looked.overrides.failures,
-    )
+    seen = Seen(looked.cluster, looked.snapshot, looked.plan, looked.source, looked.before)
     try:
-        return explain(view, looked.plan, question, background)
+        found = answer(seen, question, now=looked.now, status=looked.status, rows=looked.rows)
     except KeyError as error:
         groups = ", ".join(group.name for group in looked.cluster.groups)
         raise HactlError(f"{looked.cluster.name} has no group {question.group}; it has {groups}") from error
+    return explanation_data(looked.cluster.name, found)

@@ -9,35 +9,57 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hactl.cli.forms.option import is_data
 from hactl.core.document.problems import printable
 from hactl.core.operations import Kind
+from hactl.errors import HactlError
 
 if TYPE_CHECKING:
     from hactl.core.steps import Hold
-    from hactl.core.why.answer import Explanation
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def output_option(*forms: str) -> Callable[[F], F]:
-    """`-o FORM`."""
-    return click.option("-o", "--output", "form", type=click.Choice(forms), help="How to show it.")
-
-
-def print_data(form: str, data: Any) -> None:
-    """JSON or YAML."""
+def print_data(form: str, data: Any, *, headers: bool = True) -> None:
+    """JSON, YAML, or a template of `hactl.cli.forms.option`. Raises HactlError for a template that does not fit."""
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
-        return
-    click.echo(yaml_text(data), nl=False)
+    elif form == "yaml":
+        click.echo(yaml_text(data), nl=False)
+    else:
+        _print_template(form, data, headers=headers)
+
+
+def _print_template(form: str, data: Any, *, headers: bool) -> None:
+    from hactl.cli.forms.columns import parse_columns, rows_of
+    from hactl.cli.forms.jsonpath import TemplateError, parse_template
+
+    name, _, text = form.partition("=")
+    try:
+        if name == "custom-columns":
+            columns = parse_columns(text)
+            rows = [[safe(cell) for cell in columns.cells(one)] for one in rows_of(data)]
+            if headers or rows:
+                shown = table(rows, columns.header)
+                click.echo(shown if headers else shown.partition("\n")[2])
+            return
+        template = parse_template(text)
+        if name == "jsonpath-as-json":
+            print_data("json", template.find(data))
+            return
+        found = template.render(data)
+    except TemplateError as error:
+        raise HactlError(f"{name}: {error}") from error
+    # A program gets every byte; a terminal is played no tricks on.
+    click.echo(safe(found) if sys.stdout.isatty() else found, nl=False)
 
 
 def yaml_text(data: Any) -> str:
@@ -53,15 +75,23 @@ def yaml_text(data: Any) -> str:
     return stream.getvalue()
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """Columns as kubectl prints them; the last column is not padded."""
+def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | None = None) -> str:
+    """Columns as kubectl prints them; the last column is not padded, and cut when a line is wider than `width`."""
     plain = [[click.unstyle(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    room = None if width is None else width - sum(widths[:-1]) - 3 * (len(header) - 1)
     lines = []
     for row, bare in zip([header, *rows], plain, strict=True):
         cells = [cell + " " * (width - len(text)) for cell, text, width in zip(row, bare, widths, strict=True)]
+        if room is not None and len(bare[-1]) > room > len(header[-1]) + 3:
+            cells[-1] = f"{bare[-1][: room - 3]}..."
         lines.append("   ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None: it is none, and nothing is cut for a file or a program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
@@ -183,10 +213,10 @@ def coloured_truth(value: str) -> str:
     return click.style(value, fg={"True": "green", "False": "red"}.get(value, "yellow"))
 
 
-def print_explanations(cluster: str, answers: Sequence[Explanation], form: str | None) -> None:
-    """What explains a cluster, for people or as data."""
-    if form in ("json", "yaml"):
-        print_data(form, [explanation_data(cluster, answer) for answer in answers])
+def print_explanations(answers: Sequence[Mapping[str, Any]], form: str | None) -> None:
+    """What explains a cluster (`hactl.core.why.answer.explanation_data`), for people or as data."""
+    if is_data(form):
+        print_data(form, answers)
         return
     for number, answer in enumerate(answers):
         if number:
@@ -195,26 +225,17 @@ def print_explanations(cluster: str, answers: Sequence[Explanation], form: str |
             click.echo(line)
 
 
-def explanation_lines(answer: Explanation) -> list[str]:
+def explanation_lines(answer: Mapping[str, Any]) -> list[str]:
     """For people: the headline, the facts with node and age, what helps, what else there is."""
-    lines = [click.style(safe(answer.headline), bold=True)]
-    for fact in answer.facts:
-        where = f"{fact.node}, {age(fact.age_seconds)} ago" if fact.age_seconds is not None else fact.node or ""
-        lines.append(f"  {f'{where}: ' if where else ''}{safe(fact.text)}")
-    mark = "to change it:" if answer.healthy else "what helps:"
-    lines += [f"  {click.style(mark, dim=True)} {safe(remedy.line)}" for remedy in answer.remedies]
-    lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer.also]
+    lines = [click.style(safe(answer["headline"]), bold=True)]
+    for fact in answer["facts"]:
+        node, seconds = fact["node"] or "", fact["ageSeconds"]
+        where = f"{node}, {age(seconds)} ago" if seconds is not None else node
+        lines.append(f"  {f'{where}: ' if where else ''}{safe(fact['text'])}")
+    mark = "to change it:" if answer["healthy"] else "what helps:"
+    for remedy in answer["remedies"]:
+        where = f"on {remedy['node']}: " if remedy["node"] else ""
+        note = f"  ({remedy['note']})" if remedy["note"] else ""
+        lines.append(f"  {click.style(mark, dim=True)} {safe(where + remedy['command'] + note)}")
+    lines += [f"  {click.style('also:', dim=True)} {safe(line)}" for line in answer["also"]]
     return lines
-
-
-def explanation_data(cluster: str, answer: Explanation) -> dict[str, Any]:
-    """For `-o json`."""
-    return {
-        "cluster": cluster,
-        "cause": answer.cause,
-        "healthy": answer.healthy,
-        "headline": answer.headline,
-        "facts": [{"node": fact.node, "ageSeconds": fact.age_seconds, "text": fact.text} for fact in answer.facts],
-        "remedies": [{"node": r.node, "command": r.command, "note": r.note} for r in answer.remedies],
-        "also": list(answer.also),
-    }

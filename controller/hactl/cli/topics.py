@@ -61,8 +61,8 @@ Without a context, HACTL_TOKEN is the token and HACTL_CA the authority's file.
 get, describe, events, wait, diff, edit, delete, token, apply, switchover, drain, uncordon, pause, resume, approve and
 resolve are the same with a server and without one. What changes nodes is done by the controller, and the command only
 watches; when none runs on the record the command does it itself.
-status                   from this machine's record; with --server, --context or a context elsewhere: from that server.
-history, why, why-not    only on the controller's machine (why also with -f, from where the nodes are reached).
+status, history   from this machine's record; with --server, --context or a context elsewhere: from that server.
+why, why-not      look at the nodes from here; with a server elsewhere: what its controller saw last, with ages.
 kubectl talks to the same server: hactl kubeconfig https://HOST:PORT -o FILE
 """
 

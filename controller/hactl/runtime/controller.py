@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from hactl.core.catalogue import EventKind, HoldReason
 from hactl.core.pace.result import PassResult
 from hactl.core.status.freshness import limit_seconds
+from hactl.core.why.looked import Seen
 from hactl.errors import StoreError
 from hactl.ports import Clock, Documents, OperationLog, SourceHealth, Upkeep
 from hactl.runtime.documents import Changes, DocumentsInForce
@@ -101,6 +102,10 @@ class Controller:
     def statuses(self) -> Mapping[str, Mapping[str, Any]]:
         """The newest status of every cluster looked at, also while the record cannot be written."""
         return {name: result.status for name, result in self._results.items()}
+
+    def seen(self, cluster: str) -> Seen | None:
+        """The last look at a cluster, for who asks why it is as it is; None: nobody has looked."""
+        return self._reconciler.seen(cluster) if cluster in self._documents.accepted else None
 
     def wake(self, cluster: str, seconds: float = 0.0) -> None:
         """Something may have happened to the cluster: look at it soon."""

@@ -28,6 +28,8 @@ stream                    v   .    v     .      .      .     .      .
 metrics                   v   .    .     .      .      .     .      .
 clusters/active           v   .    .     .      .      .     .      .
 clusters/role             v   .    .     .      .      .     .      .
+clusters/why              v   .    .     .      .      .     .      .
+history                   v   .    .     .      .      .     .      .
 nudge                     .   .    .     v      .      .     .      .
 discovery                 v   .    .     .      .      .     .      .
 health                    *   .    .     .      .      .     .      .

@@ -173,7 +173,18 @@ def test_the_paths_beside():
     """What Kubernetes has not is documented too: who may ask without a name, and that 503 is an answer like another."""
     found = openapi.document("hactl")["paths"]
     first = {where.split("/")[1] for where in found}
-    assert first == {"healthz", "livez", "readyz", "version", "metrics", "clusters", "stream", "nudge", "tokens"}
+    assert first == {
+        "healthz",
+        "livez",
+        "readyz",
+        "version",
+        "metrics",
+        "clusters",
+        "history",
+        "stream",
+        "nudge",
+        "tokens",
+    }
     anonymous = {where for where, item in found.items() if item.get("get", {}).get("security") == []}
     assert anonymous == {"/healthz", "/livez", "/readyz", "/version"}
     for where in ("/readyz", "/clusters/{cluster}/active", "/clusters/{cluster}/nodes/{node}/role"):

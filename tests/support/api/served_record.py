@@ -134,6 +134,9 @@ class Idle:
     source_health: ClassVar[Mapping[str, SourceHealth]] = {}
     fresh_seconds = 120.0
 
+    def seen(self, cluster: str) -> None:
+        """Nothing was looked at."""
+
     def nudge(self, label: str | None = None) -> None:
         """Nothing to read."""
 

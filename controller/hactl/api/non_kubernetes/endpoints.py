@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from hactl.api.identity import ROLES, Authenticator, new_token, token_digest
 from hactl.api.non_kubernetes import health
+from hactl.api.non_kubernetes.history import explained, past
 from hactl.api.non_kubernetes.metrics import CONTENT_TYPE_LATEST, Metrics
 from hactl.api.request.payload import read_json, to_number
 from hactl.api.request.wire import Request, Response
@@ -29,15 +30,16 @@ from hactl.core.kube.errors import (
 )
 from hactl.core.kube.kinds import HACLUSTERS, is_elsewhere
 from hactl.core.status.freshness import FRESH_SECONDS
+from hactl.core.why.looked import Seen
 from hactl.errors import AlreadyExists, StoreError
-from hactl.ports import Clock, ObjectLog, Tokens
+from hactl.ports import Clock, History, ObjectLog, Tokens
 
 _TOKEN_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 Statuses = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
-class Record(ObjectLog, Tokens, Protocol):
+class Record(ObjectLog, Tokens, History, Protocol):
     """What of the record these paths need."""
 
 
@@ -59,6 +61,8 @@ class Endpoints:
     lane: Lane
     #: Why the controller cannot do its work now, one line each.
     troubles: Callable[[], Sequence[str]] = list
+    #: The last look at a cluster; None: nobody looks at it.
+    seen: Callable[[str], Seen | None] = lambda _: None
     #: A status that is older says nothing about now, seconds.
     limit: float = FRESH_SECONDS
     #: The name of the controller here; of clusters of another one that one's word counts. None: nobody else tells.
@@ -82,6 +86,11 @@ class Endpoints:
                 group = request.query.get("group", "")
                 status = await self._status(name)
                 return health.role(status, node, self.clock.now(), group=group, limit=self.limit)
+            case ["clusters", name, "why"]:
+                seen, status = self.seen(name), self.statuses().get(name)
+                return await explained(request, name, seen, status, self.record, self.clock, self.lane)
+            case ["history"]:
+                return await past(request, self.record, self.lane)
             case ["tokens", *rest]:
                 return await self._tokens(request, rest)
             case ["nudge"]:

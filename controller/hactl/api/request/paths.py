@@ -63,8 +63,8 @@ def non_kubernetes(path: str, method: str) -> tuple[str, str, str] | None:
         case ["healthz" | "livez" | "readyz", *_]:
             return verb, "health", ""
         case ["clusters", _, *_]:
-            return verb, "clusters", "active" if parts[-1] == "active" else "role"
-        case ["metrics" | "stream" | "nudge" | "tokens", *_]:
+            return verb, "clusters", parts[-1] if parts[-1] in ("active", "why") else "role"
+        case ["metrics" | "stream" | "history" | "nudge" | "tokens", *_]:
             return verb, parts[0], ""
     return None
 
@@ -78,7 +78,7 @@ def non_kubernetes_methods(path: str) -> tuple[str, ...]:
             return ("DELETE",)
         case ["nudge", *_]:
             return ("POST",)
-        case ["stream", *_]:
+        case ["stream" | "history", *_] | ["clusters", _, "why"]:
             return ("GET",)
     return ("GET", "HEAD")
 

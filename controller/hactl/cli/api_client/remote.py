@@ -33,8 +33,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -47,15 +47,19 @@ class _UnixConnection(http.client.HTTPConnection):
 class Remote:
     """A server over its Unix socket or TLS; one connection a request."""
 
-    def __init__(self, context: Context, record: Path | None = None) -> None:
-        """Nothing is sent yet. `record`: this machine's. Raises HactlError for a server that is no address."""
+    def __init__(
+        self, context: Context, record: Path | None = None, *, patience_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        """Nothing is sent yet. `record`: this machine's; `patience_seconds`: for an answer, or its next part.
+
+        Raises HactlError for a server that is no address."""
         self._context = context
         self.where = context.server
         self.served = True
         self.here = context.server.startswith("unix:")
         directory = Path(context.server.removeprefix("unix:")).absolute().parent if self.here else None
         self.record = record if record is not None and record.absolute().parent == directory else None
-        self._connect = _connector(context)
+        self._connect = _connector(context, patience_seconds)
 
     def send(self, call: Call) -> Any:
         """See `Client`."""
@@ -146,10 +150,10 @@ class Remote:
             raise Unreachable(f"{self.where} does not answer as hactl does: {error}") from error
 
 
-def _connector(context: Context) -> Callable[[], http.client.HTTPConnection]:
+def _connector(context: Context, timeout: float) -> Callable[[], http.client.HTTPConnection]:
     if context.server.startswith("unix:"):
         path = context.server.removeprefix("unix:")
-        return lambda: _UnixConnection(path)
+        return lambda: _UnixConnection(path, timeout)
     parts = urlsplit(context.server)
     try:
         host, port = parts.hostname, parts.port
@@ -160,9 +164,9 @@ def _connector(context: Context) -> Callable[[], http.client.HTTPConnection]:
     if parts.scheme == "http":
         if host not in _LOOPBACK:
             raise HactlError(f"{context.server}: without TLS only this machine itself may be asked")
-        return lambda: http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT_SECONDS)
+        return lambda: http.client.HTTPConnection(host, port or 80, timeout=timeout)
     trust = _trust(context)
-    return lambda: http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT_SECONDS, context=trust)
+    return lambda: http.client.HTTPSConnection(host, port or 443, timeout=timeout, context=trust)
 
 
 def _trust(context: Context) -> ssl.SSLContext:

@@ -42,6 +42,10 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("metrics", ""): _verbs("viewer", "get"),
     ("clusters", "active"): _verbs("viewer", "get"),
     ("clusters", "role"): _verbs("viewer", "get"),
+    # From what the controller saw last: no node is asked because somebody reads.
+    ("clusters", "why"): _verbs("viewer", "get"),
+    # Every command with its output; no password is in it.
+    ("history", ""): _verbs("viewer", "get"),
     # A hint to look again, at most a load: but whoever asks hactl to do something is an operator.
     ("nudge", ""): _verbs("viewer", "create"),
     # /api, /apis, /openapi: what there is; /healthz, /livez, /readyz, /version: whether and what runs.

@@ -7,11 +7,13 @@ on; nothing that is not seen is said to be so.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from hactl.core.catalogue import Cause, ConditionReason, HoldReason
 
 What = Literal["active", "master", "primary"]
+#: All of them.
+WHATS: tuple[What, ...] = get_args(What)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,16 @@ class Explanation:
 def each(*facts: Fact | None) -> tuple[Fact, ...]:
     """Those that are there."""
     return tuple(fact for fact in facts if fact is not None)
+
+
+def explanation_data(cluster: str, answer: Explanation) -> dict[str, Any]:
+    """As JSON has it: what `-o json` prints, and what the API answers."""
+    return {
+        "cluster": cluster,
+        "cause": answer.cause,
+        "healthy": answer.healthy,
+        "headline": answer.headline,
+        "facts": [{"node": fact.node, "ageSeconds": fact.age_seconds, "text": fact.text} for fact in answer.facts],
+        "remedies": [{"node": r.node, "command": r.command, "note": r.note} for r in answer.remedies],
+        "also": list(answer.also),
+    }

@@ -12,6 +12,7 @@ from hactl.core.pace.approval import Approval
 from hactl.core.pace.backoff import Backoff
 from hactl.core.pace.interval import Passing
 from hactl.core.parse.question import WHOLE
+from hactl.core.why.looked import Seen
 from hactl.ports import Document, Target
 from hactl.runtime.operations import Operations
 
@@ -44,6 +45,8 @@ class ClusterState:
         self.quiet = False
         self.passing = Passing()
         self.snapshot: Snapshot | None = None
+        #: The last look and what was planned then, for who asks why.
+        self.seen: Seen | None = None
         self.approval = Approval()
         self.operations = operations
         #: How the nodes are reached; empty until references have resolved.

@@ -32,6 +32,7 @@ from hactl.core.plan.switchover import judge
 from hactl.core.status.changes import changes
 from hactl.core.status.cluster import Origin, cluster_status
 from hactl.core.steps import Plan, StepKey
+from hactl.core.why.looked import Seen
 from hactl.errors import Busy, DocumentError, HactlError, InvariantBroken, SecretError, StoreError
 from hactl.ports import Change, Clock, Passes, Target
 from hactl.runtime.operations import Operations
@@ -163,6 +164,11 @@ class Reconciler:
         state = self._states.get(cluster)
         return {} if state is None else state.targets
 
+    def seen(self, cluster: str) -> Seen | None:
+        """The last look at a cluster; None: nobody has looked yet."""
+        state = self._states.get(cluster)
+        return None if state is None else state.seen
+
     def forget(self, cluster: str) -> None:
         """The cluster is no longer ours."""
         self._states.pop(cluster, None)
@@ -236,6 +242,7 @@ class Reconciler:
             known, blocked = await self._with_lease(resolved, look, state, known)
         closed = gate(look.plan, known)
         look = replace(look, plan=with_hold(look.plan, closed, known))
+        state.seen = Seen(cluster, look.snapshot, look.plan, request.accepted.document.source.partition("#")[0])
         status, trouble = await self._publish(request, state, cluster, look)
         if trouble is not None and look.plan.stages:
             closed = Gate.STORE

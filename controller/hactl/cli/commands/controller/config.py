@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from hactl.cli.api_client.contexts import FIELDS, Contexts
-from hactl.cli.output import output_option, print_data, table
+from hactl.cli.forms.option import output_option
+from hactl.cli.output import print_data, table
 from hactl.errors import HactlError
 
 

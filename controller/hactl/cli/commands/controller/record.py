@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hactl.cli.forms.option import output_option
 from hactl.cli.operations import confirm
-from hactl.cli.output import output_option, print_data, table
+from hactl.cli.output import print_data, table
 from hactl.cli.record import state_path
 
 if TYPE_CHECKING:

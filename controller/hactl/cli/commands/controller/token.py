@@ -8,7 +8,8 @@ import click
 
 from hactl.cli.api_client.client import Call, new_token
 from hactl.cli.api_client.connect import connected, server_options
-from hactl.cli.output import output_option, print_data, table, to_end
+from hactl.cli.forms.option import is_data, output_option
+from hactl.cli.output import print_data, table, to_end
 from hactl.core.kube.access import ROLES
 
 
@@ -44,7 +45,7 @@ def list_tokens(ctx: click.Context, form: str | None, server: str | None, contex
     """Every token that was not revoked, without the token. When it was used last is right to ten minutes."""
     with connected(ctx, server=server, context=context) as client:
         items = client.send(Call("GET", "/tokens"))["items"]
-    if form in ("json", "yaml"):
+    if is_data(form):
         print_data(form, items)
     elif form == "name":
         click.echo("\n".join(each["name"] for each in items))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hactl.cli.api_client.client import Client, StatusError
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.commands.documents.diff import diff
 from hactl.cli.commands.documents.plan import plan
 from hactl.cli.documents import HandedIn, files_option, hand_in, load_all, nudge, selected
@@ -42,6 +42,7 @@ SETTLE_SECONDS = 4.0
 )
 @click.option("--force-conflicts", is_flag=True, help="With a server: take over fields that others manage.")
 @click.option("-q", "--quiet", is_flag=True, help="Without the steps: only what is waited for, and how it ends.")
+@namespace_options()
 @server_options
 @click.pass_context
 def apply(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hactl.cli.api_client.client import CLUSTERS, Call, Client, StatusError
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.documents import files_option, load_all, selected, server_side_apply
 from hactl.cli.output import safe
 from hactl.core.kube.codec import REFERENCES, cluster_body
@@ -26,6 +26,7 @@ _NOT_WANTED = (REFERENCES, "kubectl.kubernetes.io/last-applied-configuration")
 @files_option
 @click.argument("names", nargs=-1, metavar="[CLUSTER]...")
 @click.option("--force-conflicts", is_flag=True, help="As for apply: take over fields that others manage.")
+@namespace_options()
 @server_options
 @click.pass_context
 def diff(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hactl.cli.documents import files_option, load_all, selected
+from hactl.cli.forms.option import is_data, output_option
 from hactl.cli.objectives import warn_of_objectives
-from hactl.cli.output import operation_line, output_option, print_data
+from hactl.cli.output import operation_line, print_data
 from hactl.cli.record import state_path
 from hactl.cli.steps import Texts, file_of, plan_data, print_plan
 from hactl.core.catalogue import HoldReason
@@ -42,7 +43,7 @@ def plan(ctx: click.Context, paths: tuple[str, ...], names: tuple[str, ...], ful
     warn_of_objectives(state_path(ctx), documents)
     looked = asyncio.run(_plans(ctx, documents, with_texts=form in (None, "wide") and not full))
     plans = [found for found, _ in looked]
-    if form in ("json", "yaml"):
+    if is_data(form):
         print_data(form, [plan_data(found) for found in plans])
     elif form == "name":
         for found in plans:

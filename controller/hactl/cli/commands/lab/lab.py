@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from hactl.cli.documents import files_option, load_all
-from hactl.cli.output import output_option, print_data, table
+from hactl.cli.forms.option import is_data, output_option
+from hactl.cli.output import print_data, table
 from hactl.errors import HactlError
 from hactl.ports import Document
 
@@ -130,7 +131,7 @@ def down() -> None:
 def status(form: str | None) -> None:
     """The nodes of the lab, as they are: not what hactl thinks of them."""
     nodes = ask("status")["nodes"]
-    if form in ("json", "yaml"):
+    if is_data(form):
         print_data(form, nodes)
         return
     if form == "name":

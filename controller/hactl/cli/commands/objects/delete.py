@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hactl.cli.api_client.client import Call, StatusError
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.objects import path_of, split_names
 from hactl.cli.operations import confirm
 from hactl.cli.output import safe
@@ -16,6 +16,7 @@ from hactl.core.kube.kinds import HACLUSTERS
 @click.argument("words", nargs=-1, required=True, metavar="[KIND] NAME...")
 @click.option("--dry-run", is_flag=True, help="Only check whether it could be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@namespace_options()
 @server_options
 @click.pass_context
 def delete(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hactl.cli.api_client.client import EVENTS, TABLE, Call, Client
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.objects import path_of, print_events, split_names
 from hactl.cli.output import print_data, safe
 from hactl.core.kube.kinds import HACLUSTERS, Resource
@@ -19,6 +19,7 @@ SHOWN_EVENTS = 20
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="[KIND] NAME...")
+@namespace_options()
 @server_options
 @click.pass_context
 def describe(ctx: click.Context, words: tuple[str, ...], server: str | None, context: str | None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hactl.cli.api_client.client import Call, Client, StatusError, Unreachable
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.objects import path_of
 from hactl.cli.output import safe
 from hactl.core.kube.kinds import HACLUSTERS
@@ -23,6 +23,7 @@ _SERVERS = ("managedFields", "uid", "generation", "creationTimestamp")
 
 @click.command()
 @click.argument("name", metavar="CLUSTER")
+@namespace_options()
 @server_options
 @click.pass_context
 def edit(ctx: click.Context, name: str, server: str | None, context: str | None) -> int:

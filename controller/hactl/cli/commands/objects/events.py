@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import click
 
 from hactl.cli.api_client.client import EVENTS, TABLE, Call, Client
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.api_client.watch import follow, revision_of
+from hactl.cli.forms.option import output_option
 from hactl.cli.objects import print_events
-from hactl.cli.output import output_option, print_data, safe
+from hactl.cli.output import print_data, safe
 
 
 @click.command()
@@ -21,6 +22,7 @@ from hactl.cli.output import output_option, print_data, safe
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="Show this many, the newest ones."
 )
 @output_option("json", "yaml")
+@namespace_options()
 @server_options
 @click.pass_context
 def events(

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from hactl.cli.api_client.client import TABLE, Call, Client, StatusError
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.api_client.watch import follow as followed
 from hactl.cli.api_client.watch import revision_of
+from hactl.cli.forms.option import output_option
 from hactl.cli.objects import KINDS_THERE_ARE, path_of, split_names
-from hactl.cli.output import output_option, print_data, safe
+from hactl.cli.output import print_data, safe
 from hactl.core.kube.kinds import Resource
 
 
@@ -24,6 +25,7 @@ from hactl.core.kube.kinds import Resource
 @click.option("--field-selector", "fields", default="", metavar="SELECTOR", help="Fields: metadata.name=nas.")
 @click.option("-w", "--watch", "follow", is_flag=True, help="Then show every change, until Ctrl-C.")
 @click.option("--no-headers", is_flag=True, help="No line with the names of the columns.")
+@namespace_options(every=True)
 @server_options
 @click.pass_context
 def get(
@@ -34,6 +36,7 @@ def get(
     fields: str,
     follow: bool,
     no_headers: bool,
+    everywhere: bool,
     server: str | None,
     context: str | None,
 ) -> int:
@@ -49,7 +52,7 @@ def get(
         raise click.UsageError("watch one, or all")
     with connected(ctx, server=server, context=context) as client:
         selectors = {"labelSelector": labels, "fieldSelector": fields}
-        lister = _Lister(client, resource, names, selectors, form, headers=not no_headers)
+        lister = _Lister(client, resource, names, selectors, form, headers=not no_headers, everywhere=everywhere)
         status = lister.show()
         if status and names == list(words):
             click.echo(f"hactl: {safe(words[0])} was taken for the name of a cluster; {KINDS_THERE_ARE}", err=True)
@@ -70,6 +73,7 @@ class _Lister:
         form: str | None,
         *,
         headers: bool,
+        everywhere: bool = False,
     ) -> None:
         self._client = client
         self._resource = resource
@@ -77,6 +81,8 @@ class _Lister:
         self._selectors = selectors
         self._form = form
         self._headers = headers
+        #: Whether the first column names the namespace.
+        self._everywhere = everywhere and resource.namespaced
         self._revision = ""
         self._widths: list[int] = []
         self._columns: Sequence[Mapping[str, Any]] = ()
@@ -118,21 +124,31 @@ class _Lister:
             for each in objects:
                 click.echo(self._named(each))
         elif len(self._names) == 1:
-            print_data(str(self._form), objects[0])
+            self._data(objects[0])
         else:
             listing = found[0] if not self._names else {"apiVersion": "v1", "kind": "List", "items": objects}
-            print_data(str(self._form), listing)
+            self._data(listing)
+
+    def _data(self, found: Any) -> None:
+        """As the form says; headers of custom columns once."""
+        print_data(str(self._form), found, headers=self._headers)
+        self._headers = False
 
     def _table(self, columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], *, headers: bool) -> None:
         """Lines as wide as the ones before, so that what a watch adds stays in its columns."""
         shown = [i for i, column in enumerate(columns) if self._form == "wide" or not column.get("priority")]
-        lines = [[_cell(row["cells"][i]) for i in shown] for row in rows]
+        lines = [[*self._where(row), *(_cell(row["cells"][i]) for i in shown)] for row in rows]
         if headers:
-            lines.insert(0, [str(columns[i]["name"]).upper() for i in shown])
-        before = self._widths if len(self._widths) == len(shown) else [0] * len(shown)
-        self._widths = [max(before[i], *(len(line[i]) for line in lines)) for i in range(len(shown))]
+            titles = ["NAMESPACE"] if self._everywhere else []
+            lines.insert(0, titles + [str(columns[i]["name"]).upper() for i in shown])
+        count = len(lines[0])
+        before = self._widths if len(self._widths) == count else [0] * count
+        self._widths = [max(before[i], *(len(line[i]) for line in lines)) for i in range(count)]
         for line in lines:
             click.echo("   ".join(cell.ljust(width) for cell, width in zip(line, self._widths, strict=True)).rstrip())
+
+    def _where(self, row: Mapping[str, Any]) -> list[str]:
+        return [_cell(row["object"]["metadata"].get("namespace"))] if self._everywhere else []
 
     def follow(self) -> None:
         """Every change from now on, until a person ends it."""
@@ -161,7 +177,7 @@ class _Lister:
             return
         if self._form == "yaml":
             click.echo("---")
-        print_data(str(self._form), found)
+        self._data(found)
 
     def _named(self, found: Mapping[str, Any]) -> str:
         kind = ".".join(part for part in (self._resource.singular, self._resource.group) if part)

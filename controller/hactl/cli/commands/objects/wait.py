@@ -9,7 +9,7 @@ import time
 import click
 
 from hactl.cli.api_client.client import Call, Client, StatusError, Unreachable
-from hactl.cli.api_client.connect import connected, server_options
+from hactl.cli.api_client.connect import connected, namespace_options, server_options
 from hactl.cli.api_client.watch import RETRY_SECONDS
 from hactl.cli.objects import path_of, split_names
 from hactl.cli.output import safe, to_seconds
@@ -22,6 +22,7 @@ from hactl.core.kube.kinds import Resource
     "--for", "wanted", required=True, metavar="WHAT", help="condition=Ready, condition=Ready=False, or delete."
 )
 @click.option("--timeout", "seconds", callback=to_seconds, default="30s", show_default=True, metavar="DURATION")
+@namespace_options()
 @server_options
 @click.pass_context
 def wait(

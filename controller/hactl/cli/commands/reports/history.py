@@ -6,17 +6,16 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from hactl.cli.api_client.connect import here_only
-from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, output_option, print_data, safe
+from hactl.cli.api_client.client import OPERATIONS, Call, Client
+from hactl.cli.api_client.connect import connected, elsewhere, server_options
+from hactl.cli.forms.option import is_data, output_option
+from hactl.cli.output import LONGEST_SECONDS, indent, operation_line, print_data, safe
 from hactl.cli.record import reading, state_path
 from hactl.errors import HactlError
-
-if TYPE_CHECKING:
-    from hactl.core.operations import Operation
 
 #: A command of more lines than this is shown with --full only.
 SHOWN_LINES = 20
@@ -65,6 +64,7 @@ def to_kind(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 )
 @click.option("--full", is_flag=True, help="As -o wide, with commands of many lines whole.")
 @output_option("wide", "json", "yaml")
+@server_options
 @click.pass_context
 def history(
     ctx: click.Context,
@@ -79,39 +79,63 @@ def history(
     limit: int,
     full: bool,
     form: str | None,
+    server: str | None,
+    context: str | None,
 ) -> None:
     """What happened, oldest first: documents, changes of state, and every command with its outcome.
 
-    -o wide adds the command, why it ran, for whom, and what it printed; --full also what was written to files.
+    -o wide adds the command, why it ran, for whom, and what it printed; --full also what was written to files. From
+    this machine's record; with --server or a context from that server, 5000 rows at most.
     """
-    from hactl.core.kube.codec import operation_body
-
-    here_only(ctx, "hactl events tells what happened there")
     query = {"cluster": name, "node": node, "kind": kind, "since": since, "until": until, "limit": limit}
-    rows = asyncio.run(_read(ctx, {key: value for key, value in query.items() if value is not None}, failed=failed))
-    if form in ("json", "yaml"):
+    given = {key: value for key, value in query.items() if value is not None} | ({"failed": True} if failed else {})
+    if elsewhere(ctx, server, context):
+        with connected(ctx, server=server, context=context) as client:
+            rows, operations = _of_a_server(client, given, name)
+    else:
+        rows, operations = asyncio.run(_of_the_record(ctx, given, name))
+    if is_data(form):
         print_data(form, [dict(row) for row in rows])
         return
     for row in rows:
         _show(row, wide=full or form == "wide", full=full, named=name is None)
-    for each in asyncio.run(_open(ctx, name)):
-        click.echo(f"{click.style('open', fg='magenta')}  {operation_line(operation_body(each, ''))}")
+    for each in operations:
+        click.echo(f"{click.style('open', fg='magenta')}  {operation_line(each)}")
     if not rows:
         click.echo("nothing on record" + (f" for {name}" if name else ""))
 
 
-async def _read(ctx: click.Context, query: dict[str, Any], *, failed: bool) -> Sequence[Mapping[str, Any]]:
+#: Events and steps, and the operations that are not over.
+Found = tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+
+
+async def _of_the_record(ctx: click.Context, query: Mapping[str, Any], name: str | None) -> Found:
+    from hactl.core.kube.codec import operation_body
+
     async with reading(state_path(ctx)) as store:
         try:
-            return await store.history({**query, "failed": True} if failed else query)
+            rows = await store.history(query)
         except ValueError as error:
             raise HactlError(str(error)) from error
+        return rows, [operation_body(each, "") for each in await store.operations(name, open_only=True)]
 
 
-async def _open(ctx: click.Context, name: str | None) -> Sequence[Operation]:
-    """Operations that are not over."""
-    async with reading(state_path(ctx)) as store:
-        return await store.operations(name, open_only=True)
+def _of_a_server(client: Client, query: Mapping[str, Any], name: str | None) -> Found:
+    """What its record has. Raises StatusError, also for more rows than it gives at once."""
+    texts = {key: _as_text(value) for key, value in query.items()}
+    rows = client.send(Call("GET", "/history", texts))["items"]
+    operations = client.send(Call("GET", OPERATIONS))["items"]
+    return rows, [
+        each
+        for each in operations
+        if each["status"]["state"] == "Open" and (name is None or each["spec"].get("cluster", "") in ("", name))
+    ]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "true" if value is True else str(value)
 
 
 def _show(row: Mapping[str, Any], *, wide: bool, full: bool, named: bool) -> None:

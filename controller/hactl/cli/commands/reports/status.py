@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client
+from hactl.cli.api_client.client import CLUSTERS, OPERATIONS, Call, Client, Unreachable
 from hactl.cli.api_client.connect import chosen_server, connected, server_options
+from hactl.cli.api_client.watch import revision_of
+from hactl.cli.forms.option import is_data, output_option
 from hactl.cli.output import (
     age,
     coloured_truth,
     condition,
     operation_data,
     operation_line,
-    output_option,
     print_data,
     safe,
     table,
+    terminal_width,
 )
 from hactl.cli.record import reading, state_path
 from hactl.core.catalogue import ConditionReason, ConditionType
@@ -32,6 +36,8 @@ from hactl.errors import HactlError
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: With --watch: after a change, and between two screens without one, seconds.
+SETTLE_SECONDS, REDRAW_SECONDS = 0.5, 3.0
 #: Conditions that are only there while something is the matter.
 TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECONCILING)
 
@@ -39,32 +45,67 @@ TROUBLES = (ConditionType.SPLIT_BRAIN, ConditionType.STALLED, ConditionType.RECO
 @click.command()
 @click.argument("names", nargs=-1, metavar="[CLUSTER]...")
 @output_option("wide", "json", "yaml", "name")
+@click.option("-w", "--watch", "follow", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
 @server_options
 @click.pass_context
 def status(
-    ctx: click.Context, names: tuple[str, ...], form: str | None, server: str | None, context: str | None
+    ctx: click.Context,
+    names: tuple[str, ...],
+    form: str | None,
+    follow: bool,
+    server: str | None,
+    context: str | None,
 ) -> int:
     """Every cluster on one screen, worst first, from this machine's record; from elsewhere as a server tells it.
 
     Exit status: 0 everything shown is Ready, 3 something is not or is not known (any more), 1 error.
     """
-    if chosen_server(ctx, server=server, context=context) is None:
+    wide = form == "wide" or bool(names)
+    if not follow and chosen_server(ctx, server=server, context=context) is None:
         # What the API would answer from the record, without all that it takes to answer anything else.
         told = asyncio.run(_of_the_record(state_path(ctx)))
-        told = replace(told, bodies=_as_of_now(told, whole=form in ("json", "yaml")))
+        screen = _screen(replace(told, bodies=_as_of_now(told, whole=is_data(form))), names)
+        _print(screen, form, wide=wide)
     else:
         with connected(ctx, server=server, context=context) as client:
-            told = _of_a_server(client)
+            screen = _screen(_of_a_server(client), names)
+            _print(screen, form, wide=wide)
+            if follow:
+                _follow(client, names, form, screen)
+    ready = (condition(row["status"], ConditionType.READY).get("status") for row in screen.rows if row["managed"])
+    return 0 if all(each == "True" for each in ready) else 3
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What is shown."""
+
+    rows: Sequence[Mapping[str, Any]]
+    #: Open operations.
+    operations: Sequence[Mapping[str, Any]]
+    holder: str | None
+
+    def essence(self) -> Any:
+        """What makes two screens differ: not how long ago something was."""
+        rows = [{key: value for key, value in row["status"].items() if key != "observedAt"} for row in self.rows]
+        return rows, [row["managed"] for row in self.rows], self.operations, self.holder
+
+
+def _screen(told: Told, names: Sequence[str]) -> Screen:
+    """What there is now. Raises HactlError for a cluster that is named and not there."""
     rows = [row for row in _rows(told) if not names or row["cluster"] in names]
-    missing = sorted(set(names) - {row["cluster"] for row in rows})
-    if missing:
+    if missing := sorted(set(names) - {row["cluster"] for row in rows}):
         raise HactlError(f"there is no cluster {', '.join(missing)}")
     operations = [
         each
         for each in told.operations
         if each["status"]["state"] == "Open" and (not names or any(_about(each, name) for name in names))
     ]
-    if form in ("json", "yaml"):
+    return Screen(rows, operations, told.holder)
+
+
+def _print(screen: Screen, form: str | None, *, wide: bool) -> None:
+    if is_data(form):
         print_data(
             form,
             [
@@ -72,21 +113,49 @@ def status(
                     **row["status"],
                     "managed": row["managed"],
                     "ageSeconds": row["age_seconds"],
-                    "requests": [operation_data(each) for each in operations if _about(each, row["cluster"])],
+                    "requests": [operation_data(each) for each in screen.operations if _about(each, row["cluster"])],
                 }
-                for row in rows
+                for row in screen.rows
             ],
         )
     elif form == "name":
-        for row in rows:
+        for row in screen.rows:
             click.echo(row["cluster"])
     else:
-        _show(rows, operations, told.holder, wide=form == "wide" or bool(names))
-    return (
-        0
-        if all(condition(row["status"], ConditionType.READY).get("status") == "True" for row in rows if row["managed"])
-        else 3
-    )
+        _show(screen.rows, screen.operations, screen.holder, wide=wide)
+
+
+def _follow(client: Client, names: Sequence[str], form: str | None, before: Screen) -> None:
+    """Again and again, until a person ends it: on a terminal over the last one, elsewhere only what changed."""
+    terminal = sys.stdout.isatty() and not is_data(form)
+    said = ""
+    while True:
+        time.sleep(SETTLE_SECONDS)
+        try:
+            _changed(client)
+            screen, said = _screen(_of_a_server(client), names), ""
+        except (Unreachable, HactlError) as error:
+            if str(error) != said:
+                click.echo(f"hactl: {safe(str(error))}; trying again", err=True)
+            said = str(error)
+            continue
+        if terminal:
+            click.clear()
+        elif screen.essence() == before.essence():
+            continue
+        elif not is_data(form) and form != "name":
+            click.echo(f"\n{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+        _print(screen, form, wide=form == "wide" or bool(names))
+        sys.stdout.flush()
+        before = screen
+
+
+def _changed(client: Client) -> None:
+    """Return when a cluster changed, or nothing did for a while: ages grow, and what nobody looks at gets old."""
+    found = client.send(Call("GET", CLUSTERS, {"limit": "1"}))
+    query = {"watch": "true", "resourceVersion": revision_of(found)}
+    for _ in client.watch(Call("GET", CLUSTERS, query), quiet_seconds=REDRAW_SECONDS):
+        return
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -191,7 +260,8 @@ def _show(
             age(row["age_seconds"]), safe(_what(row)),
         ])  # fmt: skip
     if rows:
-        click.echo(table(lines, ["CLUSTER", "READY", "ACTIVE", "FAILOVER", "SYNC", "CHANGED", "WHAT"]))
+        click.echo(table(lines, ["CLUSTER", "READY", "ACTIVE", "FAILOVER", "SYNC", "CHANGED", "WHAT"],
+                         width=None if wide else terminal_width()))  # fmt: skip
     if operations:
         click.echo(f"\n{click.style('Operations', bold=True)}")
     for each in operations:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hactl.core.catalogue import EventKind
 from hactl.core.document.schema import Schema
 from hactl.core.kube.access import ROLES
 from hactl.core.kube.openapi.paths import JSON, answered, path_parameter, query_parameter, refusals
@@ -20,6 +21,19 @@ _STREAM = "text/event-stream"
 
 _GROUP = query_parameter("group", "Only that group; all of them must agree otherwise.")
 _CLUSTER = path_parameter("cluster", "Name of the cluster.")
+_EXPLANATION: Schema = {
+    "type": "object",
+    "required": ["cluster", "cause", "healthy", "headline", "facts", "remedies", "also"],
+    "properties": {
+        "cluster": {"type": "string"},
+        "cause": {"type": "string"},
+        "healthy": {"type": "boolean"},
+        "headline": {"type": "string"},
+        "facts": {"type": "array", "items": {"type": "object"}},
+        "remedies": {"type": "array", "items": {"type": "object"}},
+        "also": {"type": "array", "items": {"type": "string"}},
+    },
+}
 _READ = (400, 401, 403, 404, 405, 429, 503)
 _WRITE = (*_READ, 409, 413, 422)
 
@@ -45,6 +59,8 @@ def paths() -> Schema:
             "get": _request("getNodeRole", "Whether a node is the active one.", role, parameters=[_GROUP]),
             "parameters": [_CLUSTER, node],
         },
+        "/clusters/{cluster}/why": {"get": _why(), "parameters": [_CLUSTER]},
+        "/history": {"get": _history()},
         "/stream": {"get": _stream()},
         "/nudge": {
             "post": _request(
@@ -122,6 +138,48 @@ def _health(name: str, description: str) -> Schema:
 def _version() -> Schema:
     known = {"type": "object", "required": ["major", "minor", "gitVersion"], "additionalProperties": _STRING}
     return _request("getVersion", "What runs.", {"200": answered("The version.", known)}, security=[])
+
+
+def _why() -> Schema:
+    return _request(
+        "getClusterWhy",
+        "Why its groups are as they are, from what the controller saw last: hactl why, hactl why-not.",
+        {"200": answered("One explanation for each group, or for the one that is asked about.", _listed(_EXPLANATION))},
+        parameters=[
+            query_parameter("group", "Only that group."),
+            query_parameter("node", "Why that node is not what it might be."),
+            {
+                **query_parameter("what", "What it is not."),
+                "schema": {"type": "string", "enum": ["active", "master", "primary"]},
+            },
+        ],
+    )
+
+
+def _history() -> Schema:
+    row = {
+        "type": "object",
+        "required": ["id", "at", "kind", "cluster", "summary"],
+        "properties": {"at": _STRING, "kind": _STRING, "summary": _STRING},
+    }
+    return _request(
+        "listHistory",
+        "What happened, and every command that ran, oldest first: hactl history.",
+        {"200": answered("The newest rows.", _listed(row))},
+        parameters=[
+            query_parameter("cluster", "Only that cluster."),
+            query_parameter("node", "Only that node."),
+            query_parameter("kind", "Only events of that kind, or commands.", enum=["Step", *EventKind]),
+            query_parameter("since", "From that time on.", format="date-time"),
+            query_parameter("until", "Up to that time.", format="date-time"),
+            query_parameter("limit", "So many rows, the newest ones.", "integer", minimum=1, maximum=5000, default=200),
+            query_parameter("failed", "Only what went wrong.", "boolean"),
+        ],
+    )
+
+
+def _listed(one: Schema) -> Schema:
+    return {"type": "object", "required": ["items"], "properties": {"items": {"type": "array", "items": one}}}
 
 
 def _stream() -> Schema:
