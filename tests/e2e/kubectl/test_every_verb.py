@@ -130,7 +130,8 @@ HEAD = """\
 
 What kubectl {version} does with `hactl run`, line by line in this order: `tests/e2e/kubectl/test_every_verb.py` runs
 every line and fails when something else comes out (`HACTL_UPDATE=1` writes this page). No node answers there.
-"Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The oldest that is meant to work is 1.27; no binary of it was at hand for this page.
+"Says" is the first line that kubectl prints; of a refusal what the server said. kubectl 1.36 does the same. The oldest
+that is meant to work is 1.27; no binary of it was at hand for this page.
 
 Not in the table: there is one namespace, `default`; a status is written by the controller that looks after the cluster
 (docs/controllers.md), events too, so `kubectl create` of an event is for such a controller; defaults of the CRD are
