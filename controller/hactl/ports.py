@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hactl.core.catalogue import EventKind
+from hactl.core.choices import Access
 from hactl.core.document.problems import Problem
 from hactl.core.operations import Operation, State
 
@@ -49,6 +50,10 @@ class Target:
     #: Private key files to try; empty: the user's default keys.
     identities: tuple[str, ...] = ()
     become: Literal["doas", "sudo"] | None = None
+    #: What the key can do. Anything but Root: scripts are requests to the gate on the node (`hactl.core.gate`).
+    access: Access = Access.ROOT
+    #: Names the gate file that must be there, hex; empty with access Root.
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from hactl.core.choices import (
+    Access,
     Failback,
     FailoverPolicy,
     FailureAction,
@@ -146,6 +147,11 @@ class SSHSpec(Model):
     )
     become: Literal["doas", "sudo"] | None = Field(
         None, description="How a login that is not root becomes root: doas or sudo, without a password."
+    )
+    access: Access = Field(
+        Access.ROOT,
+        description="What the key can do there: Root: everything. Operate: look, and the steps that run a node that is "
+        "set up. Observe: look. Anything but Root goes through a gate on the node: see `hactl node-access`.",
     )
 
 
