@@ -3,10 +3,13 @@
 #   make check   everything CI checks                     make bench   ratios, measured in one run
 #   make sim     seeded simulation (SEEDS=200)            make gen     write the generated files
 #   make fmt     format
+#   make fuzz    many requests for every operation of the OpenAPI document (EXAMPLES=100 FUZZ_SEED=1)
 #   make real    exams on two real FreeBSD nodes (HACTL_REAL=..., EXAM=power-cut; docs/real-nodes.md)
 
 PYTHON = python3
 SEEDS = 200
+EXAMPLES = 100
+FUZZ_SEED = 1
 # Three on two cores: some tests wait.
 WORKERS = 3
 VENV = .venv
@@ -15,7 +18,7 @@ STAMP = $(VENV)/.installed
 
 #   make mutants  mutations of the planner that the tests must catch
 
-.PHONY: needs-demo needs-test needs-real real mutants demo test check lint bench sim gen fmt install clean
+.PHONY: needs-demo needs-test needs-real real fuzz mutants demo test check lint bench sim gen fmt install clean
 
 demo: needs-demo $(STAMP)
 	$(BIN)/hactl demo
@@ -55,6 +58,9 @@ bench: $(STAMP)
 
 sim: $(STAMP)
 	HACTL_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation -n $(WORKERS) --dist worksteal
+
+fuzz: $(STAMP)
+	HACTL_EXAMPLES=$(EXAMPLES) HACTL_SEED=$(FUZZ_SEED) HACTL_SLOW=20 $(BIN)/python -m pytest -p no:xdist tests/api/test_schema.py
 
 mutants: $(STAMP)
 	cd tests && ../$(BIN)/python -m mutants

@@ -138,7 +138,7 @@ CREATE TABLE tokens (
     created_at TEXT NOT NULL,
     created_by TEXT NOT NULL,
     expires_at TEXT
-);
+, last_used_at TEXT);
 
 CREATE INDEX events_by_revision ON events (revision);
 

@@ -389,6 +389,8 @@ class ObjectChange:
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     #: The whole object as it was then (for DELETED: as it was last, with the new resourceVersion).
     body: Mapping[str, Any]
+    #: Characters of its JSON.
+    size: int = 0
 
 
 class ObjectLog(Protocol):
@@ -498,10 +500,17 @@ class Tokens(Protocol):
         """Keep the sha256 (hex) of a token, with an event TokenCreated. Raises AlreadyExists for a name in use."""
         ...
 
+    async def use_tokens(self, uses: Mapping[str, datetime]) -> None:
+        """Keep when each of them (by name) was used last; one that was revoked meanwhile is passed over."""
+        ...
+
     async def revoke_token(self, name: str, *, actor: str) -> bool:
         """It is not accepted any more, with an event TokenRevoked. False: there was none."""
         ...
 
     async def tokens(self) -> Sequence[Mapping[str, Any]]:
-        """Tokens that were not revoked. Keys: name, digest, role, created_at, created_by, expires_at (ISO or None)."""
+        """Tokens that were not revoked.
+
+        Keys: name, digest, role, created_at, created_by, expires_at and last_used_at (ISO or None).
+        """
         ...

@@ -53,7 +53,7 @@ class Record:
         until = None if expires_at is None else expires_at.isoformat()
         self.rows[name] = {
             "name": name, "digest": digest, "role": role, "created_at": "2026-11-24T03:00:00.000Z",
-            "created_by": actor, "expires_at": until,
+            "created_by": actor, "expires_at": until, "last_used_at": None,
         }  # fmt: skip
 
     async def revoke_token(self, name: str, *, actor: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from hactl.api.limits import (
     network_of,
 )
 from hactl.core.kube.errors import ApiError
+from hactl.errors import StoreError
 from support.contracts.store import START, ManualClock
 
 TOKEN = new_token()
@@ -32,6 +33,14 @@ class Tokens:
     def __init__(self, *rows: Mapping[str, Any]) -> None:
         self.rows = list(rows)
         self.reads = 0
+        self.uses: list[Mapping[str, datetime]] = []
+        self.broken = False
+
+    async def use_tokens(self, uses: Mapping[str, datetime]) -> None:
+        """As `Objects.use_tokens`."""
+        if self.broken:
+            raise StoreError("full")
+        self.uses.append(uses)
 
     async def tokens(self) -> Sequence[Mapping[str, Any]]:
         """As `Objects.tokens`."""
@@ -99,6 +108,26 @@ async def test_a_revoked_token_is_refused_soon_and_the_record_is_not_read_each_t
     clock.seconds = REFRESH_SECONDS
     with pytest.raises(ApiError):
         await authenticator.of_request(bearer(TOKEN), address=WHERE)
+
+
+async def test_when_a_token_was_used_last_is_written_down_now_and_then() -> None:
+    """Once for many uses, not again without a new one, and later when the record cannot be written now."""
+    authenticator, tokens, clock = made(row(), row("hactl_other", "other"))
+    for _ in range(5):
+        await authenticator.of_request(bearer(TOKEN), address=WHERE)
+    with pytest.raises(ApiError):
+        await authenticator.of_request(bearer("hactl_wrong"), address=WHERE)
+    tokens.broken = True
+    with pytest.raises(StoreError):
+        await authenticator.keep_uses()
+    tokens.broken = False
+    await authenticator.keep_uses()
+    await authenticator.keep_uses()
+    assert tokens.uses == [{"ci": START}]
+    clock.seconds = 7.0
+    await authenticator.of_request(bearer(TOKEN), address=WHERE)
+    await authenticator.keep_uses()
+    assert tokens.uses[1:] == [{"ci": START + timedelta(seconds=7)}]
 
 
 async def test_failures_delay_failures_only() -> None:
@@ -177,6 +206,7 @@ def certificate(*organisations: str, name: str = "alice") -> dict[str, Any]:
     [
         (("hactl:operator",), "operator"),
         (("people", "hactl:viewer", "hactl:admin"), "viewer"),
+        (("hactl:admin", "hactl:operator"), "operator"),
         (("hactl:root",), None),
         (("system:masters",), None),
         ((), None),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from ruamel.yaml import YAML
 
+from hactl.api.workers import INLINE_OBJECTS
 from hactl.core.kube.access import LEAST
-from support.api.service import CLUSTERS, EVENTS, LEASES, PARTIAL, ROLES, TABLE, asking, document, lease
+from support.api.service import CLUSTERS, EVENTS, LEASES, MERGE, PARTIAL, ROLES, TABLE, asking, document, lease
 
 
 async def test_what_was_made_is_read() -> None:
@@ -201,9 +203,63 @@ async def test_may_i() -> None:
         for verb, name, may in (("list", "hac", True), ("create", "haclusters", False), ("*", "*", False)):
             asked = {"spec": {"resourceAttributes": {"verb": verb, "resource": name, "group": "hactl.dev"}}}
             assert (await viewer.ok("POST", path, asked))["status"]["allowed"] is may
+        elsewhere = {"spec": {"resourceAttributes": {"verb": "list", "resource": "haclusters", "group": "apps"}}}
+        assert not (await viewer.ok("POST", path, elsewhere))["status"]["allowed"]
         await viewer.refused(422, "POST", path, {"spec": {}})
         await viewer.refused(415, "POST", path, b"x", kind="text/plain")
         await viewer.refused(400, "POST", path, b"k8s\0\xff\xff", kind="application/vnd.kubernetes.protobuf")
+
+
+@pytest.mark.parametrize(
+    ("verb", "where", "role"),
+    [
+        ("get", "/tokens", "admin"), ("create", "/tokens", "admin"), ("delete", "/tokens/ci", "admin"),
+        ("get", "/metrics", "viewer"), ("get", "/apis/hactl.dev", "viewer"), ("get", "/healthz", None),
+        ("get", "/version", None), ("*", "*", "admin"), ("post", "/metrics", "nobody"), ("put", "/healthz", "nobody"),
+        ("get", "/nothing/here", "nobody"),
+    ],
+)  # fmt: skip
+async def test_may_i_for_a_path(verb: str, where: str, role: str | None) -> None:
+    """The answer for a path that is no resource is about that path and that verb, as the path itself would answer."""
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    asked = {"spec": {"nonResourceAttributes": {"verb": verb, "path": where}}}
+    async with asking() as ada:
+        for number, name in enumerate(ROLES):
+            status = (await ada.as_role(name).ok("POST", path, asked))["status"]
+            may = role is None or (role in ROLES and number >= ROLES.index(role))  # type: ignore[arg-type]
+            assert status["allowed"] is may, (name, status)
+
+
+async def test_answers_in_yaml() -> None:
+    """One object and a short list as people read YAML, a long list as JSON, which is YAML too; no watch."""
+    async with asking() as ada:
+        odd = {
+            "on": "yes",
+            "octal": "010",
+            "time": "1:30",
+            "lines": "a\nb\n",
+            "bell": "\a\x7f",
+            "sign": "- x: #y",
+            "y": "",
+        }
+        await ada.ok("POST", LEASES, lease("a", annotations=odd))
+        plain = await ada.ok("GET", f"{LEASES}/a")
+        response = await ada.ask("GET", f"{LEASES}/a", accept="application/yaml")
+        assert response.content_type == "application/yaml"
+        assert response.raw is not None
+        assert b"\nspec:\n  holderIdentity: me\n" in response.raw
+        for version in ("1.1", "1.2"):
+            reader = YAML(typ="safe", pure=True)
+            reader.version = version
+            assert reader.load(response.raw) == plain
+        for number in range(INLINE_OBJECTS):
+            await ada.ok("POST", LEASES, lease(f"l{number}"))
+        long = await ada.ask("GET", LEASES, accept="application/yaml")
+        assert (long.content_type, long.raw, len(long.body["items"])) == ("application/yaml", None, INLINE_OBJECTS + 1)
+        patched = await ada.ask("PATCH", f"{LEASES}/a", {"spec": {}}, kind=MERGE, accept="application/yaml")
+        assert patched.raw == response.raw
+        await ada.refused(406, "GET", LEASES, watch="true", accept="application/yaml")
+        await ada.ok("GET", LEASES, accept="application/json, application/yaml")
 
 
 async def test_who_am_i_and_what_may_i() -> None:

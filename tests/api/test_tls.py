@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import shutil
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hactl.adapters.clock import SystemClock
+from hactl.api import serving
 from hactl.api.http import tls
+from hactl.api.identity import Authenticator
+from hactl.api.non_kubernetes.metrics import Metrics
+from support.api.service import asking
+from support.api.tls_files import Authority
+from support.limits import until
 
 NOW = datetime.now(UTC)
 HOSTS = ("localhost", "127.0.0.1", "::1", "hactl.example.org")
@@ -136,3 +145,53 @@ def test_what_is_no_certificate_is_said_to_be_none(tmp_path: Path) -> None:
         tls.server_context(tls.given(tmp_path / "tls.crt", tmp_path / "tls.key"))
     with pytest.raises(tls.TLSError, match="there is no file"):
         tls.given(tmp_path / "missing.crt", tmp_path / "tls.key")
+
+
+async def test_a_certificate_that_is_put_there_is_in_force_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a signal within a minute, with SIGHUP at once; until its key is there the old one stays, said once."""
+    monkeypatch.setattr(serving, "RENEW_SECONDS", 0.02)
+    pairs = [Authority(tmp_path / f"authority-{number}").pair("server") for number in range(3)]
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+
+    def put(number: int) -> None:
+        shutil.copy(pairs[number].cert, tmp_path / "new").replace(certificate)
+        shutil.copy(pairs[number].key, tmp_path / "new").replace(key)
+
+    put(0)
+    async with asking() as ada:
+        live = serving.Serving(
+            Metrics(dict, lambda: 0, SystemClock().now), ada.service.audit, Authenticator(ada.store, SystemClock())
+        )
+        live.tls = tls.ServerTLS(lambda: tls.given(certificate, key))
+        first = live.tls.current()
+        live.start()
+        try:
+            shutil.copy(pairs[1].cert, tmp_path / "new").replace(certificate)
+            await until(lambda: any(each.levelno == logging.ERROR for each in caplog.records), "a word of it")
+            await asyncio.sleep(0.1)
+            assert live.tls.current() is first
+            put(1)
+            await until(lambda: live.tls is not None and live.tls.current() is not first, "the new one")
+            assert sum(each.levelno == logging.ERROR for each in caplog.records) == 1
+            second = live.tls.current()
+            await asyncio.sleep(0.1)
+            assert live.tls.current() is second
+            monkeypatch.setattr(serving, "RENEW_SECONDS", 3600.0)
+            await asyncio.sleep(0.1)
+            put(2)
+            live.reload()
+            await until(lambda: live.tls is not None and live.tls.current() is not second, "the one after SIGHUP")
+        finally:
+            await live.stop()
+
+
+def test_a_key_that_everybody_can_read_is_none(tmp_path: Path) -> None:
+    """Of one's own files; a group may, as some systems have it."""
+    pair = Authority(tmp_path).pair("server")
+    pair.key.chmod(0o644)
+    with pytest.raises(tls.TLSError, match="everybody on this machine can read the private key"):
+        tls.given(pair.cert, pair.key)
+    pair.key.chmod(0o640)
+    assert tls.given(pair.cert, pair.key).authority is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -165,6 +166,25 @@ async def test_events_are_watched() -> None:
         assert reasons == ["DocumentAccepted", "RequestAccepted"]
 
 
+async def test_events_that_are_too_many_are_told_as_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest leave the list, and who watches is told so; the revision never goes back."""
+    monkeypatch.setattr(cache, "KEPT", 4)
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document("nas"))
+        before = await ada.names(EVENTS)
+        stream = await ada.watch(EVENTS)
+        assert [name for _, name in await taken(stream, len(before))] == before
+        for number in range(3):
+            await ada.ok("POST", LEASES, lease(f"l{number}"))
+        events = [await anext(stream) for _ in range(4)]
+        assert [event["type"] for event in events] == ["ADDED", "ADDED", "ADDED", "DELETED"]
+        assert events[-1]["object"]["metadata"]["name"] == before[0]
+        versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+        assert versions == sorted(versions)
+        assert before[0] not in await ada.names(EVENTS)
+        assert len(await ada.names(EVENTS)) == 4
+
+
 async def test_one_object_by_its_name() -> None:
     """What `kubectl wait` and `delete` do: a watch with a field selector on the name."""
     async with asking() as ada:
@@ -220,3 +240,25 @@ def test_what_is_seen_of_a_change_whose_past_is_unknown() -> None:
     changed = cache.Entry(7, LEASE_KIND.plural, "a", "MODIFIED", body, cache.UNKNOWN)
     assert watch.as_seen(changed, All()) == ("MODIFIED", body)  # type: ignore[arg-type]
     assert watch.as_seen(changed, Nothing()) == ("DELETED", body)  # type: ignore[arg-type]
+
+
+async def test_large_objects_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache forgets the oldest beyond so many bytes; a watcher that does not read is dropped beyond as many."""
+    monkeypatch.setattr(cache, "KEPT_BYTES", 100_000)
+    monkeypatch.setattr(cache, "WAITING_BYTES", 60_000)
+    async with asking() as ada:
+        slow = await ada.watch(LEASES)
+        first = (await ada.ok("POST", LEASES, lease("a")))["metadata"]["resourceVersion"]
+        assert await taken(slow, 1) == [("ADDED", "a")]
+        for number in range(10):
+            change = {"metadata": {"annotations": {"a": str(number) * 20_000}}}
+            await ada.ok("PATCH", f"{LEASES}/a", change, kind=MERGE)
+            await ada.ok("GET", LEASES)
+        told = [each async for each in slow]
+        assert told[-1]["object"]["code"] == 410
+        assert len(told) < 10
+        feed = await ada.service.reader.feed(LEASE_KIND)
+        assert sum(len(json.dumps(each.body)) for each in feed._log) < 120_000
+        assert (await ada.refused(410, "GET", LEASES, resourceVersion=first, resourceVersionMatch="Exact"))[
+            "code"
+        ] == 410

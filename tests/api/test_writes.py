@@ -12,8 +12,8 @@ from hactl.adapters.record.store import Store
 from hactl.adapters.yaml.documents import digest
 from hactl.core.objects import HACluster
 from hactl.errors import StaleRevision
-from hactl.ports import Document
-from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
+from hactl.ports import FILES_ORIGIN, Document
+from support.api.service import APPLY, CLUSTERS, JSON_PATCH, LEASES, MERGE, STRATEGIC, Asking, asking, document, lease
 
 NAS = f"{CLUSTERS}/nas"
 
@@ -242,6 +242,27 @@ async def test_what_another_source_keeps_is_read_only() -> None:
         assert await ada.ok("GET", NAS) == before
 
 
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [("clusters", "kept by the source clusters; write metadata."), (FILES_ORIGIN, "; write metadata.")],
+)
+async def test_who_labels_what_another_source_keeps_is_told_where(origin: str, told: str) -> None:
+    """Labels and annotations are a part of the document; the refusal names the fields and the place."""
+    async with asking() as ada:
+        bob = Asking(ada.service, ada.store, "editor", "bob@there")
+        cluster = HACluster.model_validate(document())
+        kept = Document(cluster, "clusters/nas.yaml", "/clusters", digest(cluster), "")
+        await ada.store.put_document(kept, actor="controller", origin=origin)
+        for field in ("labels", "annotations"):
+            refused = await bob.refused(403, "PATCH", NAS, {"metadata": {field: {"a": "b"}}}, kind=MERGE)
+            assert f"{told}{field} in its document" in refused["message"]
+        both = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}
+        refused = await bob.refused(403, "PATCH", NAS, both, kind=MERGE)
+        assert "write metadata.labels and metadata.annotations in its document" in refused["message"]
+        refused = await bob.refused(403, "PATCH", NAS, {**both, "spec": {"mode": "Observe"}}, kind=MERGE)
+        assert "metadata.labels" not in refused["message"]
+
+
 async def test_the_status_is_ours() -> None:
     """It can be read as a subresource; writing it is 405."""
     async with asking() as ada:
@@ -265,6 +286,29 @@ async def test_leases_follow_field_validation() -> None:
             wrong = {"spec": {field: value}}
             told = await ada.refused(422, "PATCH", f"{LEASES}/a", wrong, kind=MERGE)
             assert told["details"]["causes"][0]["field"] == f"spec.{field}"
+
+
+async def test_strategic_merge_is_for_what_kubernetes_has() -> None:
+    """kubectl sends it for a Lease; for custom resources it is 415 with the types there are, as from Kubernetes."""
+    async with asking() as ada:
+        await ada.ok("POST", CLUSTERS, document())
+        await ada.ok("POST", LEASES, lease("l", finalizers=["x/1"]))
+        patch = {"metadata": {"finalizers": ["x/2"]}, "spec": {"holderIdentity": "you"}}
+        after = await ada.ok("PATCH", f"{LEASES}/l", patch, kind=STRATEGIC)
+        assert (after["metadata"]["finalizers"], after["spec"]["holderIdentity"]) == (["x/1", "x/2"], "you")
+        told = await ada.refused(415, "PATCH", NAS, {"spec": {}}, kind=STRATEGIC)
+        assert MERGE in told["message"]
+        assert STRATEGIC not in told["message"].partition("(found")[0]
+        await ada.refused(400, "PATCH", f"{LEASES}/l", [], kind=STRATEGIC)
+
+
+async def test_leases_are_deleted_as_a_collection() -> None:
+    """All that a selector names, and no other."""
+    async with asking() as ada:
+        for name in ("a", "b"):
+            await ada.ok("POST", LEASES, lease(name, labels={"of": name}))
+        await ada.ok("DELETE", LEASES, labelSelector="of=a")
+        assert await ada.names(LEASES) == ["b"]
 
 
 async def test_one_of_two_takes_the_lease() -> None:

@@ -25,10 +25,12 @@ from hactl.ports import ObjectChange, ObjectLog
 Body: TypeAlias = Mapping[str, Any]
 ChangeType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 
-#: Changes kept in memory, and the newest events shown.
+#: Changes kept in memory, at most so many and of so many bytes of JSON together; and the newest events shown.
 KEPT = 4096
-#: Changes that may wait for one subscriber; then it is dropped.
+KEPT_BYTES = 32 * 1024 * 1024
+#: Changes that may wait for one subscriber, and their bytes of JSON; then it is dropped.
 WAITING = 1024
+WAITING_BYTES = 16 * 1024 * 1024
 _PAGE = 1000
 EVENTS_PLURAL: Final = "events"
 #: What an object was before its oldest change that is still known.
@@ -45,6 +47,8 @@ class Entry:
     type: ChangeType
     body: Body
     before: Body | None
+    #: Characters of the JSON of `body`; 0 for what is always short.
+    size: int = 0
 
 
 def too_old(revision: int, floor: int) -> ApiError:
@@ -66,6 +70,7 @@ class Subscription:
         """At most `limit` changes wait."""
         self.resource = resource
         self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(limit)
+        self._bytes = 0
         #: dropped: it was too slow, or the cache lost its place, so that it would see gaps; closed: the server stops.
         self.state: Literal["open", "dropped", "closed"] = "open"
 
@@ -73,10 +78,11 @@ class Subscription:
         """Put a change in; when there is no room, end it."""
         if self.state != "open":
             return
-        try:
-            self._queue.put_nowait(entry)
-        except asyncio.QueueFull:
+        if self._queue.full() or (self._bytes + entry.size > WAITING_BYTES and self._bytes):
             self.drop()
+        else:
+            self._queue.put_nowait(entry)
+            self._bytes += entry.size
 
     def drop(self) -> None:
         """What waits is thrown away: the watcher has to list again."""
@@ -91,6 +97,7 @@ class Subscription:
     def _clear(self) -> None:
         while not self._queue.empty():
             self._queue.get_nowait()
+        self._bytes = 0
         self._queue.put_nowait(None)
 
     @property
@@ -102,9 +109,12 @@ class Subscription:
         """The next change; None: the time is over, or it was dropped or closed."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._queue.get()
+                entry = await self._queue.get()
         except TimeoutError:
             return None
+        if entry is not None:
+            self._bytes -= entry.size
+        return entry
 
 
 class Feed(ABC):
@@ -115,6 +125,7 @@ class Feed(ABC):
         self._objects = objects
         self._states: dict[str, dict[str, Body]] = {}
         self._log: deque[Entry] = deque()
+        self._log_bytes = 0
         #: Every change after this revision is in the log.
         self.floor = 0
         #: Every change up to this revision is in the states.
@@ -148,6 +159,7 @@ class Feed(ABC):
             for each in tuple(self._subscriptions):
                 each.drop()
             self._log.clear()
+            self._log_bytes = 0
             await self._load()
 
     @abstractmethod
@@ -158,16 +170,20 @@ class Feed(ABC):
     async def _pull(self) -> None:
         """What changed since. Raises TooOld."""
 
-    def _apply(self, revision: int, resource: str, name: str, kind: ChangeType, body: Body) -> None:
+    def _apply(self, change: ObjectChange) -> None:
+        resource, name, kind, body = change.resource, change.name, change.type, change.body
         state = self._states.setdefault(resource, {})
-        entry = Entry(revision, resource, name, kind, body, state.get(name))
+        entry = Entry(change.revision, resource, name, kind, body, state.get(name), change.size)
         if kind == "DELETED":
             state.pop(name, None)
         else:
             state[name] = body
         self._log.append(entry)
-        while len(self._log) > KEPT:
-            self.floor = self._log.popleft().revision
+        self._log_bytes += entry.size
+        while len(self._log) > KEPT or self._log_bytes > KEPT_BYTES:
+            oldest = self._log.popleft()
+            self._log_bytes -= oldest.size
+            self.floor = oldest.revision
         for each in tuple(self._subscriptions):
             if each.resource in (None, resource):
                 each.offer(entry)
@@ -257,7 +273,7 @@ class ObjectFeed(Feed):
             changes = await self._objects.changes_since(self.revision, limit=_PAGE)
             for change in changes:
                 if change.revision > (read_at or {}).get(change.resource, 0):
-                    self._apply(change.revision, change.resource, change.name, change.type, change.body)
+                    self._apply(change)
                 self.revision = max(self.revision, change.revision)
             if len(changes) < _PAGE:
                 self.revision = max(self.revision, target)
@@ -268,20 +284,23 @@ class ObjectFeed(Feed):
             return
         async with self._lock:
             found: list[ObjectChange] = []
-            at = revision
+            size, at = self._log_bytes, revision
             while at < self.floor:
                 try:
                     page = await self._objects.changes_since(at, limit=_PAGE)
                 except TooOld:
                     raise too_old(revision, self.floor) from None
-                found += [change for change in page if change.revision <= self.floor]
-                if len(page) < _PAGE or len(found) + len(self._log) > KEPT:
+                older = [change for change in page if change.revision <= self.floor]
+                found += older
+                size += sum(change.size for change in older)
+                if len(found) + len(self._log) > KEPT or size > KEPT_BYTES:
+                    raise too_old(revision, self.floor)
+                if len(page) < _PAGE:
                     break
                 at = page[-1].revision
-            if len(found) + len(self._log) > KEPT:
-                raise too_old(revision, self.floor)
             if revision < self.floor:
                 self._log.extendleft(reversed(_with_before(found)))
+                self._log_bytes = size
                 self.floor = revision
 
 
@@ -292,7 +311,9 @@ def _with_before(changes: Sequence[ObjectChange]) -> list[Entry]:
     for change in changes:
         key = (change.resource, change.name)
         before = last.get(key, None if change.type == "ADDED" else UNKNOWN)
-        entries.append(Entry(change.revision, change.resource, change.name, change.type, change.body, before))
+        entries.append(
+            Entry(change.revision, change.resource, change.name, change.type, change.body, before, change.size)
+        )
         last[key] = None if change.type == "DELETED" else change.body
     return entries
 
@@ -320,13 +341,17 @@ class EventFeed(Feed):
                 body = self._body(row)
                 name = body["metadata"]["name"]
                 known = name in state
-                self._apply(int(row["revision"]), EVENTS_PLURAL, name, "MODIFIED" if known else "ADDED", body)
+                kind: ChangeType = "MODIFIED" if known else "ADDED"
+                self._apply(ObjectChange(int(row["revision"]), EVENTS_PLURAL, name, kind, body))
                 if self.on_row is not None:
                     self.on_row(row)
                 self.revision = max(self.revision, int(row["revision"]))
             while len(state) > KEPT:
-                # The oldest leave silently, as they do in Kubernetes.
-                del state[next(iter(state))]
+                # The oldest leave, and watchers are told so, as of Kubernetes' events whose time is over.
+                oldest = next(iter(state))
+                metadata = {**state[oldest]["metadata"], "resourceVersion": str(self.revision)}
+                gone_body = {**state[oldest], "metadata": metadata}
+                self._apply(ObjectChange(self.revision, EVENTS_PLURAL, oldest, "DELETED", gone_body))
             if len(rows) < _PAGE:
                 self.revision = max(self.revision, revision)
                 return

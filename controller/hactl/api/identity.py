@@ -3,7 +3,8 @@
 - Only sha256 of a token is ever kept or compared, every kept one each time, in constant time.
 - A shown credential that is wrong is an error (401), never anonymous access. Too many wrong ones from an address have
   to wait (429); what is right passes whatever else comes from there, because others may share the address.
-- A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. The first known one counts.
+- A client certificate's CN is the user; its organisation `hactl:ROLE` is the role. Of several the least one counts: who
+  signed it may have meant either, and nobody gets more than was meant.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Authenticator:
         self._clock = clock
         self.limit = FailureLimit(clock)
         self._tokens: Sequence[Mapping[str, Any]] = ()
+        #: Token -> when it was used last, as far as the record does not know it yet.
+        self._uses: dict[str, datetime] = {}
         self._read_at: float | None = None
 
     async def of_request(
@@ -79,7 +82,15 @@ class Authenticator:
                 found = row
         if found is None or _over(found, self._clock.now()):
             raise self._wrong(address, "the token is not known (any more), or its time is over")
+        self._uses[found["name"]] = self._clock.now()
         return Identity(f"token:{found['name']}", found["role"], address)
+
+    async def keep_uses(self) -> None:
+        """Write down when tokens were used last; to be called now and then. Raises StoreError: it is for later then."""
+        uses = dict(self._uses)
+        if uses:
+            await self._record.use_tokens(uses)
+            self._uses = {name: at for name, at in self._uses.items() if uses.get(name) != at}
 
     async def _current(self) -> Sequence[Mapping[str, Any]]:
         now = self._clock.monotonic()
@@ -105,8 +116,9 @@ def of_certificate(certificate: Mapping[str, Any], address: str) -> Identity | N
     groups = tuple(value for key, value in parts if key == "organizationName")
     if not user:
         return None
-    wanted = [group.removeprefix("hactl:") for group in groups if group.startswith("hactl:")]
-    role = next((role for role in wanted if role in ROLES), None)
+    wanted = {group.removeprefix("hactl:") for group in groups if group.startswith("hactl:")}
+    # From least to most.
+    role = next((role for role in ROLES if role in wanted), None)
     return Identity(f"cert:{user}", role, address, groups)
 
 

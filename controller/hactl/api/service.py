@@ -11,11 +11,14 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeAlias
 
+from hactl.adapters.yaml.write import written
 from hactl.api.audit import Act, Audit
-from hactl.api.request.paths import ResourcePath, non_kubernetes, resource_path
-from hactl.api.request.payload import flag
+from hactl.api.request.negotiate import is_yaml, not_acceptable
+from hactl.api.request.paths import ResourcePath, non_kubernetes, non_kubernetes_methods, resource_path
+from hactl.api.request.payload import JSON, YAML, flag
 from hactl.api.request.selection import in_namespace, presentation, selection
 from hactl.api.request.wire import Request, Response
 from hactl.api.verbs.deletes import Deleter
@@ -26,7 +29,7 @@ from hactl.api.verbs.reviews import review
 from hactl.api.verbs.watch import ordered
 from hactl.api.verbs.writes import Writer
 from hactl.api.verbs.written import Written
-from hactl.api.workers import Lane
+from hactl.api.workers import Lane, is_long
 from hactl.core.document.problems import printable
 from hactl.core.kube.access import allowed, refusal
 from hactl.core.kube.errors import (
@@ -121,6 +124,10 @@ class Service:
         elif ours is not None and self.non_kubernetes is not None:
             verb, resource, subresource = ours
             async with self._noted(Act(request.identity, verb, resource), writes=verb not in _READS):
+                methods = non_kubernetes_methods(request.path)
+                if request.method not in methods and not (request.identity.is_anonymous and resource != "health"):
+                    # Nobody may, so it is not about who asks; but strangers are not told what there is.
+                    raise method_not_allowed(*methods)
                 self._must(request, verb, resource, subresource)
         elif is_description(request.path):
             self._must(request, "get", "discovery", "")
@@ -192,7 +199,19 @@ class Service:
         verb = _verb(path, request)
         writes = _writes(path, verb)
         async with self._noted(_act(path, verb, request), writes=writes):
-            return await (self._write if writes else self._read)(path, verb, request)
+            as_yaml = is_yaml(request.headers.get("accept", ""))
+            if as_yaml and verb == "watch":
+                # A stream of values is lines of JSON; in YAML nobody could tell where one ends.
+                raise not_acceptable(JSON)
+            response = await (self._write if writes else self._read)(path, verb, request)
+            return await self._in_yaml(response, request) if as_yaml else response
+
+    async def _in_yaml(self, response: Response, request: Request) -> Response:
+        """The answer as YAML. A long list is written as JSON, which is YAML too: a writer of YAML takes seconds."""
+        if not is_long(response.body):
+            text = await self.reads.run(request.identity.actor, lambda: written(response.body, {}).encode())
+            response = replace(response, raw=text)
+        return replace(response, content_type=YAML)
 
     async def _read(self, path: ResourcePath, verb: str, request: Request) -> Response:
         if path.resource in REVIEWS:

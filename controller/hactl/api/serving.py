@@ -24,15 +24,19 @@ from hactl.api.service import Service
 from hactl.core.kube.codec import status_view
 from hactl.core.kube.errors import ApiError, not_found
 from hactl.core.status.freshness import believed, is_fresh, newer
-from hactl.errors import HactlError
+from hactl.errors import HactlError, StoreError
 from hactl.ports import Clock, History, Objects, SourceHealth, Tokens, WriteHealth
 
 log = logging.getLogger("hactl.api")
 
 #: The delay of the loop is measured this often, seconds.
 LAG_SECONDS = 0.25
-#: Whether the certificate is to be renewed is looked at this often, seconds.
-RENEW_SECONDS = 3600.0
+#: The certificate's files are read again, and ours renewed where it is time, this often, seconds.
+RENEW_SECONDS = 60.0
+
+
+#: When tokens were used last is written down this often, seconds.
+USES_SECONDS = 600.0
 
 
 class Live(Protocol):
@@ -102,19 +106,21 @@ class Wanted:
 class Serving:
     """The API while it runs."""
 
-    def __init__(self, metrics: Metrics, audit: Audit) -> None:
+    def __init__(self, metrics: Metrics, audit: Audit, authenticator: Authenticator) -> None:
         """`metrics` are to be told of passes."""
         self.metrics = metrics
         #: None: nobody is served over TLS.
         self.tls: tls.ServerTLS | None = None
         self._audit = audit
+        self._authenticator = authenticator
         self._reload = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
         """Begin to measure the loop, and to keep certificates and counts."""
         loop = asyncio.get_running_loop()
-        self._tasks = (loop.create_task(self._measure()), loop.create_task(self._renew()))
+        tasks = (self._measure(), self._renew(), self._keep_uses())
+        self._tasks = tuple(loop.create_task(each) for each in tasks)
 
     def reload(self) -> None:
         """Read the certificate again soon (SIGHUP). Returns at once."""
@@ -125,6 +131,8 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await self._write_uses()
         self._audit.flush(end=True)
 
     async def _measure(self) -> None:
@@ -136,8 +144,20 @@ class Serving:
             self.metrics.lagged(max(0.0, loop.time() - due))
             self._audit.flush()
 
+    async def _keep_uses(self) -> None:
+        while True:
+            await asyncio.sleep(USES_SECONDS)
+            await self._write_uses()
+
+    async def _write_uses(self) -> None:
+        try:
+            await self._authenticator.keep_uses()
+        except StoreError as error:
+            log.warning("when tokens were used last cannot be written down", extra={"error": str(error)})
+
     async def _renew(self) -> None:
         """The certificate is renewed before it ends, and read again when somebody put another one there."""
+        told = ""
         while self.tls is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_SECONDS):
@@ -147,7 +167,12 @@ class Serving:
                 if await asyncio.to_thread(self.tls.reload):
                     log.info("new connections get the certificate that is there now")
             except HactlError as error:
-                log.error("the certificate cannot be read again; the old one stays", extra={"error": str(error)})
+                if str(error) != told:
+                    # Perhaps a key is still to come to its certificate: it is tried again.
+                    log.error("the certificate cannot be read again; the old one stays", extra={"error": str(error)})
+                told = str(error)
+            else:
+                told = ""
 
 
 @asynccontextmanager
@@ -186,7 +211,7 @@ async def serving(
         max_local=most_local(open_files),
         answered=metrics.requested,
     )
-    serving = Serving(metrics, service.audit)
+    serving = Serving(metrics, service.audit, authenticator)
     try:
         listeners = await _listeners(wanted, service, authenticator, clock)
         serving.tls = next((each.tls for each in listeners if each.tls is not None), None)

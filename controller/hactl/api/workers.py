@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +26,14 @@ WAITING = 1024
 INLINE_OBJECTS = 20
 #: Large bodies of one client that are taken in at a time.
 BODIES_EACH = 4
+
+
+def is_long(body: object) -> bool:
+    """Whether an answer is a list whose writing takes a while."""
+    if not isinstance(body, Mapping):
+        return False
+    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
+
 
 _Result = TypeVar("_Result")
 
@@ -56,7 +64,12 @@ class Lane:
         self._waiting.setdefault(who, deque()).append((work, future))
         self._count += 1
         self._next()
-        return await future
+        try:
+            return await future
+        finally:
+            # An error has this frame in its traceback and the future has the error: without a circle all of it, and
+            # what was worked on, goes at once and not when the collector comes to it.
+            del future
 
     def _next(self) -> None:
         while self._waiting and not self._busy:

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from hactl.adapters.lock import lock_directory
-from hactl.adapters.record.sqlite.file import default_state_path
+from hactl.adapters.record.sqlite.file import default_state_path, exposed
 from hactl.adapters.record.sqlite.schema import APPLICATION_ID, MIGRATIONS, schema_sql
 from hactl.adapters.record.sqlite.store import open_record
 from hactl.adapters.record.sqlite.tables import SQLiteTables
@@ -327,3 +327,16 @@ def test_the_backup_without_the_command_line_tool_works(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(source), str(copy)], check=True, timeout=LIMIT_SECONDS)
     assert ("steps",) in rows(copy, "SELECT name FROM sqlite_master")
     assert str(APPLICATION_ID) in text
+
+
+def test_a_record_that_others_can_open_or_replace_is_told(tmp_path: Path) -> None:
+    """Each with the chmod that ends it; nothing of one that is private, or not there yet."""
+    directory = tmp_path / "state"
+    directory.mkdir(mode=0o700)
+    path = directory / "hactl.db"
+    assert exposed(path) == []
+    path.touch(mode=0o600)
+    assert exposed(path) == []
+    directory.chmod(0o777)
+    path.chmod(0o644)
+    assert [each.partition(": ")[2] for each in exposed(path)] == [f"chmod go-w {directory}", f"chmod 600 {path}"]

@@ -5,90 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from yarl import URL
 
-from hactl.adapters.clock import SystemClock
 from hactl.api.http import server as serving
-from hactl.api.http.server import Listener, Server
-from hactl.api.identity import Authenticator, token_digest
-from hactl.api.non_kubernetes.endpoints import Endpoints
-from hactl.api.non_kubernetes.metrics import Metrics
 from hactl.api.request.payload import MAX_DEPTH
-from support.api.service import CLUSTERS, LEASES, OPERATIONS, Asking, asking, document, lease
+from support.api.served import ADMIN, VIEWER, a_site
+from support.api.service import CLUSTERS, LEASES, OPERATIONS, asking, document, lease
 from support.limits import LIMIT_SECONDS
 
-ADMIN, VIEWER = "hactl_admin", "hactl_viewer"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
-@dataclass
-class Site:
-    """A server on plain loopback where people show tokens, as they do over TLS."""
-
-    server: Server
-    port: int
-    ada: Asking
-    session: aiohttp.ClientSession
-
-    async def ask(
-        self, method: str, path: str, body: bytes | None = None, *, token: str = ADMIN, kind: str = "application/json",
-        **headers: str,
-    ) -> tuple[int, Any]:  # fmt: skip
-        """Status and body of an answer."""
-        given = {"Authorization": f"Bearer {token}"} if token else {}
-        given |= {"Content-Type": kind} if body is not None else {}
-        url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
-        async with self.session.request(method, url, data=body, headers={**given, **headers}) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text.startswith("{") else text
-
-    async def raw(self, sent: bytes, *more: bytes) -> bytes:
-        """Send bytes, and read until the other side hangs up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        for part in (sent, *more):
-            writer.write(part)
-            await writer.drain()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            found = await reader.read(-1)
-        writer.close()
-        return found
-
-
-@asynccontextmanager
-async def a_site(tmp_path: Path) -> AsyncIterator[Site]:
-    """With an admin's and a viewer's token."""
-    async with asking() as ada:
-        clock = SystemClock()
-        for name in ("admin", "viewer"):
-            digest = token_digest(f"hactl_{name}")
-            await ada.store.create_token(name, digest=digest, role=name, actor="ada", expires_at=None)
-        authenticator = Authenticator(ada.store, clock)
-        metrics = Metrics(dict, lambda: 0, clock.now)
-
-        async def changes(after: int | None) -> AsyncIterator[Any]:
-            yield {"event": "none", "data": str(after)}
-
-        ada.service.non_kubernetes = Endpoints(
-            ada.store, clock, dict, metrics, authenticator, lambda label: None, changes, ada.service.reads
-        ).handle
-
-        async def who(headers: Any, address: str, certificate: Any) -> Any:
-            return await authenticator.of_request(headers, address=address, certificate=certificate)
-
-        server = Server(ada.service)
-        port = await server.start(Listener(who, host="127.0.0.1"))
-        try:
-            async with aiohttp.ClientSession() as session:
-                yield Site(server, port, ada, session)
-        finally:
-            await server.stop()
 
 
 def nested(depth: int) -> bytes:
@@ -278,3 +206,55 @@ async def test_nobody_acts_as_somebody_else(tmp_path: Path, name: str) -> None:
         assert await site.ada.names(LEASES) == []
         row = (await site.ada.store.history({"kind": "RequestRefused"}))[0]
         assert (row["detail"]["actor"], row["detail"]["verb"]) == ("token:admin", "impersonate")
+
+
+async def test_one_credential_and_a_body_that_is_waited_for(tmp_path: Path) -> None:
+    """Two credentials are none, whichever is right. Who may send a body is told to go on, who may not is not."""
+    async with a_site(tmp_path) as site:
+        right, wrong = f"Authorization: Bearer {ADMIN}\r\n", "Authorization: Bearer hactl_wrong\r\n"
+        head = f"POST {LEASES} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n"
+        expecting = head + "Expect: 100-continue\r\n"
+        for sent, expected in (
+            (head + right + wrong, b"HTTP/1.1 401"),
+            (head + wrong + right, b"HTTP/1.1 401"),
+            (expecting + right, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422"),
+            (expecting, b"HTTP/1.1 401"),
+        ):
+            assert (await site.raw(sent.encode() + b"\r\n{}")).startswith(expected), sent
+
+
+async def test_what_is_no_http(tmp_path: Path) -> None:
+    """A Status, with nothing of what was sent, and no library's name."""
+    async with a_site(tmp_path) as site:
+        for sent in (b"GET /<script> HTTP/9.9\r\n\r\n", b"\x16\x03\x01<script>\r\n\r\n", b"GET /version\r\n\r\n"):
+            found = await site.raw(sent)
+            assert b" 400 " in found.partition(b"\r\n")[0]
+            assert json.loads(found.partition(b"\r\n\r\n")[2])["kind"] == "Status"
+            assert b"script" not in found
+            assert b"Server: hactl" in found
+
+
+NAMES: list[tuple[dict[str, Any], str]] = [
+    ({"generateName": "a\nb-"}, "metadata.generateName"),
+    ({"generateName": "\u043das-"}, "metadata.generateName"),
+    ({"name": "a", "labels": {"a\nb": "c"}}, "metadata.labels"),
+    ({"name": "a", "labels": {"a": "\x1b[2J"}}, "metadata.labels"),
+    ({"name": "a", "labels": {"a": "x" * 64}}, "metadata.labels"),
+    ({"name": "a", "annotations": {"<script>": "x"}}, "metadata.annotations"),
+    ({"name": "a", "annotations": {f"a{number}": "x" * 30_000 for number in range(10)}}, "metadata.annotations"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "field"), NAMES)
+async def test_names_are_names(metadata: dict[str, Any], field: str) -> None:
+    """As in Kubernetes; and the message has no line or escape of theirs."""
+    async with asking() as ada:
+        told = await ada.refused(422, "POST", LEASES, {**lease("a"), "metadata": metadata})
+        assert told["details"]["causes"][0]["field"] == field
+        assert told["message"].isprintable()
+        good = {
+            "name": "a",
+            "labels": {"app.example.org/Part": "Web_1", "e": ""},
+            "annotations": {"X.org/A": "any\ntext"},
+        }
+        await ada.ok("POST", LEASES, {**lease("a"), "metadata": good})

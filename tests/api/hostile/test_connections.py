@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import resource
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -159,6 +161,25 @@ async def test_silent_ones_before_tls(
         assert await asyncio.wait_for(late.reader.read(), LIMIT_SECONDS) == b""
     assert [record for record in caplog.records if record.exc_info] == []
     assert sum(record.getMessage() == "a stranger was refused" for record in caplog.records) <= 1
+
+
+async def test_of_tls_that_came_to_nothing_nothing_is_left(tmp_path: Path) -> None:
+    """Each has 256 KB of asyncio's: gone with its connection, and not when the collector comes to it."""
+    async with a_server(tmp_path, secure=True) as (_, _path, connect):
+        gc.collect()
+        gc.disable()
+        try:
+            crowd = [await connect() for _ in range(20)]
+            for each in crowd[:10]:
+                each.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            for each in crowd[10:]:
+                each.writer.write_eof()
+            await until(lambda: not any(each.is_open for each in crowd), "the end of the crowd")
+            await until(
+                lambda: not [each for each in gc.get_objects() if isinstance(each, SSLProtocol)], "their memory"
+            )
+        finally:
+            gc.enable()
 
 
 class _NoFiles:

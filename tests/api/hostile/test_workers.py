@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 
 import pytest
 
 from hactl.api import workers
 from hactl.api.workers import WAITING_EACH, Bodies, Lane
-from hactl.core.kube.errors import ApiError
+from hactl.core.kube.errors import ApiError, bad_request
 from support.api.service import CLUSTERS, JSON_PATCH, LEASES, MERGE, asking, document, lease
+from support.limits import until
 
 
 async def test_clients_take_turns() -> None:
@@ -136,3 +139,24 @@ async def test_no_object_becomes_so_long_that_the_next_change_costs_much() -> No
             fieldManager="me",
         )  # fmt: skip
         assert await ada.names(LEASES) == ["a"]
+
+
+async def test_refused_work_is_gone_at_once() -> None:
+    """An error, its frames and what they worked on are no circle: the collector may come a day later."""
+
+    class Work:
+        def __call__(self) -> None:
+            raise bad_request("no")
+
+    lane = Lane("test")
+    gc.disable()
+    try:
+        work = Work()
+        left = weakref.ref(work)
+        with pytest.raises(ApiError):
+            await lane.run("ada", work)
+        del work
+        await until(lambda: left() is None, "the end of the work")
+    finally:
+        gc.enable()
+        lane.close()

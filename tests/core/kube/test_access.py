@@ -19,7 +19,7 @@ haclusters/status         v   .    .     .      .      .     .      .
 haoperations              v   v    v     o      o      o     o      o
 events                    v   v    v     .      .      .     .      .
 namespaces                v   v    v     .      .      .     .      .
-leases                    v   v    v     e      e      e     e      .
+leases                    v   v    v     e      e      e     e      e
 selfsubjectaccessreviews  .   .    .     v      .      .     .      .
 selfsubjectrulesreviews   .   .    .     v      .      .     .      .
 selfsubjectreviews        .   .    .     v      .      .     .      .

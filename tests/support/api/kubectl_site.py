@@ -38,12 +38,13 @@ class Kubectl:
     program: str
 
     def __call__(
-        self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None
+        self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         return subprocess.run(
             [self.program, f"--kubeconfig={self.config}", *arguments],
             env={**self.environment, **(env or {})},
+            cwd=cwd,
             input=stdin,
             capture_output=True,
             text=True,

@@ -33,13 +33,20 @@ class Authority:
         self.file = directory / "ca.crt"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def pair(self, name: str, *, organisation: str = "") -> Pair:
-        """A certificate for 127.0.0.1 and localhost, good for servers and clients."""
+    def pair(
+        self,
+        name: str,
+        *,
+        organisation: str | tuple[str, ...] = (),
+        begins: datetime.timedelta = -datetime.timedelta(days=1),
+        ends: datetime.timedelta = datetime.timedelta(days=1),
+    ) -> Pair:
+        """A certificate for 127.0.0.1 and localhost, good for servers and clients; its times are from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
-        if organisation:
-            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
-        certificate = self._sign(x509.Name(attributes), key.public_key(), ca=False)
+        organisations = (organisation,) if isinstance(organisation, str) else organisation
+        attributes += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organisations]
+        certificate = self._sign(x509.Name(attributes), key.public_key(), ca=False, begins=begins, ends=ends)
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pair.key.write_bytes(
@@ -47,9 +54,18 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        pair.key.chmod(0o600)
         return pair
 
-    def _sign(self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, ca: bool) -> x509.Certificate:
+    def _sign(
+        self,
+        subject: x509.Name,
+        public_key: ec.EllipticCurvePublicKey,
+        *,
+        ca: bool,
+        begins: datetime.timedelta = -datetime.timedelta(days=1),
+        ends: datetime.timedelta = datetime.timedelta(days=1),
+    ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         return (
@@ -58,8 +74,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now + begins)
+            .not_valid_after(now + ends)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())

@@ -523,6 +523,21 @@ class ObjectsContract:
         with pytest.raises(TooOld, match="no longer kept"):
             await store.changes_since(newest - 128 - 64)
 
+    async def test_large_changes_are_kept_for_a_shorter_time(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At most so many bytes of them (here: 30 of 200 with 1 KB), whatever their number."""
+        monkeypatch.setattr(backend, "CHANGES_BYTES", 30_000)
+        made = await store.create_object("leases", lease(), actor="root")
+        for number in range(199):
+            revision = int(made["metadata"]["resourceVersion"])
+            changed = lease(holder=f"{number:01000}")
+            made = await store.update_object("leases", changed, expected=revision, actor="root")
+        newest = await store.revision()
+        assert len(await store.changes_since(newest - 10)) == 10
+        with pytest.raises(TooOld, match="no longer kept"):
+            await store.changes_since(newest - 30 - 64)
+
     async def test_history_rows_by_revision(self, store: Store) -> None:
         """The newest ones, or what came after a revision; a step that ends comes again, later."""
         await store.put_document(document(), actor="root")
@@ -587,6 +602,7 @@ class ObjectsContract:
                 "created_at": "2026-11-24T03:00:00.000Z",
                 "created_by": "root",
                 "expires_at": None,
+                "last_used_at": None,
             },
             {
                 "name": "ci",
@@ -595,8 +611,11 @@ class ObjectsContract:
                 "created_at": "2026-11-24T03:00:00.000Z",
                 "created_by": "root",
                 "expires_at": "2027-01-01T00:00:00.000Z",
+                "last_used_at": None,
             },
         ]
+        await store.use_tokens({"ci": until, "nobody": until})
+        assert [row["last_used_at"] for row in await store.tokens()] == [None, "2027-01-01T00:00:00.000Z"]
         assert await store.revoke_token("ci", actor="kim")
         assert not await store.revoke_token("ci", actor="kim")
         assert [row["name"] for row in await store.tokens()] == ["bot"]

@@ -17,8 +17,9 @@ from hactl.core.catalogue import EventKind
 from hactl.core.operations import Operation, State
 from hactl.ports import Clock, Document, ObjectChange, WriteHealth
 
-#: Changes of objects that are kept for watches.
+#: Changes of objects that are kept for watches, at most so many and of so many bytes of JSON together.
 CHANGES_KEPT = 4096
+CHANGES_BYTES = 64 * 1024 * 1024
 
 Row = Mapping[str, Any]
 _Result = TypeVar("_Result")
@@ -194,6 +195,10 @@ class Tables(Reading, Protocol):
 
     def insert_token(self, row: Row) -> None:
         """Keep a token."""
+        ...
+
+    def use_token(self, name: str, at: str) -> None:
+        """Keep when it was used last, if it is still there."""
         ...
 
     def delete_token(self, name: str) -> bool:

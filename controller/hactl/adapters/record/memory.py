@@ -119,6 +119,7 @@ class MemoryTables:
         self._operation_names: dict[int, str | None] = {}
         self._objects: dict[tuple[str, str], str] = {}
         self._changes: deque[tuple[ObjectChange, str]] = deque()
+        self._changes_bytes = 0
         self._tokens: dict[str, dict[str, Any]] = {}
         self._revision = 0
         self._forgotten = 0
@@ -312,9 +313,12 @@ class MemoryTables:
     def _log(self, resource: str, body: Body, kind: Literal["ADDED", "MODIFIED", "DELETED"]) -> str:
         """Append to the log of changes, which forgets the oldest; the body as it is kept."""
         text = compact(body)
-        self._changes.append((ObjectChange(revision_of(body), resource, name_of(body), kind, {}), text))
-        if len(self._changes) > backend.CHANGES_KEPT:
-            self._forgotten = self._changes.popleft()[0].revision
+        self._changes.append((ObjectChange(revision_of(body), resource, name_of(body), kind, {}, len(text)), text))
+        self._changes_bytes += len(text)
+        while len(self._changes) > backend.CHANGES_KEPT or self._changes_bytes > backend.CHANGES_BYTES:
+            oldest, forgotten = self._changes.popleft()
+            self._changes_bytes -= len(forgotten)
+            self._forgotten = oldest.revision
         return text
 
     def changes_since(self, revision: int, limit: int) -> list[ObjectChange]:
@@ -327,6 +331,10 @@ class MemoryTables:
 
     def insert_token(self, row: Row) -> None:
         self._tokens[row["name"]] = dict(row)
+
+    def use_token(self, name: str, at: str) -> None:
+        if name in self._tokens:
+            self._tokens[name]["last_used_at"] = at
 
     def delete_token(self, name: str) -> bool:
         return self._tokens.pop(name, None) is not None

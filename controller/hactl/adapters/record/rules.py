@@ -462,10 +462,19 @@ def create_token(tables: Tables, name: str, digest: str, *, role: str, actor: st
         if any(row["name"] == name for row in tables.tokens()):
             raise AlreadyExists(f"there is a token {name} already")
         row = {"name": name, "digest": digest, "role": role}
-        tables.insert_token(row | {"created_at": created, "created_by": actor, "expires_at": until})
+        tables.insert_token(
+            row | {"created_at": created, "created_by": actor, "expires_at": until, "last_used_at": None}
+        )
         detail = {"name": name, "role": role, "actor": actor, "expiresAt": until}
         lasting = f" until {until}" if until else ""
         tables.event(EventKind.TOKEN_CREATED, "", f"token {name} ({role}){lasting} made by {actor}", None, detail)
+
+
+def use_tokens(tables: Tables, uses: Mapping[str, datetime]) -> None:
+    """See `hactl.ports.Tokens`."""
+    with tables.writing():
+        for name, at in uses.items():
+            tables.use_token(name, stored_time(at))
 
 
 def revoke_token(tables: Tables, name: str, actor: str) -> bool:

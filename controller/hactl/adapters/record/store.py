@@ -216,6 +216,10 @@ class Store:
             lambda tables: rules.create_token(tables, name, digest, role=role, actor=actor, expires_at=expires_at)
         )
 
+    async def use_tokens(self, uses: Mapping[str, datetime]) -> None:
+        """See `hactl.ports.Tokens`."""
+        await self.backend.write(lambda tables: rules.use_tokens(tables, uses))
+
     async def revoke_token(self, name: str, *, actor: str) -> bool:
         """See `hactl.ports.Tokens`."""
         return await self.backend.write(lambda tables: rules.revoke_token(tables, name, actor))

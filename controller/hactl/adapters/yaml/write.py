@@ -36,16 +36,20 @@ def written(data: Mapping[str, Any], remarks: Mapping[FieldPath, str], head: str
 def _tree(value: Any, name: str = "") -> Any:
     made: Any
     if isinstance(value, dict):
-        made = CommentedMap((key, _tree(each, key)) for key, each in value.items())
+        made = CommentedMap((_text(key), _tree(each, key)) for key, each in value.items())
     elif isinstance(value, list):
         made = CommentedSeq(_tree(each) for each in value)
     else:
-        # What is read as a text only in quotes: a number, `on`, a date (hactl.core.document.scalars).
-        return SingleQuotedScalarString(value) if isinstance(value, str) and read_plain(value) != value else value
+        return _text(value) if isinstance(value, str) else value
     parts = value.values() if isinstance(value, dict) else value
     if (isinstance(value, list) or name in _SHORT) and not any(isinstance(each, dict | list) for each in parts):
         made.fa.set_flow_style()
     return made
+
+
+def _text(value: str) -> str:
+    """In quotes what is a text only so, as a key too: a number, `on`, a date (hactl.core.document.scalars)."""
+    return SingleQuotedScalarString(value) if read_plain(value) != value else value
 
 
 def _remark(tree: Any, path: FieldPath, text: str) -> None:

@@ -16,6 +16,7 @@ import logging
 import resource
 import socket
 import ssl
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -238,6 +239,8 @@ class Acceptor:
             self._budget.remove(connection)
             accepted.close()
             self._failed(connection.network, f"no TLS: {_words(error)}")
+            # Its frames keep each other and 256 KB of asyncio's for TLS: not until the collector comes to them.
+            traceback.clear_frames(error.__traceback__)
         else:
             connection.transport = transport
             if connection not in self._budget.connections:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from hactl.api.http import lines, sockets
 from hactl.api.http.connections import MAX_CONNECTIONS, MAX_LOCAL, Acceptor, Budget, Connection
@@ -25,7 +25,7 @@ from hactl.api.http.tls import ServerTLS
 from hactl.api.request.paths import is_about_documents, verb_and_resource
 from hactl.api.request.wire import Identity, Request, Response, anonymous
 from hactl.api.service import Service, answer, unexpected
-from hactl.api.workers import INLINE_OBJECTS, Bodies
+from hactl.api.workers import Bodies, is_long
 from hactl.core.kube.errors import ApiError, bad_request, forbidden, too_large
 from hactl.errors import HactlError
 
@@ -120,8 +120,6 @@ class Server:
         self._bound: list[sockets.Bound] = []
         self._lines = lines.Lines()
         self._bodies = Bodies()
-        #: Which connection a protocol reads.
-        self._connections: dict[Any, tuple[Connection, Budget]] = {}
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
@@ -139,8 +137,8 @@ class Server:
         self._servers.append(http)
 
         def protocol(connection: Connection) -> asyncio.BaseProtocol:
-            made = http()
-            self._connections[made] = connection, budget
+            made = http.protocol()
+            made.connection, made.budget = connection, budget
             return made
 
         for each in listening:
@@ -154,12 +152,13 @@ class Server:
         log.info("the API listens", extra={"on": str(replace(listener, port=port))})
         return port
 
-    def _protocols(self, listener: Listener) -> web.Server:
+    def _protocols(self, listener: Listener) -> _Server:
         """What makes the protocol of each new connection."""
         loop = asyncio.get_running_loop()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            connection, budget = self._connections[request.protocol]
+            assert isinstance(request.protocol, _Protocol)
+            connection, budget = request.protocol.connection, request.protocol.budget
             connection.asked = connection.busy = True
             try:
                 return await self._handle(listener, request, lambda: budget.is_known(connection))
@@ -171,10 +170,7 @@ class Server:
 
         return _Server(
             handle,
-            self._ended,
-            request_factory=request,
-            # A watch ends when its client goes; what writes is shielded.
-            handler_cancellation=True,
+            request,
             access_log=None,
             logger=_SILENT,
             keepalive_timeout=IDLE_SECONDS,
@@ -182,11 +178,6 @@ class Server:
             # No body is compressed: none can be larger than it looks.
             auto_decompress=False,
         )
-
-    def _ended(self, protocol: Any) -> None:
-        connection, budget = self._connections.pop(protocol, (None, None))
-        if connection is not None and budget is not None:
-            budget.remove(connection)
 
     async def stop(self) -> None:
         """No new connections, watches end, the rest gets its time."""
@@ -211,7 +202,9 @@ class Server:
         """One request. What goes wrong before the service has it is answered as the service would."""
         parsed = Request(request.method, "/", anonymous(_address(listener, request)))
         try:
-            headers = {name.lower(): value for name, value in request.headers.items()}
+            headers = _headers(request)
+            if request.version < HttpVersion10:
+                raise bad_request("HTTP/1.0 or newer is understood")
             if listener.plain:
                 _check_page(headers)
             parsed = Request(
@@ -233,7 +226,7 @@ class Server:
         if self._answered is not None:
             self._answered(*verb_and_resource(request.method, parsed.path, parsed.query), response.status)
         try:
-            if _is_long(response):
+            if response.raw is None and is_long(response.body):
                 text = await self._service.reads.run(parsed.identity.actor, lambda: lines.text(response.body) + b"\n")
                 response = replace(response, raw=text)
             return await _send(request, response, self._lines)
@@ -263,16 +256,11 @@ class Server:
         return await asyncio.shield(self._service.answered(parsed))
 
     async def _answer_with_body(self, request: web.BaseRequest, parsed: Request, limit: int) -> Response:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            # Only now: who may not send it was told so before the body left.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parsed = replace(parsed, body=await _body(request, limit))
         return await asyncio.shield(self._service.answered(parsed))
-
-
-def _is_long(response: Response) -> bool:
-    """A list whose writing takes a while."""
-    body = response.body
-    if response.raw is not None or not isinstance(body, Mapping):
-        return False
-    return any(isinstance(body.get(key), list) and len(body[key]) > INLINE_OBJECTS for key in ("items", "rows"))
 
 
 async def _who(
@@ -285,6 +273,15 @@ async def _who(
 
 def _address(listener: Listener, request: web.BaseRequest) -> str:
     return "unix" if listener.socket is not None else str(request.remote or "unknown")
+
+
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """By lower-case name. One that is there twice is a list (RFC 9110, 5.3): two credentials are none."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def _certificate(request: web.BaseRequest) -> Mapping[str, Any] | None:
@@ -321,19 +318,28 @@ async def _body(request: web.BaseRequest, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
-    headers = {
+def _fixed(response: Response) -> dict[str, str]:
+    """Its headers, and those of every answer."""
+    return {
         **response.headers,
         "Content-Type": response.content_type,
         "X-Content-Type-Options": "nosniff",
         "Server": "hactl",
     }
+
+
+async def _send(request: web.BaseRequest, response: Response, written: lines.Lines) -> web.StreamResponse:
+    headers = _fixed(response)
     if response.stream is None:
         text = response.raw
         if text is None:
             text = lines.text(response.body) + b"\n"
         headers.setdefault("Cache-Control", "no-cache, private")
-        return web.Response(status=response.status, body=text, headers=headers)
+        answered = web.Response(status=response.status, body=text, headers=headers)
+        if not request.content.is_eof():
+            # A body that nobody wants: what comes after it on this connection is not to be guessed.
+            answered.force_close()
+        return answered
     return await _stream(request, response, headers, written)
 
 
@@ -367,17 +373,46 @@ async def _stream(
     return sending
 
 
+class _Protocol(web.RequestHandler):
+    """aiohttp's, which knows its connection, and answers what is no HTTP with a Status that repeats nothing of it."""
+
+    #: Here and in no table: where TLS never began nobody tells that the connection ended.
+    __slots__ = ("budget", "connection")
+    connection: Connection
+    budget: Budget
+
+    def handle_error(
+        self,
+        request: Any,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """The answer, after which the connection ends. Raises ConnectionError in the middle of another answer."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way")
+        refusal = answer(ApiError(status, "BadRequest", "this is no HTTP that is understood here"))
+        told = web.Response(status=status, body=lines.text(refusal.body) + b"\n", headers=_fixed(refusal))
+        told.force_close()
+        return told
+
+
 class _Server(web.Server):
     """aiohttp's, which tells of connections that ended."""
 
-    def __init__(self, handler: Any, ended: Callable[[Any], None], **options: Any) -> None:
-        super().__init__(handler, **options)
-        self._ended = ended
+    def __init__(self, handler: Any, request_factory: Any, **options: Any) -> None:
+        # A watch ends when its client goes; what writes is shielded.
+        super().__init__(handler, request_factory=request_factory, handler_cancellation=True, **options)
+        self._options = options
+
+    def protocol(self) -> _Protocol:
+        """What reads one connection."""
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Called by each protocol."""
         super().connection_lost(handler, exc)
-        self._ended(handler)
+        handler.budget.remove(handler.connection)
 
 
 async def _listening(listener: Listener) -> list[socket.socket]:

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,10 +51,14 @@ class Certificates:
 
 
 def given(certificate: Path, key: Path) -> Certificates:
-    """Certificates of the user's own. Raises TLSError when one of the files is missing."""
+    """Certificates of the user's own. Raises TLSError when one of the files is missing, or anybody can read the key."""
     for path in (certificate, key):
         if not path.is_file():
             raise TLSError(f"there is no file {path}")
+    if key.stat().st_mode & stat.S_IROTH:
+        raise TLSError(
+            f"everybody on this machine can read the private key {key}: chmod o-rwx {key}, or make a new one"
+        )
     return Certificates(certificate, key, None)
 
 
@@ -122,8 +127,7 @@ class ServerTLS:
         """`files` finds, makes or renews them. Raises TLSError."""
         self._files = files
         self._client_authority = client_authority
-        self._read: tuple[bytes, ...] = ()
-        self._context = self._load()
+        self._context, self._read = self._load()
 
     def current(self) -> ssl.SSLContext:
         """For the next handshake."""
@@ -131,16 +135,21 @@ class ServerTLS:
 
     def reload(self) -> bool:
         """Read the files again, renewed where they are ours: do they differ? Raises TLSError: the old ones stay."""
-        before = self._read
-        self._context = self._load()
-        return self._read != before
+        context, read = self._load()
+        if read == self._read:
+            # The old context knows the sessions that clients may go on with.
+            return False
+        self._context, self._read = context, read
+        return True
 
-    def _load(self) -> ssl.SSLContext:
+    def _load(self) -> tuple[ssl.SSLContext, tuple[bytes, ...]]:
         found = self._files()
         context = server_context(found, self._client_authority)
         paths = (found.certificate, self._client_authority)
-        self._read = tuple(path.read_bytes() for path in paths if path is not None)
-        return context
+        try:
+            return context, tuple(path.read_bytes() for path in paths if path is not None)
+        except OSError as error:
+            raise TLSError(f"{error.filename}: {error.strerror or error}") from error
 
 
 def fingerprint(certificate: Path) -> str:

@@ -155,6 +155,8 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "createdAt": row["created_at"],
         "createdBy": row["created_by"],
         "expiresAt": row["expires_at"],
+        # Written down every ten minutes (`hactl.api.serving`).
+        "lastUsedAt": row["last_used_at"],
     }
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hactl.api.request.payload import to_number
+from hactl.core.document.problems import printable
 from hactl.core.kube.errors import ApiError, Cause, bad_request, conflict, invalid
 from hactl.core.kube.kinds import NAMESPACE, Resource
+from hactl.core.kube.selectors import label_key_faults, label_value_faults
 
 #: Set by us; what a client sends here counts for nothing.
 _OURS = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -24,6 +26,9 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_NAME = 253
 _MAX_PREFIX = 58
+_WANTED = "lower-case letters, digits, - and ., beginning and ending with a letter or digit"
+#: Of all annotations of an object together, keys and values, bytes (as in Kubernetes).
+_MAX_ANNOTATIONS = 256 * 1024
 
 
 def generated_name(prefix: str) -> str:
@@ -56,14 +61,16 @@ def name_for(resource: Resource, metadata: Mapping[str, Any]) -> str:
     """The name of a new object; made of generateName when there is none. Raises ApiError (422)."""
     name, prefix = metadata.get("name"), metadata.get("generateName")
     if name in (None, "") and isinstance(prefix, str) and prefix:
-        return generated_name(prefix)
+        name = generated_name(prefix)
+        if not _NAME.fullmatch(name):
+            raise invalid(resource.group, resource.kind, "", [Cause("metadata.generateName", f"write {_WANTED}")])
+        return name
     if name in (None, ""):
         cause = Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")
         raise invalid(resource.group, resource.kind, "", [cause])
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         given = name if isinstance(name, str) else ""
-        wanted = "lower-case letters, digits, - and ., beginning and ending with a letter or digit"
-        raise invalid(resource.group, resource.kind, given[:_MAX_NAME], [Cause("metadata.name", f"write {wanted}")])
+        raise invalid(resource.group, resource.kind, given[:_MAX_NAME], [Cause("metadata.name", f"write {_WANTED}")])
     return name
 
 
@@ -97,8 +104,16 @@ def _faults(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> It
             yield Cause(f"metadata.{key}", "expected a mapping of text to text")
             continue
         for name, value in values.items():
+            # Prefixes are compared without regard to case, and so are the names of annotations.
+            for fault in label_key_faults(name.lower() if key == "annotations" else name):
+                yield Cause(f"metadata.{key}", f'Invalid value: "{printable(name[:80])}": {fault}')
             if not isinstance(value, str):
-                yield Cause(f"metadata.{key}.{name}"[:200], "expected text; quote it")
+                yield Cause(f"metadata.{key}.{printable(name)}"[:200], "expected text; quote it")
+            elif key == "labels" and (faults := label_value_faults(value)):
+                yield Cause("metadata.labels", f'Invalid value: "{printable(value[:80])}": {faults[0]}')
+        size = sum(len(f"{each}{value}".encode(errors="replace")) for each, value in values.items())
+        if key == "annotations" and size > _MAX_ANNOTATIONS:
+            yield Cause("metadata.annotations", f"Too long: may not be more than {_MAX_ANNOTATIONS} bytes")
     finalizers = metadata.get("finalizers")
     if finalizers is not None and not (
         isinstance(finalizers, list) and all(isinstance(each, str) and 0 < len(each) <= 316 for each in finalizers)

@@ -69,6 +69,20 @@ def non_kubernetes(path: str, method: str) -> tuple[str, str, str] | None:
     return None
 
 
+def non_kubernetes_methods(path: str) -> tuple[str, ...]:
+    """The methods of HTTP that there are for a path of ours; HEAD is what some load balancers ask with."""
+    match path.strip("/").split("/"):
+        case ["tokens"]:
+            return ("GET", "POST")
+        case ["tokens", *_]:
+            return ("DELETE",)
+        case ["nudge", *_]:
+            return ("POST",)
+        case ["stream", *_]:
+            return ("GET",)
+    return ("GET", "HEAD")
+
+
 def verb_and_resource(method: str, path: str, query: Mapping[str, str]) -> tuple[str, str]:
     """What a request is about, in few words that do not depend on names: for metrics."""
     verb = _VERBS.get(method, "other")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hactl.api.request.paths import non_kubernetes
 from hactl.api.request.payload import JSON, an_object, media_type, read_json
 from hactl.api.request.wire import Identity, Request, Response
-from hactl.core.kube.access import all_allowed, allowed, refusal
+from hactl.api.verbs.discovery import is_description
+from hactl.core.document.problems import shown
+from hactl.core.kube.access import ALL, all_allowed, allowed, refusal
 from hactl.core.kube.access_review import PROTOBUF, read_review
 from hactl.core.kube.errors import Cause, invalid, unsupported_media_type
 from hactl.core.kube.kinds import ACCESS_REVIEWS, RESOURCES, RULES_REVIEWS, Resource
@@ -17,7 +20,6 @@ _BY_NAME = {
     for resource in RESOURCES
     for name in (resource.plural, resource.singular, *resource.short_names)
 }
-
 
 _GROUPS = {resource.plural: resource.group for resource in RESOURCES}
 #: Resources of `hactl.core.kube.access` that are paths -> these paths.
@@ -31,6 +33,8 @@ _PATHS = {
     "health": ("/healthz", "/livez", "/readyz"),
     "version": ("/version",),
 }
+#: Verbs about a path -> the method.
+_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "post": "POST", "create": "POST", "delete": "DELETE"}
 
 
 def review(request: Request, resource: Resource) -> Response:
@@ -58,7 +62,7 @@ def _answer(identity: Identity, resource: Resource, spec: Mapping[str, Any]) -> 
     if isinstance(of_resource, dict) == isinstance(of_path, dict):
         cause = Cause("spec", "exactly one of nonResourceAttributes or resourceAttributes must be specified")
         raise invalid(ACCESS_REVIEWS.group, ACCESS_REVIEWS.kind, "", [cause])
-    may, why = _resource(identity, of_resource) if isinstance(of_resource, dict) else _path(identity)
+    may, why = _resource(identity, of_resource) if isinstance(of_resource, dict) else _path(identity, of_path or {})
     return {"allowed": may, **({"reason": why} if why else {})}
 
 
@@ -77,11 +81,30 @@ def _rules(identity: Identity) -> dict[str, Any]:
 def _resource(identity: Identity, wanted: Mapping[str, Any]) -> tuple[bool, str]:
     verb, name = str(wanted.get("verb", "")), str(wanted.get("resource", ""))
     subresource = str(wanted.get("subresource", ""))
-    plural = _BY_NAME.get(name, name)
+    plural, group = _BY_NAME.get(name, name), wanted.get("group") or ALL
+    if plural in _GROUPS and group not in (ALL, _GROUPS[plural]):
+        return False, f"there are no {plural} in the group {shown(group)}"
     if allowed(identity.role, verb, plural, subresource):
         return True, f"{identity.actor} has the role {identity.role}"
     return False, refusal(identity.actor, identity.role, verb, plural, subresource)
 
 
-def _path(identity: Identity) -> tuple[bool, str]:
-    return allowed(identity.role, "get", "discovery"), ""
+def _path(identity: Identity, wanted: Mapping[str, Any]) -> tuple[bool, str]:
+    """A path that is no resource: its verbs are the methods of HTTP in lower case, or what we call them."""
+    verb, path = str(wanted.get("verb", "")), str(wanted.get("path", ""))
+    if ALL in (verb, path):
+        return allowed(identity.role, ALL, ALL), ""
+    method = _METHODS.get(verb)
+    if method is None:
+        return False, f"nobody can {verb} a path"
+    plain = "get" if method == "GET" else method.lower()
+    place = non_kubernetes(path, method)
+    if path.strip("/") == "version":
+        place = plain, "version", ""
+    elif is_description(path):
+        place = plain, "discovery", ""
+    if place is None:
+        return False, f"there is no path {shown(path)}"
+    if allowed(identity.role, *place):
+        return True, f"{identity.actor} has the role {identity.role}" if identity.role else ""
+    return False, refusal(identity.actor, identity.role, *place)

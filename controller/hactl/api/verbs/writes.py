@@ -21,6 +21,7 @@ from hactl.api.request.payload import (
     APPLY_PATCH,
     JSON_PATCH,
     MERGE_PATCH,
+    STRATEGIC_PATCH,
     an_object,
     flag,
     is_dry_run,
@@ -50,6 +51,7 @@ from hactl.core.kube.errors import (
 )
 from hactl.core.kube.kinds import HACLUSTERS, HAOPERATIONS, Resource
 from hactl.core.kube.patches import json_patch, merge_patch
+from hactl.core.kube.strategic_merge import strategic_merge_patch
 from hactl.errors import AlreadyExists, NoSuchObject, StaleRevision
 from hactl.ports import FILES_ORIGIN, Clock, Objects
 
@@ -114,7 +116,7 @@ class Writer:
         return body
 
     async def patch(self, path: ResourcePath, request: Request) -> Written:
-        """PATCH: merge patch, JSON patch or server-side apply. Raises ApiError."""
+        """PATCH: merge patch, JSON patch, strategic merge patch or server-side apply. Raises ApiError."""
         resource, name = path.resource, path.name
         kind, who = media_type(request.headers), request.identity.actor
         if kind == APPLY_PATCH:
@@ -130,8 +132,12 @@ class Writer:
             # The patch has limits of its own.
             operations = await self._lane.run(who, lambda: read_json(request.body, max_values=10 * MAX_VALUES))
             make = lambda body: json_patch(body, operations)  # noqa: E731
+        elif kind == STRATEGIC_PATCH and not resource.is_custom:
+            change = await self._lane.run(who, lambda: read_json(request.body))
+            make = lambda body: strategic_merge_patch(body, change, schema_of(resource))  # noqa: E731
         else:
-            raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+            more = () if resource.is_custom else (STRATEGIC_PATCH,)
+            raise unsupported_media_type(kind, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH, *more))
         return await self._retried(lambda: self._patch(resource, name, make, request))
 
     async def _retried(self, attempt: Callable[[], Any]) -> Written:
@@ -254,7 +260,7 @@ class Writer:
         dry = is_dry_run(None, request.query)
         # What a command on this machine handed in becomes the API's when such a command hands it in here.
         adopts = resource == HACLUSTERS and _is_local(request) and references_start(after) is not None
-        await self.check_origin(resource, name, adopting=adopts)
+        await self.check_origin(resource, name, adopting=adopts, fields=_of_document(before, after))
         admitted = await self._admit(resource, after, request, before)
         status = {"status": before["status"]} if "status" in before else {}
         after = {**_without_status(admitted.body), **status}
@@ -306,17 +312,30 @@ class Writer:
         )
 
     async def check_origin(
-        self, resource: Resource, name: str, *, deleting: bool = False, adopting: bool = False
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        deleting: bool = False,
+        adopting: bool = False,
+        fields: tuple[str, ...] = (),
     ) -> None:
-        """Raises ApiError (403) for a cluster whose document comes from elsewhere."""
+        """Raises ApiError (403) for a cluster whose document comes from elsewhere.
+
+        `fields`: what is to be changed, where that is nothing but labels and annotations.
+        """
         if resource != HACLUSTERS:
             return
         origin = await self._objects.origin(name)
         if not origin or (origin == FILES_ORIGIN and (deleting or adopting)):
             return
         message = f"{name} is kept by the source {origin}; change it there"
+        if fields:
+            # They are a part of the document: what is written here would be gone with its next revision.
+            message = f"{name} is kept by the source {origin}; write {' and '.join(fields)} in its document there"
         if origin == FILES_ORIGIN:
-            message = f"{name} was handed in with `hactl apply` on the controller; apply it there, or delete it first"
+            how = f"write {' and '.join(fields)} in its document and apply that" if fields else "apply it"
+            message = f"{name} was handed in with `hactl apply` on the controller; {how} there, or delete it first"
         raise forbidden(resource.group, resource.plural, name, message)
 
     def _owned(self, resource: Resource, before: Body | None, after: Body, request: Request) -> Body:
@@ -349,6 +368,14 @@ class _Overtaken(ApiError):
 def _is_local(request: Request) -> bool:
     """Whether who asks is on this machine: the owner of the Unix socket, or this very process."""
     return request.identity.origin in ("unix", "local")
+
+
+def _of_document(before: Body, after: Body) -> tuple[str, ...]:
+    """The fields of the document's metadata that differ; none where more than these does."""
+    if before.get("spec") != after.get("spec"):
+        return ()
+    found = [name for name in ("labels", "annotations") if before["metadata"].get(name) != after["metadata"].get(name)]
+    return tuple(f"metadata.{name}" for name in found)
 
 
 def _without_status(body: Body) -> dict[str, Any]:

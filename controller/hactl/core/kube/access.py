@@ -32,7 +32,7 @@ LEAST: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("haoperations", ""): _READ | _verbs("operator", "create", "update", "patch", "delete", "deletecollection"),
     ("events", ""): _READ,
     ("namespaces", ""): _READ,
-    ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete"),
+    ("leases", ""): _READ | _verbs("editor", "create", "update", "patch", "delete", "deletecollection"),
     ("selfsubjectaccessreviews", ""): _verbs("viewer", "create"),
     ("selfsubjectrulesreviews", ""): _verbs("viewer", "create"),
     ("selfsubjectreviews", ""): _verbs("viewer", "create"),

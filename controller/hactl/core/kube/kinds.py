@@ -41,6 +41,11 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def is_custom(self) -> bool:
+        """Kubernetes has no such kind: to its clients it is a custom resource, without strategic merge patches."""
+        return self.group == HACLUSTERS.group
+
+    @property
     def prefix(self) -> str:
         """The path of the group's version."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -66,7 +71,7 @@ LEASES = Resource(
     "leases",
     "lease",
     "Lease",
-    ("create", "delete", "get", "list", "patch", "update", "watch"),
+    _ALL,
 )
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview",

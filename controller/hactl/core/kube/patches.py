@@ -43,7 +43,7 @@ def merge_patch(body: Mapping[str, Any], patch: object) -> dict[str, Any]:
         raise bad_request("error decoding patch: a merge patch must be a JSON object")
     check_depth(patch)
     result: dict[str, Any] = copy.deepcopy(_merged(body, patch))
-    _check_size(result)
+    check_size(result)
     return result
 
 
@@ -86,7 +86,7 @@ def json_patch(body: Mapping[str, Any], operations: object) -> dict[str, Any]:
         raise _invalid("patch", "the patched object must be a JSON object")
     if too_deep(result):
         raise _invalid("patch", "the patched object is nested too deep")
-    _check_size(result)
+    check_size(result)
     return result
 
 
@@ -189,7 +189,7 @@ def _invalid(field: str, why: str) -> ApiError:
     return ApiError(422, "Invalid", message, Details(causes=(Cause(field, why),)))
 
 
-def _check_size(body: Mapping[str, Any]) -> None:
+def check_size(body: Mapping[str, Any]) -> None:
     _count(body, MAX_VALUES)
     if _size(body) > MAX_BYTES:
         raise _grown("the size of the patched object")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,18 @@ def prepare(path: Path) -> None:
         raise StoreError(
             f"cannot make the database {path}: {error.strerror}; choose another file with --state PATH"
         ) from error
+
+
+def exposed(path: Path) -> list[str]:
+    """What others on this machine could do to the record, and what to do about it; []: nothing, or it is not there."""
+    found = []
+    with contextlib.suppress(OSError):
+        directory = path.absolute().parent
+        if directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            found.append(f"others may write to {directory} and put another record there: chmod go-w {directory}")
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            found.append(f"others may open {path}: chmod 600 {path}")
+    return found
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

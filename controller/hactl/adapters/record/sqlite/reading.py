@@ -133,7 +133,7 @@ class SQLiteReading:
             revision,
             limit,
         )
-        return [ObjectChange(**row | {"body": json.loads(row["body"])}) for row in rows]
+        return [ObjectChange(**row | {"body": json.loads(row["body"]), "size": len(row["body"])}) for row in rows]
 
     def tokens(self) -> list[dict[str, Any]]:
         return self._all("SELECT * FROM tokens ORDER BY name")

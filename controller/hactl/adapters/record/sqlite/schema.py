@@ -193,11 +193,14 @@ _OBJECTS = (
     "CREATE INDEX steps_by_revision ON steps (revision)",
 )
 
+_TOKEN_USE = ("ALTER TABLE tokens ADD COLUMN last_used_at TEXT",)
+
 #: Name -> statements. Released ones are never changed or renamed.
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "0001-first": _FIRST,
     "0002-requests": _OPERATIONS,
     "0003-objects": _OBJECTS,
+    "0004-token-use": _TOKEN_USE,
 }
 
 

@@ -2,8 +2,8 @@
 
 - One row counts: `revision`. Whatever takes the next number does so inside its own transaction, so numbers have no
   gaps and their order is the order of commits.
-- Bodies are kept as the JSON they are sent as. The log of changes keeps whole bodies, the newest `CHANGES_KEPT`;
-  it is trimmed `_TRIM_EVERY` at a time, by its own dense numbers.
+- Bodies are kept as the JSON they are sent as. The log of changes keeps whole bodies, the newest `CHANGES_KEPT` of
+  `CHANGES_BYTES`; it is trimmed `_TRIM_EVERY` at a time, by its own dense numbers.
 """
 
 from __future__ import annotations
@@ -197,14 +197,30 @@ class SQLiteTables(SQLiteReading):
         text = compact(body)
         row = {"resource": resource, "name": name_of(body), "revision": revision_of(body), "body": text}
         made = self._insert("changes", {**row, "type": kind})
-        if made % _TRIM_EVERY == 0 and made > backend.CHANGES_KEPT:
-            last = (made - backend.CHANGES_KEPT,)
-            self.connection.execute("UPDATE revision SET forgotten = (SELECT revision FROM changes WHERE id = ?)", last)
-            self.connection.execute("DELETE FROM changes WHERE id <= ?", last)
+        if made % _TRIM_EVERY == 0:
+            self._trim(max(made - backend.CHANGES_KEPT, self._oversized()))
         return row
+
+    def _trim(self, last: int) -> None:
+        """Forget the changes up to that one."""
+        found = self.connection.execute("SELECT revision FROM changes WHERE id = ?", (last,)).fetchone()
+        if found is not None:
+            self.connection.execute("UPDATE revision SET forgotten = ?", (found["revision"],))
+            self.connection.execute("DELETE FROM changes WHERE id <= ?", (last,))
+
+    def _oversized(self) -> int:
+        """The newest change that has no room beside those after it; 0: all have."""
+        sums = "SELECT id, sum(length(CAST(body AS BLOB))) OVER (ORDER BY id DESC) AS total FROM changes"
+        found = self.connection.execute(
+            f"SELECT max(id) AS last FROM ({sums}) WHERE total > ?", (backend.CHANGES_BYTES,)
+        ).fetchone()
+        return int(found["last"] or 0)
 
     def insert_token(self, row: Row) -> None:
         self._insert("tokens", row)
+
+    def use_token(self, name: str, at: str) -> None:
+        self.connection.execute("UPDATE tokens SET last_used_at = ? WHERE name = ?", (at, name))
 
     def delete_token(self, name: str) -> bool:
         return self.connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount == 1

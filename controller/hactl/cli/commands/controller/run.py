@@ -16,6 +16,7 @@ import click
 
 from hactl.cli.output import to_seconds
 from hactl.cli.record import state_path
+from hactl.core.document.problems import printable
 from hactl.core.kube.access import ROLES
 from hactl.ports import API_LABEL
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from hactl.api.request.wire import Role
     from hactl.api.serving import Wanted
     from hactl.cli.commands.controller.source_option import SourceOption
+
+log = logging.getLogger("hactl.cli")
 
 #: What a log record has by itself; anything else was given as `extra`.
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -74,7 +77,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--listen", multiple=True, metavar="HOST:PORT", callback=_to_address,
     help="Serve the API there too, over TLS. May be given several times.",
 )  # fmt: skip
-@click.option("--tls-cert", type=_FILE, metavar="FILE", help="The server's certificate. Default: hactl makes its own.")
+@click.option(
+    "--tls-cert", type=_FILE, metavar="FILE",
+    help="The server's certificate; another one put there is in force within a minute. Default: hactl makes its own.",
+)  # fmt: skip
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key.")
 @click.option(
     "--tls-san", multiple=True, metavar="NAME", callback=_to_names,
@@ -154,6 +160,7 @@ def _wanted(
 
 
 async def _run(state: Path, options: list[SourceOption], resync: float, wanted: Wanted | None, secrets: Path) -> int:
+    from hactl.adapters.record.sqlite.file import exposed
     from hactl.adapters.sources.api import ApiSource
     from hactl.app import opened
     from hactl.cli.commands.controller.source_option import make_source
@@ -162,6 +169,8 @@ async def _run(state: Path, options: list[SourceOption], resync: float, wanted: 
 
     async with opened(state, pace=Pace(resync_seconds=resync)) as app, AsyncExitStack() as stack:
         assert app.locks is not None
+        for trouble in exposed(state):
+            log.warning("the record is not safe from others on this machine", extra={"why": trouble})
         await stack.enter_async_context(app.locks.controller())
         sources = {each.label: make_source(each, app.clock, state=state, secrets=secrets) for each in options}
         controller = app.controller({**sources, API_LABEL: ApiSource(app.store, str(secrets))})
@@ -212,7 +221,9 @@ class JSONLines(logging.Formatter):
         }  # fmt: skip
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        line = json.dumps(entry, default=str, ensure_ascii=False)
+        # What ends a line, or turns one around, for some who read it.
+        return line if line.isprintable() else json.dumps(entry, default=str)
 
 
 class LinesForPeople(logging.Formatter):
@@ -222,6 +233,7 @@ class LinesForPeople(logging.Formatter):
         """A record as a line."""
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        pairs = "  ".join(f"{key}={value}" for key, value in _extra(record).items())
+        # What others sent may be among it: no line of theirs, no escapes for the terminal.
+        pairs = "  ".join(f"{key}={printable(str(value))}" for key, value in _extra(record).items())
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{at}  {level}{record.getMessage()}" + (f"  {pairs}" if pairs else "") + trace
+        return f"{at}  {level}{printable(record.getMessage())}" + (f"  {pairs}" if pairs else "") + trace

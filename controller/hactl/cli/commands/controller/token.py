@@ -41,7 +41,7 @@ def create(
 @server_options
 @click.pass_context
 def list_tokens(ctx: click.Context, form: str | None, server: str | None, context: str | None) -> int:
-    """Every token that was not revoked, without the token."""
+    """Every token that was not revoked, without the token. When it was used last is right to ten minutes."""
     with connected(ctx, server=server, context=context) as client:
         items = client.send(Call("GET", "/tokens"))["items"]
     if form in ("json", "yaml"):
@@ -49,8 +49,18 @@ def list_tokens(ctx: click.Context, form: str | None, server: str | None, contex
     elif form == "name":
         click.echo("\n".join(each["name"] for each in items))
     elif items:
-        rows = [[e["name"], e["role"], e["createdAt"], e["createdBy"], e["expiresAt"] or "never"] for e in items]
-        click.echo(table(rows, ["NAME", "ROLE", "CREATED", "BY", "ENDS"]))
+        rows = [
+            [
+                e["name"],
+                e["role"],
+                e["createdAt"],
+                e["createdBy"],
+                e["expiresAt"] or "never",
+                e["lastUsedAt"] or "never",
+            ]
+            for e in items
+        ]
+        click.echo(table(rows, ["NAME", "ROLE", "CREATED", "BY", "ENDS", "LAST USED"]))
     else:
         click.echo("there are no tokens", err=True)
     return 0

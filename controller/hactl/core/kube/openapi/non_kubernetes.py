@@ -146,6 +146,7 @@ def _tokens() -> Schema:
             "createdAt": _STRING,
             "createdBy": _STRING,
             "expiresAt": _WHEN,
+            "lastUsedAt": _WHEN,
         },
     }
     listed = {

@@ -25,8 +25,7 @@ YAML = "application/yaml"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-#: Not application/strategic-merge-patch+json: kubectl apply takes it where a document lists it, and it is answered
-#: with 415, as a real API server does for custom resources.
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PATCH_TYPES = (APPLY_PATCH, JSON_PATCH, MERGE_PATCH)
 
 #: Every refusal, by HTTP status.
@@ -50,6 +49,15 @@ REFUSALS = {
 _OF_WRITES = frozenset({409, 415})
 _READ = tuple(code for code in REFUSALS if code not in _OF_WRITES)
 _WRITE = tuple(REFUSALS)
+
+
+def patch_types(resource: Resource) -> tuple[str, ...]:
+    """The types of patches that are taken.
+
+    A strategic one is answered with 415 for custom resources, as a real API server does; kubectl apply sends it
+    wherever a document lists it.
+    """
+    return PATCH_TYPES if resource.is_custom else (*PATCH_TYPES, STRATEGIC_PATCH)
 
 
 def query_parameter(name: str, description: str, kind: str = "string", **schema: object) -> Schema:
@@ -164,7 +172,7 @@ def _object_methods(resource: Resource, verbs: Sequence[str], subresource: str =
         found["delete"] = _delete(resource)
     if "patch" in verbs:
         # Any JSON: a merge patch is an object, a JSON patch a list; the schema of the whole object fits neither.
-        body = {"required": True, "content": {kind: {"schema": _patch_schema(kind)} for kind in PATCH_TYPES}}
+        body = {"required": True, "content": {kind: {"schema": _patch_schema(kind)} for kind in patch_types(resource)}}
         found["patch"] = _one(
             resource, "patch", "patch", "Change some fields.", [_DRY_RUN, _MANAGER, _VALIDATION, _FORCE],
             subresource=subresource, body=body,

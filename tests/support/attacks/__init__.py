@@ -1,0 +1,1 @@
+"""What attackers send to a running `hactl run`: each with what must be seen."""
