@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hactl.core.catalogue import EventKind
-from hactl.core.choices import Access
+from hactl.core.choices import NodeAccess
 from hactl.core.document.problems import Problem
 from hactl.core.operations import Operation, State
 
@@ -50,9 +50,9 @@ class Target:
     #: Private key files to try; empty: the user's default keys.
     identities: tuple[str, ...] = ()
     become: Literal["doas", "sudo"] | None = None
-    #: What the key can do. Anything but Root: scripts are requests to the gate on the node (`hactl.core.gate`).
-    access: Access = Access.ROOT
-    #: Names the gate file that must be there, hex; empty with access Root.
+    #: What the key can do. Observe: what is sent is no script but a request to the gate (`hactl.core.gate.request`).
+    access: NodeAccess = NodeAccess.ROOT
+    #: Id of the gate that must be there (`hactl.core.gate.render.gate_id`); empty with access Root.
     gate: str = ""
 
 
@@ -83,7 +83,7 @@ class Nodes(Protocol):
         on_output: Callable[[str], None] | None = None,
         exclusive: bool = False,
     ) -> Answer:
-        """Run `/bin/sh -s` as root with the script on standard input.
+        """Run `/bin/sh -s` as root with the script on standard input, or the node's gate with a request on it.
 
         `exclusive`: nothing of hactl, the node's own hook included, changes anything there meanwhile. The lock is
         waited for up to `hactl.core.script.LOCK_WAIT_SECONDS`, which `timeout_seconds` does not count; when it is not

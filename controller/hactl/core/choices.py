@@ -13,11 +13,10 @@ class Mode(StrEnum):
     APPLY = "Apply"
 
 
-class Access(StrEnum):
+class NodeAccess(StrEnum):
     """What the key that hactl logs in to a node with can do there (docs/security.md)."""
 
     ROOT = "Root"
-    OPERATE = "Operate"
     OBSERVE = "Observe"
 
 

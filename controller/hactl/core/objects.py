@@ -15,13 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from hactl.core.choices import (
-    Access,
     Failback,
     FailoverPolicy,
     FailureAction,
     Initialize,
     Mode,
     NeedsPerson,
+    NodeAccess,
     OnStaleWriter,
     PoolLayout,
     Replication,
@@ -148,10 +148,10 @@ class SSHSpec(Model):
     become: Literal["doas", "sudo"] | None = Field(
         None, description="How a login that is not root becomes root: doas or sudo, without a password."
     )
-    access: Access = Field(
-        Access.ROOT,
-        description="What the key can do there: Root: everything. Operate: look, and the steps that run a node that is "
-        "set up. Observe: look. Anything but Root goes through a gate on the node: see `hactl node-access`.",
+    access: NodeAccess = Field(
+        NodeAccess.ROOT,
+        description="What the key can do there: Root: everything. Observe: only look, through a gate on the node that "
+        "`hactl node-access` installs; enough for mode Observe and Propose.",
     )
 
 

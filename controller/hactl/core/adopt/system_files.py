@@ -31,7 +31,7 @@ def system_files(cluster: Cluster, node: str) -> tuple[WrittenFile, ...]:
     """hast.conf whole; of the other files the lines that are hactl's."""
     scene = set_scene(cluster, Snapshot(0.0), 0.0)
     aliases = wanted_aliases(scene, node)
-    sysctls = wanted_sysctls(scene.view.cluster) if aliases else {}
+    sysctls = wanted_sysctls(scene) if aliases else {}
     found = (
         WrittenFile(HAST_CONF, render_hastconf(cluster, node), 0o644),
         WrittenFile(RC_CONF, "".join(f'{name}="{value}"\n' for name, value in _variables(cluster, node)), part=True),

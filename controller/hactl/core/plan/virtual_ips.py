@@ -10,7 +10,6 @@ import ipaddress
 
 from hactl.core.changes.change import SecretUse
 from hactl.core.choices import Failback
-from hactl.core.cluster import Cluster
 from hactl.core.evidence.carp import advskew_ladder, advskew_step
 from hactl.core.facts import Address
 from hactl.core.objects import GroupSpec, VirtualIP
@@ -24,12 +23,11 @@ def wanted_addresses(vip: VirtualIP) -> list[Address]:
     return [Address(str(address.ip), address.network.prefixlen, vip.vhid) for address in parsed]
 
 
-def password_of(cluster: Cluster, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:
+def password_of(scene: Scene, group: GroupSpec, vip: VirtualIP) -> SecretUse | None:
     """The shell variable that carries the password of this virtual IP; None when the document names none."""
     if vip.password_from is None:
         return None
-    vips = ((group.name, vip.name) for group in cluster.groups for vip in group.virtual_ips)
-    numbers = {each: number for number, each in enumerate(vips, start=1)}
+    numbers = {(group.name, vip.name): number for number, (group, vip) in enumerate(scene.view.vips(), start=1)}
     return SecretUse(f"HACTL_PASS_{numbers[group.name, vip.name]}", group.name, vip.name)
 
 

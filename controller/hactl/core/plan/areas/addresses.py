@@ -52,7 +52,7 @@ class Place:
     @property
     def secret(self) -> SecretUse | None:
         """The variable of the password."""
-        return password_of(self.scene.view.cluster, self.group, self.vip)
+        return password_of(self.scene, self.group, self.vip)
 
     @property
     def key(self) -> str | None:

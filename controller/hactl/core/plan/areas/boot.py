@@ -28,12 +28,10 @@ from hactl.core.changes.boot import (
     WriteBootAliases,
     mangle,
 )
-from hactl.core.changes.change import SecretUse
 from hactl.core.choices import RunOn
 from hactl.core.cluster import hooked_groups, interface_on
 from hactl.core.facts import BootConfig, File, NodeFacts, RcAlias, Unknown, family, known
 from hactl.core.hook.render import RCVAR
-from hactl.core.objects import VirtualIP
 from hactl.core.plan.adopted import stays, unanswered
 from hactl.core.plan.areas.kernel import CARP_DEFAULTS, wanted_sysctls
 from hactl.core.plan.scene import Findings, Scene
@@ -173,7 +171,7 @@ def _services(scene: Scene, node: str, facts: NodeFacts, boot: BootConfig) -> Fi
 def _sysctl_conf(scene: Scene, node: str, boot: BootConfig) -> Iterator[Step]:
     if not any(True for _ in scene.view.vips()):
         return
-    for short, value in wanted_sysctls(scene.view.cluster).items():
+    for short, value in wanted_sysctls(scene).items():
         name = f"net.inet.carp.{short}"
         have = boot.sysctl_conf.get(name, str(CARP_DEFAULTS[short]))
         if have.strip() != str(value):
@@ -195,30 +193,22 @@ def wanted_aliases(scene: Scene, node: str) -> list[BootAlias]:
         if node not in group.preferred:
             continue
         interface, advskew = interface_on(vip, node), wanted_advskews(scene, group, vip)[node]
-        key, password = key_of(scene, group, vip), password_of(scene.view.cluster, group, vip)
-        wanted += boot_aliases(vip, interface, advskew, key, password)
+        for index, address in enumerate(wanted_addresses(vip)):
+            alias = RcAlias(
+                f"ifconfig_{mangle(interface)}_alias{vip.vhid}{index:02d}",
+                interface,
+                family(address.ip),
+                address.ip,
+                address.prefix_length,
+                vip.vhid,
+                vip.advbase,
+                advskew,
+                key_of(scene, group, vip),
+                file=NETIF,
+                managed=True,
+            )
+            wanted.append(BootAlias(alias, password_of(scene, group, vip)))
     return wanted
-
-
-def boot_aliases(
-    vip: VirtualIP, interface: str, advskew: int, key: str | None, password: SecretUse | None
-) -> Iterator[BootAlias]:
-    """One virtual IP as hactl writes it for the next boot."""
-    for index, address in enumerate(wanted_addresses(vip)):
-        alias = RcAlias(
-            f"ifconfig_{mangle(interface)}_alias{vip.vhid}{index:02d}",
-            interface,
-            family(address.ip),
-            address.ip,
-            address.prefix_length,
-            vip.vhid,
-            vip.advbase,
-            advskew,
-            key,
-            file=NETIF,
-            managed=True,
-        )
-        yield BootAlias(alias, password)
 
 
 def _says_the_same(wanted: RcAlias, there: RcAlias) -> bool:
@@ -376,7 +366,7 @@ def _remove_variable(node: str, variable: str, why: str) -> Step:
 def _write_block(node: str, block: tuple[BootAlias, ...], have: list[RcAlias]) -> Step:
     found = "; ".join(_next_boot(block, have))
     why = f"the next boot {found}" if found else "the next boot skips its IPv6 addresses, or others may read it"
-    return Step.of(node, WriteBootAliases(block), why, Risk.NONE, after=(block_check(block),))
+    return Step.of(node, WriteBootAliases(block), why, Risk.NONE, after=(_block_check(block),))
 
 
 def _next_boot(block: tuple[BootAlias, ...], have: list[RcAlias]) -> Iterator[str]:
@@ -410,8 +400,7 @@ def _otherwise(wanted: RcAlias, there: RcAlias) -> Iterator[str]:
         yield "words that hactl does not know"
 
 
-def block_check(block: tuple[BootAlias, ...]) -> Check:
-    """The block is there, and nobody but root may read the passwords in it."""
+def _block_check(block: tuple[BootAlias, ...]) -> Check:
     lines = [f"hactl_file={NETIF}; [ ! -d {NETIF} ] || hactl_file={NETIF}/hactl"]
     lines.append('[ "$(stat -f %Lp "$hactl_file")" = 600 ] || exit 1')
     lines += [f'grep -q {quote("^" + item.alias.variable + "=")} "$hactl_file" || exit 1' for item in block]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.hast import HAST_CONF, ReloadHastd, StartHastd, WriteHastConf
-from hactl.core.cluster import Cluster, storages_of
+from hactl.core.cluster import storages_of
 from hactl.core.facts import File, HastResource, HastRole, known
 from hactl.core.hastconf import render_hastconf
 from hactl.core.hook.render import HOOK
@@ -65,7 +65,7 @@ def _take_over(scene: Scene, node: str, before: set[str]) -> Findings:
     if refusal is not None:
         yield refusal
     else:
-        yield from (*steps, reload_step(scene.view.cluster, node, why))
+        yield from (*steps, _reload(scene, node, why))
 
 
 def start_daemon_steps(scene: Scene) -> Findings:
@@ -357,9 +357,8 @@ def _only(conf: HastConf, names: set[str]) -> HastConf:
     return replace(conf, resources={name: each for name, each in conf.resources.items() if name in names})
 
 
-def reload_step(cluster: Cluster, node: str, why: str) -> Step:
-    """hastd reads its configuration again, and has every resource of the node afterwards."""
-    names = [storage.name for storage in storages_of(cluster, node)]
+def _reload(scene: Scene, node: str, why: str) -> Step:
+    names = [storage.name for storage in storages_of(scene.view.cluster, node)]
     listed = " && ".join(f"hastctl list {quote(name)} | grep -q '^  role: '" for name in names)
     after = Check(f"hastd has {', '.join(names)}", listed, 15.0)
     return Step.of(node, ReloadHastd(), why, Risk.REDUNDANCY, after=(after,))

@@ -261,8 +261,8 @@ def _options(storage: StorageSpec, ufs: UfsSpec, node: str, mount: MountRow) -> 
     if not missing and not surplus:
         return
     kept = sorted(option for option in wanted if option in INVERSE_OPTIONS)
-    after = tuple(option_check(ufs.mountpoint, option, present=True) for option in kept) + tuple(
-        option_check(ufs.mountpoint, option, present=False) for option in surplus
+    after = tuple(_option_check(ufs.mountpoint, option, present=True) for option in kept) + tuple(
+        _option_check(ufs.mountpoint, option, present=False) for option in surplus
     )
     taken_away = tuple(INVERSE_OPTIONS[option] for option in surplus)
     yield Step.of(
@@ -276,8 +276,7 @@ def _options(storage: StorageSpec, ufs: UfsSpec, node: str, mount: MountRow) -> 
     )
 
 
-def option_check(mountpoint: str, option: str, *, present: bool) -> Check:
-    """Whether the filesystem is mounted with the option, or without it."""
+def _option_check(mountpoint: str, option: str, *, present: bool) -> Check:
     pattern = f"[(, ]{option}[,)]"
     test = f"mount | grep -F {quote(f' on {mountpoint} (')} | grep -Eq {quote(pattern)}"
     return Check(

@@ -153,7 +153,7 @@ def _let_go(scene: Scene, group: GroupSpec, node: str, goal: str) -> Findings:
     for storage in reversed(group.storage):
         yield from _release(scene, group, storage, node, why)
     for storage in reversed(group.storage):
-        yield demote(storage, node, why)
+        yield _demote(storage, node, why)
     for vip in group.virtual_ips:
         advskew = given_away(scene, group, vip, node, goal)
         if advskew is not None:
@@ -196,7 +196,7 @@ def _release(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, wh
             )
 
 
-def demote(storage: StorageSpec, node: str, why: str) -> Step:
+def _demote(storage: StorageSpec, node: str, why: str) -> Step:
     return Step.of(
         node,
         SetRole(storage.name, HastRole.SECONDARY),

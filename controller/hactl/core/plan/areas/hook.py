@@ -64,7 +64,7 @@ def _install(node: str, files: tuple[HookFile, ...], hook: HookFacts, devd: bool
         yield _write(node, file, hook.files.get(file.path))
     why = "it does not run" if devd is False else "it was not started with the rule of the node hook"
     if devd is False or not rule_loaded(files, hook):
-        yield restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE), why)
+        yield _restart_devd(node, next(checksum(file.text) for file in files if file.path == DEVD_RULE), why)
 
 
 def _write(node: str, file: HookFile, there: tuple[str, int] | None) -> Step:
@@ -96,8 +96,7 @@ def _remove(node: str) -> Step:
     )
 
 
-def restart_devd(node: str, rule: str, why: str) -> Step:
-    """devd reads its rules again; `rule` is the checksum of the hook's."""
+def _restart_devd(node: str, rule: str, why: str) -> Step:
     return Step.of(
         node,
         RestartDevd(rule),
@@ -128,31 +127,21 @@ def note_steps(scene: Scene) -> Findings:
 def _drained(scene: Scene, node: str, hook: HookFacts) -> Iterator[Step]:
     if node in scene.overrides.drained and hook.drained is None:
         text = "drained by " + scene.overrides.drained[node].replace("\n", " ")[:200]
-        yield note_drained(node, text)
+        yield Step.of(
+            node,
+            NoteDrained(text),
+            "the node is drained: its hook takes nothing over",
+            Risk.NONE,
+            after=(Check("the node knows that it is drained", f"[ -s {DRAINED} ]"),),
+        )
     if node not in scene.overrides.drained and hook.drained is not None:
-        yield forget_drained(node)
-
-
-def note_drained(node: str, text: str) -> Step:
-    """The node is told that it is drained, in words for people."""
-    return Step.of(
-        node,
-        NoteDrained(text),
-        "the node is drained: its hook takes nothing over",
-        Risk.NONE,
-        after=(Check("the node knows that it is drained", f"[ -s {DRAINED} ]"),),
-    )
-
-
-def forget_drained(node: str) -> Step:
-    """The node is told that it is not."""
-    return Step.of(
-        node,
-        ForgetDrained(),
-        "the node is not drained any more",
-        Risk.NONE,
-        after=(Check("the node is not drained", f"[ ! -e {DRAINED} ]"),),
-    )
+        yield Step.of(
+            node,
+            ForgetDrained(),
+            "the node is not drained any more",
+            Risk.NONE,
+            after=(Check("the node is not drained", f"[ ! -e {DRAINED} ]"),),
+        )
 
 
 def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, hook: HookFacts) -> Findings:
@@ -182,17 +171,12 @@ def _confirm(scene: Scene, group: GroupSpec, storage: StorageSpec, node: str, ho
     if not scene.view.complete(storage, active):
         yield _incomplete(scene, storage, active, node)
         return
-    yield confirm(storage, active, node, mine.workerpid)
-
-
-def confirm(storage: StorageSpec, active: str, node: str, worker: int) -> Step:
-    """The copy of a standby is noted as complete, if its worker (a pid) is the one that was seen."""
     change = ConfirmCopy(storage.name, storage.hast.addresses[active])
     same_worker = Check(
-        f"the worker of {storage.name} is still {worker}",
-        f"hastctl list {quote(storage.name)} | grep -q '^  workerpid: {worker}$'",
+        f"the worker of {storage.name} is still {mine.workerpid}",
+        f"hastctl list {quote(storage.name)} | grep -q '^  workerpid: {mine.workerpid}$'",
     )
-    return Step.of(
+    yield Step.of(
         node,
         change,
         f"{active} is primary, complete and has nothing that is not here",
@@ -232,7 +216,7 @@ def lift_steps(scene: Scene) -> Findings:
             continue
         why = next((why for group in groups if (why := _not_fit(scene, group, node, hook)) is not None), None)
         if why is None:
-            yield lift(node, hook.held)
+            yield _lift(node, hook.held)
         else:
             message = f"{node} is held back since it booted (demotion {hook.held}): {why}"
             yield Hold(HoldReason.HELD_AT_BOOT, message, node, DEMOTION, passing=True)
@@ -253,8 +237,7 @@ def _not_fit(scene: Scene, group: GroupSpec, node: str, hook: HookFacts) -> str 
     return None
 
 
-def lift(node: str, held: int) -> Step:
-    """Nothing holds the node back any more; `held` is what the boot guard added to the demotion."""
+def _lift(node: str, held: int) -> Step:
     return Step.of(
         node,
         LiftHold(held),

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from hactl.core.catalogue import HoldReason
 from hactl.core.changes.carp import AdjustDemotion, LoadModule, SetSysctl
 from hactl.core.changes.change import DEMOTION
-from hactl.core.cluster import Cluster
 from hactl.core.facts import NodeFacts, known
 from hactl.core.plan import checks
 from hactl.core.plan.adopted import set_by_scripts
@@ -45,7 +44,7 @@ def kernel_steps(scene: Scene) -> Findings:
             yield refusal
             continue
         if not loaded:
-            yield load(node)
+            yield _load(node)
         sysctls = known(facts.carp_sysctls) if loaded else CARP_DEFAULTS
         if not sysctls:
             yield Hold(HoldReason.FACTS_UNKNOWN, f"{node}: cannot read net.inet.carp", node, "net.inet.carp")
@@ -53,17 +52,16 @@ def kernel_steps(scene: Scene) -> Findings:
         hook = known(facts.hook)
         # CARP is off while the boot guard holds the node back; it comes on again with LiftHold.
         held_off = hook is not None and bool(hook.held) and sysctls.get("allow") == 0
-        wanted = wanted_sysctls(scene.view.cluster)
-        wanted = {name: value for name, value in wanted.items() if not (held_off and name == "allow")}
+        wanted = {name: value for name, value in wanted_sysctls(scene).items() if not (held_off and name == "allow")}
         by_script = set_by_scripts(scene, node)
         yield from _sysctls(node, {name: value for name, value in wanted.items() if name not in by_script}, sysctls)
         if loaded and not held_off and "demotion" not in by_script:
             yield from _demotion(node, facts, sysctls.get("demotion", 0))
 
 
-def wanted_sysctls(cluster: Cluster) -> dict[str, int]:
+def wanted_sysctls(scene: Scene) -> dict[str, int]:
     """net.inet.carp.* the document asks for; allow=0 would switch CARP off."""
-    return {"preempt": int(cluster.document.spec.carp.preempt), "allow": 1}
+    return {"preempt": int(scene.view.cluster.document.spec.carp.preempt), "allow": 1}
 
 
 def _may_not_load(node: str, facts: NodeFacts) -> Hold | None:
@@ -79,8 +77,7 @@ def _may_not_load(node: str, facts: NodeFacts) -> Hold | None:
     )
 
 
-def load(node: str) -> Step:
-    """carp(4) comes into the kernel."""
+def _load(node: str) -> Step:
     return Step.of(node, LoadModule(), "the carp module is not loaded", Risk.NONE, after=(checks.carp_loaded(),))
 
 
