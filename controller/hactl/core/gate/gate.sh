@@ -16,8 +16,8 @@
 #	file TEXT  process TEXT     lines of it } only compared with what is so now
 #	text N              a file of g_text
 
-# The longest request, in bytes; the longest a look may take, and how long a request is waited for, in seconds.
-g_most=400000 g_longest=600 g_patience=20
+# The longest request, in bytes and lines; the longest a look may take, and how long a request is waited for, in seconds.
+g_most=400000 g_most_lines=5000 g_longest=600 g_patience=20
 g_line_end='
 '
 
@@ -48,9 +48,11 @@ g_numbers() { # TEXT
 }
 
 g_read() {
-	g_verb='' g_seconds=0 g_nonce='' g_parts='' g_quick='' g_bounded='' g_for='' g_whole=0
+	g_verb='' g_seconds=0 g_nonce='' g_parts='' g_quick='' g_bounded='' g_for='' g_whole=0 g_lines=0
 	g_services='' g_pids='' g_files='' g_processes='' g_texts=''
 	while IFS= read -r g_line; do
+		g_lines=$((g_lines + 1))
+		[ "$g_lines" -le "$g_most_lines" ] || g_refuse 'the request has too many lines'
 		[ "$g_whole" -eq 0 ] || g_refuse 'something stands after the end of the request'
 		case "$g_line" in *[[:cntrl:]]*) g_refuse 'a line holds control characters' ;; esac
 		g_value=${g_line#* }

@@ -102,8 +102,9 @@ def tests(login: Login, gate: str) -> Tests:
             f"grep -qxF {quote(login.line)} {login.authorized_keys} && "
             f'[ "$(grep -cF {key} {login.authorized_keys})" -eq 1 ]'
         ),
-        f"nobody but {login.user} and root can write {login.authorized_keys}": (
-            f"! find {login.authorized_keys} ~{login.user}/.ssh -prune -perm +022 | grep -q ."
+        f"{login.authorized_keys} is {login.user}'s, and nobody else but root can write it": (
+            f'! stat -f "%Su %Lp" {login.authorized_keys} ~{login.user}/.ssh | grep -Eqv '
+            + quote(rf"^({re.escape(login.user)}|root) [0-7]*[0145][0145]$")
         ),
     }
     if login.level is Level.OBSERVE:
@@ -140,6 +141,11 @@ def read_check(tests: Tests, text: str, nonce: str) -> list[str] | None:
 def install_script(login: Login, gate: str) -> str:
     """Puts everything there, the key last. The script for `/bin/sh -s` as root; it ends at the first that fails."""
     steps = []
+    if login.user not in ("root", "toor"):
+        unknown = (
+            f"there is no user {login.user} here: make one, with a home and /bin/sh (pw useradd -n NAME -m -s /bin/sh)"
+        )
+        steps.append(f"id {login.user} >/dev/null 2>&1 || {{ echo {quote(unknown)}; exit 1; }}")
     if login.level is Level.OBSERVE:
         directory = GATE.rpartition("/")[0]
         steps.append("\n".join([making(directory), replacing(GATE, *text_into_new(gate), mode=0o500)]))
@@ -150,6 +156,35 @@ def install_script(login: Login, gate: str) -> str:
     made = f"[ -d {home} ] || {{ mkdir -m 700 {home} && chown {login.user} {home} && fsync ~{login.user}; }} || exit 1"
     steps.append("\n".join([made, _with_line(login.authorized_keys, login.line, login.base64, owner=login.user)]))
     return _script(steps)
+
+
+def line_script(login: Login, nonce: str) -> str:
+    """Asks for the line that a key has now; `read_line` reads the answer."""
+    path = login.authorized_keys
+    lines = [
+        f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL",
+        f"h_line=$(grep -F {quote(login.base64)} {path} | head -n 1)",
+    ]
+    return "\n".join([*lines, f"printf '%s %s\\n' '{FRAME} {nonce}' \"$h_line\""]) + "\n"
+
+
+def read_line(text: str, nonce: str) -> str | None:
+    """The line; empty: the key has none; None: the node did not answer."""
+    start = f"{FRAME} {nonce} "
+    return next((line.removeprefix(start).strip() for line in text.splitlines() if line.startswith(start)), None)
+
+
+def beside_script(login: Login, line: str, new_key: str) -> tuple[str, str]:
+    """Puts another key beside one, with the same options: the script for `/bin/sh -s` as root, and the new line.
+
+    Raises ValueError when `line` is not one of the key's.
+    """
+    kind, base64 = login.public_key.split()[:2]
+    new_kind, new_base64 = new_key.split()[:2]
+    if f"{kind} {base64}" not in line:
+        raise ValueError("the key's line in authorized_keys has another kind of key in it")
+    new = line.replace(f"{kind} {base64}", f"{new_kind} {new_base64}")
+    return _script([_with_line(login.authorized_keys, new, new_base64, owner=login.user)]), new
 
 
 def removal_script(login: Login) -> str:
