@@ -91,13 +91,13 @@ class Login:
 
 
 #: Sentence for people -> a test in sh that succeeds when it is so.
-Tests = dict[str, str]
+Conditions = dict[str, str]
 
 
-def tests(login: Login, gate: str) -> Tests:
+def conditions(login: Login, gate: str) -> Conditions:
     """What has to be so on the node. `gate`: the text of the gate file; used by level observe only."""
     key = quote(login.base64)
-    found: Tests = {
+    found: Conditions = {
         f"{login.authorized_keys} has the key once, with the options it should have": (
             f"grep -qxF {quote(login.line)} {login.authorized_keys} && "
             f'[ "$(grep -cF {key} {login.authorized_keys})" -eq 1 ]'
@@ -117,20 +117,20 @@ def tests(login: Login, gate: str) -> Tests:
     return found
 
 
-def check_script(tests: Tests, nonce: str) -> str:
+def check_script(wanted: Conditions, nonce: str) -> str:
     """The script for `/bin/sh -s`; nothing is changed. `read_check` reads its answer."""
     lines = [f"PATH={PATH}; LC_ALL=C; export PATH LC_ALL"]
-    for number, test in enumerate(tests.values()):
+    for number, test in enumerate(wanted.values()):
         lines.append(f"if ( {test}\n) </dev/null >/dev/null 2>&1; then h_is=yes; else h_is=no; fi")
         lines.append(f'echo "{FRAME} {nonce} {number} $h_is"')
     return "\n".join(["{", *lines, "}"]) + "\n"
 
 
-def read_check(tests: Tests, text: str, nonce: str) -> list[str] | None:
+def read_check(wanted: Conditions, text: str, nonce: str) -> list[str] | None:
     """The sentences that are not so; None: the node did not answer to the end."""
     said = text.splitlines()
     missing = []
-    for number, sentence in enumerate(tests):
+    for number, sentence in enumerate(wanted):
         if f"{FRAME} {nonce} {number} no" in said:
             missing.append(sentence)
         elif f"{FRAME} {nonce} {number} yes" not in said:

@@ -186,10 +186,10 @@ async def _install_all(nodes: list[_Node]) -> int:
 
 async def _check(ssh: SSHNodes, node: _Node) -> str:
     """What is not as it should be; empty: nothing. Raises NodeError."""
-    from hactl.core.gate.install import check_script, read_check, tests
+    from hactl.core.gate.install import check_script, conditions, read_check
 
-    wanted, nonce = tests(node.login, node.gate), secrets.token_hex(8)
-    missing = read_check(wanted, (await _run(ssh, node.admin, check_script(wanted, nonce))), nonce)
+    wanted, nonce = conditions(node.login, node.gate), secrets.token_hex(8)
+    missing = read_check(wanted, await _run(ssh, node.admin, check_script(wanted, nonce)), nonce)
     if missing is None:
         return "it did not answer to the end; try again"
     return "".join(f"\n  not so: {sentence}" for sentence in missing)
