@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # the settings stand in the head that hactl renders in front of this
+# shellcheck shell=sh disable=SC2154,SC2034 # the settings stand in the head that hactl renders in front of this
 #
 # The gate: sshd runs it for a key that only looks, whatever was asked for, as `gate observe` (authorized_keys(5),
 # command=). A request comes on standard input and is typed words, a line each, with "." at the end; what is not of

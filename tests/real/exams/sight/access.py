@@ -62,7 +62,7 @@ def access(bench: Bench, name: str) -> None:
     finally:
         bench.site.write(bench.document)
         for node in bench.nodes.both:
-            node.must("sed -i '' '/ hactl-observe$/d' /root/.ssh/authorized_keys; rm -f /usr/local/libexec/hactl/gate")
+            node.must("sed -i '' '/ hactl-observe$/d' ~root/.ssh/authorized_keys; rm -f /usr/local/libexec/hactl/gate")
 
 
 def _targets(bench: Bench) -> list[Target]:
