@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from hactl.core.changes.hast import HAST_CONF
@@ -9,8 +11,10 @@ from hactl.core.gate.render import GATE, TEXTS, gate_id, gate_text
 from hactl.core.gate.request import REFUSED_STATUS, look_request, texts_request
 from hactl.core.parse import parse_probe
 from hactl.core.parse.question import DECIDING, EVERYTHING, Answered, Part, Question
+from hactl.core.probe.script import probe_script
 from hactl.core.probe.texts import parse_texts
 from hactl.lab.shell.shell import drive, run_script
+from hactl.simulate.cluster import PASSWORD
 from support.lab.closed_loop import NONCE, SALT, Loop, example
 from support.lab.converged import converged
 
@@ -67,6 +71,18 @@ def test_a_look_through_the_gate_tells_what_the_probe_tells(loop: Loop) -> None:
             else:
                 assert "begin stat" in out
                 assert "begin rc" not in out
+
+
+def test_no_carp_password_leaves_the_node(loop: Loop) -> None:
+    """What a look through the gate compares is a digest; the plan is the same, and a wrong password is still seen."""
+    node = loop.cluster.nodes[0].name
+    request = look_request(gate_id(loop.cluster, node), loop.cluster, NONCE, EVERYTHING, 10)
+    open_answer = drive(run_script(loop.machine(node), probe_script(loop.cluster, node, NONCE)))[0]
+    assert PASSWORD in open_answer
+    answer = knock(loop, node, request)[0]
+    digest = f"sha256:{hashlib.sha256(PASSWORD.encode()).hexdigest()}"
+    assert PASSWORD not in answer
+    assert answer.count(digest) == open_answer.count(PASSWORD)
 
 
 def test_texts_through_the_gate(loop: Loop) -> None:

@@ -89,6 +89,50 @@ g_read() {
 	[ -n "$g_verb" ] || g_refuse 'nothing is asked for'
 }
 
+# CARP keys leave the node as their SHA-256 only, by which hactl compares them: of the characters that carp(4) takes.
+g_hidden() { # KEY
+	g_digest=$(printf '%.19s' "$1" | sha256)
+	printf 'sha256:%s' "${g_digest%%[!0-9a-f]*}"
+}
+
+g_quote='"'
+g_key_begins=" key $g_quote"
+
+ifconfig() {
+	g_out=$(command ifconfig "$@"); g_r=$?
+	while IFS= read -r g_line; do
+		case "$g_line" in
+		*"$g_key_begins"*"$g_quote"*)
+			g_key=${g_line#*"$g_key_begins"} g_after=${g_line##*"$g_quote"}
+			g_key=$(g_hidden "${g_key%"$g_quote"*}")
+			g_line=${g_line%%"$g_key_begins"*}$g_key_begins$g_key$g_quote$g_after
+			;;
+		esac
+		printf '%s\n' "$g_line"
+	done <<END_OF_IFCONFIG
+$g_out
+END_OF_IFCONFIG
+	return "$g_r"
+}
+
+h_value() { # what rc.conf says: the word after each pass is hidden
+	g_rest=$1
+	case "$g_rest" in *pass*) ;; *) printf '%s\n' "$g_rest"; return ;; esac
+	g_is=no
+	set -f
+	# shellcheck disable=SC2086
+	set -- $g_rest
+	set +f
+	g_rest=''
+	for g_word in "$@"; do
+		[ "$g_is" = no ] || g_word=$(g_hidden "$g_word")
+		g_is=no
+		[ "$g_word" != pass ] || g_is=yes
+		g_rest="$g_rest${g_rest:+ }$g_word"
+	done
+	printf '%s\n' "$g_rest"
+}
+
 g_look() {
 	[ -n "$g_nonce" ] && [ -n "$g_quick" ] && [ -n "$g_bounded" ] || g_refuse 'the look is not said whole'
 	h_frame="$g_frame $g_nonce" h_root='' h_parts=" $g_parts " h_quick=$g_quick h_bound=''

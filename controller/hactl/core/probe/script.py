@@ -53,6 +53,8 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             f"h_known_processes={quote(question.known.processes)}",
             f"h_known_services={quote(f' {known_services(cluster, question)} ')}",
             f"h_pids={quote(f' {question.known.pids} ')}",
+            # How a value of rc.conf is told; a gate hides passwords.
+            "h_value() { printf '%s\\n' \"$1\"; }",
             *node_settings(cluster, node),
             JUDGE,
             RIVALS,
