@@ -27,8 +27,11 @@ from hactl.adapters.record.store import Store
 from hactl.adapters.references import resolve_references
 from hactl.adapters.ssh.nodes import SSHNodes
 from hactl.adapters.yaml.documents import read_documents
+from hactl.core.choices import NodeAccess
 from hactl.core.cluster import Cluster
 from hactl.core.facts import fingerprint
+from hactl.core.gate.render import TEXTS
+from hactl.core.gate.request import texts_request
 from hactl.core.operations import Operation
 from hactl.core.pace.convergence import Summary
 from hactl.core.pace.interval import Pace
@@ -122,8 +125,13 @@ class App:
         async def read(node: str, paths: Sequence[str]) -> dict[tuple[str, str], str]:
             nonce = make_nonce()
             try:
-                script = texts_script(paths, nonce)
-                answer = await self.nodes.run(targets[node], script, timeout_seconds=TEXTS_SECONDS)
+                target = targets[node]
+                if target.access is NodeAccess.ROOT:
+                    script = texts_script(paths, nonce)
+                else:
+                    paths = [path for path in paths if path in TEXTS]
+                    script = texts_request(target.gate, paths, nonce, TEXTS_SECONDS)
+                answer = await self.nodes.run(target, script, timeout_seconds=TEXTS_SECONDS)
             except NodeError:
                 return {}
             return {(node, path): text for path, text in parse_texts(paths, answer.stdout, nonce).items()}

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hactl.core.catalogue import EventKind
+from hactl.core.choices import NodeAccess
 from hactl.core.document.problems import Problem
 from hactl.core.operations import Operation, State
 
@@ -49,6 +50,10 @@ class Target:
     #: Private key files to try; empty: the user's default keys.
     identities: tuple[str, ...] = ()
     become: Literal["doas", "sudo"] | None = None
+    #: What the key can do. Observe: what is sent is no script but a request to the gate (`hactl.core.gate.request`).
+    access: NodeAccess = NodeAccess.ROOT
+    #: Id of the gate that must be there (`hactl.core.gate.render.gate_id`); empty with access Root.
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Nodes(Protocol):
         on_output: Callable[[str], None] | None = None,
         exclusive: bool = False,
     ) -> Answer:
-        """Run `/bin/sh -s` as root with the script on standard input.
+        """Run `/bin/sh -s` as root with the script on standard input, or the node's gate with a request on it.
 
         `exclusive`: nothing of hactl, the node's own hook included, changes anything there meanwhile. The lock is
         waited for up to `hactl.core.script.LOCK_WAIT_SECONDS`, which `timeout_seconds` does not count; when it is not

@@ -86,6 +86,7 @@ LOCAL = {
     "lint": "it looks at documents alone",
     "simulate": "it plays documents on this machine",
     "import": "it reads files of nodes and writes a document",
+    "node-access": "it asks nodes, and no record",
     "explain": "the schema is part of the program",
     "run": "it is the server",
     "record": "it is about the file on this machine",

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from hactl.core.cluster import Cluster
+from hactl.core.gate.render import gate_text
 from hactl.core.hook.render import DEVD_RULE, HOOK, hook_files
 from hactl.core.probe.script import probe_script
 from support.lab.closed_loop import EXAMPLES, example
@@ -41,6 +42,7 @@ def rendered() -> dict[str, str]:
         cluster = Cluster(example(path.stem))
         for node in cluster.nodes:
             texts[f"{node.name}.probe"] = probe_script(cluster, node.name, "0123456789abcdef")
+            texts[f"{node.name}.gate"] = gate_text(cluster, node.name)
             for file in hook_files(cluster, node.name):
                 text = file.text
                 if file.path == DEVD_RULE:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hactl.core.probe.listening import LISTEN
 from hactl.errors import NodeUnreachable
 from hactl.ports import Target
-from hactl.runtime.watch import KNOCKS_PER_SECOND, LISTEN, DevdWatch, worth_a_look
+from hactl.runtime.watch import KNOCKS_PER_SECOND, DevdWatch, worth_a_look
 from support.limits import LIMIT_SECONDS
 from support.toy_world import ToyNodes, VirtualClock, play
 

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hactl.core.choices import NodeAccess
+from hactl.core.cluster import Cluster
 from hactl.core.document.problems import Fault, FieldPath, Problem, path_text, printable, shown
 from hactl.core.document.rules.check import password_problem
 from hactl.core.document.rules.nodes import host_key_problem
+from hactl.core.gate.render import gate_id
 from hactl.core.lint.codes import Code
 from hactl.core.objects import NodeSpec, SecretRef
 from hactl.errors import DocumentError, SecretError
@@ -130,7 +133,8 @@ class _Resolution:
         except _Unusable as error:
             self._problem((*path, "identityFrom"), error, secret=True)
         cluster = self._document.cluster.name
-        return Target(cluster, node.name, ssh.host, ssh.port, ssh.user, keys, identities, ssh.become)
+        gate = "" if ssh.access is NodeAccess.ROOT else gate_id(Cluster(self._document.cluster, 0), node.name)
+        return Target(cluster, node.name, ssh.host, ssh.port, ssh.user, keys, identities, ssh.become, ssh.access, gate)
 
     def _host_keys(self, node: NodeSpec) -> tuple[str, ...]:
         """The pinned keys, "type base64", comments dropped."""

@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "give-up": ("operations.give_up", "Let hactl end a setting that was on a node before it."),
     "import": ("documents.import_", "Make a first document of nodes that were set up by hand, or of their files."),
     "render": ("documents.render", "Print the files that let a node fail over by itself."),
+    "node-access": (
+        "documents.node_access",
+        "What a key may do on a node: print it, install it, check it, rotate the key.",
+    ),
     "config": ("controller.config", "Which servers you work with."),
     "token": ("controller.token", "Tokens of the API: make, list, revoke."),
     "kubeconfig": ("controller.kubeconfig", "Make a token, and kubectl's configuration with it."),

@@ -13,6 +13,13 @@ class Mode(StrEnum):
     APPLY = "Apply"
 
 
+class NodeAccess(StrEnum):
+    """What the key that hactl logs in to a node with can do there (docs/security.md)."""
+
+    ROOT = "Root"
+    OBSERVE = "Observe"
+
+
 class Failback(StrEnum):
     """Whether a group goes back to its preferred node by itself."""
 

@@ -21,6 +21,7 @@ from hactl.core.choices import (
     Initialize,
     Mode,
     NeedsPerson,
+    NodeAccess,
     OnStaleWriter,
     PoolLayout,
     Replication,
@@ -146,6 +147,11 @@ class SSHSpec(Model):
     )
     become: Literal["doas", "sudo"] | None = Field(
         None, description="How a login that is not root becomes root: doas or sudo, without a password."
+    )
+    access: NodeAccess = Field(
+        NodeAccess.ROOT,
+        description="What the key can do there: Root: everything. Observe: only look, through a gate on the node that "
+        "`hactl node-access` installs; enough for mode Observe and Propose.",
     )
 
 

@@ -17,16 +17,15 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from hactl.core.probe.listening import noted_listener
+from hactl.core.choices import NodeAccess
+from hactl.core.gate.request import listen_request
+from hactl.core.probe.listening import IDLE_SECONDS, listen_script
 from hactl.errors import NodeError, NodeUnreachable
 from hactl.ports import Clock, Nodes, Target
 from hactl.runtime.timeouts import discard, within
 
 log = logging.getLogger("hactl.runtime.watch")
 
-#: nc ends after this much silence (-w), and is started again at once, seconds. Without it an nc whose reader is gone
-#: could stay until the next event and keep one of devd's 10 places.
-IDLE_SECONDS = 60
 #: Silence after which a stream is given up here, seconds.
 SILENCE_SECONDS = 90.0
 #: Events within this time are one look, seconds.
@@ -41,29 +40,6 @@ LIMIT_SECONDS = 60.0
 KNOCK_SECONDS = (0.5, 1.0)
 #: Knocks at all nodes together.
 KNOCKS_PER_SECOND = 50.0
-
-#: Everything in it ends after IDLE_SECONDS, or when it next prints after we are gone. Without devd the rest goes on:
-#: its death is what pwait(1) tells of. A daemon is a child of init. First it is noted who listens, see `listen_script`.
-LISTEN = f"""\
-PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
-echo '# listening'
-if command -v pwait >/dev/null 2>&1; then
-	while pwait -o -t {IDLE_SECONDS} $(pgrep -P 1) </dev/null >/dev/null 2>&1; do
-		echo '# a daemon ended'; sleep 1
-	done &
-	timeout {IDLE_SECONDS} tail -n 0 -F /var/log/messages 2>/dev/null </dev/null |
-		grep --line-buffered 'hastd\\[' &
-	test -S /var/run/devd.pipe || exec sleep {IDLE_SECONDS}
-fi
-test -S /var/run/devd.pipe || exit 3
-exec nc -dU -w {IDLE_SECONDS} /var/run/devd.pipe
-"""
-
-
-def listen_script(token: str) -> str:
-    """What listens on a node, and notes there that the controller of that token does."""
-    return noted_listener(token) + LISTEN
-
 
 _WORTH_A_LOOK = re.compile(
     r"!system=CARP "
@@ -196,7 +172,8 @@ class DevdWatch:
             self._open.discard(key)
 
     async def _lines(self, target: Target, key: tuple[str, str], *, missed: bool) -> str:
-        lines = self._nodes.stream(target, self._script)
+        script = self._script if target.access is NodeAccess.ROOT else listen_request(target.gate)
+        lines = self._nodes.stream(target, script)
         opened_at = self._clock.monotonic()
         while True:
             try:

@@ -77,6 +77,7 @@ NAS_CASES = [
     ({"spec.nodes.0.ssh.host": "a%b"}, "has a % in a name"),
     ({"spec.nodes.0.ssh.host": "192.0.2.80"}, "192.0.2.80 is a virtual IP (spec.groups[0].virtualIPs[0].addresses[0])"),
     ({"spec.nodes.0.ssh.become": "doas"}, "spec.nodes[0].ssh.become: root is root already"),
+    ({"spec.nodes.0.ssh.access": "Observe"}, 'a key that only looks cannot do what mode Apply may take on "nas-a"'),
     ({"spec.nodes.0.ssh.user": "admin"}, '"admin" is not root and nothing says how it becomes root; add become'),
     ({"spec.nodes.0.ssh.hostKeyFrom": ...}, "spec.nodes[0].ssh: no host key is pinned"),
     ({"spec.nodes.0.ssh.hostKey": KEY_A}, "spec.nodes[0].ssh: both hostKey and hostKeyFrom are given"),

@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from hactl.core.choices import NodeAccess
+from hactl.core.gate.render import GATE
+from hactl.core.gate.request import GATE_SAYS, REFUSED_STATUS
 from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_WAIT_SECONDS
 from hactl.ports import Target
@@ -23,6 +26,9 @@ KILL_AFTER_SECONDS = 5
 TIMEOUT_STATUS = 124
 #: What lockf(1) exits with when its command was ended by a signal (EX_SOFTWARE).
 LOCKF_SIGNAL_STATUS = 70
+
+#: The exec request at a gate, which runs instead of it, whatever it says.
+GATE_COMMAND = "hactl-gate"
 
 _NOT_FOUND = r"(?:[Cc]ommand )?not found"
 _REFUSALS: dict[str, str] = {
@@ -40,6 +46,8 @@ def exec_command(target: Target, timeout_seconds: float, *, exclusive: bool = Fa
     `--foreground`: without it FreeBSD's timeout(1) becomes the reaper of everything the script starts, waits for it
     all, and at the limit kills it all: a daemon started by `service hastd onestart` would die with the exec.
     """
+    if target.access is not NodeAccess.ROOT:
+        return GATE_COMMAND
     lock = f"lockf -k -t {LOCK_WAIT_SECONDS} {LOCK} " if exclusive else ""
     limit = f"timeout --foreground -k {KILL_AFTER_SECONDS} {node_seconds(timeout_seconds)}"
     return f"{_prefix(target)}{lock}{limit} /bin/sh -s"
@@ -47,6 +55,8 @@ def exec_command(target: Target, timeout_seconds: float, *, exclusive: bool = Fa
 
 def stream_command(target: Target) -> str:
     """The exec request of a script that runs until the connection ends."""
+    if target.access is not NodeAccess.ROOT:
+        return GATE_COMMAND
     return f"{_prefix(target)}/bin/sh -s"
 
 
@@ -61,8 +71,17 @@ def refusal(target: Target, exit_status: int | None, stdout: str, stderr: str) -
     Told apart from the script's own failure by the tool's words and exit statuses: 1 (sudo, doas, csh's
     "Command not found."), 126 and 127 (sh).
     """
+    if exit_status == REFUSED_STATUS and stderr.lstrip().startswith(GATE_SAYS):
+        said = stderr.lstrip().removeprefix(GATE_SAYS).strip().splitlines()[0]
+        if target.access is NodeAccess.ROOT:
+            return f"this key only looks, and the document says access: Root (the gate says: {said})"
+        return f"the gate refuses: {said}"
     if exit_status not in {1, 126, 127}:
         return None
+    if target.access is not NodeAccess.ROOT and re.search(rf"\b{GATE_COMMAND}: {_NOT_FOUND}", stderr):
+        return "the key is not held by a gate there (no command= in authorized_keys): run hactl node-access install"
+    if target.access is not NodeAccess.ROOT and re.search(rf"{GATE}: {_NOT_FOUND}|{GATE}: No such file", stderr):
+        return f"there is no {GATE}: run hactl node-access install"
     user, tool = target.user, target.become
     if "account is currently not available" in stdout + stderr:
         return f"the login shell of {user} is nologin(8); give {user} a real shell (chsh -s /bin/sh {user})"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from hactl.core.changes.boot import mangle
-from hactl.core.facts import RcAlias
+from hactl.core.facts import HIDDEN_KEY, RcAlias
 from hactl.core.parse.text import Failed, NotUnderstood, mask_length
 
 _OFF = re.compile(r"^(\S+) is not running\.?$", re.MULTILINE)
@@ -236,7 +236,7 @@ def _entry(
     for word in rest:
         if word == "pass":
             secret = next(rest, "")
-            key = fingerprint(secret[:_KEY_CHARACTERS])
+            key = fingerprint(secret if HIDDEN_KEY.fullmatch(secret) else secret[:_KEY_CHARACTERS])
             if _RANGE.search(secret) or _LIVE.search(secret):
                 unknown.append("pass with characters that rc.conf cannot carry")
         elif word in ("vhid", "advskew", "advbase", "prefixlen"):

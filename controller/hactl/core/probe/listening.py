@@ -13,6 +13,26 @@ from hactl.core.script import FRAME
 
 #: The process that listens for the controller of a token, a number in one line; gone after a boot.
 _NOTE = "/var/run/hactl.listens."
+#: nc ends after this much silence (-w), and is started again at once, seconds. Without it an nc whose reader is gone
+#: could stay until the next event and keep one of devd's 10 places.
+IDLE_SECONDS = 60
+
+#: Everything in it ends after IDLE_SECONDS, or when it next prints after we are gone. Without devd the rest goes on:
+#: its death is what pwait(1) tells of. A daemon is a child of init. First it is noted who listens, see `listen_script`.
+LISTEN = f"""\
+PATH=/sbin:/bin:/usr/sbin:/usr/bin; export PATH
+echo '# listening'
+if command -v pwait >/dev/null 2>&1; then
+	while pwait -o -t {IDLE_SECONDS} $(pgrep -P 1) </dev/null >/dev/null 2>&1; do
+		echo '# a daemon ended'; sleep 1
+	done &
+	timeout {IDLE_SECONDS} tail -n 0 -F /var/log/messages 2>/dev/null </dev/null |
+		grep --line-buffered 'hastd\\[' &
+	test -S /var/run/devd.pipe || exec sleep {IDLE_SECONDS}
+fi
+test -S /var/run/devd.pipe || exit 3
+exec nc -dU -w {IDLE_SECONDS} /var/run/devd.pipe
+"""
 
 
 def noted_listener(token: str) -> str:
@@ -23,6 +43,11 @@ for hactl_note in {_NOTE}*; do
 done 2>/dev/null
 echo $$ 2>/dev/null >{_NOTE}{_checked(token)}
 """
+
+
+def listen_script(token: str) -> str:
+    """What listens on a node, and notes there that the controller of that token does."""
+    return noted_listener(token) + LISTEN
 
 
 def listening_script(token: str, nonce: str) -> str:

@@ -332,7 +332,7 @@ h_show() { # VARIABLE
 	h_set='' h_val=''
 	case "$1" in *[!A-Za-z0-9_]*) return 0 ;; esac
 	eval "h_set=\${$1+x}"
-	if [ "$h_set" = x ]; then eval "h_val=\$$1"; h_say var "$1"; printf '%s\n' "$h_val"; fi
+	if [ "$h_set" = x ]; then eval "h_val=\$$1"; h_say var "$1"; h_value "$h_val"; fi
 }
 
 # The node hook: checksums of its files, and what it noted of its moves.

@@ -41,11 +41,6 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
     """
     if not re.fullmatch(r"[A-Za-z0-9]{8,64}", nonce):
         raise ValueError("a nonce is 8 to 64 letters and digits")
-    disks = [storage for group in cluster.groups for storage in group.storage if node in storage.hast.devices]
-    services, named = services_of(cluster), checks_of(cluster)
-    interfaces = dict.fromkeys(interface_on(vip, node) for group in cluster.groups for vip in group.virtual_ips)
-    zfs = [number for number, disk in enumerate(disks) if disk.filesystem and disk.filesystem.zfs]
-    blank = [number for number, disk in enumerate(disks) if disk.hast.initialize is Initialize.IF_BLANK]
     return "\n".join(
         [
             "set -u",
@@ -56,24 +51,39 @@ def probe_script(cluster: Cluster, node: str, nonce: str, question: Question = E
             f"h_bound={quote(BOUND if question.bounded else '')}",
             f"h_known_files={quote(question.known.files)}",
             f"h_known_processes={quote(question.known.processes)}",
-            f"h_known_services={quote(f' {_kept(question, services)} ')} h_pids={quote(f' {question.known.pids} ')}",
-            f"h_port={HAST_PORT} h_peers={quote(' '.join(peers_of(cluster, node)))}",
-            f"h_file_limit={FILE_LIMIT} h_rules_limit={RULES_LIMIT}",
-            f"h_hook_files={quote(f'{HOOK} {DEVD_RULE} {RC_GUARD} {RC_NODE}')}",
-            f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY} h_keeps={int(_keeps_a_file(cluster))}",
-            f"h_interfaces={quote(' '.join(f'ifconfig_{mangle(name)}' for name in interfaces))}",
-            # Sections of the answer are numbered: services, and disks of this node, in document order.
-            f"h_numbers={_words(range(len(services)))}",
-            *_settings("h_service", [f"h_name={quote(name)}" for name in services]),
-            f"h_checked={quote(f' {_kept_numbers(services, named)} ')}",
-            *_settings("h_check", [question_of(named[name]) if name in named else ":" for name in services]),
-            f"h_disks={_words(range(len(disks)))} h_zfs_disks={_words(zfs)} h_blank_disks={_words(blank)}",
-            *_settings("h_disk", [_disk(disk, node) for disk in disks]),
+            f"h_known_services={quote(f' {known_services(cluster, question)} ')}",
+            f"h_pids={quote(f' {question.known.pids} ')}",
+            # How a value of rc.conf is told; a gate hides passwords.
+            "h_value() { printf '%s\\n' \"$1\"; }",
+            *node_settings(cluster, node),
             JUDGE,
             RIVALS,
             PROGRAM,
         ]
     )
+
+
+def node_settings(cluster: Cluster, node: str) -> list[str]:
+    """What the probe takes from the document, whatever a look asks: lines of sh."""
+    disks = [storage for group in cluster.groups for storage in group.storage if node in storage.hast.devices]
+    services, named = services_of(cluster), checks_of(cluster)
+    interfaces = dict.fromkeys(interface_on(vip, node) for group in cluster.groups for vip in group.virtual_ips)
+    zfs = [number for number, disk in enumerate(disks) if disk.filesystem and disk.filesystem.zfs]
+    blank = [number for number, disk in enumerate(disks) if disk.hast.initialize is Initialize.IF_BLANK]
+    return [
+        f"h_port={HAST_PORT} h_peers={quote(' '.join(peers_of(cluster, node)))}",
+        f"h_file_limit={FILE_LIMIT} h_rules_limit={RULES_LIMIT}",
+        f"h_hook_files={quote(f'{HOOK} {DEVD_RULE} {RC_GUARD} {RC_NODE}')}",
+        f"h_rule={DEVD_RULE} h_state={STATE_DIRECTORY} h_keeps={int(_keeps_a_file(cluster))}",
+        f"h_interfaces={quote(' '.join(f'ifconfig_{mangle(name)}' for name in interfaces))}",
+        # Sections of the answer are numbered: services, and disks of this node, in document order.
+        f"h_numbers={_words(range(len(services)))}",
+        *cases("h_service", [f"h_name={quote(name)}" for name in services]),
+        f"h_checked={quote(f' {_kept_numbers(services, named)} ')}",
+        *cases("h_check", [question_of(named[name]) if name in named else ":" for name in services]),
+        f"h_disks={_words(range(len(disks)))} h_zfs_disks={_words(zfs)} h_blank_disks={_words(blank)}",
+        *cases("h_disk", [_disk(disk, node) for disk in disks]),
+    ]
 
 
 def _keeps_a_file(cluster: Cluster) -> bool:
@@ -85,9 +95,9 @@ def _words_of(question: Question) -> str:
     return " ".join(sorted(question.parts))
 
 
-def _kept(question: Question, services: Iterable[str]) -> str:
+def known_services(cluster: Cluster, question: Question) -> str:
     """The numbers of the services that need not be asked while the processes are the same."""
-    return _kept_numbers(services, question.known.services)
+    return _kept_numbers(services_of(cluster), question.known.services)
 
 
 def _kept_numbers(services: Iterable[str], names: Container[str]) -> str:
@@ -98,8 +108,8 @@ def _words(numbers: Iterable[int]) -> str:
     return quote(" ".join(map(str, numbers)))
 
 
-def _settings(function: str, lines: Sequence[str]) -> list[str]:
-    """A function that sets what belongs to a number."""
+def cases(function: str, lines: Sequence[str]) -> list[str]:
+    """A function in sh that does the line of a number."""
     return [
         f"{function}() {{",
         'case "$1" in',

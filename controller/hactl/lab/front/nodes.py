@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from hactl.core.choices import NodeAccess
+from hactl.core.gate.render import GATE
 from hactl.core.hook.render import LOCK
 from hactl.core.script import LOCK_BUSY_STATUS, LOCK_WAIT_SECONDS
 from hactl.errors import NodeError, NodeGarbled, NodeUnreachable
@@ -89,7 +91,7 @@ class LabNodes:
             if on_output is not None and not silent:
                 on_output(text)
 
-        work = self._play(machine, script, trouble, process, hear, exclusive=exclusive)
+        work = self._play(machine, target, script, trouble, process, hear, exclusive=exclusive)
         self._processes.add(process)
         try:
             done = await within(self.world, work, timeout_seconds + (LOCK_WAIT_SECONDS if exclusive else 0))
@@ -112,6 +114,7 @@ class LabNodes:
     async def _play(
         self,
         machine: Machine,
+        target: Target,
         script: str,
         trouble: Trouble | None,
         process: Process,
@@ -126,7 +129,7 @@ class LabNodes:
         if exclusive and not await self._lock(machine):
             return "", f"lockf: {LOCK}: already locked\n", LOCK_BUSY_STATUS
         try:
-            return await run_script(machine, script, on_output=hear, process=process)
+            return await _asked(machine, target, script, hear, process)
         finally:
             if exclusive:
                 machine.rc.locks.discard(LOCK)
@@ -158,7 +161,7 @@ class LabNodes:
 
         async def work() -> None:
             try:
-                await run_script(machine, script, on_output=hear, process=process)
+                await _asked(machine, target, script, hear, process)
             finally:
                 lines.put_nowait(None)
 
@@ -217,6 +220,15 @@ class LabNodes:
         if trouble.fault == "cut":
             raise NodeGarbled(target.node, "the connection broke in the middle of the answer")
         return Answer(answer.exit_status, trouble.text, "", answer.seconds)
+
+
+async def _asked(
+    machine: Machine, target: Target, script: str, hear: Callable[[str], None], process: Process
+) -> tuple[str, str, int]:
+    """The script, or the gate with a request: there is no sshd here that forces it."""
+    if target.access is NodeAccess.ROOT:
+        return await run_script(machine, script, on_output=hear, process=process)
+    return await run_script(machine, f"{GATE} observe", stdin=script, on_output=hear, process=process)
 
 
 async def within(world: World[Machine], work: Awaitable[T], seconds: float) -> T | None:

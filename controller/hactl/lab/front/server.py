@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hactl.core.choices import NodeAccess
 from hactl.core.objects import HACluster, NodeSpec
 from hactl.lab.build import build_world
 from hactl.lab.clock import RealClock
@@ -298,14 +299,18 @@ def _literal_host_key(node: NodeSpec, directory: Path) -> Key:
 
 
 def client_keys(cluster: HACluster, directory: Path) -> list[Key]:
-    """The keys that may log in: those the document names, and lab/id_ed25519, made if there is no other."""
+    """The keys that may log in: those the document names, and lab/id_ed25519, made if there is no other.
+
+    A key that only looks is made, and logs in when the node's own authorized_keys has it (`hactl node-access install`).
+    """
     keys = []
     for node in cluster.spec.nodes:
         if node.ssh.identity_from is not None:
             path = directory / node.ssh.identity_from.file
             if not path.exists():
                 _write(path, new_key("hactl").export_private_key(), 0o600)
-            keys.append(_read_key(path))
+            if node.ssh.access is NodeAccess.ROOT:
+                keys.append(_read_key(path))
     own = directory / "lab" / "id_ed25519"
     if not own.exists() and not keys:
         key = new_key("hactl-lab")

@@ -1,7 +1,8 @@
 """An SSH server for one lab machine, as FreeBSD's sshd behaves towards `hactl`.
 
 Rules:
-- Own ed25519 host key; public keys of an authorised set only; no agent, no forwarding, no subsystem.
+- Own ed25519 host key; public keys of an authorised set, and those of the machine's own authorized_keys, whose
+  `command=` runs instead of what was asked for and whose `from=` counts; no agent, no forwarding, no subsystem.
 - An exec request is what root's csh would run: `[doas -n|sudo -n] [timeout ...] /bin/sh -s` gets the script on standard
   input; any other text runs as `sh -c` would.
 - Output goes out while the script runs; when the client closes, the script is killed (SIGHUP).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,19 @@ class Sshd:
 
     def allows(self, user: str, key: asyncssh.SSHKey) -> bool:
         """Whether this key may log in as this user."""
-        return user in self.users and key.convert_to_public().public_data in self._authorized
+        return user in self.users and (
+            self.options(user, key) is not None or key.convert_to_public().public_data in self._authorized
+        )
+
+    def options(self, user: str, key: asyncssh.SSHKey) -> Mapping[str, Any] | None:
+        """What the machine's own authorized_keys says of the key; None: nothing."""
+        path = ("/root" if user == "root" else f"/home/{user}") + "/.ssh/authorized_keys"
+        files = self.machine.files
+        text = files.read_text(path) if files.exists(path) else ""
+        if not any(line.strip() and not line.startswith("#") for line in text.splitlines()):
+            return None
+        found = asyncssh.import_authorized_keys(text).validate(key.convert_to_public(), self.host, self.host)
+        return found if found is None else dict(found)
 
     async def follow(self) -> None:
         """Make the sockets what the machine's power says: answering, hanging, or refused."""
@@ -158,6 +171,8 @@ class _Server(asyncssh.SSHServer):
     def __init__(self, sshd: Sshd) -> None:
         self.sshd = sshd
         self.sessions = 0
+        #: What runs instead of whatever is asked for; "": nothing does.
+        self.forced = ""
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -179,6 +194,7 @@ class _Server(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self.forced = str((self.sshd.options(username, key) or {}).get("command", ""))
         return self.sshd.allows(username, key)
 
     def session_requested(self) -> Any:
@@ -188,7 +204,7 @@ class _Server(asyncssh.SSHServer):
         return asyncssh.SSHServerProcess(self._serve, None, 3, False)
 
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        channel = _Channel(self.sshd, process)
+        channel = _Channel(self.sshd, process, self.forced)
         try:
             await channel.serve()
         except (asyncssh.Error, OSError):
@@ -208,8 +224,8 @@ class _Server(asyncssh.SSHServer):
 class _Channel:
     """One exec request."""
 
-    def __init__(self, sshd: Sshd, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        self.sshd, self.process = sshd, process
+    def __init__(self, sshd: Sshd, process: asyncssh.SSHServerProcess[bytes], forced: str) -> None:
+        self.sshd, self.process, self.forced = sshd, process, forced
         self.machine = sshd.machine
         self._sent = 0
         self._job = Process(self.machine.pid(), "sshd: root@notty")
@@ -227,7 +243,7 @@ class _Channel:
         manners = self.sshd.manners
         if manners.banner:
             self._send(manners.banner)
-        text = self.process.command or ""
+        text = self.forced or self.process.command or ""
         data = await self._read_input(text)
         if manners.garbage:
             self._send(manners.garbage)
@@ -247,7 +263,7 @@ class _Channel:
 
     async def _read_input(self, text: str) -> bytes:
         """All of standard input where the command reads it; elsewhere what is there by now."""
-        if not text or text.split()[-1] == "-s" or "cat" in text or "dd " in text:
+        if self.forced or not text or text.split()[-1] == "-s" or "cat" in text or "dd " in text:
             return await self.process.stdin.read()
         try:
             return await asyncio.wait_for(self.process.stdin.read(), 0.2)

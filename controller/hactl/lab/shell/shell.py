@@ -70,9 +70,10 @@ async def run_script(
     cwd: str = "/root",
     on_output: Callable[[str], None] | None = None,
     process: Process | None = None,
+    stdin: str = "",
 ) -> tuple[str, str, int]:
     """Run a script as `sh -s` would, see `Shell.run`. `process`: kill it to end the script (status 128 + n)."""
-    return await Shell(machine, env=env, process=process).run(script, cwd=cwd, on_output=on_output)
+    return await Shell(machine, env=env, process=process, stdin=stdin).run(script, cwd=cwd, on_output=on_output)
 
 
 class Shell:
@@ -137,6 +138,10 @@ class Shell:
             prepared = f"sh -c {dialect.quote(prepared)} {dialect.quote(self.name)} {given}"
         elif arguments:
             prepared = f"set -- {given}\n{prepared}"
+        if self.stdin:
+            # The player's own cat, head and read see what is redirected in it, and nothing else.
+            given_in = self.stdin if self.stdin.endswith("\n") else f"{self.stdin}\n"
+            prepared = f"exec <<'HACTL_LAB_STDIN'\n{given_in}HACTL_LAB_STDIN\n{prepared}"
         bash = self._interpreter((settings, dialect.rewritten(code), dialect.prelude(code), given), code, cwd)
         self.machine.rc.enter(self.process)
         try:

@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from hactl.core.changes.change import SecretUse
+from hactl.core.choices import NodeAccess
 from hactl.core.script import LOCK_WAIT_SECONDS, Ownership, budget_seconds, read_answer, says_done, step_script
 from hactl.core.steps import Ended, Outcome, Plan, Stage, StageOutcome, Step, StepResult, execs
 from hactl.errors import Busy, HostKeyMismatch, LoginRefused, NodeError, NodeUnreachable, SecretError, StoreError
@@ -175,6 +176,10 @@ class Executor:
 
     async def _attempt(self, run: _StageRun, steps: tuple[Step, ...], moments: list[float]) -> list[StepResult]:
         """Send them and read the answer; `moments` gets when each was Done."""
+        target = run.context.targets[steps[0].node]
+        if target.access is not NodeAccess.ROOT:
+            reason = f"not run: the key for {target.node} only looks (access: {target.access}); nothing was sent"
+            return [StepResult(Outcome.FAILED, None, "", reason)]
         try:
             values = {use.variable: run.context.secret(use) for step in steps for use in step.secrets}
         except SecretError as error:
@@ -187,7 +192,7 @@ class Executor:
                 moments.append(self._clock.monotonic())
 
         answer = self._nodes.run(
-            run.context.targets[steps[0].node],
+            target,
             step_script(steps, values, nonce, lease=run.context.lease, owner=run.context.owner),
             timeout_seconds=budget_seconds(steps),
             on_output=note,

@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from hactl.core.choices import NodeAccess
 from hactl.core.cluster import Cluster
 from hactl.core.facts import Known, NodeFacts, Reading, Snapshot, Unknown
+from hactl.core.gate.request import look_request
 from hactl.core.parse import parse_probe
 from hactl.core.parse.answer.quick import comparable, unchanged
 from hactl.core.parse.question import DECIDING, EVERYTHING, WHOLE, Answered, NextLook, Part, Question
@@ -126,7 +128,12 @@ class Observer:
         return Snapshot(taken_at=self._clock.monotonic(), nodes=readings)
 
     async def listens(self, target: Target, token: str) -> bool | None:
-        """Whether a controller listens on a node (`core.probe.listening`); None: the node does not say."""
+        """Whether a controller listens on a node (`core.probe.listening`); None: the node does not say.
+
+        A gate does not tell: who acts needs another key than one that only looks.
+        """
+        if target.access is not NodeAccess.ROOT:
+            return None
         nonce = make_nonce()
         try:
             script = listening_script(token, nonce)
@@ -199,9 +206,13 @@ class Observer:
     ) -> Reading[NodeFacts]:
         began = self._clock.monotonic()
         nonce = make_nonce()
-        script = self._script(cluster, target.node, nonce, question)
         # The node's own limit is shorter, so that what a half-stuck node did say still reaches us.
-        run = self._nodes.run(target, script, timeout_seconds=deadline * 0.8)
+        limit = deadline * 0.8
+        if target.access is NodeAccess.ROOT:
+            script = self._script(cluster, target.node, nonce, question)
+        else:
+            script = look_request(target.gate, cluster, nonce, question, limit)
+        run = self._nodes.run(target, script, timeout_seconds=limit)
         try:
             answer = await within(self._clock, deadline, run)
         except TimeoutError:

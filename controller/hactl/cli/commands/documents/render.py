@@ -16,7 +16,8 @@ from hactl.errors import HactlError
     "--system", is_flag=True,
     help="In their place hast.conf, and the lines of rc.conf, rc.conf.d/netif and sysctl.conf.",
 )  # fmt: skip
-def render(node: str, paths: tuple[str, ...], cluster: str | None, system: bool) -> int:
+@click.option("--gate", is_flag=True, help="In their place the gate, for a key that only looks (hactl node-access).")
+def render(node: str, paths: tuple[str, ...], cluster: str | None, system: bool, gate: bool) -> int:
     """Print what hactl installs on NODE so that it fails over by itself: the hook, its devd rule, its rc.d scripts.
 
     With --system: what it writes into files of the base system, on a node that has nothing of it yet. CARP passwords
@@ -26,8 +27,11 @@ def render(node: str, paths: tuple[str, ...], cluster: str | None, system: bool)
     """
     from hactl.core.adopt.system_files import rendered_system
     from hactl.core.cluster import Cluster
+    from hactl.core.gate.render import gate_text
     from hactl.core.hook.render import rendered
 
+    if system and gate:
+        raise click.UsageError("say --system or --gate")
     found = [
         document
         for document in load_all(paths)
@@ -37,7 +41,7 @@ def render(node: str, paths: tuple[str, ...], cluster: str | None, system: bool)
         names = ", ".join(document.cluster.name for document in found)
         raise HactlError(f"{node} is in {names}: say --cluster" if found else f"there is no node {node} in these files")
     wanted = Cluster(found[0].cluster, 0)
-    text = rendered_system(wanted, node) if system else rendered(wanted, node)
+    text = gate_text(wanted, node) if gate else rendered_system(wanted, node) if system else rendered(wanted, node)
     if not text and not system:
         click.echo(f"{node} needs no hook: none of its groups has anything but addresses", err=True)
     click.echo(text, nl=not text or not text.endswith("\n"))

@@ -12,6 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from hactl.core.choices import Mode, NodeAccess
 from hactl.core.document.problems import Fault, FieldPath, closest, listed, shown
 from hactl.core.objects import HACluster, SSHSpec
 
@@ -187,6 +188,9 @@ def _logins(cluster: HACluster) -> Iterator[Fault]:
         elif node.ssh.user not in _ROOTS and node.ssh.become is None:
             message = f"{shown(node.ssh.user)} is not root and nothing says how it becomes root"
             yield Fault((*path, "user"), message, "add become: doas or sudo")
+        if node.ssh.access is NodeAccess.OBSERVE and cluster.spec.mode is Mode.APPLY:
+            message = f"a key that only looks cannot do what mode Apply may take on {shown(node.name)}"
+            yield Fault((*path, "access"), message, "say mode: Observe or Propose, or access: Root")
 
 
 def _host_keys(cluster: HACluster) -> Iterator[Fault]:
