@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import resource
-import sqlite3
 from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 
 from hactl import __version__
+from hactl.adapters.record.sqlite.file import sqlite_version
 from hactl.cli.doctor.finding import Finding
 
 #: What hactl does not run without: distribution -> module.
@@ -39,7 +39,7 @@ def machine(
             yield Finding("ok", "machine", name, metadata.version(name))
         except (ImportError, metadata.PackageNotFoundError) as error:
             yield Finding("fail", "machine", name, f"cannot be loaded: {error}", "install hactl again, with pip or pkg")
-    yield Finding("ok", "machine", "SQLite", sqlite3.sqlite_version)
+    yield Finding("ok", "machine", "SQLite", sqlite_version())
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if soft_limit is None else soft_limit
     wanted = USUAL_DESCRIPTORS + DESCRIPTORS_PER_NODE * nodes
     if limit == resource.RLIM_INFINITY or limit >= wanted:

@@ -54,14 +54,11 @@ def _defaults(cluster: str, environ: Mapping[str, str]) -> Finding:
 
 def _key(cluster: str, path: Path, environ: Mapping[str, str]) -> Finding:
     """Whether a private key can be used without asking anybody."""
-    import asyncssh
+    from hactl.adapters.ssh.private_key import kind_of
 
     try:
-        key = asyncssh.read_private_key(path)
-    except asyncssh.KeyImportError as error:
+        return Finding("ok", "keys", cluster, f"{path} is a key of type {kind_of(path)}")
+    except SecretError as error:
         agent = f"; {AGENT}" if "passphrase" in str(error).lower() and environ.get("SSH_AUTH_SOCK") else ""
-        remedy = "give hactl a key without passphrase of its own: ssh-keygen -t ed25519 -N ''"
-        return Finding("fail", "keys", cluster, f"{path} cannot be used: {error}{agent}", remedy)
-    except OSError as error:
-        return Finding("fail", "keys", cluster, f"{path}: {error.strerror}", "let the user of hactl read it")
-    return Finding("ok", "keys", cluster, f"{path} is a key of type {key.get_algorithm()}")
+        remedy = "give hactl a key of its own, without passphrase, that its user can read: ssh-keygen -t ed25519 -N ''"
+        return Finding("fail", "keys", cluster, f"{error}{agent}", remedy)

@@ -61,6 +61,11 @@ def prepare(path: Path) -> None:
         ) from error
 
 
+def sqlite_version() -> str:
+    """Of the library that keeps the record."""
+    return sqlite3.sqlite_version
+
+
 def exposed(path: Path) -> list[str]:
     """What others on this machine could do to the record, and what to do about it; []: nothing, or it is not there."""
     found = []
