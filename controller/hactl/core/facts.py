@@ -53,16 +53,13 @@ def known(reading: Reading[T_co] | None) -> T_co | None:
     return reading.value if isinstance(reading, Known) else None
 
 
-#: What a gate tells in the place of a CARP key: this and its SHA-256 (longer than any key of carp(4)).
-HIDDEN_KEY = re.compile(r"sha256:([0-9a-f]{64})")
+#: Its SHA-256, which a gate tells in the place of a CARP key (it is longer than any).
+HIDDEN_KEY = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def fingerprint(key: str, salt: bytes) -> str:
-    """A comparable stand-in for a CARP key, or for what a gate tells in its place: HMAC-SHA256 of its SHA-256 under a
-    salt that lives as long as the process.
-    """
-    hidden = HIDDEN_KEY.fullmatch(key)
-    digest = hidden[1] if hidden else hashlib.sha256(key.encode()).hexdigest()
+    """A comparable stand-in for a CARP key: HMAC of its SHA-256 under a salt that lives as long as the process."""
+    digest = key[7:] if HIDDEN_KEY.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
     return hmac.new(salt, digest.encode(), hashlib.sha256).hexdigest()[:16]
 
 
