@@ -475,9 +475,7 @@ class Objects(ObjectLog, Protocol):
 
     async def update_status(self, body: Mapping[str, Any], *, expected: int) -> Mapping[str, Any]:
         """Put the status of `body`, a hacluster that another controller looks after, and who owns its fields, in the
-        place of those of the object whose revision is `expected`; returns it as stored. Nothing else of it changes.
-
-        Raises StaleRevision; NoSuchObject.
+        place of those of the object of revision `expected`; returns it as stored. Raises StaleRevision; NoSuchObject.
         """
         ...
 

@@ -186,14 +186,7 @@ async def serving(
     record: Record, live: Live, wanted: Wanted, *, clock: Clock, secrets_directory: str, managed_by: str = ""
 ) -> AsyncIterator[Serving]:
     """The API, as long as the context lasts. `managed_by`: the controller's name in documents. Raises HactlError."""
-    metrics = Metrics(
-        lambda: live.statuses,
-        lambda: live.depth,
-        clock.now,
-        sources=lambda: live.source_health,
-        writes=lambda: record.writes,
-        limit=live.fresh_seconds,
-    )
+    metrics = _metrics(record, live, clock)
     authenticator = Authenticator(record, clock)
     service = Service(record, record, clock=clock, secrets_directory=secrets_directory, managed_by=managed_by)
     endpoints = Endpoints(
@@ -233,6 +226,17 @@ async def serving(
     finally:
         await serving.stop()
         await server.stop()
+
+
+def _metrics(record: Record, live: Live, clock: Clock) -> Metrics:
+    return Metrics(
+        lambda: live.statuses,
+        lambda: live.depth,
+        clock.now,
+        sources=lambda: live.source_health,
+        writes=lambda: record.writes,
+        limit=live.fresh_seconds,
+    )
 
 
 def _troubles(record: Record, live: Live) -> list[str]:
