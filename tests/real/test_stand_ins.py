@@ -20,7 +20,7 @@ from real.exams import blank
 from real.exams.catalogue import EXAMS
 from real.exams.exam import Bench, Exam
 from real.exams.hand_made import adopt
-from real.exams.sight import look
+from real.exams.sight import access, look
 from real.nodes.emulated import EVERYTHING, EXAMPLES
 from real.nodes.node import Node, Nodes, NotHere, Ran
 from real.nodes.site import Applied
@@ -86,6 +86,7 @@ def _bench(place: Path, exam: Exam, name: str) -> StandIn:
     nodes.__getitem__.side_effect = both.__getitem__
     nodes.peer.side_effect = {"nas-a": "nas-b", "nas-b": "nas-a"}.__getitem__
     site.active.return_value, site.name, site.folder, site.steps.return_value = "nas-a", "nas", place, []
+    site.documents = place
     site.rows.side_effect = _rows
     site.predicted_failover.return_value = 9.0
     site.apply.return_value = Applied(True, 0, 2.0, "nas: Ready")
@@ -101,6 +102,10 @@ def _rows(count: int) -> list[dict[str, Any]]:
     return [{"at": at, "kind": "ConditionChanged", "summary": summary, "detail": {"status": "False"}}]
 
 
+async def _nothing(target: object) -> list[str]:
+    return []
+
+
 async def _looked(bench: Bench) -> dict[str, float]:
     return {"cheapest exec": 1.0, "unchanged pass": 1.1, "full pass": 1.9}
 
@@ -112,6 +117,8 @@ def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "measured", _looked)
     monkeypatch.setattr(blank, "Site", lambda nodes, folder: MagicMock(apply=lambda: Applied(True, 0, 1.0, "")))
     monkeypatch.setattr(adopt, "Site", _adopting)
+    monkeypatch.setattr(access, "_targets", lambda bench: [MagicMock(node="nas-a", identities=("key",))])
+    monkeypatch.setattr(access, "_stolen", _nothing)
 
 
 def _adopting(nodes: Nodes, folder: Path, environment: object) -> MagicMock:
@@ -146,7 +153,7 @@ def test_every_round_ends(tmp_path: Path, exam: Exam) -> None:
 
 
 #: No load runs there.
-_WITHOUT_LOAD = ("blank", "facts", "look")
+_WITHOUT_LOAD = ("access", "blank", "facts", "look")
 
 
 @pytest.mark.parametrize("exam", [each for each in EXAMS if each.name not in _WITHOUT_LOAD], ids=lambda exam: exam.name)
@@ -158,6 +165,19 @@ def test_nothing_is_praised_that_lost_a_record(tmp_path: Path, exam: Exam) -> No
         bench.wait = MagicMock()  # type: ignore[method-assign]
     exam.run(bench, exam.rounds[0])
     assert bench.outcome.verdict is Verdict.FAILED
+
+
+def test_a_thief_who_got_something_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exam of the key that only looks is lost then."""
+
+    async def got(target: object) -> list[str]:
+        return ["touch: exit status 0, not 126"]
+
+    monkeypatch.setattr(access, "_stolen", got)
+    bench = _bench(tmp_path, access.access, "observe")
+    access.access.run(bench, "observe")
+    assert bench.outcome.verdict is Verdict.FAILED
+    assert "nas-a: touch: exit status 0, not 126" in bench.outcome.remarks
 
 
 def test_a_recording_has_the_format_of_the_others(tmp_path: Path) -> None:
