@@ -58,7 +58,7 @@ class _Disk:
     """What both nodes see of the pool: it is well, and a file on it says what was written last."""
 
     def __init__(self) -> None:
-        self.file, self.boots, self.listed = "", 0, 0
+        self.file, self.boots, self.listed, self.linked = "", 0, 0, False
 
     def must(self, script: str, *_: object) -> str:
         """What a node prints."""
@@ -66,6 +66,11 @@ class _Disk:
         self.file = written[1] if written else self.file
         if script.startswith("zpool list"):
             return "tank\tONLINE\n"
+        self.linked = self.linked or "ln -sf" in script
+        if script.startswith("stat -f %Su"):
+            return "root\nprecious\n"
+        if script.startswith("stat -f '%Su %Lp'"):
+            return "looker 600\nlooker 700\n"
         if script == "sysctl -n kern.boottime":
             self.boots += 1
             return f"{self.boots}"
@@ -74,6 +79,10 @@ class _Disk:
             self.listed += 1
             return "replication: fullsync" if self.listed <= 2 else "replication: memsync"
         return self.file if script == "cat /tank/file" else "said"
+
+    def hactl(self, word: str, *_: str) -> Ran:
+        """What hactl says; it follows no link."""
+        return Ran(int(self.linked and word == "node-access"), "about 0 s", "", 2.0)
 
 
 def _bench(place: Path, exam: Exam, name: str) -> StandIn:
@@ -90,7 +99,7 @@ def _bench(place: Path, exam: Exam, name: str) -> StandIn:
     site.rows.side_effect = _rows
     site.predicted_failover.return_value = 9.0
     site.apply.return_value = Applied(True, 0, 2.0, "nas: Ready")
-    site.hactl.return_value = Ran(0, "about 0 s", "", 2.0)
+    site.hactl.side_effect = disk.hactl
     document = YAML(typ="safe").load(EXAMPLES / "nas.yaml")
     timeline = Timeline(place / "timeline", aloud=False)
     return StandIn(nodes, site, document, place, name, chance(1, "13.2", exam.name, name), timeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -54,12 +55,12 @@ class Home:
             **BASE,
             "stat": 'o=root; [ "$2" != "%u %Lp" ] || o=0; shift 2; command stat -c "$o %a" "$@"',
             "sha256": 'shift; command sha256sum "$@" | cut -d " " -f 1',
-            "chown": ":",
-            "id": ":",
+            "id": "echo 0",
+            "chroot": f'shift 8; {{ printf "%s\\n" "$programs"; cat; }} | command {DASH} "$@"',
         }  # fmt: skip
         lines = "\n".join(f"{name}() {{ {body}; }}" for name, body in programs.items())
         ran = subprocess.run([DASH, "-s"], input=f"{lines}\n{script}", capture_output=True, text=True,
-                             timeout=LIMIT_SECONDS, check=False)  # fmt: skip
+                             timeout=LIMIT_SECONDS, check=False, env={**os.environ, "programs": lines})  # fmt: skip
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
@@ -140,6 +141,19 @@ def test_a_key_beside_another_has_its_options_and_the_old_one_goes(home: Home) -
     assert read_line(home.run(line_script(login, NONCE)), NONCE) == ""
     with pytest.raises(ValueError, match="another kind of key"):
         beside_script(login, "ssh-rsa AAAA", OTHER)
+
+
+def test_root_writes_nothing_in_the_home_of_somebody_else() -> None:
+    """A user who makes a link of authorized_keys to a file of root's would get it written, and given to him."""
+    login = Login(Level.OBSERVE, "hactl", "doas", KEY)
+    beside, _ = beside_script(login, login.line, OTHER)
+    for script in (install_script(login, TEXT), beside, removal_script(login)):
+        of_root, *rest = script.split("chroot -u hactl -g ")
+        assert rest
+        of_root += "".join(each.partition("\nHACTL_AS\n")[2] for each in rest)
+        assert "~hactl" in script
+        assert "~hactl" not in of_root
+    assert "chroot" not in install_script(Login(Level.OBSERVE, "root", None, KEY), TEXT)
 
 
 def test_an_answer_that_is_cut_says_nothing() -> None:

@@ -2,8 +2,9 @@
 
 Levels: root, a key that may do everything, and observe, a key that reaches the gate alone. Rules: a key is known by its
 base64 text, so that a line that an administrator wrote for it is replaced and not doubled; other lines stay; a file is
-replaced, never written (`hactl.core.changes.replace`). Man pages: sshd(8) (AUTHORIZED_KEYS FILE FORMAT), doas.conf(5),
-sudoers(5), getent(1).
+replaced, never written (`hactl.core.changes.replace`). What lies in a user's home is written as that user: root would
+follow a link that the user, or a thief of the account, put there. Man pages: sshd(8) (AUTHORIZED_KEYS FILE FORMAT),
+doas.conf(5), sudoers(5), chroot(8).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from hactl.core.sh import quote
 #: Where the rules of doas and sudo stand.
 DOAS_CONF = "/usr/local/etc/doas.conf"
 SUDOERS = "/usr/local/etc/sudoers.d/hactl"
+#: Names of uid 0.
+_ROOTS = ("root", "toor")
 _KEY = re.compile(r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-[a-z0-9@.-]+) ([A-Za-z0-9+/]{40,}={0,3})")
 _FROM = re.compile(r"[A-Za-z0-9.:/*?!_-]+")
 
@@ -141,7 +144,7 @@ def read_check(wanted: Conditions, text: str, nonce: str) -> list[str] | None:
 def install_script(login: Login, gate: str) -> str:
     """Puts everything there, the key last. The script for `/bin/sh -s` as root; it ends at the first that fails."""
     steps = []
-    if login.user not in ("root", "toor"):
+    if login.user not in _ROOTS:
         unknown = (
             f"there is no user {login.user} here: make one, with a home and /bin/sh (pw useradd -n NAME -m -s /bin/sh)"
         )
@@ -153,9 +156,9 @@ def install_script(login: Login, gate: str) -> str:
         path, line = login.rule
         steps.append("\n".join([making(path.rpartition("/")[0]), _with_line(path, line, line, whole=True)]))
     home = f"~{login.user}/.ssh"
-    made = f"[ -d {home} ] || {{ mkdir -m 700 {home} && chown {login.user} {home} && fsync ~{login.user}; }} || exit 1"
-    steps.append("\n".join([made, _with_line(login.authorized_keys, login.line, login.base64, owner=login.user)]))
-    return _script(steps)
+    made = f"[ -d {home} ] || {{ mkdir -m 700 {home} && fsync ~{login.user}; }} || exit 1"
+    with_key = _with_line(login.authorized_keys, login.line, login.base64)
+    return _script([*steps, _as(login.user, f"{made}\n{with_key}")])
 
 
 def line_script(login: Login, nonce: str) -> str:
@@ -184,23 +187,30 @@ def beside_script(login: Login, line: str, new_key: str) -> tuple[str, str]:
     if f"{kind} {base64}" not in line:
         raise ValueError("the key's line in authorized_keys has another kind of key in it")
     new = line.replace(f"{kind} {base64}", f"{new_kind} {new_base64}")
-    return _script([_with_line(login.authorized_keys, new, new_base64, owner=login.user)]), new
+    return _script([_as(login.user, _with_line(login.authorized_keys, new, new_base64))]), new
 
 
 def removal_script(login: Login) -> str:
     """Takes the key out of authorized_keys; the gate and the rules stay. The script for `/bin/sh -s` as root."""
     path = login.authorized_keys
     kept = f'{{ grep -vF {quote(login.base64)} {path} >"$hactl_new" || [ $? -eq 1 ]; }}'
-    return _script([f"[ -f {path} ] || exit 0\n{replacing(path, kept)}"])
+    return _script([_as(login.user, f"[ -f {path} ] || exit 0\n{replacing(path, kept)}")])
 
 
-def _with_line(path: str, line: str, others: str, *, whole: bool = False, owner: str = "root") -> str:
+def _with_line(path: str, line: str, others: str, *, whole: bool = False) -> str:
     """Replace a file by itself without the lines that have `others` in them, and with `line` at its end."""
     drop = f"grep -v{'x' if whole else ''}F {quote(others)}"
     make = f'{{ {{ [ ! -f {path} ] || {drop} {path} || [ $? -eq 1 ]; }} && echo {quote(line)}; }} >"$hactl_new"'
-    if owner == "root":
-        return replacing(path, make, mode=0o440 if path == SUDOERS else 0o600)
-    return replacing(path, f'{make} && chown {quote(owner)} "$hactl_new"', mode=0o600)
+    return replacing(path, make, mode=0o440 if path == SUDOERS else 0o600)
+
+
+def _as(user: str, script: str) -> str:
+    """The script, run as a user who is not root, with no group of root's; login shells and PAM are not asked."""
+    if user in _ROOTS:
+        return script
+    group = '"$hactl_group"'
+    become = f"chroot -u {user} -g {group} -G {group} / /bin/sh -s"
+    return "\n".join([f"hactl_group=$(id -g {user}) || exit 1", f"{become} <<'HACTL_AS'", script, "HACTL_AS"])
 
 
 def _script(steps: Sequence[str]) -> str:

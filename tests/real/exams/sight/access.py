@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -23,6 +24,8 @@ from ..exam import Bench, exam
 #: What a thief would be glad to have changed.
 _PLACES = "/etc /usr/local/etc /usr/local/libexec /root /boot/loader.conf /var/db/hactl"
 _MARK = "/tmp/hactl.mark"
+#: A login that is not root, and a file that it would like to have.
+_USER, _PRECIOUS = "looker", "/root/precious"
 _SECONDS = 60.0
 _COMMANDS = (f"touch {_MARK}", "/bin/sh -s", "sftp-server", "hastctl role init all", "reboot")
 
@@ -59,10 +62,32 @@ def access(bench: Bench, name: str) -> None:
         bench.outcome.must(ran.exit == 0, f"hactl node-access rotate: exit {ran.exit}: {ran.out.strip()}")
         planned = bench.site.hactl("plan", "-f", str(bench.site.file))
         bench.outcome.must(planned.exit == 0, f"hactl plan after it: exit {planned.exit}: {planned.out.strip()}")
+        _at_a_user(bench, document, given)
     finally:
         bench.site.write(bench.document)
         for node in bench.nodes.both:
             node.must("sed -i '' '/ hactl-observe$/d' ~root/.ssh/authorized_keys; rm -f /usr/local/libexec/hactl/gate")
+            node.run(f"pw userdel {_USER} -r; rm -f {_PRECIOUS} /usr/local/etc/doas.conf")
+
+
+def _at_a_user(bench: Bench, document: dict[str, Any], given: tuple[str, ...]) -> None:
+    """Installed for a login that is not root; a link that it made to a file of root's is not followed."""
+    for node in bench.nodes.both:
+        node.must(f"pw useradd {_USER} -m -s /bin/sh")
+    for each in document["spec"]["nodes"]:
+        each["ssh"] |= {"user": _USER, "become": "doas"}
+    bench.site.write(document)
+    ran = bench.site.hactl("node-access", "install", *given)
+    bench.outcome.must(ran.exit == 0, f"installed for {_USER}: exit {ran.exit}: {ran.out.strip()}")
+    for node in bench.nodes.both:
+        owner = node.must(f"stat -f '%Su %Lp' ~{_USER}/.ssh/authorized_keys ~{_USER}/.ssh").splitlines()
+        bench.outcome.must(owner == [f"{_USER} 600", f"{_USER} 700"], f"{node.name}: the file of keys is {owner}")
+        node.must(f"echo precious >{_PRECIOUS}; ln -sf {_PRECIOUS} ~{_USER}/.ssh/authorized_keys")
+    ran = bench.site.hactl("node-access", "install", *given)
+    bench.outcome.must(ran.exit != 0, f"a link to a file of root's was followed: {ran.out.strip()}")
+    for node in bench.nodes.both:
+        found = node.must(f"stat -f %Su {_PRECIOUS}; cat {_PRECIOUS}").split()
+        bench.outcome.must(found == ["root", "precious"], f"{node.name}: {_PRECIOUS} became {found}")
 
 
 def _targets(bench: Bench) -> list[Target]:

@@ -269,7 +269,7 @@ async def _run(ssh: SSHNodes, target: Target, script: str) -> str:
 async def _each(
     nodes: Sequence[_Node], work: Callable[[SSHNodes, _Node], Awaitable[str]], *, well: str = "as it should be"
 ) -> int:
-    """One node after the other, so that a mistake stops at the first; what came of each is printed."""
+    """One node after the other, whatever comes of one; what came of each is printed. 1 where one went wrong."""
     from hactl.adapters.ssh.nodes import SSHNodes
 
     ssh, status = SSHNodes(), 0
