@@ -35,6 +35,8 @@ from hactl.lab.shell.shell import drive, run_script
 #: Frames the lines of an answer; nobody on a simulated node forges one.
 NONCE = "0123456789abcdef"
 SALT = b"simulated nodes"
+#: How long a node may take to answer: questions that are not bounded each wait for ever for a hastd that hangs.
+LOOK_SECONDS = 25.0
 #: The CARP password of every virtual IP: the document's own are not read.
 PASSWORD = "s3cret"
 
@@ -116,8 +118,14 @@ class SimulatedCluster:
         return Snapshot(self.now, found)
 
     def ask(self, cluster: Cluster, node: str, question: Question) -> Answered:
-        """What one node answers."""
-        out, _, _ = drive(run_script(self.machine(node), probe_script(cluster, node, NONCE, question)))
+        """What one node answers, or what it got out before its time was up."""
+        machine = self.machine(node)
+        process = Process(machine.pid(), "/bin/sh -s")
+        limit = self.world.at(LOOK_SECONDS, lambda: process.kill(9))
+        try:
+            out, _, _ = drive(run_script(machine, probe_script(cluster, node, NONCE, question), process=process))
+        finally:
+            limit.cancel()
         return parse_probe(cluster, node, out, nonce=NONCE, seen_at=self.now, salt=SALT, question=question)
 
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:

@@ -26,6 +26,7 @@ _GROUPS = {resource.plural: resource.group for resource in RESOURCES}
 _PATHS = {
     "tokens": ("/tokens", "/tokens/*"),
     "stream": ("/stream",),
+    "history": ("/history",),
     "metrics": ("/metrics",),
     "clusters": ("/clusters/*",),
     "nudge": ("/nudge",),

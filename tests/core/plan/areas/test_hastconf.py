@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from hactl.core.facts import HastResource, HastRole
 from support.facts.builder import HAST_CONF, healthy_pair, nas_cluster
 from support.facts.planned import held, plan_of
+from support.node_sh import node_says
 
 
 def _other(role: HastRole) -> HastResource:
@@ -50,7 +52,22 @@ def test_a_new_connection_of_a_primary_is_taken_over_while_nothing_is_connected(
         "nas-b hastctl role secondary data",
     ]
     reload = next(step for step in plan.steps if (step.node, step.verb) == ("nas-a", "ReloadHastd"))
-    assert [check.says for check in reload.before] == ["data is not connected"]
+    assert [check.says for check in reload.before] == ["data is not connected as a primary"]
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "reloads"),
+    [("primary", "degraded", True), ("secondary", "complete", True), ("primary", "complete", False)],
+)
+def test_a_node_that_became_primary_since_the_look_does_not_hang(
+    tmp_path: Path, role: str, status: str, reloads: bool
+) -> None:
+    """By a failover: nobody let go of its peer then, and the reload waits for the next look."""
+    scene = healthy_pair().wants(nas_cluster({"spec.groups.0.storage.0.hast.replication": "fullsync"}, generation=2))
+    reload = next(step for step in plan_of(scene).steps if (step.node, step.verb) == ("nas-b", "ReloadHastd"))
+    (check,) = reload.before
+    listed = f"printf '  role: {role}\\n  status: {status}\\n'"
+    assert node_says(check.test, tmp_path, hastctl=listed, sleep=":") is reloads
 
 
 def test_what_closes_no_connection_disturbs_none() -> None:

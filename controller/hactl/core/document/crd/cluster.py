@@ -19,8 +19,8 @@ _BY_NAME = frozenset({"nodes", "groups", "virtualIPs", "storage", "services"})
 #: Lists whose items are all different.
 _SETS = frozenset({"preferred", "addresses", "options"})
 #: Settings of hast.conf: an API server that filled their defaults in would make it look as if somebody had stated them,
-#: and what nobody stated is not written over what an owner's file says (`hactl.core.plan.adopted`). And `access`, younger
-#: than the documents: filled in, every `kubectl apply` of one that lacks it is "configured", and every diff shows it.
+#: and what nobody stated is not written over what an owner's file says (`hactl.core.plan.adopted`). And `access`: it is
+#: younger than the documents, and every `kubectl apply` of one without it would say "configured".
 _NOT_FILLED_IN = frozenset({"replication", "checksum", "compression", "timeoutSeconds", "metaflush", "access"})
 #: Pairs of fields of which exactly one is given; checked by rules of the document too, in words (CEL has few).
 _EITHER = (("hostKey", "hostKeyFrom"), ("file", "env"), ("ufs", "zfs"), ("tcp", "command"))

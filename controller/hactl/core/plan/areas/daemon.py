@@ -73,7 +73,8 @@ def _take_over(scene: Scene, node: str, before: set[str]) -> Findings:
         return
     closing = _closing(scene, node, written=bool(steps))
     for storage in closing:
-        yield from _let_go_of_peer(scene, storage, node)
+        if scene.view.role(storage.name, node) is HastRole.PRIMARY:
+            yield from _let_go_of_peer(scene, storage, node)
     yield from (*steps, _reload(scene, node, why, closing))
 
 
@@ -361,7 +362,7 @@ def _reload_unsafe(scene: Scene, node: str) -> Hold | None:
 
 
 def _closing(scene: Scene, node: str, *, written: bool) -> list[StorageSpec]:
-    """Resources whose connection this node's hastd, as a primary, would close by itself while it reloads.
+    """Resources whose connection this node's hastd would close by itself while it reloads, were it primary then.
 
     Its worker closes it, tells the main process and waits for an answer; the main process waits for the worker's word
     on the reload. Neither ever answers again (docs/freebsd-facts.md#7.68). Without a connection nothing is closed.
@@ -376,7 +377,6 @@ def _closing(scene: Scene, node: str, *, written: bool) -> list[StorageSpec]:
         storage
         for storage in storages_of(scene.view.cluster, node)
         if (have := resources.get(storage.name)) is not None
-        and have.role is HastRole.PRIMARY
         and storage.name in to_be.resources
         and _connection(have) != _connection_of(to_be.resources[storage.name], node)
     ]
@@ -456,12 +456,13 @@ _CLOSED_SECONDS = 15
 
 
 def _not_connected(storage: StorageSpec) -> Check:
-    """Waits for it."""
+    """Waits for it. Asked of every role: a failover may make it primary between the look and the reload."""
+    both = f"hastctl list {quote(storage.name)} | grep -cE '^  (role: primary|status: complete)'"
     test = (
-        f"hactl_n=0; while hastctl list {quote(storage.name)} | grep -q '^  status: complete'; do "
+        f'hactl_n=0; while [ "$({both})" -eq 2 ]; do '
         f"hactl_n=$((hactl_n + 1)); [ $hactl_n -le {_CLOSED_SECONDS} ] || exit 1; sleep 1; done"
     )
-    return Check(f"{storage.name} is not connected", test)
+    return Check(f"{storage.name} is not connected as a primary", test)
 
 
 def _reload(scene: Scene, node: str, why: str, closing: Sequence[StorageSpec]) -> Step:
