@@ -124,6 +124,14 @@ def test_a_hast_conf_of_somebody_else_is_not_rewritten_silently(
     assert "precious" in loop.sh("nas-a", "cat /data/f")
 
 
+def test_a_mistyped_keep_is_told() -> None:
+    """Where what was meant still waits; a name that is one of the node's is no mistake."""
+    keep = ["/etc/hast.conf:data.exce", "/etc/hast.conf:data.checksum"]
+    holds = waiting(pair(resource="    exec /bin/told\n    checksum crc32\n    metaflush off", spec={"keep": keep}))
+    assert "spec.keep has '/etc/hast.conf:data.exce'" in holds["/etc/hast.conf:data.exec"].remedy
+    assert "spec.keep has" not in holds["/etc/hast.conf:data.metaflush"].remedy
+
+
 def test_what_the_document_says_is_kept_in_step_without_asking() -> None:
     """metaflush and timeout as the file has them: no word; the file then is hactl's, and nothing was interrupted."""
     said = {"metaflush": False, "timeoutSeconds": 20}

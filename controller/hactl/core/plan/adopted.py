@@ -8,6 +8,7 @@ Man pages: hast.conf(5), devd.conf(5).
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,8 @@ _OF_RESOURCE: Mapping[str, tuple[str, str, str]] = {
     "timeout": ("timeoutSeconds", "timeout_seconds", "timeout_seconds"),
     "metaflush": ("metaflush", "metaflush", "metaflush"),
 }
+#: How alike two names are that one letter sets apart.
+_NEARLY = 0.9
 #: What a document can name as a program.
 _PROGRAM = re.compile(r"/[\w./+:@-]+")
 #: What each does, for people.
@@ -63,9 +66,10 @@ class Setting:
     #: How the document would say it; empty: it cannot.
     express: str = ""
 
-    def hold(self, cluster: str) -> Hold:
-        """Why nothing is done about it, and the answers."""
+    def hold(self, cluster: str, mistyped: str = "") -> Hold:
+        """Why nothing is done about it, and the answers. `mistyped`: what the document keeps that is nearly its name."""
         answers = [
+            f"spec.keep has '{mistyped}': if that is meant, write it as below" if mistyped else "",
             self.express,
             f"leave it alone: spec.keep: ['{self.name}']",
             f"give it up: hactl give-up {cluster} {self.node} '{self.name}'",
@@ -81,9 +85,12 @@ class Setting:
 
 def waits(scene: Scene, node: str, settings: Iterator[Setting]) -> Iterator[Hold]:
     """The holds of those settings that nobody has answered yet."""
-    for each in settings:
+    found = list(settings)
+    unused = sorted(kept(scene) - {each.name for each in found})
+    for each in found:
         if each.name not in kept(scene) and (node, each.name) not in scene.overrides.given_up:
-            yield each.hold(scene.view.cluster.name)
+            nearly = difflib.get_close_matches(each.name, unused, 1, _NEARLY)
+            yield each.hold(scene.view.cluster.name, *nearly)
 
 
 def kept(scene: Scene) -> frozenset[str]:
