@@ -69,6 +69,21 @@ async def test_what_makes_no_sense(spec: dict[str, Any], field: str) -> None:
         assert await ada.store.operations() == []
 
 
+async def test_no_plan_is_approved_that_no_key_can_carry_out() -> None:
+    """Every node's key only looks; one that may act is enough to ask."""
+    async with asking() as ada:
+        body = document()
+        body["spec"]["mode"] = "Propose"
+        for node in body["spec"]["nodes"]:
+            node["ssh"]["access"] = "Observe"
+        await ada.ok("POST", CLUSTERS, body)
+        told = await ada.refused(422, "POST", OPERATIONS, operation("Approve", digest="0123456789ab"))
+        assert "only look (ssh.access: Observe): do it by hand" in told["message"]
+        body["spec"]["nodes"][0]["ssh"]["access"] = "Root"
+        await ada.ok("PATCH", f"{CLUSTERS}/nas", {"spec": body["spec"]}, kind=MERGE)
+        await make(ada, "Approve", digest="0123456789ab")
+
+
 async def test_deleting_cancels() -> None:
     """The request is Cancelled and the object gone; a watch sees it."""
     async with asking() as ada:
@@ -150,7 +165,8 @@ async def test_applying_twice_asks_once(named: str) -> None:
         manager = "kubectl" if named == "by its file" else "argo"
         again = await ada.ok("PATCH", f"{OPERATIONS}/move", wanted, kind=APPLY, fieldManager=manager)
         assert again["metadata"]["uid"] == made["metadata"]["uid"]
-        assert [each["manager"] for each in again["metadata"]["managedFields"]] == sorted({manager, "kubectl"})
+        managers = [each["manager"] for each in again["metadata"]["managedFields"]]
+        assert sorted(managers) == sorted({manager, "kubectl"}), "in order of time, which has whole seconds"
         assert (again == made) is (manager == "kubectl")
         assert len(await ada.store.operations()) == 1
         wanted["spec"]["node"] = "nas-a"

@@ -10,6 +10,7 @@ from typing import Any
 
 from hactl.api.request.metadata import generated_name
 from hactl.api.verbs.written import Body, Written
+from hactl.core.choices import NodeAccess
 from hactl.core.document.problems import closest, shown
 from hactl.core.kube.codec import operation_body, operation_fields
 from hactl.core.kube.errors import Cause, already_exists, conflict, invalid
@@ -72,7 +73,10 @@ class OperationMaker:
 
 
 def _unknown(fields: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Cause]:
-    """Groups, nodes and resources the cluster does not have."""
+    """Groups, nodes and resources the cluster does not have; a plan that hactl has no key to carry out."""
+    if fields["kind"] == Kind.APPROVE and all(_only_looks(node) for node in spec["nodes"]):
+        message = f"hactl's keys for the nodes of {fields['cluster']} only look (ssh.access: Observe): do it by hand"
+        yield Cause("spec.type", message)
     groups = [group["name"] for group in spec["groups"]]
     nodes = [node["name"] for node in spec["nodes"]]
     resources = [storage["name"] for group in spec["groups"] for storage in group.get("storage") or ()]
@@ -83,6 +87,10 @@ def _unknown(fields: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Cau
             hint = f"did you mean {meant}?" if meant else f"it has {', '.join(known) or 'none'}"
             message = f"{fields['cluster']} has no {field} {shown(one)}; {hint}"
             yield Cause(f"spec.{field}", message, "FieldValueNotFound")
+
+
+def _only_looks(node: Mapping[str, Any]) -> bool:
+    return bool(node["ssh"].get("access") == NodeAccess.OBSERVE)
 
 
 def cluster_of(body: Any) -> str:

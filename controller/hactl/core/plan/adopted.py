@@ -67,7 +67,7 @@ class Setting:
     express: str = ""
 
     def hold(self, cluster: str, mistyped: str = "") -> Hold:
-        """Why nothing is done about it, and the answers. `mistyped`: what the document keeps that is nearly its name."""
+        """Why nothing is done about it, and the answers. `mistyped`: a name in spec.keep that is nearly its own."""
         answers = [
             f"spec.keep has '{mistyped}': if that is meant, write it as below" if mistyped else "",
             self.express,
