@@ -114,11 +114,14 @@ class SimulatedCluster:
             if not self.reaches(name):
                 found[name] = Unknown("Unreachable", self.now)
                 continue
-            found[name] = Known(self.ask(cluster, name, EVERYTHING).facts, self.now)
+            try:
+                found[name] = Known(self.ask(cluster, name, EVERYTHING).facts, self.now)
+            except TimeoutError:
+                found[name] = Unknown("Timeout", self.now)
         return Snapshot(self.now, found)
 
     def ask(self, cluster: Cluster, node: str, question: Question) -> Answered:
-        """What one node answers, or what it got out before its time was up."""
+        """What one node answers. Raises TimeoutError."""
         machine = self.machine(node)
         process = Process(machine.pid(), "/bin/sh -s")
         limit = self.world.at(LOOK_SECONDS, lambda: process.kill(9))
@@ -126,6 +129,8 @@ class SimulatedCluster:
             out, _, _ = drive(run_script(machine, probe_script(cluster, node, NONCE, question), process=process))
         finally:
             limit.cancel()
+        if process.killed is not None:
+            raise TimeoutError(node)
         return parse_probe(cluster, node, out, nonce=NONCE, seen_at=self.now, salt=SALT, question=question)
 
     def plan(self, between: Callable[[str], None] = lambda _: None) -> Plan:

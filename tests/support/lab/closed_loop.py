@@ -64,8 +64,14 @@ class Loop(SimulatedCluster):
         known, last = self._last.get(node, (None, None))
         if known == cluster:
             question = Question(bounded=False, last=last)
-        answered = super().ask(cluster, node, question)
         self._last.pop(node, None)
+        try:
+            answered = super().ask(cluster, node, question)
+        except TimeoutError:
+            if question.last is None:
+                raise
+            # What is not bounded waits for a hastd that hangs: the observer asks again, with a bound on each question.
+            return self.ask(cluster, node, EVERYTHING)
         if question.last is not None and not answered.complete:
             return self.ask(cluster, node, EVERYTHING)
         if self.remembers and answered.complete:

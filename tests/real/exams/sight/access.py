@@ -25,7 +25,7 @@ from ..exam import Bench, exam
 _PLACES = "/etc /usr/local/etc /usr/local/libexec /root /boot/loader.conf /var/db/hactl"
 _MARK = "/tmp/hactl.mark"
 #: A login that is not root, and a file that it would like to have.
-_USER, _PRECIOUS = "looker", "/root/precious"
+_USER, _PRECIOUS = "looker", "/var/db/precious"
 _SECONDS = 60.0
 _COMMANDS = (f"touch {_MARK}", "/bin/sh -s", "sftp-server", "hastctl role init all", "reboot")
 
