@@ -58,6 +58,9 @@ class GitWorld:
         """It is back."""
         (self.tmp_path / "elsewhere").rename(self.repository.directory)
 
+    async def nobody_listens(self):
+        """Nobody does."""
+
     def clone(self) -> Path:
         """Our bare clone."""
         [found] = (self.tmp_path / "state" / "git").iterdir()

@@ -113,6 +113,9 @@ class HttpWorld:
         """It works again."""
         self.shelf.answers.clear()
 
+    async def nobody_listens(self):
+        """Nobody does."""
+
 
 @pytest.fixture
 def world(shelf, tmp_path):

@@ -87,12 +87,16 @@ class KubeWorld:
                     return
                 await asyncio.sleep(0.01)
 
-    async def close(self) -> None:
-        """End the watch and the connections."""
+    async def nobody_listens(self) -> None:
+        """End the watch."""
         if self._following is not None:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+
+    async def close(self) -> None:
+        """End the watch and the connections."""
+        await self.nobody_listens()
         await self.source.close()
 
 

@@ -31,6 +31,10 @@ class World(Protocol):
         """Let it answer again."""
         ...
 
+    async def nobody_listens(self) -> None:
+        """End what listens to the source: of two listeners only the first hears of a change."""
+        ...
+
 
 class SourceContract:
     """Subclasses give a fixture `world`."""
@@ -119,6 +123,7 @@ class SourceContract:
         """`changes` yields, and then the new document is read."""
         await world.put(one=document("one"), two=document("two", 8))
         await world.source.read()
+        await world.nobody_listens()
         changes: Any = world.source.changes()
         heard = asyncio.ensure_future(anext(changes))
         await turns(25)
