@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -127,10 +128,8 @@ class Story:
             self.hactl("get", "hac", "-o", "wide")
             return
         url = f"https://127.0.0.1:{self.port}"
-        click.echo(click.style(f"$ hactl kubeconfig {url} --role operator > kubeconfig", bold=True))
         config = self.directory / "kubeconfig"
-        config.write_text(self.quiet("kubeconfig", url, "--name", "demo", "--role", "operator"))
-        config.chmod(0o600)
+        self.hactl("kubeconfig", url, "--name", "demo", "--role", "operator", "-o", str(config))
         self.environment["KUBECONFIG"] = str(config)
         self.kubectl("get", "hac", "-o", "wide")
         self.kubectl("explain", "hac.spec.groups.failback")
@@ -222,6 +221,7 @@ class Story:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
         )
         log.close()
+        self.wait("the controller answers", self.answers)
         if ready:
             self.wait("the pair is Ready under the controller", self.ready)
         click.echo(f"$ hactl run --source {self.clusters} --resync 5s --listen {listen} &")
@@ -340,6 +340,12 @@ class Story:
         """What the status says of a node."""
         found: dict[str, Any] = next(node for node in self.status()["nodes"] if node["name"] == name)
         return found
+
+    def answers(self) -> bool:
+        """The controller listens: until then commands would do its work themselves, and it has made no authority."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+            return True
+        return False
 
     def ready(self) -> bool:
         """Condition Ready is True."""
